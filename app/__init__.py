@@ -1,0 +1,1 @@
+"""The product: store, worker, pages and the command line. Imports sae_core, never the other way."""

@@ -1,0 +1,50 @@
+"""The exceptions of the product. Each message is a sentence that says what to do next.
+
+One place per medium turns them into a page, JSON, or a line on the terminal.
+"""
+
+from __future__ import annotations
+
+from sae_core.errors import FeaturescopeError
+
+__all__ = [
+    "FeaturescopeError",
+    "InvalidRequest",
+    "NotFound",
+    "Overloaded",
+    "SettingsError",
+    "StoreError",
+    "WorkerUnavailable",
+]
+
+
+class NotFound(FeaturescopeError):
+    """There is no such model, dictionary, feature or context."""
+
+
+class InvalidRequest(FeaturescopeError):
+    """What is asked for makes no sense: an unknown sort key, a page below one."""
+
+
+class SettingsError(FeaturescopeError):
+    """A setting is malformed, or two settings contradict each other."""
+
+
+class StoreError(FeaturescopeError):
+    """The store cannot be read or written: full disk, locked, or another schema."""
+
+
+class WorkerUnavailable(FeaturescopeError):
+    """The worker does not answer; it is starting, restarting, or out of reach."""
+
+
+class Overloaded(FeaturescopeError):
+    """The worker has more work than it takes on.
+
+    Attributes:
+        retry_after: seconds after which asking again makes sense.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

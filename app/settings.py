@@ -1,0 +1,122 @@
+"""Everything that can be configured: one frozen class, read from FEATURESCOPE_… variables."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import SettingsError
+
+DATABASE_SCHEMES = ("sqlite:", "postgresql:", "postgresql+psycopg:")
+
+
+class Settings(BaseSettings):
+    """One field is one environment variable, `FEATURESCOPE_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="FEATURESCOPE_", frozen=True, extra="forbid")
+
+    home: Path = Field(
+        default=Path("~/.featurescope"),
+        description="Folder of everything Featurescope writes: the default database, harvests in "
+        "progress, tokenized corpora.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="Where the store is: `sqlite:///…` or `postgresql+psycopg://…`. Unset: the "
+        "file `featurescope.db` in the home folder.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address the pages are served on. Any other than loopback also needs "
+        "`--allow-network` or FEATURESCOPE_ALLOW_NETWORK.",
+    )
+    port: int = Field(
+        default=8000,
+        ge=0,
+        le=65535,
+        description="Port the pages are served on; 0 takes a free one.",
+    )
+    allow_network: bool = Field(
+        default=False,
+        description="Agree to serve on an address that other machines reach. There is no login: "
+        "everybody who reaches it reads all pages and uses the worker.",
+    )
+    worker_url: str | None = Field(
+        default=None,
+        description="Address of a worker that runs by itself, such as `http://worker:8001`. "
+        "Unset: serving starts a worker as its own child process.",
+    )
+    worker_threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="CPU threads that the worker computes with. Unset: as many as torch chooses.",
+    )
+    device: Literal["cpu", "cuda", "mps"] = Field(
+        default="cpu", description="Device that the worker and the harvest compute on."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="Least severe message that is written to standard error."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not url.startswith(DATABASE_SCHEMES):
+            raise ValueError("it must begin with sqlite:/// or postgresql+psycopg://")
+        return url.replace("postgresql:", "postgresql+psycopg:", 1)
+
+    @field_validator("worker_url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("it must begin with http:// or https://")
+        return url.rstrip("/") if url else None
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        if self.worker_url is not None and self.worker_threads is not None:
+            raise ValueError(
+                "worker_threads is for the worker that serving starts itself; "
+                "with worker_url set it belongs into the environment of that worker"
+            )
+        return self
+
+    @cached_property
+    def url(self) -> str:
+        """The store's address, the default filled in."""
+        return self.database_url or f"sqlite:///{self.home / 'featurescope.db'}"
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The settings of this process; a keyword that is not None goes before the environment.
+
+    Raises:
+        SettingsError: naming the variable and what is wrong with it.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """One sentence for the first thing that is wrong."""
+    first = error.errors()[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return f"The settings contradict each other: {reason}."
+    name = str(first["loc"][0])
+    shown = "" if name == "database_url" else f" (it is {first['input']!r})"
+    return f"The setting FEATURESCOPE_{name.upper()} cannot be used{shown}: {reason}."
