@@ -24,6 +24,8 @@ ASSETS = {  # file inside node_modules -> name under static/vendor
     "htmx.org/LICENSE": "htmx.LICENSE.txt",
 }
 
+RESOURCES = ("demo", "migrations", "static", "templates")
+
 
 def npm_command() -> tuple[list[str], dict[str, str]]:
     """The npm to run and the environment it needs: the build requirement's, else the system's."""
@@ -72,5 +74,13 @@ class FrontendHook(BuildHookInterface):  # type: ignore[type-arg]
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called by hatchling before the files of a wheel are collected."""
-        fetch(Path(self.root))
+        """Called by hatchling before the files of a wheel are collected.
+
+        A real wheel carries the folders that are not code. An editable install reads them in the
+        clone, where they are edited.
+        """
+        root = Path(self.root)
+        fetch(root)
+        if version == "standard":
+            for name in RESOURCES:
+                build_data["force_include"][str(root / name)] = f"app/_resources/{name}"

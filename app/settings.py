@@ -38,7 +38,7 @@ class Settings(BaseSettings):
         default=8000,
         ge=0,
         le=65535,
-        description="Port the pages are served on; 0 takes a free one.",
+        description="Port of the pages; 0 takes a free one.",
     )
     allow_network: bool = Field(
         default=False,

@@ -1,0 +1,123 @@
+"""What each command does: read the settings, import what is needed, hand over."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from app import __version__
+
+
+def version(_arguments: argparse.Namespace) -> None:
+    """Print the version."""
+    print(f"featurescope {__version__}")
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Serve the pages until interrupted."""
+    from app.serving import serve
+    from app.settings import read_settings
+
+    serve(
+        read_settings(
+            host=arguments.host, port=arguments.port, allow_network=arguments.allow_network
+        )
+    )
+
+
+def worker(arguments: argparse.Namespace) -> None:
+    """Run the worker by itself."""
+    from app.serving import check_address
+    from app.settings import read_settings
+    from app.worker.server import serve_worker
+
+    settings = read_settings(device=arguments.device)
+    check_address(arguments.host, arguments.allow_network, "uses the worker")
+    serve_worker(settings, arguments.host, arguments.port, stop_with_stdin=arguments.parent_pipe)
+
+
+def harvest(arguments: argparse.Namespace) -> None:
+    """Read a corpus and fill the store."""
+    from app.harvesting import harvest
+    from app.settings import read_settings
+
+    harvest(
+        read_settings(device=arguments.device), **_dictionary(arguments), ablate=arguments.ablate
+    )
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Recompute a dictionary's figures on held-out text."""
+    from app.harvesting import evaluate
+    from app.settings import read_settings
+
+    evaluate(read_settings(device=arguments.device), **_dictionary(arguments))
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """Harvest the bundled demo unless it is there, then serve it."""
+    from app.demo import run_demo
+    from app.settings import read_settings
+
+    run_demo(
+        read_settings(
+            host=arguments.host,
+            port=arguments.port,
+            allow_network=arguments.allow_network,
+            device=arguments.device,
+        )
+    )
+
+
+def demo_train(arguments: argparse.Namespace) -> None:
+    """Make the demo's tokenizer, model and dictionary anew."""
+    from app.demo import train_demo
+    from app.settings import read_settings
+
+    train_demo(read_settings(device=arguments.device), arguments.out, arguments.seed)
+
+
+def db_upgrade(_arguments: argparse.Namespace) -> None:
+    """Bring the schema to this version's."""
+    from app.database import connect, upgrade
+    from app.settings import read_settings
+
+    settings = read_settings()
+    upgrade(connect(settings.url))
+    print("The store has this version's schema.")
+
+
+def db_downgrade(arguments: argparse.Namespace) -> None:
+    """Bring the schema back to an older one."""
+    from app.database import connect, downgrade
+    from app.settings import read_settings
+
+    downgrade(connect(read_settings().url), arguments.revision)
+    print(f"The store has the schema of revision {arguments.revision}.")
+
+
+def db_dump(_arguments: argparse.Namespace) -> None:
+    """Print the store as text."""
+    from app.database import check_revision, connect
+    from app.settings import read_settings
+    from app.store_dump import dump
+
+    engine = connect(read_settings().url)
+    check_revision(engine)
+    for line in dump(engine):
+        sys.stdout.write(line if line.endswith("\n") else line + "\n")
+
+
+def _dictionary(arguments: argparse.Namespace) -> dict[str, object]:
+    """The options that say which dictionary over which text."""
+    return {
+        "model": arguments.model,
+        "dictionary": arguments.dictionary,
+        "neurons": arguments.neurons,
+        "name": arguments.name,
+        "model_name": arguments.model_name,
+        "corpus": arguments.corpus,
+        "tokens": arguments.tokens,
+        "n_ctx": arguments.context,
+        "seed": arguments.seed,
+    }
