@@ -1,0 +1,1 @@
+"""The science of Featurescope: dictionaries, harvest, ablation, evaluation. No web, no database."""

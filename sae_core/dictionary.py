@@ -1,0 +1,236 @@
+"""Dictionaries: sparse autoencoders at one hook point, each class with its equation.
+
+Notation: x [..., d_in] is the model's activation, f [..., d_sae] the features' activations. Every
+activation and decoder row that leaves a class is in units of the model's own activation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sae_core.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Firings:
+    """The non-zero activations of a batch, ordered by row, then feature.
+
+    Attributes:
+        rows: index of the token in the batch, int64 [n].
+        features: int64 [n].
+        values: activations > 0, model units, float32 [n].
+    """
+
+    rows: Tensor
+    features: Tensor
+    values: Tensor
+
+
+class Dictionary(nn.Module):
+    """What all architectures share: the weights' shapes and the linear decoder.
+
+    Equation: x_hat = f W_dec + b_dec, with W_dec [d_sae, d_in] and b_dec [d_in].
+    """
+
+    architecture: str
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    b_dec: Tensor
+
+    def __init__(
+        self, hook_point: str, d_in: int, d_sae: int, apply_b_dec_to_input: bool = False
+    ) -> None:
+        super().__init__()
+        self.hook_point = hook_point
+        self.d_in = d_in
+        self.d_sae = d_sae
+        self.apply_b_dec_to_input = apply_b_dec_to_input
+
+    def _allocate(self) -> None:
+        self.W_enc = nn.Parameter(torch.zeros(self.d_in, self.d_sae))
+        self.b_enc = nn.Parameter(torch.zeros(self.d_sae))
+        self.W_dec = nn.Parameter(torch.zeros(self.d_sae, self.d_in))
+        self.b_dec = nn.Parameter(torch.zeros(self.d_in))
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        """x, less b_dec where the dictionary was trained so. Shape [..., d_in]."""
+        x = x.to(self.b_dec.dtype)
+        return x - self.b_dec if self.apply_b_dec_to_input else x
+
+    def pre_activations(self, x: Tensor) -> Tensor:
+        """Encoder output before the nonlinearity, [..., d_sae]."""
+        return self.encoder_input(x) @ self.W_enc + self.b_enc
+
+    def activate(self, pre: Tensor) -> Tensor:
+        """The nonlinearity: pre-activations [..., d_sae] to activations [..., d_sae]."""
+        raise TypeError(f"{type(self).__name__} has no nonlinearity of its own.")
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Activations of all features, [..., d_sae], >= 0."""
+        return self.activate(self.pre_activations(x))
+
+    def encode_feature(self, x: Tensor, feature: int) -> Tensor:
+        """Activations of one feature, [...]; equal to `encode(x)[..., feature]`."""
+        pre = self.encoder_input(x) @ self.W_enc[:, feature] + self.b_enc[feature]
+        return self.activate_feature(pre, feature)
+
+    def activate_feature(self, pre: Tensor, feature: int) -> Tensor:
+        """The nonlinearity for one feature on its own pre-activations [...]."""
+        return torch.relu(pre)
+
+    def encode_sparse(self, x: Tensor) -> Firings:
+        """The firings among x [n, d_in]; equal to the non-zero entries of `encode(x)`."""
+        acts = self.encode(x)
+        rows, features = acts.nonzero(as_tuple=True)
+        return Firings(rows, features, acts[rows, features].float())
+
+    def decode(self, acts: Tensor) -> Tensor:
+        """Reconstruction x_hat [..., d_in] of activations [..., d_sae]."""
+        return acts @ self.decoder_rows + self.b_dec
+
+    @property
+    def decoder_rows(self) -> Tensor:
+        """d_f for each feature, [d_sae, d_in], model units."""
+        return self.W_dec
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+
+class StandardDictionary(Dictionary):
+    """ReLU: f = relu((x - b_dec) W_enc + b_enc).
+
+    Source: Bricken et al. 2023, "Towards Monosemanticity". The subtraction of b_dec depends on
+    `apply_b_dec_to_input`.
+    """
+
+    architecture = "standard"
+
+    def __init__(
+        self, hook_point: str, d_in: int, d_sae: int, apply_b_dec_to_input: bool = True
+    ) -> None:
+        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input)
+        self._allocate()
+
+    def activate(self, pre: Tensor) -> Tensor:
+        return torch.relu(pre)
+
+
+class JumpReLUDictionary(Dictionary):
+    """JumpReLU: f = z * 1[z > threshold], z = relu(x W_enc + b_enc).
+
+    Source: Rajamanoharan et al. 2024. BatchTopK dictionaries are kept in this form, with the
+    threshold they learned.
+    """
+
+    architecture = "jumprelu"
+
+    def __init__(
+        self, hook_point: str, d_in: int, d_sae: int, apply_b_dec_to_input: bool = False
+    ) -> None:
+        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input)
+        self._allocate()
+        self.threshold = nn.Parameter(torch.zeros(d_sae))
+
+    def activate(self, pre: Tensor) -> Tensor:
+        return torch.relu(pre) * (pre > self.threshold)
+
+    def activate_feature(self, pre: Tensor, feature: int) -> Tensor:
+        return torch.relu(pre) * (pre > self.threshold[feature])
+
+
+class TopKDictionary(Dictionary):
+    """TopK: f = relu(top_k((x - b_dec) W_enc + b_enc)), all but the k largest set to 0.
+
+    Source: Gao et al. 2024, "Scaling and evaluating sparse autoencoders". With
+    `rescale_acts_by_decoder_norm` the pre-activations are multiplied by ||W_dec_f|| before the
+    choice, and decoder rows have unit norm (SAELens 6).
+    """
+
+    architecture = "topk"
+
+    def __init__(
+        self,
+        hook_point: str,
+        d_in: int,
+        d_sae: int,
+        k: int,
+        apply_b_dec_to_input: bool = True,
+        rescale_acts_by_decoder_norm: bool = False,
+    ) -> None:
+        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input)
+        if not 0 < k <= d_sae:
+            raise CheckpointError(f"k = {k} does not fit a dictionary of {d_sae} features.")
+        self.k = k
+        self.rescale_acts_by_decoder_norm = rescale_acts_by_decoder_norm
+        self._allocate()
+
+    def pre_activations(self, x: Tensor) -> Tensor:
+        pre = super().pre_activations(x)
+        return pre * self.W_dec.norm(dim=-1) if self.rescale_acts_by_decoder_norm else pre
+
+    def activate(self, pre: Tensor) -> Tensor:
+        top = pre.topk(self.k, dim=-1, sorted=False)
+        return torch.zeros_like(pre).scatter_(-1, top.indices, torch.relu(top.values))
+
+    def encode_feature(self, x: Tensor, feature: int) -> Tensor:
+        # Which features are among the k depends on all of them.
+        pre = self.pre_activations(x)
+        own = torch.relu(pre[..., feature])
+        fires = own > 0
+        if bool(fires.any()):
+            acts = self.activate(pre[fires])[..., feature]
+            return torch.zeros_like(own).masked_scatter_(fires, acts)
+        return own
+
+    def encode_sparse(self, x: Tensor) -> Firings:
+        top = self.pre_activations(x).topk(self.k, dim=-1, sorted=False)
+        return sparse_top(top.values, top.indices)
+
+    @property
+    def decoder_rows(self) -> Tensor:
+        if self.rescale_acts_by_decoder_norm:
+            return self.W_dec / self.W_dec.norm(dim=-1, keepdim=True)
+        return self.W_dec
+
+
+def sparse_top(values: Tensor, indices: Tensor) -> Firings:
+    """The positive ones among each row's chosen features, [n, k] each, as firings."""
+    order = indices.argsort(dim=-1)
+    indices, values = indices.gather(-1, order), values.gather(-1, order)
+    rows, column = (values > 0).nonzero(as_tuple=True)
+    return Firings(rows, indices[rows, column], values[rows, column].float())
+
+
+class NeuronBasis(Dictionary):
+    """The neurons themselves: f = relu(x), d_f the f-th unit vector, b_dec = 0.
+
+    Where neurons can be negative this treats their positive side; what it leaves out stays in the
+    reconstruction's error.
+    """
+
+    architecture = "neurons"
+
+    def __init__(self, hook_point: str, d_in: int) -> None:
+        super().__init__(hook_point, d_in, d_in)
+        self.register_buffer("b_dec", torch.zeros(d_in))
+
+    def pre_activations(self, x: Tensor) -> Tensor:
+        return x.to(self.b_dec.dtype)
+
+    def activate(self, pre: Tensor) -> Tensor:
+        return torch.relu(pre)
+
+    def encode_feature(self, x: Tensor, feature: int) -> Tensor:
+        return torch.relu(x[..., feature].to(self.b_dec.dtype))
+
+    def decode(self, acts: Tensor) -> Tensor:
+        return acts
+
+    @property
+    def decoder_rows(self) -> Tensor:
+        return torch.eye(self.d_in, dtype=self.b_dec.dtype, device=self.b_dec.device)

@@ -1,0 +1,25 @@
+"""The exceptions of the science. Each message is a sentence that says what to do next."""
+
+
+class FeaturescopeError(Exception):
+    """Root of every error that is a message for the user and not a defect."""
+
+
+class CorpusError(FeaturescopeError):
+    """The text cannot be read, is empty, or is not the text that was recorded."""
+
+
+class ModelError(FeaturescopeError):
+    """The language model cannot be loaded, or lacks what is asked of it."""
+
+
+class HookPointError(ModelError):
+    """The language model has no such hook point."""
+
+
+class CheckpointError(FeaturescopeError):
+    """A dictionary on disk is missing, damaged, or does not fit its model."""
+
+
+class HarvestError(FeaturescopeError):
+    """A harvest cannot start or go on."""

@@ -1,0 +1,161 @@
+"""The harvest: one streaming pass of a corpus through model and dictionary."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sae_core.dictionary import Dictionary
+from sae_core.errors import HarvestError
+from sae_core.firing_log import FiringLog, LogHeader
+from sae_core.language_model import LanguageModel
+from sae_core.tokenized import Windows
+
+JOINT_TOKENS = 262_144
+
+
+@dataclass(frozen=True)
+class HarvestPlan:
+    """Which windows are harvested, in which batches.
+
+    Attributes:
+        windows: the corpus cut into windows.
+        order: numbers of the harvested windows, int64 [n].
+        batch_windows: windows in a batch.
+        seed: of every draw.
+    """
+
+    windows: Windows
+    order: NDArray[np.int64]
+    batch_windows: int
+    seed: int
+
+    @property
+    def n_batches(self) -> int:
+        return -(-len(self.order) // self.batch_windows)
+
+    @property
+    def n_tokens(self) -> int:
+        """Text tokens in the whole plan."""
+        return int(self.windows.lengths(self.order).sum())
+
+    def batch(self, number: int) -> NDArray[np.int64]:
+        """Numbers of the windows in a batch."""
+        return self.order[number * self.batch_windows : (number + 1) * self.batch_windows]
+
+    def header(self, model: LanguageModel, dictionary: Dictionary, checksum: str) -> LogHeader:
+        """The header of a log of this plan; `checksum` is the dictionary's."""
+        facts = [
+            model.checksum,
+            model.dtype,
+            checksum,
+            dictionary.hook_point,
+            self.windows.corpus.fingerprint,
+            hashlib.sha256(self.order.tobytes()).hexdigest(),
+            str(self.batch_windows),
+        ]
+        return LogHeader(
+            identity=hashlib.sha256("\n".join(facts).encode()).hexdigest(),
+            d_sae=dictionary.d_sae,
+            n_ctx=self.windows.n_ctx,
+            seed=self.seed,
+            joint_share=min(1.0, JOINT_TOKENS / max(1, self.n_tokens)),
+        )
+
+
+def plan_harvest(
+    windows: Windows, n_tokens: int | None, seed: int = 0, batch_windows: int = 64
+) -> HarvestPlan:
+    """A plan over `n_tokens` tokens in windows drawn from the whole corpus (all where None)."""
+    if n_tokens is not None and n_tokens < 1:
+        raise HarvestError(f"A harvest of {n_tokens} tokens finds nothing: ask for 1 or more.")
+    order = windows.select(n_tokens, seed)
+    if not len(order):
+        raise HarvestError("The corpus holds no text to harvest.")
+    return HarvestPlan(windows, order, batch_windows, seed)
+
+
+@dataclass(frozen=True)
+class HarvestProgress:
+    """How far a harvest is.
+
+    Attributes:
+        done: text tokens harvested, those of an earlier, killed run included.
+        total: text tokens planned.
+        rate: tokens per second since this run began.
+    """
+
+    done: int
+    total: int
+    rate: float
+
+    @property
+    def eta_seconds(self) -> float:
+        return (self.total - self.done) / self.rate if self.rate else float("inf")
+
+
+def check_fit(model: LanguageModel, dictionary: Dictionary) -> None:
+    """Refuse a dictionary whose hook point or width is not the model's."""
+    width = model.hook_point(dictionary.hook_point).d_in
+    if width != dictionary.d_in:
+        raise HarvestError(
+            f"The dictionary reads {dictionary.d_in} numbers, but {dictionary.hook_point} of "
+            f"{model.name} has {width}: is this the right model, or the right hook point?"
+        )
+
+
+def run_harvest(
+    model: LanguageModel,
+    dictionary: Dictionary,
+    plan: HarvestPlan,
+    log: FiringLog,
+    batches: range | None = None,
+    on_progress: Callable[[HarvestProgress], None] = lambda progress: None,
+) -> None:
+    """Harvest the plan's batches (or `batches` of them) that the log does not hold yet."""
+    check_fit(model, dictionary)
+    wanted = range(plan.n_batches) if batches is None else batches
+    done = log.batches_done
+    todo = [b for b in wanted if b not in done]
+    total = int(sum(plan.windows.lengths(plan.batch(b)).sum() for b in wanted))
+    finished = log.n_tokens
+    begin, begun_at = time.monotonic(), finished
+    last = None
+    for number in todo:
+        if last is not None and number != last + 1:
+            log.flush(last + 1)
+        finished += harvest_batch(model, dictionary, plan, log, number)
+        last = number
+        rate = (finished - begun_at) / (time.monotonic() - begin)
+        on_progress(HarvestProgress(finished, total, rate))
+    if last is not None:
+        log.flush(last + 1)
+
+
+@torch.inference_mode()
+def harvest_batch(
+    model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan, log: FiringLog, number: int
+) -> int:
+    """Harvest one batch; returns its text tokens. Special tokens are not even encoded."""
+    numbers = plan.batch(number)
+    tokens, mask = plan.windows.gather(numbers)
+    mask &= ~model.vocabulary.is_special[tokens]
+    x = model.capture(torch.from_numpy(tokens).to(model.device), dictionary.hook_point)
+    text = np.flatnonzero(mask)
+    firings = dictionary.encode_sparse(x.flatten(0, 1)[torch.from_numpy(text).to(x.device)])
+    log.append(
+        batch=number,
+        windows=numbers,
+        n_tokens=len(text),
+        slots=text[firings.rows.cpu().numpy()],
+        features=firings.features.cpu().numpy(),
+        values=firings.values.cpu().numpy(),
+    )
+    return len(text)
