@@ -31,6 +31,7 @@ from sae_core.hook_point import (
     attention_follows,
     parse_name,
 )
+from sae_core.linear_parts import in_out, norm_weight
 from sae_core.model_folder import ModelFolder, find_model
 from sae_core.module_hooks import Stop, answering, touching
 from sae_core.vocabulary import Vocabulary, read_vocabulary
@@ -122,7 +123,7 @@ class LanguageModel:
             )
         width = self.d_model
         if kind in (HookKind.POST, HookKind.Z):
-            width = _in_out(self.site(layer, kind)[0]).shape[0]
+            width = in_out(self.site(layer, kind)[0]).shape[0]
         if d_in is not None and d_in != width:
             raise HookPointError(
                 f"The dictionary is made for activations of width {d_in}, but {name} of "
@@ -180,8 +181,6 @@ class LanguageModel:
         """Activation and logits from one forward pass over tokens [batch, pos]."""
         seen: list[Tensor] = []
         module, side = self.site(hook_point.layer, hook_point.kind)
-        # The input of the second norm is the residual stream itself: copied, so that an edit in
-        # place (see `replaced`) leaves what was captured alone.
         with self.lock, touching(module, side, seen.append):
             logits = self.logits(tokens)
         return CaptureAndLogits(seen[0], logits)
@@ -221,7 +220,7 @@ class LanguageModel:
         does to its logits (scaling, soft caps) is done here too.
         """
         body = self._output_class(last_hidden_state=hidden[None])
-        with self.lock, answering(self.module.base_model, lambda *args, **kwargs: body):
+        with self.lock, answering(self.module.base_model, lambda *_, **__: body):
             logits: Tensor = self.module(input_ids=self._one_token, use_cache=False).logits[0]
         return logits
 
@@ -233,7 +232,7 @@ class LanguageModel:
         """
         if hook_point.kind not in (HookKind.POST, HookKind.Z):
             return None
-        return _in_out(self.site(hook_point.layer, hook_point.kind)[0])
+        return in_out(self.site(hook_point.layer, hook_point.kind)[0])
 
     @torch.no_grad()
     def unembedding(self) -> Tensor:
@@ -244,7 +243,7 @@ class LanguageModel:
         subtracts the mean over d_model (LayerNorm), that direction is projected out.
         """
         norm = self.module.get_submodule(self.layout.final_norm)
-        weight, centres = _norm_weight(norm, self.d_model)
+        weight, centres = norm_weight(norm, self.d_model)
         folded = weight[:, None] * self._unembedding_weight().float().T
         return folded - folded.mean(0, keepdim=True) if centres else folded
 
@@ -287,23 +286,11 @@ def load_model(name: str | Path, dtype: str = "float32", device: str = "cpu") ->
     Raises:
         ModelError: the model is not there, is damaged, or is none that can be used.
     """
-    from transformers import AutoModelForCausalLM
-
     if dtype not in DTYPES:
         raise ModelError(f"{dtype!r} is no dtype for a model: choose one of {', '.join(DTYPES)}.")
     folder = find_model(name)
-    try:
-        module, report = AutoModelForCausalLM.from_pretrained(
-            folder.path,
-            dtype=DTYPES[dtype],
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise ModelError(f"{folder.path} cannot be loaded: {error}") from error
-    if missing := sorted(report["missing_keys"]):
+    module, missing = _read_module(folder.path, DTYPES[dtype])
+    if missing:
         raise ModelError(
             f"The weights in {folder.path} lack {len(missing)} tensors that config.json asks for, "
             f"{missing[0]} among them: copy the folder again."
@@ -314,28 +301,30 @@ def load_model(name: str | Path, dtype: str = "float32", device: str = "cpu") ->
         raise ModelError(f"The model cannot be put on device {device!r}: {error}") from error
 
 
-def _in_out(projection: nn.Module) -> Tensor:
-    """A projection's weight, [d_in, d_out], of a Linear or of GPT-2's transposed Conv1D."""
-    weight = projection.weight
-    assert isinstance(weight, Tensor)
-    return weight.T if isinstance(projection, nn.Linear) else weight
+def _read_module(path: Path, dtype: torch.dtype) -> tuple[Any, list[str]]:
+    """The Hugging Face model, and the names of tensors that its files lack."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
-
-def _norm_weight(norm: nn.Module, d_model: int) -> tuple[Tensor, bool]:
-    """A norm's effective weight, float32 [d_model], and whether it subtracts the mean.
-
-    Both are read off what the norm does to two vectors, since architectures store the weight
-    differently (Gemma keeps it less one). The vectors are large enough to drown epsilon.
-    """
-    parameter = next(norm.parameters(), None)
-    like = torch.zeros(d_model) if parameter is None else parameter.new_zeros(d_model)
-    vector = torch.full_like(like, 256.0)
-    vector[::2] = -256.0
-    shift = norm(like)
-    centres = torch.allclose(norm(vector), norm(vector + 64.0), rtol=1e-3, atol=1e-3)
-    centred = vector - vector.mean() if centres else vector
-    scale = centred.double().square().mean().sqrt()
-    return ((norm(vector) - shift).double() * scale / centred.double()).float(), centres
+    bars: Any = logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise ModelError(f"{path} cannot be loaded: {error}") from error
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+    module, report = loaded
+    return module, sorted(report["missing_keys"])
 
 
 def _layout_by_transformer_lens(module: Any) -> Layout:

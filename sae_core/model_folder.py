@@ -1,0 +1,154 @@
+"""A language model's files: found, checked before anything is loaded, and read without torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from tokenizers import Tokenizer
+
+from sae_core.errors import ModelError
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_LFS = b"version https://git-lfs"
+_WANTED = ["*.json", "*.safetensors"]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A Hugging Face folder on this machine whose files are there and whole.
+
+    Attributes:
+        path: the folder.
+        name: what the model is called: the folder's name, or its name on the Hub.
+    """
+
+    path: Path
+    name: str
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The contents of one of its JSON files; empty where the file is missing."""
+        path = self.path / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read as JSON ({error}): copy it again.") from error
+        return value if isinstance(value, dict) else {}
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer in `tokenizer.json`."""
+        path = self.path / "tokenizer.json"
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ModelError(f"{path} cannot be read ({error}): copy it again.") from error
+
+    def bos(self, tokenizer: Tokenizer, d_vocab: int) -> int | None:
+        """The token that opens a text, or None where the model has none.
+
+        The tokenizer's own settings decide; a model without such settings is asked for its
+        `bos_token_id`.
+        """
+        for name in ("tokenizer_config.json", "special_tokens_map.json"):
+            settings = self.json(name)
+            if "bos_token" in settings:
+                token = settings["bos_token"]
+                token = token.get("content") if isinstance(token, dict) else token
+                number = None if token is None else tokenizer.token_to_id(token)
+                return number if number is not None and number < d_vocab else None
+        number = self.json("config.json").get("bos_token_id")
+        return number if isinstance(number, int) and 0 <= number < d_vocab else None
+
+
+def find_model(name: str | Path) -> ModelFolder:
+    """The folder of a model: a local path, or a name on the Hugging Face Hub.
+
+    A folder that exists never touches the network.
+
+    Raises:
+        ModelError: nothing is there, or a file is missing or damaged.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _checked(ModelFolder(path, path.resolve().name))
+    if path.exists():
+        raise ModelError(f"{path} is a file: give the folder that holds config.json and weights.")
+    if isinstance(name, Path) or not _HUB_NAME.fullmatch(name):
+        raise ModelError(f"There is no model folder {path}: check the path.")
+    return _checked(ModelFolder(_download(name), name))
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_WANTED))
+    except Exception as error:  # network, authentication, unknown name: all mean the same here
+        reason = str(error).strip().splitlines()
+        raise ModelError(
+            f"There is no folder {name} here, and the model could not be fetched from the Hugging "
+            f"Face Hub ({reason[0] if reason else type(error).__name__}): check the name, or "
+            "download the model and give its folder."
+        ) from error
+
+
+def _checked(folder: ModelFolder) -> ModelFolder:
+    config = folder.path / "config.json"
+    if not config.is_file():
+        raise ModelError(f"{folder.path} is no model folder: it has no config.json.")
+    _refuse_pointer(config)
+    folder.json("config.json")
+    for path in _weight_files(folder):
+        _check_weights(path)
+    tokenizer = folder.path / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise ModelError(
+            f"{folder.path} has no tokenizer.json: save the model's fast tokenizer into it "
+            "(AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER))."
+        )
+    _refuse_pointer(tokenizer)
+    return folder
+
+
+def _weight_files(folder: ModelFolder) -> list[Path]:
+    index = folder.path / "model.safetensors.index.json"
+    if index.is_file():
+        _refuse_pointer(index)
+        shards = folder.json(index.name).get("weight_map", {})
+        return [folder.path / name for name in sorted(set(shards.values()))]
+    single = folder.path / "model.safetensors"
+    if not single.is_file() and any(folder.path.glob("pytorch_model*.bin")):
+        raise ModelError(
+            f"{folder.path} has only pickled weights, which can run code when they are opened: "
+            "save the model anew with save_pretrained, which writes model.safetensors."
+        )
+    return [single]
+
+
+def _check_weights(path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path} is missing: copy or download it.")
+    _refuse_pointer(path)
+    try:
+        with safe_open(path, framework="np") as tensors:
+            tensors.keys()
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{path} is damaged or incomplete ({error}): copy or download it again."
+        ) from error
+
+
+def _refuse_pointer(path: Path) -> None:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(len(_LFS))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error}).") from error
+    if head == _LFS:
+        raise ModelError(f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull`.")
