@@ -1,0 +1,224 @@
+"""The schema, for SQLite and Postgres alike. Changes of it are revisions in `migrations`.
+
+No column holds a time or a random id outside `progress`: the same harvest gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import (
+    Dialect,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import BigInteger, TypeDecorator, TypeEngine
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+_MARK = "\ufdd0"  # a noncharacter: in no text, accepted by both databases
+_UNSAFE = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
+_ESCAPED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
+
+
+def escape(text: str) -> str:
+    """Text that both databases take: NUL, lone surrogates and the mark itself are spelled out."""
+    return _UNSAFE.sub(lambda match: f"{_MARK}{ord(match[0]):04x}", text)
+
+
+def unescape(text: str) -> str:
+    """The inverse of `escape`."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+class AnyText(TypeDecorator[str]):
+    """Text with any code points, those that Postgres refuses included."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """Ordered by code point on both."""
+        plain = Text(collation="C") if dialect.name == "postgresql" else Text()
+        return dialect.type_descriptor(plain)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Into the database."""
+        return None if value is None else escape(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Out of the database."""
+        return None if value is None else unescape(value)
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {str: AnyText, int: BigInteger, float: Double, bytes: LargeBinary}
+
+
+class Model(Base):
+    """A language model. `details` is canonical JSON, `vocabulary` a blob."""
+
+    __tablename__ = "model"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(unique=True)
+    path: Mapped[str]
+    checksum: Mapped[str]
+    dtype: Mapped[str]
+    architecture: Mapped[str]
+    n_layers: Mapped[int]
+    d_model: Mapped[int]
+    n_ctx: Mapped[int]
+    d_vocab: Mapped[int]
+    details: Mapped[str]
+    vocabulary: Mapped[bytes]
+
+
+class Corpus(Base):
+    """A tokenized text, known by name and fingerprint."""
+
+    __tablename__ = "corpus"
+    __table_args__ = (UniqueConstraint("name", "fingerprint"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str]
+    source: Mapped[str]
+    fingerprint: Mapped[str]
+    n_documents: Mapped[int]
+    n_tokens: Mapped[int]
+    details: Mapped[str]
+
+
+class Dictionary(Base):
+    """A dictionary of a model; `path` is null for the neuron basis."""
+
+    __tablename__ = "dictionary"
+    __table_args__ = (UniqueConstraint("model_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    model_id: Mapped[int] = mapped_column(ForeignKey(Model.id, ondelete="CASCADE"))
+    name: Mapped[str]
+    hook_point: Mapped[str]
+    architecture: Mapped[str]
+    d_in: Mapped[int]
+    d_sae: Mapped[int]
+    path: Mapped[str | None]
+    checksum: Mapped[str]
+    dtype: Mapped[str]
+    evaluation: Mapped[str | None]
+    details: Mapped[str]
+
+
+class WindowSet(Base):
+    """All windows of one length of a corpus as one model's tokens; harvests share them."""
+
+    __tablename__ = "window_set"
+    __table_args__ = (UniqueConstraint("model_id", "corpus_id", "n_ctx"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    model_id: Mapped[int] = mapped_column(ForeignKey(Model.id, ondelete="CASCADE"))
+    corpus_id: Mapped[int] = mapped_column(ForeignKey(Corpus.id, ondelete="CASCADE"))
+    n_ctx: Mapped[int]
+
+
+class Window(Base):
+    """One window: its tokens once, however many examples point to it."""
+
+    __tablename__ = "window"
+
+    set_id: Mapped[int] = mapped_column(
+        ForeignKey(WindowSet.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    line: Mapped[int]
+    document: Mapped[str]
+    tokens: Mapped[bytes]
+
+
+class Harvest(Base):
+    """What is published of a dictionary. `windows` lists the window numbers it refers to."""
+
+    __tablename__ = "harvest"
+
+    dictionary_id: Mapped[int] = mapped_column(
+        ForeignKey(Dictionary.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    set_id: Mapped[int] = mapped_column(ForeignKey(WindowSet.id))
+    digest: Mapped[str]
+    seed: Mapped[int]
+    n_tokens: Mapped[int]
+    n_windows: Mapped[int]
+    alive: Mapped[int]
+    settings: Mapped[str]
+    windows: Mapped[bytes]
+
+
+class Feature(Base):
+    """One feature: columns to sort by, then a blob for table rows and one for its page."""
+
+    __tablename__ = "feature"
+
+    dictionary_id: Mapped[int] = mapped_column(
+        ForeignKey(Harvest.dictionary_id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    firings: Mapped[int]
+    maximum: Mapped[float]
+    label: Mapped[str]
+    summary: Mapped[bytes]
+    body: Mapped[bytes]
+
+
+# A covering index for every order of the table, so that a page deep inside reads no blobs.
+Index("ix_feature_index", Feature.dictionary_id, Feature.index, Feature.firings)
+for _column in (Feature.firings, Feature.maximum, Feature.label):
+    _rest = (Feature.index,) if _column is Feature.firings else (Feature.index, Feature.firings)
+    Index(f"ix_feature_{_column.key}_up", Feature.dictionary_id, _column, *_rest)
+    Index(f"ix_feature_{_column.key}_down", Feature.dictionary_id, _column.desc(), *_rest)
+
+
+class Effect(Base):
+    """A cached ablation of a feature in a window."""
+
+    __tablename__ = "effect"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["dictionary_id", "index"],
+            ["feature.dictionary_id", "feature.index"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    dictionary_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    window: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    effect: Mapped[bytes]
+
+
+class Progress(Base):
+    """A harvest that runs; `reported` is the only time in the store, seconds since 1970."""
+
+    __tablename__ = "progress"
+
+    model: Mapped[str] = mapped_column(primary_key=True)
+    dictionary: Mapped[str] = mapped_column(primary_key=True)
+    phase: Mapped[str]
+    done: Mapped[int]
+    total: Mapped[int]
+    rate: Mapped[float]
+    reported: Mapped[float]

@@ -1,0 +1,249 @@
+"""What the store knows of models, dictionaries and corpora as wholes. Used by `Store` alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy.sql import Select
+
+from app.codec import pack_vocabulary
+from app.errors import NotFound
+from app.models import Corpus, Dictionary, Effect, Feature, Harvest, Model, Window, WindowSet
+from app.views import CorpusRecord, DictionaryRecord, DictionaryView, HarvestRecord, ModelRecord
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """JSON that is the same for the same value, in ASCII alone."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def views(connection: Connection) -> list[DictionaryView]:
+    """All dictionaries, by model and name."""
+    rows = connection.execute(_select()).mappings()
+    return sorted(map(_view, rows), key=lambda view: (view.model, view.name))
+
+
+def view(connection: Connection, model: str, name: str) -> DictionaryView:
+    """One dictionary by its names."""
+    query = _select().where(Model.name == model, Dictionary.name == name)
+    if row := connection.execute(query).mappings().first():
+        return _view(row)
+    known = [f"{row[0]}/{row[1]}" for row in connection.execute(_names().limit(20))]
+    there = f"There are {', '.join(known)}." if known else "The store is empty: harvest one first."
+    raise NotFound(f"There is no dictionary {name!r} of a model {model!r}. {there}")
+
+
+def view_by_id(connection: Connection, dictionary_id: int) -> DictionaryView | None:
+    """One dictionary by its id."""
+    row = connection.execute(_select().where(Dictionary.id == dictionary_id)).mappings().first()
+    return _view(row) if row else None
+
+
+def add_model(connection: Connection, record: ModelRecord) -> int:
+    """A new model, or the new state of one.
+
+    Other weights, another dtype or vocabulary under the same name are another model: what its
+    dictionaries' harvests and evaluations said is no longer true, and goes.
+    """
+    values = {
+        "path": record.path,
+        "checksum": record.checksum,
+        "dtype": record.dtype,
+        "architecture": record.architecture,
+        "n_layers": record.n_layers,
+        "d_model": record.d_model,
+        "n_ctx": record.n_ctx,
+        "d_vocab": record.d_vocab,
+        "details": canonical(record.details),
+        "vocabulary": pack_vocabulary(record.vocabulary),
+    }
+    query = select(Model.id, Model.checksum, Model.dtype, Model.vocabulary)
+    old = connection.execute(query.where(Model.name == record.name)).first()
+    if old is None:
+        return _insert(connection, Model.__table__, name=record.name, **values)
+    connection.execute(update(Model).where(Model.id == old.id).values(values))
+    same = (record.checksum, record.dtype, values["vocabulary"])
+    if (old.checksum, old.dtype, bytes(old.vocabulary)) != same:
+        of_model = Dictionary.model_id == old.id
+        for dictionary_id in connection.scalars(select(Dictionary.id).where(of_model)).all():
+            unpublish(connection, dictionary_id)
+        connection.execute(update(Dictionary).where(of_model).values(evaluation=None))
+        sweep(connection)
+    return int(old.id)
+
+
+def add_dictionary(connection: Connection, record: DictionaryRecord) -> int:
+    """A new dictionary, or the new state of one.
+
+    Other weights, dtype, hook point or sizes under the same name are another dictionary: what is
+    published of the old one goes.
+
+    Raises:
+        NotFound: its model was not added before.
+    """
+    model_id = model_id_of(connection, record.model)
+    identity = {
+        "hook_point": record.hook_point,
+        "architecture": record.architecture,
+        "d_in": record.d_in,
+        "d_sae": record.d_sae,
+        "checksum": record.checksum,
+        "dtype": record.dtype,
+    }
+    values = identity | {
+        "path": record.path,
+        "evaluation": None if record.evaluation is None else canonical(record.evaluation),
+        "details": canonical(record.details),
+    }
+    query = select(Dictionary.id, *(getattr(Dictionary, key) for key in identity))
+    here = (Dictionary.model_id == model_id, Dictionary.name == record.name)
+    old = connection.execute(query.where(*here)).mappings().first()
+    if old is None:
+        return _insert(
+            connection, Dictionary.__table__, model_id=model_id, name=record.name, **values
+        )
+    connection.execute(update(Dictionary).where(Dictionary.id == old["id"]).values(values))
+    if any(old[key] != value for key, value in identity.items()):
+        unpublish(connection, old["id"])
+        sweep(connection)
+    return int(old["id"])
+
+
+def add_corpus(connection: Connection, record: CorpusRecord) -> int:
+    """A new corpus, or the new state of one. Harvests of other fingerprints stay."""
+    values = {
+        "source": record.source,
+        "n_documents": record.n_documents,
+        "n_tokens": record.n_tokens,
+        "details": canonical(record.details),
+    }
+    here = (Corpus.name == record.name, Corpus.fingerprint == record.fingerprint)
+    old = connection.scalar(select(Corpus.id).where(*here))
+    if old is None:
+        key = {"name": record.name, "fingerprint": record.fingerprint}
+        return _insert(connection, Corpus.__table__, **key, **values)
+    connection.execute(update(Corpus).where(Corpus.id == old).values(values))
+    return old
+
+
+def model_id_of(connection: Connection, name: str) -> int:
+    """The id of a model that was added.
+
+    Raises:
+        NotFound: it was not.
+    """
+    found = connection.scalar(select(Model.id).where(Model.name == name))
+    if found is None:
+        raise NotFound(f"The store has no model {name!r}; add it first.")
+    return found
+
+
+def unpublish(connection: Connection, dictionary_id: int) -> None:
+    """Take back what is published of a dictionary; its windows wait for `sweep`."""
+    for table in (Effect, Feature, Harvest):
+        connection.execute(delete(table).where(table.dictionary_id == dictionary_id))
+
+
+def sweep(connection: Connection) -> None:
+    """Delete windows of sets that no harvest refers to any more."""
+    unused = select(WindowSet.id).where(WindowSet.id.not_in(select(Harvest.set_id)))
+    for set_id in connection.scalars(unused).all():
+        connection.execute(delete(Window).where(Window.set_id == set_id))
+        connection.execute(delete(WindowSet).where(WindowSet.id == set_id))
+
+
+def next_id(connection: Connection, table: Any) -> int:
+    """One above the highest: unlike a sequence, the same after a transaction that failed."""
+    return 1 + (connection.scalar(select(func.max(table.c.id))) or 0)
+
+
+def _insert(connection: Connection, table: Any, **values: Any) -> int:
+    row_id = next_id(connection, table)
+    connection.execute(insert(table).values(id=row_id, **values))
+    return row_id
+
+
+def _names() -> Select[str, str]:
+    query = select(Model.name, Dictionary.name).join(Model, Dictionary.model_id == Model.id)
+    return query.order_by(Model.name, Dictionary.name)
+
+
+def _select() -> Select[*tuple[Any, ...]]:
+    of_model = [
+        Model.name.label("model"),
+        Model.path.label("model_path"),
+        Model.checksum.label("model_checksum"),
+        Model.dtype.label("model_dtype"),
+        Model.architecture.label("model_architecture"),
+        Model.details.label("model_details"),
+        Model.n_layers,
+        Model.d_model,
+        Model.n_ctx,
+        Model.d_vocab,
+    ]
+    of_harvest = [
+        getattr(Harvest, key).label(f"harvest_{key}")
+        for key in ("digest", "seed", "n_tokens", "n_windows", "alive", "settings")
+    ]
+    of_corpus = [
+        getattr(Corpus, key).label(f"corpus_{key}")
+        for key in ("name", "source", "fingerprint", "n_documents", "n_tokens", "details")
+    ]
+    return (
+        select(
+            Dictionary,
+            *of_model,
+            *of_harvest,
+            *of_corpus,
+            WindowSet.n_ctx.label("harvest_n_ctx"),
+        )
+        .select_from(Dictionary)
+        .join(Model, Dictionary.model_id == Model.id)
+        .outerjoin(Harvest, Harvest.dictionary_id == Dictionary.id)
+        .outerjoin(WindowSet, Harvest.set_id == WindowSet.id)
+        .outerjoin(Corpus, WindowSet.corpus_id == Corpus.id)
+    )
+
+
+def _view(row: RowMapping) -> DictionaryView:
+    corpus = harvest = None
+    if row["harvest_digest"] is not None:
+        corpus = CorpusRecord(
+            name=row["corpus_name"],
+            source=row["corpus_source"],
+            fingerprint=row["corpus_fingerprint"],
+            n_documents=row["corpus_n_documents"],
+            n_tokens=row["corpus_n_tokens"],
+            details=json.loads(row["corpus_details"]),
+        )
+        harvest = HarvestRecord(
+            model=row["model"],
+            dictionary=row["name"],
+            corpus=row["corpus_name"],
+            seed=row["harvest_seed"],
+            n_ctx=row["harvest_n_ctx"],
+            n_tokens=row["harvest_n_tokens"],
+            n_windows=row["harvest_n_windows"],
+            settings=json.loads(row["harvest_settings"]),
+            fingerprint=row["corpus_fingerprint"],
+        )
+    return DictionaryView(
+        **{key: row[key] for key in _PLAIN},
+        evaluation=None if row["evaluation"] is None else json.loads(row["evaluation"]),
+        details=json.loads(row["details"]),
+        model_details=json.loads(row["model_details"]),
+        corpus=corpus,
+        harvest=harvest,
+        alive=row["harvest_alive"] or 0,
+        digest=row["harvest_digest"] or "",
+    )
+
+
+_PLAIN = (
+    *("id", "model_id", "model", "name", "hook_point", "architecture", "d_in", "d_sae", "path"),
+    *("checksum", "dtype", "model_path", "model_checksum", "model_dtype", "model_architecture"),
+    *("n_layers", "d_model", "n_ctx", "d_vocab"),
+)

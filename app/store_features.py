@@ -1,0 +1,209 @@
+"""Reading features, their windows and the table of them. Used by `Store` alone."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
+
+from app import store_catalogue, store_effects
+from app.codec import unpack_body, unpack_summary, unpack_tokens
+from app.errors import InvalidRequest, NotFound
+from app.models import Feature, Harvest, Window
+from app.views import (
+    SORTS,
+    DictionaryView,
+    FeatureQuery,
+    FeatureRow,
+    FeatureTable,
+    FeatureView,
+)
+from sae_core.records import FeatureRecord, WindowRecord
+
+MOST_PER_PAGE = 500
+_KEYS = {
+    "index": Feature.index,
+    "density": Feature.firings,  # shares of one number of tokens
+    "maximum": Feature.maximum,
+    "label": Feature.label,
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A dictionary as of this transaction, and its windows' set."""
+
+    dictionary: DictionaryView
+    set_id: int
+
+
+def published(connection: Connection, dictionary: DictionaryView) -> Published:
+    """The dictionary as it is now: a harvest may have been published since `dictionary` was read.
+
+    Raises:
+        NotFound: nothing is published of it.
+    """
+    query = select(Harvest.set_id, Harvest.digest)
+    row = connection.execute(query.where(Harvest.dictionary_id == dictionary.id)).first()
+    if row is None:
+        raise NotFound(
+            f"Nothing is published of {dictionary.title} yet. Run `featurescope harvest` for it."
+        )
+    if row.digest != dictionary.digest:
+        dictionary = store_catalogue.view_by_id(connection, dictionary.id) or dictionary
+    return Published(dictionary, row.set_id)
+
+
+def table(connection: Connection, dictionary: DictionaryView, query: FeatureQuery) -> FeatureTable:
+    """One page of the table: an index finds its features, then only their rows are read."""
+    _check(query)
+    now = published(connection, dictionary).dictionary
+    conditions = _conditions(now, query)
+    total = _total(connection, now, query, conditions)
+    pages = max(1, -(-total // query.per_page))
+    if query.page > pages:
+        raise NotFound(f"There is no page {query.page} of this table; the last one is {pages}.")
+    start = (query.page - 1) * query.per_page
+    count = min(query.per_page, total - start)
+    if count == 0:
+        return FeatureTable(now, (), total, query.page, pages)
+    # counting from the nearer end halves the longest walk through the index
+    from_end = start > total // 2
+    order = _order(query, from_end)
+    skip = total - start - count if from_end else start
+    chosen = select(Feature.index).where(*conditions).order_by(*order).offset(skip).limit(count)
+    indices = list(connection.scalars(chosen))
+    if from_end:
+        indices.reverse()
+    columns = select(
+        Feature.index, Feature.firings, Feature.maximum, Feature.label, Feature.summary
+    )
+    found = columns.where(Feature.dictionary_id == now.id, Feature.index.in_(indices))
+    rows = {row["index"]: _row(row, now) for row in connection.execute(found).mappings()}
+    return FeatureTable(now, tuple(rows[i] for i in indices), total, query.page, pages)
+
+
+def feature(connection: Connection, dictionary: DictionaryView, index: int) -> FeatureView:
+    """One feature, its windows, its cached effects: four statements."""
+    there = published(connection, dictionary)
+    now = there.dictionary
+    here = (Feature.dictionary_id == now.id, Feature.index == index)
+    columns = select(Feature.firings, Feature.maximum, Feature.label, Feature.summary, Feature.body)
+    row = connection.execute(columns.where(*here)).first() if _fits(index) else None
+    if row is None:
+        raise NotFound(
+            f"{now.title} has features 0 to {now.d_sae - 1}; there is no feature {index}."
+        )
+    what = f"Feature {index} of {now.title}"
+    summary, body = unpack_summary(row.summary, what), unpack_body(row.body, what)
+    record = FeatureRecord(
+        index=index,
+        firings=row.firings,
+        maximum=row.maximum,
+        activations=summary.activations,
+        logits=body.logits,
+        raised=summary.raised,
+        lowered=body.lowered,
+        neurons=body.neurons,
+        nearest=body.nearest,
+        coactive=body.coactive,
+        groups=body.groups,
+    )
+    numbers = {n for group in body.groups for n in group.examples.windows.tolist()}
+    return FeatureView(
+        dictionary=now,
+        record=record,
+        label=row.label,
+        windows=_windows(connection, there.set_id, sorted(numbers)),
+        effects=store_effects.of_feature(connection, now, index),
+    )
+
+
+def window(connection: Connection, dictionary: DictionaryView, number: int) -> WindowRecord:
+    """One window of the set that the dictionary's harvest refers to."""
+    there = published(connection, dictionary)
+    found = _windows(connection, there.set_id, [number]) if _fits(number) else {}
+    if number not in found:
+        raise NotFound(f"No example of {dictionary.title} lies in a window {number}.")
+    return found[number]
+
+
+def random_feature(connection: Connection, dictionary: DictionaryView) -> int:
+    """A feature that fires, where one does."""
+    now = published(connection, dictionary).dictionary
+    if now.alive == 0:
+        return random.randrange(now.d_sae)  # noqa: S311
+    alive = select(Feature.index).where(Feature.dictionary_id == now.id, Feature.firings > 0)
+    drawn = alive.order_by(Feature.index).offset(random.randrange(now.alive)).limit(1)  # noqa: S311
+    return connection.scalars(drawn).one()
+
+
+def _fits(number: int) -> bool:
+    return 0 <= number < 1 << 63
+
+
+def _check(query: FeatureQuery) -> None:
+    if query.sort not in SORTS:
+        raise InvalidRequest(
+            f"Features cannot be sorted by {query.sort!r}; choose {', '.join(SORTS)}."
+        )
+    if query.page < 1:
+        raise InvalidRequest(f"Pages count from 1; there is no page {query.page}.")
+    if not 1 <= query.per_page <= MOST_PER_PAGE:
+        raise InvalidRequest(f"A page has 1 to {MOST_PER_PAGE} rows, not {query.per_page}.")
+
+
+def _conditions(now: DictionaryView, query: FeatureQuery) -> list[ColumnElement[bool]]:
+    conditions = [Feature.dictionary_id == now.id]
+    if query.alive is not None:
+        conditions.append(Feature.firings > 0 if query.alive else Feature.firings == 0)
+    if query.search:
+        conditions.append(Feature.label.icontains(query.search, autoescape=True))
+    return conditions
+
+
+def _total(
+    connection: Connection,
+    now: DictionaryView,
+    query: FeatureQuery,
+    conditions: list[ColumnElement[bool]],
+) -> int:
+    if query.search:
+        counted = select(func.count()).select_from(Feature).where(*conditions)
+        return connection.scalars(counted).one()
+    if query.alive is None:
+        return now.d_sae
+    return now.alive if query.alive else now.d_sae - now.alive
+
+
+def _order(query: FeatureQuery, from_end: bool) -> list[ColumnElement[Any]]:
+    """Equal keys follow each other by index, upwards, in both directions; `from_end` turns all."""
+    index = Feature.index.desc() if from_end else Feature.index.asc()
+    if query.sort == "index":
+        return [Feature.index.desc() if query.descending != from_end else Feature.index.asc()]
+    key = _KEYS[query.sort]
+    return [key.desc() if query.descending != from_end else key.asc(), index]
+
+
+def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
+    summary = unpack_summary(row["summary"], f"Feature {row['index']} of {now.title}")
+    return FeatureRow(
+        index=row["index"],
+        firings=row["firings"],
+        density=row["firings"] / max(1, now.n_tokens),
+        maximum=row["maximum"],
+        histogram=summary.activations,
+        label=row["label"],
+        raised=summary.raised,
+    )
+
+
+def _windows(connection: Connection, set_id: int, numbers: list[int]) -> dict[int, WindowRecord]:
+    columns = select(Window.number, Window.document, Window.line, Window.tokens)
+    found = columns.where(Window.set_id == set_id, Window.number.in_(numbers))
+    return {
+        number: WindowRecord(number, document, line, unpack_tokens(tokens, f"Window {number}"))
+        for number, document, line, tokens in connection.execute(found)
+    }

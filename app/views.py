@@ -1,0 +1,296 @@
+"""What goes into the store and what comes out of it: frozen values, no queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sae_core.records import ContextEffect, FeatureRecord, Histogram, Ranking, WindowRecord
+from sae_core.vocabulary import Vocabulary
+
+Sort = Literal["index", "density", "maximum", "label"]
+SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "label")
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A language model.
+
+    Attributes:
+        name: what pages and URLs call it.
+        path: folder or name it is loaded from.
+        checksum: of its weights and tokenizer.
+        dtype: of the activations that were harvested.
+        architecture: such as `GPT2LMHeadModel`.
+        n_layers: transformer blocks.
+        d_model: width of the residual stream.
+        n_ctx: longest context it takes.
+        d_vocab: tokens it predicts.
+        vocabulary: the bytes of each token.
+        details: anything else worth showing: JSON values.
+    """
+
+    name: str
+    path: str
+    checksum: str
+    dtype: str
+    architecture: str
+    n_layers: int
+    d_model: int
+    n_ctx: int
+    d_vocab: int
+    vocabulary: Vocabulary
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DictionaryRecord:
+    """A dictionary at one hook point of a model.
+
+    Attributes:
+        model: name of the model.
+        name: what pages and URLs call it, unique within the model.
+        hook_point: where it reads, such as `blocks.0.mlp.hook_post`.
+        architecture: such as `topk`; `identity` for the neuron basis.
+        d_in: width of the activation.
+        d_sae: number of features.
+        path: folder of its weights; None for the neuron basis.
+        checksum: of its weights.
+        dtype: it was run in.
+        evaluation: l0, fvu, l_clean, l_recon, l_zero, l_mean, extra_loss_fraction, …; None: not
+            evaluated.
+        details: anything else worth showing: JSON values.
+    """
+
+    model: str
+    name: str
+    hook_point: str
+    architecture: str
+    d_in: int
+    d_sae: int
+    path: str | None
+    checksum: str
+    dtype: str
+    evaluation: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CorpusRecord:
+    """A tokenized text. Another fingerprint under the same name is another corpus.
+
+    Attributes:
+        name: what pages call it.
+        source: where it was read, in words.
+        fingerprint: SHA-256 of names, texts and tokenizer.
+        n_documents: documents in all.
+        n_tokens: tokens in all, not only those harvested.
+        details: anything else worth showing: JSON values.
+    """
+
+    name: str
+    source: str
+    fingerprint: str
+    n_documents: int
+    n_tokens: int
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HarvestRecord:
+    """One pass of a dictionary over a corpus.
+
+    Attributes:
+        model: name of the model.
+        dictionary: name of the dictionary.
+        corpus: name of the corpus.
+        seed: of window order and example sampling.
+        n_ctx: positions in a window, BOS included.
+        n_tokens: non-special tokens that were read; densities are shares of it.
+        n_windows: windows that were read.
+        settings: everything else that the result depends on: JSON values.
+        fingerprint: of the corpus; empty: the one of that name added last.
+    """
+
+    model: str
+    dictionary: str
+    corpus: str
+    seed: int
+    n_ctx: int
+    n_tokens: int
+    n_windows: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class DictionaryView:
+    """A dictionary with its model and, once published, its harvest.
+
+    Attributes:
+        id: of the dictionary in the store.
+        model_id: of its model in the store.
+        model: name of the model.
+        name: of the dictionary; the other fields up to `details` as in `DictionaryRecord`.
+        model_path: of the model; so the other `model_` fields, as in `ModelRecord`.
+        n_ctx: longest context the model takes (windows have `harvest.n_ctx` positions).
+        corpus: that was harvested; None: nothing is published yet.
+        harvest: what is published; None: nothing yet.
+        alive: features that fire at all; 0 before a harvest.
+        digest: SHA-256 of all that the harvest depends on; empty before a harvest.
+    """
+
+    id: int
+    model_id: int
+    model: str
+    name: str
+    hook_point: str
+    architecture: str
+    d_in: int
+    d_sae: int
+    path: str | None
+    checksum: str
+    dtype: str
+    evaluation: Mapping[str, Any] | None
+    details: Mapping[str, Any]
+    model_path: str
+    model_checksum: str
+    model_dtype: str
+    model_architecture: str
+    model_details: Mapping[str, Any]
+    n_layers: int
+    d_model: int
+    n_ctx: int
+    d_vocab: int
+    corpus: CorpusRecord | None
+    harvest: HarvestRecord | None
+    alive: int
+    digest: str
+
+    @property
+    def is_neurons(self) -> bool:
+        """Whether this is the neuron basis, the identity dictionary."""
+        return self.path is None
+
+    @property
+    def title(self) -> str:
+        """`model/name`, for sentences."""
+        return f"{self.model}/{self.name}"
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens behind the densities; 0 before a harvest."""
+        return self.harvest.n_tokens if self.harvest else 0
+
+
+@dataclass(frozen=True)
+class FeatureQuery:
+    """One page of a feature table. Equal keys follow each other by index, upwards.
+
+    Attributes:
+        sort: what to order by.
+        descending: whether the largest comes first.
+        alive: True: only features that fire; False: only dead ones; None: all.
+        page: from 1.
+        per_page: rows on a page.
+        search: keep features whose label contains this, in whatever ASCII case; empty: all.
+    """
+
+    sort: Sort = "index"
+    descending: bool = False
+    alive: bool | None = None
+    page: int = 1
+    per_page: int = 50
+    search: str = ""
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """A feature in the table.
+
+    Attributes:
+        index: in its dictionary.
+        firings: non-special tokens on which it fires.
+        density: share of the harvest's tokens on which it fires.
+        maximum: largest activation.
+        histogram: of the activations > 0.
+        label: what it means, in words; empty: not said yet.
+        raised: the tokens whose logits it raises most.
+    """
+
+    index: int
+    firings: int
+    density: float
+    maximum: float
+    histogram: Histogram
+    label: str
+    raised: Ranking
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """One page of rows.
+
+    Attributes:
+        dictionary: the one that the rows belong to, as of the same instant.
+        rows: in order.
+        total: rows on all pages.
+        page: which one this is, from 1.
+        pages: how many there are, at least 1.
+    """
+
+    dictionary: DictionaryView
+    rows: tuple[FeatureRow, ...]
+    total: int
+    page: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """All that the store knows of one feature, read at one instant.
+
+    Attributes:
+        dictionary: the one it belongs to, as of the same instant.
+        record: as harvested.
+        label: what it means, in words; empty: not said yet.
+        windows: every window its examples point to, by number.
+        effects: what ablating it does, by window; only what is cached.
+    """
+
+    dictionary: DictionaryView
+    record: FeatureRecord
+    label: str
+    windows: Mapping[int, WindowRecord]
+    effects: Mapping[int, ContextEffect]
+
+
+@dataclass(frozen=True)
+class ProgressView:
+    """A harvest that runs.
+
+    Attributes:
+        model: name of the model.
+        dictionary: name of the dictionary.
+        phase: what it does now, in words.
+        done: tokens so far.
+        total: tokens in all.
+        tokens_per_second: rate; 0.0 while unknown.
+        eta_seconds: what is left; None while unknown.
+        age_seconds: since it last reported.
+    """
+
+    model: str
+    dictionary: str
+    phase: str
+    done: int
+    total: int
+    tokens_per_second: float
+    eta_seconds: float | None
+    age_seconds: float
+
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing was heard for a minute: it was killed, or the machine sleeps."""
+        return self.age_seconds > 60

@@ -1,0 +1,41 @@
+"""Alembic's way into the schema; `app.database` hands it a connection, the command line does not.
+
+alembic -c migrations/alembic.ini revision --autogenerate -m "what changes"
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from alembic import context
+from sqlalchemy import Connection
+
+from app import database
+from app.models import AnyText, Base
+from app.settings import Settings
+
+
+def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """Revisions must not change with the application, so they spell its types out."""
+    return "TEXT" if kind == "type" and isinstance(item, AnyText) else False
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        render_item=_render,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    _run(given)
+else:
+    engine = database.connect(Settings().url)
+    with database.writing(engine, alone=True) as own:
+        _run(own)
+    engine.dispose()

@@ -1,0 +1,89 @@
+"""Fixtures that all tests share: a store on each database, with the real migrations."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from app import database
+from app.store import Store
+from app.views import DictionaryView
+from tests import factories
+from tests.factories import Sample
+from tests.postgres import postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a Postgres server, one for all tests."""
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a new database without tables, once on each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'store' / 'featurescope.db'}"
+        return
+    server = request.getfixturevalue("postgres_server")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+@pytest.fixture
+def engine(empty_url: str) -> Iterator[Engine]:
+    """A migrated, empty store, once on each kind of database."""
+    made = database.connect(empty_url, busy_seconds=2)
+    database.upgrade(made)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    """The door to `engine`."""
+    return Store(engine)
+
+
+@pytest.fixture
+def sample() -> Sample:
+    """A small publication."""
+    return factories.sample()
+
+
+@pytest.fixture
+def published(store: Store, sample: Sample) -> DictionaryView:
+    """`sample`, published in `store`."""
+    factories.publish(store, sample)
+    return store.dictionary(sample.model.name, sample.dictionary.name)
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
+    """A migrated, empty SQLite store, for tests that are not about the database."""
+    made = database.connect(f"sqlite:///{tmp_path / 'only.db'}", busy_seconds=2)
+    database.upgrade(made)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def sqlite_store(sqlite_engine: Engine) -> Store:
+    """A store on SQLite alone with the samples `demo/mlp-12` and `demo/neurons` published."""
+    made = Store(sqlite_engine)
+    factories.publish(made, factories.sample())
+    factories.publish(made, factories.neurons_sample())
+    return made

@@ -1,0 +1,264 @@
+"""Small, seeded, hostile records for tests: every branch of a page has something to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app.store import Store
+from app.views import CorpusRecord, DictionaryRecord, HarvestRecord, ModelRecord
+from sae_core.records import (
+    N_BANDS,
+    N_HISTOGRAM,
+    ContextEffect,
+    ExampleGroup,
+    Examples,
+    FeatureRecord,
+    GroupKind,
+    Histogram,
+    Ranking,
+    WindowRecord,
+)
+from sae_core.vocabulary import Vocabulary
+
+N_CTX = 32
+PIECES: tuple[bytes, ...] = (
+    b"<|endoftext|>",
+    b" self",
+    b".",
+    b"\n",
+    b"    ",
+    b"<script>alert(1)</script>",
+    "\u202egnp.exe".encode(),
+    b"\x00",
+    b"\xff\xfe",
+    "\ud800".encode("utf-8", "surrogatepass"),
+    b"\xe2\x82",
+    "é世界🙂".encode(),
+    b"&amp;",
+    b'" onmouseover="x',
+    b"\t",
+    b"\r\n",
+    *(f" word{n}".encode() for n in range(16, 64)),
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Everything that one publication takes."""
+
+    model: ModelRecord
+    dictionary: DictionaryRecord
+    corpus: CorpusRecord
+    harvest: HarvestRecord
+    features: tuple[FeatureRecord, ...]
+    windows: tuple[WindowRecord, ...]
+
+
+def vocabulary() -> Vocabulary:
+    return Vocabulary(pieces=PIECES, special=frozenset({0}), bos=0)
+
+
+def model(name: str = "demo", **changes: Any) -> ModelRecord:
+    values: dict[str, Any] = {
+        "name": name,
+        "path": "demo/model",
+        "checksum": "a" * 64,
+        "dtype": "float32",
+        "architecture": "GPT2LMHeadModel",
+        "n_layers": 1,
+        "d_model": 16,
+        "n_ctx": 128,
+        "d_vocab": len(PIECES),
+        "vocabulary": vocabulary(),
+        "details": {"parameters": 12345},
+    }
+    return ModelRecord(**(values | changes))
+
+
+def dictionary(name: str = "mlp-12", model: str = "demo", **changes: Any) -> DictionaryRecord:
+    values: dict[str, Any] = {
+        "model": model,
+        "name": name,
+        "hook_point": "blocks.0.mlp.hook_post",
+        "architecture": "topk",
+        "d_in": 8,
+        "d_sae": 12,
+        "path": "demo/dictionaries/mlp-12",
+        "checksum": "b" * 64,
+        "dtype": "float32",
+        "evaluation": {
+            "l0": 4.25,
+            "fvu": 0.125,
+            "l_clean": 2.5,
+            "l_recon": 2.75,
+            "l_zero": 7.0,
+            "l_mean": 6.5,
+            "extra_loss_fraction": 0.25 / 4.5,
+            "extra_loss_fraction_mean": 0.25 / 4.0,
+            "dead_share": 0.25,
+            "n_tokens": 65536,
+        },
+        "details": {"k": 4},
+    }
+    return DictionaryRecord(**(values | changes))
+
+
+def corpus(name: str = "python-stdlib", **changes: Any) -> CorpusRecord:
+    values: dict[str, Any] = {
+        "name": name,
+        "source": "the standard library of Python 3.11",
+        "fingerprint": "c" * 64,
+        "n_documents": 7,
+        "n_tokens": 9_999,
+        "details": {"files": ["a.py", "b.py"]},
+    }
+    return CorpusRecord(**(values | changes))
+
+
+def harvest(dictionary: str = "mlp-12", model: str = "demo", **changes: Any) -> HarvestRecord:
+    values: dict[str, Any] = {
+        "model": model,
+        "dictionary": dictionary,
+        "corpus": "python-stdlib",
+        "seed": 0,
+        "n_ctx": N_CTX,
+        "n_tokens": 1_048_576,
+        "n_windows": 64,
+        "settings": {"top": 20, "per_band": 5},
+    }
+    return HarvestRecord(**(values | changes))
+
+
+def windows(count: int = 64, n_ctx: int = N_CTX, d_vocab: int = len(PIECES)) -> list[WindowRecord]:
+    """Windows 0 to count - 1; the tokens follow from the number; some are short."""
+    records = []
+    for number in range(count):
+        rng = np.random.default_rng([7, number])
+        length = n_ctx if number % 5 else n_ctx - 7
+        tokens = rng.integers(1, d_vocab, length)
+        tokens[0] = 0
+        document = ("pkg/<b>mod</b>.py", "nul\x00 and \ud800 surrogate.py", "json/decoder.py")
+        records.append(WindowRecord(number, document[number % 3], 1 + 4 * number, tokens))
+    return records
+
+
+def _firings(feature: int, window: int, length: int) -> tuple[Any, Any]:
+    """Where a feature fires in a window: the same in whatever group the window is shown."""
+    rng = np.random.default_rng([11, feature, window])
+    count = int(rng.integers(1, 8))
+    positions = np.sort(rng.choice(np.arange(1, length), count, replace=False)).astype(np.uint16)
+    values = (rng.gamma(1.5, 1.0, count) + 1e-3).astype(np.float32)
+    return positions, values
+
+
+def examples(feature: int, shown: list[WindowRecord]) -> Examples:
+    """One example for each window, drawn for its strongest firing."""
+    parts = [_firings(feature, w.number, len(w.tokens)) for w in shown]
+    empty = np.zeros(0)
+    return Examples(
+        windows=np.array([w.number for w in shown], dtype=np.int64),
+        peaks=np.array([p[int(np.argmax(v))] for p, v in parts], dtype=np.uint16),
+        bounds=np.cumsum([0, *(len(p) for p, _ in parts)]).astype(np.int64),
+        positions=np.concatenate([p for p, _ in parts] or [empty]).astype(np.uint16),
+        values=np.concatenate([v for _, v in parts] or [empty]).astype(np.float32),
+    )
+
+
+def ranking(rng: np.random.Generator, count: int, among: int, shares: bool = False) -> Ranking:
+    count = min(count, among)
+    return Ranking(
+        ids=rng.choice(among, count, replace=False).astype(np.int32),
+        weights=-np.sort(-rng.normal(size=count)).astype(np.float32),
+        shares=(rng.random(count) if shares else np.zeros(0)).astype(np.float32),
+    )
+
+
+def feature(
+    index: int,
+    shown: list[WindowRecord],
+    d_sae: int = 12,
+    d_vocab: int = len(PIECES),
+    top: int = 20,
+    per_band: int = 5,
+    dead: bool = False,
+) -> FeatureRecord:
+    """A feature over the given windows. A dead one has no groups."""
+    rng = np.random.default_rng([13, index])
+    none = np.zeros(0, dtype=np.int64)
+    groups: list[ExampleGroup] = []
+    maximum = 0.0
+    if not dead:
+        drawn = rng.permutation(len(shown))
+        strongest = examples(index, [shown[i] for i in np.sort(drawn[:top])])
+        maximum = float(strongest.values.max())
+        groups.append(ExampleGroup(GroupKind.TOP, -1, 0.5, maximum, top, strongest))
+        for band in reversed(range(N_BANDS)):
+            held = [shown[int(i)] for i in rng.choice(len(shown), per_band if band % 4 else 1)]
+            low, high = maximum * band / N_BANDS, maximum * (band + 1) / N_BANDS
+            groups.append(
+                ExampleGroup(GroupKind.BAND, band, low, high, 3 * band, examples(index, held))
+            )
+        weakest = examples(index, [shown[i] for i in drawn[:top]])
+        groups.append(ExampleGroup(GroupKind.WEAKEST, -1, 1e-3, 0.25, top, weakest))
+    counts = rng.integers(0, 1000, N_HISTOGRAM).astype(np.int64)
+    return FeatureRecord(
+        index=index,
+        firings=0 if dead else int(counts.sum()),
+        maximum=maximum,
+        activations=Histogram(0.0, maximum, none if dead else counts),
+        logits=Histogram(-1.5, 2.25, rng.integers(0, 300, N_HISTOGRAM).astype(np.int64)),
+        raised=ranking(rng, 10, d_vocab),
+        lowered=ranking(rng, 10, d_vocab),
+        neurons=ranking(rng, 3, 8, shares=True),
+        nearest=ranking(rng, 5, d_sae),
+        coactive=ranking(rng, 5, d_sae, shares=True),
+        groups=tuple(groups),
+    )
+
+
+def effect(feature: int, window: int, n: int = 4, d_vocab: int = len(PIECES)) -> ContextEffect:
+    rng = np.random.default_rng([17, feature, window])
+    return ContextEffect(
+        positions=np.sort(rng.choice(np.arange(1, 25), n, replace=False)).astype(np.uint16),
+        loss_change=rng.normal(size=n).astype(np.float32),
+        raised_ids=rng.integers(0, d_vocab, (n, 5)).astype(np.int32),
+        raised=rng.random((n, 5)).astype(np.float32),
+        lowered_ids=rng.integers(0, d_vocab, (n, 5)).astype(np.int32),
+        lowered=-rng.random((n, 5)).astype(np.float32),
+    )
+
+
+def sample(d_sae: int = 12, **changes: Any) -> Sample:
+    """A whole publication: every fourth feature (3, 7, 11, …) is dead."""
+    shown = windows()
+    name = changes.pop("dictionary", "mlp-12")
+    return Sample(
+        model=model(),
+        dictionary=dictionary(name, d_sae=d_sae, **changes),
+        corpus=corpus(),
+        harvest=harvest(name),
+        features=tuple(feature(i, shown, d_sae, dead=i % 4 == 3) for i in range(d_sae)),
+        windows=tuple(shown),
+    )
+
+
+def neurons_sample() -> Sample:
+    """The neuron basis of the same model: d_sae = d_in = 8, no weights on disk."""
+    return sample(
+        8, dictionary="neurons", architecture="identity", path=None, checksum="identity-8"
+    )
+
+
+def publish(store: Store, sample: Sample) -> None:
+    """Model, dictionary, corpus and harvest, as the harvest command does it."""
+    store.publish(
+        sample.harvest,
+        sample.features,
+        sample.windows,
+        model=sample.model,
+        dictionary=sample.dictionary,
+        corpus=sample.corpus,
+    )
