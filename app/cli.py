@@ -80,11 +80,6 @@ def _worker(commands: Commands[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="agree to an address that other machines reach; there is no login",
     )
-    worker.add_argument(
-        "--parent-pipe",
-        action="store_true",
-        help="stop when standard input closes (how serving starts its own worker)",
-    )
     _add_device(worker)
     worker.set_defaults(command=cli_commands.worker, interrupted="Stopped.")
 
@@ -96,6 +91,12 @@ def _harvest(commands: Commands[argparse.ArgumentParser]) -> None:
         "--ablate",
         action="store_true",
         help="also compute the ablation effects of each feature's twenty strongest contexts",
+    )
+    harvest.add_argument(
+        "--writers",
+        type=Path,
+        metavar="DIR",
+        help="for neurons: a dictionary whose features are listed with the neurons they write to",
     )
     harvest.set_defaults(command=cli_commands.harvest, interrupted=RESUME)
 

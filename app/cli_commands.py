@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from app import __version__
 
@@ -27,13 +28,13 @@ def serve(arguments: argparse.Namespace) -> None:
 
 def worker(arguments: argparse.Namespace) -> None:
     """Run the worker by itself."""
-    from app.serving import check_address
+    from app.listening import check_address
     from app.settings import read_settings
     from app.worker.server import serve_worker
 
     settings = read_settings(device=arguments.device)
     check_address(arguments.host, arguments.allow_network, "uses the worker")
-    serve_worker(settings, arguments.host, arguments.port, stop_with_stdin=arguments.parent_pipe)
+    serve_worker(settings, arguments.host, arguments.port)
 
 
 def harvest(arguments: argparse.Namespace) -> None:
@@ -42,7 +43,10 @@ def harvest(arguments: argparse.Namespace) -> None:
     from app.settings import read_settings
 
     harvest(
-        read_settings(device=arguments.device), **_dictionary(arguments), ablate=arguments.ablate
+        read_settings(device=arguments.device),
+        **_dictionary(arguments),
+        ablate=arguments.ablate,
+        writers=arguments.writers,
     )
 
 
@@ -108,7 +112,7 @@ def db_dump(_arguments: argparse.Namespace) -> None:
         sys.stdout.write(line if line.endswith("\n") else line + "\n")
 
 
-def _dictionary(arguments: argparse.Namespace) -> dict[str, object]:
+def _dictionary(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options that say which dictionary over which text."""
     return {
         "model": arguments.model,

@@ -1,0 +1,84 @@
+"""Addresses to listen on: which are refused, which are taken, how each is opened in a browser."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import sys
+
+from app.errors import SettingsError
+
+LISTEN_QUEUE = 128
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_address(host: str, allowed: bool, what: str) -> None:
+    """Refuse an address that other machines reach unless that was asked for; then say so.
+
+    Raises:
+        SettingsError: the address is not loopback and `allowed` is False.
+    """
+    if is_loopback(host):
+        return
+    meaning = f"there is no login: everybody who reaches this address {what}"
+    if not allowed:
+        raise SettingsError(
+            f"{host} can be reached by other machines, and {meaning}. "
+            "Say --allow-network if that is what you want, or leave --host away."
+        )
+    print(f"Warning: {host} can be reached by other machines; {meaning}.", file=sys.stderr)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        SettingsError: the port is taken or forbidden, or the address is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror:
+        raise SettingsError(
+            f"{host} is no address: give a name or number of this machine."
+        ) from None
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(LISTEN_QUEUE)
+    except OSError as error:
+        opened.close()
+        raise SettingsError(_why_not(host, port, error)) from None
+    return opened
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {port} on {host} is taken by another program. Choose another with "
+            "--port NUMBER (with make: make demo PORT=NUMBER), or --port 0 for any free one."
+        )
+    if error.errno == errno.EACCES:
+        return f"Port {port} is reserved for the system. Choose one above 1023 with --port NUMBER."
+    return f"Nothing can be served on {host} port {port}: {error.strerror}."
+
+
+def url_of(listening: socket.socket) -> str:
+    """The address to open in a browser."""
+    host, port = listening.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:  # every address of this machine: name one
+        host = "::1" if ":" in host else "127.0.0.1"
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/"

@@ -1,0 +1,100 @@
+"""What may not be in the repository, and what must be said in it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import stat
+from pathlib import PurePath
+
+import pytest
+
+from tests.contract.repository import ROOT, modules, tracked, tree
+
+MOST_LINES = 400
+MOST_BYTES = 6_000_000
+BINARY = {".png", ".safetensors", ".npz", ".npy", ".ico", ".woff2", ".gz"}
+
+# Spelled with a gap in each, so that this file names none itself.
+_GAP = "(?:)"
+HOSTS = re.compile(
+    rf"pypi\.{_GAP}org|python{_GAP}hosted|npm{_GAP}js\.|deb\.{_GAP}debian|download\.{_GAP}pytorch"
+)
+MACHINE = re.compile(rf"/(?:wo{_GAP}rk|fa{_GAP}rm)/[a-z.]|/ro{_GAP}ot/")
+UNFINISHED = re.compile(rf"raise NotImplemented{_GAP}Error|TO{_GAP}DO|FIX{_GAP}ME|XX{_GAP}X")
+
+
+def _texts() -> list[str]:
+    return [name for name in tracked() if PurePath(name).suffix not in BINARY]
+
+
+@pytest.mark.parametrize("name", [n for n in tracked() if n.endswith(".py")])
+def test_modules_stay_short(name: str) -> None:
+    assert len((ROOT / name).read_text().splitlines()) <= MOST_LINES
+
+
+def test_no_package_registry_and_no_machine_is_named() -> None:
+    found = [
+        f"{name}:{number}"
+        for name in _texts()
+        for number, line in enumerate((ROOT / name).read_text().splitlines(), 1)
+        if HOSTS.search(line) or (MACHINE.search(line) and name != ".gitignore")
+    ]
+    assert found == []
+
+
+def test_nothing_is_left_unfinished() -> None:
+    found = [
+        name
+        for name in modules("app/", "sae_core/")
+        if UNFINISHED.search((ROOT / name).read_text())
+    ]
+    assert found == []
+
+
+def test_no_third_party_source_is_committed() -> None:
+    vendored = re.compile(r"\.min\.(js|css)$|node_modules/|static/vendor/")
+    assert [name for name in tracked() if vendored.search(name)] == []
+
+
+def test_files_are_small() -> None:
+    assert [name for name in tracked() if (ROOT / name).stat().st_size > MOST_BYTES] == []
+    demo = sum((ROOT / name).stat().st_size for name in tracked() if name.startswith("demo/"))
+    assert demo < 16 * 10**6
+
+
+@pytest.mark.parametrize("name", modules("app/", "sae_core/", "scripts/", "benchmarks/", "tests/"))
+def test_loading_weights_cannot_run_code(name: str) -> None:
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            assert given.get("weights_only") == "True", f"{name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("name", modules("app/", "sae_core/"))
+def test_the_architecture_page_names_every_module(name: str) -> None:
+    if PurePath(name).name == "__init__.py":
+        return
+    assert f"`{name}`" in (ROOT / "ARCHITECTURE.md").read_text()
+
+
+def test_the_architecture_page_names_no_module_that_is_gone() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`((?:app|sae_core)/[\w/]+\.py)`", page))
+    assert sorted(named - set(tracked())) == []
+
+
+@pytest.mark.parametrize("command", ["make demo", "make test", "make check", "make bench"])
+def test_the_readme_says_how_to_begin(command: str) -> None:
+    assert command in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_links_between_pages_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", (ROOT / name).read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", [".ci/run", "scripts/browser.sh", "scripts/constraints.sh"])
+def test_scripts_can_be_run(name: str) -> None:
+    assert (ROOT / name).stat().st_mode & stat.S_IXUSR
