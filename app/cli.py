@@ -92,12 +92,6 @@ def _harvest(commands: Commands[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="also compute the ablation effects of each feature's twenty strongest contexts",
     )
-    harvest.add_argument(
-        "--writers",
-        type=Path,
-        metavar="DIR",
-        help="for neurons: a dictionary whose features are listed with the neurons they write to",
-    )
     harvest.set_defaults(command=cli_commands.harvest, interrupted=RESUME)
 
 
@@ -113,6 +107,7 @@ def _demo(commands: Commands[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser("demo", help="harvest the bundled demo once, then serve it")
     _add_address(demo)
     _add_device(demo)
+    demo.add_argument("--no-serve", action="store_true", help="only harvest it")
     demo.set_defaults(command=cli_commands.demo, interrupted="Stopped.")
     train = commands.add_parser(
         "demo-train", help="make the bundled demo anew: tokenizer, model and dictionary"
@@ -174,7 +169,18 @@ def _add_dictionary(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="a text file, a folder of them, or python-stdlib (default)",
     )
+    parser.add_argument(
+        "--writers",
+        type=Path,
+        metavar="DIR",
+        help="for neurons: a dictionary whose features are listed with the neurons they write to",
+    )
+    parser.add_argument(
+        "--writers-name",
+        metavar="NAME",
+        help="what the pages call that dictionary (default: its folder)",
+    )
     parser.add_argument("--tokens", type=int, help="how much to read (default: all of it)")
-    parser.add_argument("--context", type=int, help="tokens in a context, the opening one included")
+    parser.add_argument("--context", type=int, help="tokens in a context (default: 128)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     _add_device(parser)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from app import __version__
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from app.source import SourceSpec
 
 
 def version(_arguments: argparse.Namespace) -> None:
@@ -44,9 +48,10 @@ def harvest(arguments: argparse.Namespace) -> None:
 
     harvest(
         read_settings(device=arguments.device),
-        **_dictionary(arguments),
-        ablate=arguments.ablate,
-        writers=arguments.writers,
+        _source(arguments),
+        tokens=arguments.tokens,
+        seed=arguments.seed,
+        ablate_top=arguments.ablate,
     )
 
 
@@ -55,27 +60,54 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from app.harvesting import evaluate
     from app.settings import read_settings
 
-    evaluate(read_settings(device=arguments.device), **_dictionary(arguments))
+    evaluate(
+        read_settings(device=arguments.device),
+        _source(arguments),
+        tokens=arguments.tokens,
+        seed=arguments.seed,
+    )
 
 
 def demo(arguments: argparse.Namespace) -> None:
-    """Harvest the bundled demo unless it is there, then serve it."""
-    from app.demo import run_demo
+    """Harvest the bundled demo unless that has been done, then serve it."""
     from app.settings import read_settings
 
-    run_demo(
-        read_settings(
-            host=arguments.host,
-            port=arguments.port,
-            allow_network=arguments.allow_network,
-            device=arguments.device,
-        )
+    settings = read_settings(
+        host=arguments.host,
+        port=arguments.port,
+        allow_network=arguments.allow_network,
+        device=arguments.device,
     )
+    if arguments.no_serve:
+        from app.demo import harvest_demo, is_harvested
+
+        if not is_harvested(settings):
+            harvest_demo(settings)
+    else:
+        from app.serving import serve
+
+        serve(settings, prepare=lambda: _harvest_demo_apart(settings))
+
+
+def _harvest_demo_apart(settings: Settings) -> None:
+    """Harvest the demo in a process of its own: the one that serves never loads torch."""
+    import os
+    import subprocess
+
+    from app.demo import is_harvested
+    from app.errors import FeaturescopeError
+
+    if is_harvested(settings):
+        return
+    environment = {**os.environ, "FEATURESCOPE_DEVICE": settings.device}
+    command = [sys.executable, "-m", "app", "demo", "--no-serve"]
+    if subprocess.run(command, env=environment, check=False).returncode != 0:
+        raise FeaturescopeError("The demo could not be harvested; the reason stands above.")
 
 
 def demo_train(arguments: argparse.Namespace) -> None:
     """Make the demo's tokenizer, model and dictionary anew."""
-    from app.demo import train_demo
+    from app.demo_training import train_demo
     from app.settings import read_settings
 
     train_demo(read_settings(device=arguments.device), arguments.out, arguments.seed)
@@ -112,16 +144,18 @@ def db_dump(_arguments: argparse.Namespace) -> None:
         sys.stdout.write(line if line.endswith("\n") else line + "\n")
 
 
-def _dictionary(arguments: argparse.Namespace) -> dict[str, Any]:
+def _source(arguments: argparse.Namespace) -> SourceSpec:
     """The options that say which dictionary over which text."""
-    return {
-        "model": arguments.model,
-        "dictionary": arguments.dictionary,
-        "neurons": arguments.neurons,
-        "name": arguments.name,
-        "model_name": arguments.model_name,
-        "corpus": arguments.corpus,
-        "tokens": arguments.tokens,
-        "n_ctx": arguments.context,
-        "seed": arguments.seed,
-    }
+    from app.source import SourceSpec
+
+    return SourceSpec(
+        model=arguments.model,
+        dictionary=arguments.dictionary,
+        neurons=arguments.neurons,
+        name=arguments.name,
+        model_name=arguments.model_name,
+        corpus=arguments.corpus,
+        n_ctx=arguments.context,
+        writers=arguments.writers,
+        writers_name=arguments.writers_name,
+    )

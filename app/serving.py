@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -41,10 +42,16 @@ def build(settings: Settings) -> ASGIApp:
     return create_app(settings, store, Ablations(store, WorkerClient(worker.url)), worker)
 
 
-def serve(settings: Settings) -> None:
-    """Serve the pages until interrupted. The port is taken before anything slow begins."""
+def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None:
+    """Serve the pages until interrupted.
+
+    `prepare` is called first, and before it the port is taken: nobody waits for something slow
+    only to hear that it was in vain.
+    """
     check_address(settings.host, settings.allow_network, "reads all pages and uses the worker")
     with listen(settings.host, settings.port) as listening:
+        if prepare is not None:
+            prepare()
         config = uvicorn.Config(
             build(settings),
             log_level=settings.log_level,

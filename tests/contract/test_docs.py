@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 
 from scripts import settings_doc
-from tests.contract.repository import ROOT
+from tests.contract.repository import ROOT, imports, modules
 
 
 def test_the_settings_page_is_up_to_date() -> None:
@@ -29,6 +30,20 @@ def test_every_direct_dependency_is_pinned_for_the_tests() -> None:
 
 def test_torch_is_pinned_to_a_minor_version_so_that_every_build_of_it_fits() -> None:
     assert _pinned()["torch"] == "2.13.*"
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    """What the packages import by name is in pyproject.toml, not only somebody's dependency."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[\[><=;\s]", line)[0].lower() for line in project["dependencies"]}
+    ours = {"app", "sae_core"} | sys.stdlib_module_names
+    imported = {
+        top.replace("_", "-")
+        for name in modules("app/", "sae_core/")
+        for top in (full.partition(".")[0] for full in imports(name))
+        if top not in ours
+    }
+    assert imported - declared == set()
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
