@@ -31,7 +31,7 @@ from sae_core.hook_point import (
     attention_follows,
     parse_name,
 )
-from sae_core.linear_parts import in_out, norm_weight
+from sae_core.linear_parts import fold_norm, in_out, norm_weight
 from sae_core.model_folder import ModelFolder, find_model
 from sae_core.module_hooks import Stop, answering, touching
 from sae_core.vocabulary import Vocabulary, read_vocabulary
@@ -224,15 +224,23 @@ class LanguageModel:
             logits: Tensor = self.module(input_ids=self._one_token, use_cache=False).logits[0]
         return logits
 
+    @torch.no_grad()
     def write_matrix(self, hook_point: HookPoint) -> Tensor | None:
         """What carries the activation into the residual stream, [d_in, d_model].
 
         W_out of the MLP or W_O of attention, heads side by side; None where the activation is in
-        the stream's own basis. The projection's bias is no feature's and is left out.
+        the stream's own basis. A norm between the projection and the stream (Gemma 2) is folded in
+        as the final one is (see `unembedding`); biases are no feature's and are left out.
         """
-        if hook_point.kind not in (HookKind.POST, HookKind.Z):
+        layer, kind = hook_point.layer, hook_point.kind
+        if kind not in (HookKind.POST, HookKind.Z):
             return None
-        return in_out(self.site(hook_point.layer, hook_point.kind)[0])
+        matrix = in_out(self.site(layer, kind)[0])
+        added = HookKind.MLP_OUT if kind is HookKind.POST else HookKind.ATTN_OUT
+        site = self.layout.sites.get(added)
+        if site is None or self.layout.sites[kind].path.startswith(f"{site.path}."):
+            return matrix
+        return fold_norm(matrix, self.site(layer, added)[0])
 
     @torch.no_grad()
     def unembedding(self) -> Tensor:
@@ -296,9 +304,16 @@ def load_model(name: str | Path, dtype: str = "float32", device: str = "cpu") ->
             f"{missing[0]} among them: copy the folder again."
         )
     try:
-        return LanguageModel(module.to(device), folder)
+        model = LanguageModel(module.to(device), folder)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"The model cannot be put on device {device!r}: {error}") from error
+    hidden = model.final_hidden(torch.tensor([[0, 0], [0, 1]]))[:, 0]
+    if not torch.allclose(hidden[0], hidden[1], rtol=1e-3, atol=1e-3):
+        raise ModelError(
+            f"{folder.path} looks at later tokens when it reads one ({model.architecture}): "
+            "Featurescope needs a model that predicts the next token."
+        )
+    return model
 
 
 def _read_module(path: Path, dtype: torch.dtype) -> tuple[Any, list[str]]:

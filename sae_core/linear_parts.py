@@ -28,3 +28,10 @@ def norm_weight(norm: nn.Module, d_model: int) -> tuple[Tensor, bool]:
     centred = vector - vector.mean() if centres else vector
     scale = centred.double().square().mean().sqrt()
     return ((norm(vector) - shift).double() * scale / centred.double()).float(), centres
+
+
+def fold_norm(matrix: Tensor, norm: nn.Module) -> Tensor:
+    """`matrix` [d_in, d_model] followed by a norm, without the norm's division and bias."""
+    weight, centres = norm_weight(norm, matrix.shape[1])
+    matrix = matrix.float()
+    return (matrix - matrix.mean(1, keepdim=True) if centres else matrix) * weight

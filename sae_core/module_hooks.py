@@ -61,6 +61,20 @@ def touching(module: nn.Module, side: Side, touch: Touch) -> Iterator[None]:
 
 
 @contextmanager
+def watching(module: nn.Module, see: Callable[[Any], None]) -> Iterator[None]:
+    """Show `see` all that `module` returns."""
+
+    def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+        see(output)
+
+    handle = module.register_forward_hook(after)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
 def answering(module: nn.Module, answer: Callable[..., Any]) -> Iterator[None]:
     """Let `module` return `answer(*args, **kwargs)` in place of its forward pass.
 

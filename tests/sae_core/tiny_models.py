@@ -6,7 +6,18 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 D_VOCAB = 300
 END = "<|endoftext|>"
@@ -71,7 +82,7 @@ def tiny_llama() -> LlamaForCausalLM:
     )
 
 
-def _seeded(kind: type, config: GPT2Config | LlamaConfig) -> PreTrainedModel:
+def _seeded(kind: type, config: PreTrainedConfig) -> PreTrainedModel:
     generator = torch.Generator().manual_seed(0)
     model = kind(config).eval()
     with torch.no_grad():
@@ -87,3 +98,41 @@ def save_folder(model: PreTrainedModel, folder: Path) -> Path:
     model.save_pretrained(folder)
     tiny_tokenizer().save(str(folder / "tokenizer.json"))
     return folder
+
+
+def tiny_gemma2() -> PreTrainedModel:
+    """A random Gemma 2: a norm behind each sublayer, soft-capped logits."""
+    return _seeded(
+        Gemma2ForCausalLM,
+        Gemma2Config(
+            vocab_size=D_VOCAB,
+            max_position_embeddings=64,
+            hidden_size=32,
+            intermediate_size=40,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            bos_token_id=0,
+            eos_token_id=0,
+            pad_token_id=None,
+        ),
+    )
+
+
+def tiny_neox() -> PreTrainedModel:
+    """A random GPT-NeoX (Pythia): attention and MLP read the same stream in parallel."""
+    return _seeded(
+        GPTNeoXForCausalLM,
+        GPTNeoXConfig(
+            vocab_size=D_VOCAB,
+            max_position_embeddings=64,
+            hidden_size=32,
+            intermediate_size=40,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            use_parallel_residual=True,
+            bos_token_id=0,
+            eos_token_id=0,
+        ),
+    )

@@ -1,0 +1,130 @@
+"""Folders that are whole are read; others are refused with the file's name and what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sae_core.errors import ModelError
+from sae_core.language_model import load_model
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.fixture
+def copy(gpt2_folder: Path, tmp_path: Path) -> Path:
+    """A model folder to be damaged."""
+    return Path(shutil.copytree(gpt2_folder, tmp_path / "model"))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_pointer_of_git_lfs_is_named(copy: Path, name: str) -> None:
+    (copy / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ModelError, match=f"{name} is a Git LFS pointer.*git lfs pull"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_truncated_file_is_named(copy: Path, name: str, share: float) -> None:
+    data = (copy / name).read_bytes()
+    (copy / name).write_bytes(data[: int(share * len(data))])
+    with pytest.raises(ModelError, match=f"{name}.*again"):
+        load_model(copy)
+
+
+def test_pickled_weights_are_never_opened(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    with pytest.raises(ModelError, match=r"pickled.*save_pretrained"):
+        load_model(copy)
+
+
+def test_a_missing_shard_is_named(copy: Path) -> None:
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=r"model-00002\.safetensors is missing"):
+        load_model(copy)
+
+
+def test_missing_tensors_are_not_made_up(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(copy / "model.safetensors")
+    del weights["transformer.ln_f.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack 1 tensors.*ln_f\.weight"):
+        load_model(copy)
+
+
+def test_weights_of_another_shape_are_refused(copy: Path) -> None:
+    change_json(copy / "config.json", n_inner=49)
+    with pytest.raises(ModelError, match=r"cannot be loaded"):
+        load_model(copy)
+
+
+def test_other_refusals(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model folder"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="no model folder"):
+        load_model("./nowhere")
+    with pytest.raises(ModelError, match="is a file"):
+        load_model(copy / "config.json")
+    with pytest.raises(ModelError, match="no dtype"):
+        load_model(copy, dtype="int8")
+    with pytest.raises(ModelError, match="device 'nonsense'"):
+        load_model(copy, device="nonsense")
+
+
+def test_a_name_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> str:
+        raise OSError("offline")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(ModelError, match=r"no folder some/model.*Hub \(offline\)"):
+        load_model("some/model")
+
+
+def test_a_local_folder_never_touches_the_network(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    assert load_model(str(copy)).n_layers == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "bos"),
+    [
+        ({"bos_token": "<|endoftext|>"}, 0),
+        ({"bos_token": {"content": "<|endoftext|>"}}, 0),
+        ({"bos_token": None}, None),
+        ({"bos_token": "<none>"}, None),
+        ({}, 0),
+    ],
+)
+def test_the_opening_token(copy: Path, settings: dict[str, Any], bos: int | None) -> None:
+    """The tokenizer's settings decide; without them the model's."""
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert load_model(copy).vocabulary.bos == bos
+
+
+def test_an_unknown_architecture_is_refused(copy: Path) -> None:
+    change_json(copy / "config.json", model_type="nothing-known")
+    with pytest.raises(ModelError, match=r"cannot be loaded.*nothing-known"):
+        load_model(copy)
