@@ -1,0 +1,76 @@
+"""Pages from templates: one environment, one way to address, one way to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from app import rendering_charts, rendering_numbers
+from app.assets import Assets
+from app.rendering_markup import trusted
+from app.rendering_tokens import printable
+from app.views import DictionaryView
+
+
+def address(model: str, dictionary: str, *rest: object, **query: object) -> str:
+    """The address of a dictionary's page, or of one below it; empty query values are left out."""
+    parts = "".join(f"/{quote(str(part), safe='')}" for part in (model, dictionary, *rest))
+    kept = {name: value for name, value in query.items() if value not in (None, "", False)}
+    return f"/d{parts}" + (f"?{urlencode(kept)}" if kept else "")
+
+
+def noun(dictionary: DictionaryView, plural: bool = False) -> str:
+    """What the dictionary holds: features, or neurons."""
+    word = "neuron" if dictionary.is_neurons else "feature"
+    return f"{word}s" if plural else word
+
+
+class Renderer:
+    """The templates and what all of them may use."""
+
+    def __init__(self, templates: Path, assets: Assets) -> None:
+        self.environment = Environment(
+            loader=FileSystemLoader(templates, encoding="utf-8"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        numbers = rendering_numbers
+        self.environment.filters |= {
+            "activation": numbers.activation,
+            "compact": numbers.compact,
+            "count": numbers.count,
+            "duration": numbers.duration,
+            "number": numbers.number,
+            "percent": numbers.percent,
+            "printable": printable,
+            "share": numbers.share,
+            "signed": numbers.signed,
+            "sparkline": lambda histogram: trusted(rendering_charts.sparkline(histogram)),
+        }
+        self.environment.globals |= {
+            "address": address,
+            "asset": assets.address,
+            "noun": noun,
+            "wilson": numbers.wilson,
+        }
+
+    def text(self, template: str, **context: Any) -> str:
+        """A template as a string."""
+        return self.environment.get_template(template).render(context)
+
+    def html(
+        self,
+        template: str,
+        status_code: int = 200,
+        headers: dict[str, str] | None = None,
+        **context: Any,
+    ) -> HTMLResponse:
+        """A template as an answer."""
+        return HTMLResponse(self.text(template, **context), status_code, headers)

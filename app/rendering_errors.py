@@ -1,0 +1,127 @@
+"""Errors as pages, as fragments, as JSON: one place decides status, words and form."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from app.errors import (
+    FeaturescopeError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+)
+from app.site import Site
+
+logger = logging.getLogger(__name__)
+
+_STATUS: tuple[tuple[type[FeaturescopeError], int], ...] = (
+    (NotFound, 404),
+    (InvalidRequest, 422),
+)
+_UNAVAILABLE = 503
+
+_TITLES = {
+    404: "Not here",
+    405: "Not that way",
+    422: "That makes no sense",
+    500: "A defect in Featurescope",
+    503: "Not now",
+}
+
+_PROBLEM = "application/problem+json"
+
+
+def status_of(error: FeaturescopeError) -> int:
+    """The HTTP status of a domain error: the asker's mistake, or something that has to be mended
+    first (the store, the worker, a file), as its sentence says."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), _UNAVAILABLE)
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the asker is a program: anything below /api, or JSON before HTML."""
+    accepted = request.headers.get("accept", "")
+    return request.url.path.startswith("/api/") or (
+        "json" in accepted and "text/html" not in accepted
+    )
+
+
+def respond(
+    request: Request, status: int, sentence: str, headers: dict[str, str] | None = None
+) -> Response:
+    """The error in the form that the asker reads."""
+    title = _TITLES.get(status, HTTPStatus(status).phrase)
+    if wants_json(request):
+        problem = {"title": HTTPStatus(status).phrase, "status": status, "detail": sentence}
+        return JSONResponse(problem, status, headers, media_type=_PROBLEM)
+    site: Site = request.app.state.site
+    fragment = request.headers.get("hx-request") == "true"
+    return site.renderer.html(
+        "error/_message.html" if fragment else "error/error.html",
+        status,
+        headers,
+        status=status,
+        title=title,
+        sentence=sentence,
+    )
+
+
+def _domain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FeaturescopeError)
+    status = status_of(error)
+    if status >= 500:
+        logger.warning("%s %s: %s", request.method, request.url.path, error)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Overloaded) else None
+    return respond(request, status, str(error), headers)
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = {
+        404: f"There is no page {request.url.path}. The home page lists all that there is.",
+        405: f"{request.url.path} does not answer to {request.method}.",
+    }.get(error.status_code, str(error.detail))
+    headers = dict(error.headers) if error.headers else None
+    return respond(request, error.status_code, sentence, headers)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    in_path = first["loc"][0] == "path"
+    return respond(request, 404 if in_path else 422, _sentence(first))
+
+
+def _sentence(problem: Any) -> str:
+    """One sentence for the first value that cannot be used."""
+    where: Sequence[Any] = problem["loc"]
+    name, given = where[-1], problem.get("input")
+    expected = problem["msg"].removeprefix("Value error, ")
+    expected = expected[:1].lower() + expected[1:].replace("Input should", "It should")
+    expected = expected.replace("input should be", "it must be")
+    return f"{name} cannot be {given!r}: {expected}."
+
+
+def _defect(request: Request, error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return respond(
+        request,
+        500,
+        "This page failed through a mistake in the program, not in what you asked for. "
+        "The log of the server names it; please report it with that.",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the application end here."""
+    app.add_exception_handler(FeaturescopeError, _domain)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _defect)

@@ -1,0 +1,98 @@
+"""How numbers are written on pages: short, with the digits that mean something."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "−"
+_Z95 = 1.959963984540054
+
+
+def count(number: int) -> str:
+    """1048576 -> `1,048,576`."""
+    return f"{number:,}"
+
+
+def compact(number: float) -> str:
+    """A count in few characters: 950 -> `950`, 1048576 -> `1.05M`."""
+    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{suffix}"
+    return f"{number:.0f}"
+
+
+def decimals(maximum: float) -> int:
+    """Digits after the point that show values up to `maximum` with three significant ones."""
+    if not maximum > 0 or not math.isfinite(maximum):
+        return 2
+    return min(9, max(0, 2 - math.floor(math.log10(maximum))))
+
+
+def activation(value: float, maximum: float) -> str:
+    """An activation, with the precision that fits its feature's maximum."""
+    return f"{value:.{decimals(maximum)}f}"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A change: always with its sign, and a true minus."""
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", MINUS)
+
+
+def nats(value: float) -> str:
+    """A change of the loss: three digits below one nat; `0` only for exactly 0."""
+    if value == 0:
+        return "0"
+    if abs(value) < 0.0005:
+        return f"{'+' if value > 0 else MINUS}<0.001"
+    return signed(value, 3 if abs(value) < 1 else 2)
+
+
+def share(value: float) -> str:
+    """A share of one as per cent in a column, one digit after the point: 0.023 -> `2.3 %`."""
+    return f"{100 * value:.1f} %"
+
+
+def percent(part: float) -> str:
+    """A share of one as per cent with three significant digits: 0.0031 -> `0.310 %`."""
+    if part == 0:
+        return "0 %"
+    per_cent = 100 * part
+    if per_cent >= 99.95:
+        return "100 %"
+    if per_cent < 0.0001:
+        return f"{per_cent:.1e} %"
+    return f"{per_cent:.{max(0, 2 - math.floor(math.log10(per_cent)))}f} %"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Any figure, `digits` after the point; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a share."""
+    if trials <= 0:
+        return 0.0, 1.0
+    share = successes / trials
+    z2 = _Z95 * _Z95
+    centre = share + z2 / (2 * trials)
+    spread = _Z95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
+    scale = 1 + z2 / trials
+    low = 0.0 if successes == 0 else max(0.0, (centre - spread) / scale)
+    high = 1.0 if successes == trials else min(1.0, (centre + spread) / scale)
+    return low, high
+
+
+def duration(seconds: float | None) -> str:
+    """Time left: `42 s`, `3 min`, `1 h 05 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return "unknown"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s" if whole < 600 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,184 @@
+"""How a token looks: every byte visible, nothing of it alive in the page."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterator
+from html import escape
+from itertools import groupby
+
+from sae_core.vocabulary import Vocabulary
+
+SPACE, NEWLINE, TAB = "␣", "⏎", "⇥"
+
+_MARKS = {" ": SPACE, "\n": NEWLINE, "\t": TAB, "\r": "␍"}
+_UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
+_UNSEEN |= {*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
+_HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
+_COMBINING = {"Mn", "Mc", "Me"}
+_MANY_MARKS, _MANY = 4, 8
+
+TEXT, MARK, ESCAPE = "text", "mark", "escape"
+_SPACE = (MARK, SPACE)
+
+
+def segments(piece: bytes) -> Iterator[tuple[str, str]]:
+    """Cut a token into (kind, visible form).
+
+    `text` is printable as it is; `mark` stands for white space; `escape` for a byte that is not
+    UTF-8 (`\\xe2`), a control character (its Unicode picture) or a character without a look of its
+    own (`U+202E`). A combining mark without a base gets the dotted circle.
+    """
+    if not piece:
+        yield ESCAPE, "∅"
+    text = ""
+    for char in piece.decode("utf-8", "surrogateescape"):
+        kind, shown = _look(char)
+        if kind == TEXT:
+            alone = not text and unicodedata.category(char) in _COMBINING
+            text += f"◌{shown}" if alone else shown
+            continue
+        if text:
+            yield TEXT, text
+            text = ""
+        yield kind, shown
+    if text:
+        yield TEXT, text
+
+
+def _look(char: str) -> tuple[str, str]:
+    """Kind and visible form of one character."""
+    if char in _MARKS:
+        return MARK, _MARKS[char]
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return ESCAPE, f"\\x{code - 0xDC00:02x}"
+    if code < 0x20:
+        return ESCAPE, chr(0x2400 + code)
+    if code == 0x7F:
+        return ESCAPE, "␡"
+    if code in _UNSEEN or unicodedata.category(char) in _HIDDEN:
+        return ESCAPE, f"U+{code:04X}"
+    return TEXT, char
+
+
+def visible(piece: bytes) -> str:
+    """A token as plain text in which nothing is invisible."""
+    return "".join(shown for _, shown in segments(piece))
+
+
+def printable(text: str) -> str:
+    """Any text from outside (a file name, a label) on one line, with spaces as they are."""
+    if not text:
+        return ""
+    try:
+        piece = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        piece = text.encode("utf-8", "surrogatepass")
+    return "".join(" " if (kind, shown) == _SPACE else shown for kind, shown in segments(piece))
+
+
+def real(piece: bytes) -> str:
+    """A token's own text, for copying; bytes that are not UTF-8 as `\\xe2`."""
+    return "".join(
+        f"\\x{ord(char) - 0xDC00:02x}" if 0xDC80 <= ord(char) <= 0xDCFF else char
+        for char in piece.decode("utf-8", "surrogateescape")
+    )
+
+
+def _label(piece: bytes) -> str:
+    """HTML of a token that stands alone: white space marked, long runs of anything counted."""
+    parts: list[str] = []
+    for (kind, shown), run in groupby(_characters(piece)):
+        times = len(list(run))
+        few = times <= (_MANY_MARKS if kind == MARK else _MANY)
+        html = escape(shown) * (times if few else 1)
+        parts.append(html if kind == TEXT else f"<i>{html}</i>")
+        if not few:
+            parts.append(f"<i>×{times}</i>")
+    return "".join(parts)
+
+
+def _characters(piece: bytes) -> Iterator[tuple[str, str]]:
+    """The segments of a token, text character by character."""
+    for kind, shown in segments(piece):
+        if kind == TEXT:
+            yield from ((TEXT, char) for char in shown)
+        else:
+            yield kind, shown
+
+
+def _inline(piece: bytes) -> str:
+    """HTML of a token inside running text: spaces as they are, line feeds as `⏎`."""
+    return "".join(
+        " " if (kind, shown) == _SPACE else escape(shown) if kind == TEXT else f"<i>{shown}</i>"
+        for kind, shown in segments(piece)
+    )
+
+
+def _broken(piece: bytes) -> str:
+    """As `_inline`, and the line really breaks after each `⏎`."""
+    return _inline(piece).replace(f"<i>{NEWLINE}</i>", f"<i>{NEWLINE}</i>\n")
+
+
+class Lazy(dict[int, str]):
+    """token id -> rendered form, made when first asked for: large vocabularies cost nothing."""
+
+    def __init__(self, make: Callable[[int], str]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, token: int) -> str:
+        rendered = self[token] = self._make(token)
+        return rendered
+
+
+class Typeset:
+    """A vocabulary ready for pages.
+
+    Attributes:
+        inline: HTML inside running text, a line feed as its mark.
+        broken: the same, and the line breaks there.
+        bare: `inline` in a <bdi> of its own, so that no token turns its neighbours' direction.
+        bare_broken: `broken` likewise.
+        label: HTML of a token that stands alone.
+        visible: plain text in which nothing is invisible.
+        real: plain text as the token has it.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.inline = Lazy(lambda token: self._html(token, _inline))
+        self.broken = Lazy(lambda token: self._html(token, _broken))
+        self.bare = Lazy(lambda token: f"<bdi>{self.inline[token]}</bdi>")
+        self.bare_broken = Lazy(lambda token: f"<bdi>{self.broken[token]}</bdi>")
+        self.label = Lazy(lambda token: self._html(token, _label))
+        self.visible = Lazy(lambda token: visible(self._piece(token)))
+        self.real = Lazy(lambda token: real(self._piece(token)))
+
+    def _piece(self, token: int) -> bytes:
+        pieces = self.vocabulary.pieces
+        return pieces[token] if 0 <= token < len(pieces) else f"token {token}".encode()
+
+    def _html(self, token: int, render: Callable[[bytes], str]) -> str:
+        html = render(self._piece(token))
+        return f"<i>{html}</i>" if token in self.vocabulary.special else html
+
+    def copyable(self, token: int) -> str:
+        """The token's own text as a JSON string: ASCII only, so that nothing in it is lost."""
+        return json.dumps(self.real[token])
+
+
+class Typesets:
+    """The typesets of all models, by the model's id in the store."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Typeset] = {}
+
+    def of(self, model_id: int, vocabulary: Vocabulary) -> Typeset:
+        """The model's typeset, made anew when the store hands out another vocabulary."""
+        typeset = self._made.get(model_id)
+        if typeset is None or typeset.vocabulary is not vocabulary:
+            typeset = self._made[model_id] = Typeset(vocabulary)
+        return typeset

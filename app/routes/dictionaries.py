@@ -1,0 +1,52 @@
+"""A dictionary: its feature table, how it was made, and ways into it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import RedirectResponse, Response
+
+from app.rendering import address
+from app.rendering_table import TableLinks
+from app.routes.parameters import TableQuery
+from app.site import Fragment, TheDictionary, TheSite
+
+router = APIRouter(prefix="/d/{model}/{dictionary}")
+
+
+@router.get("")
+def table(
+    dictionary: TheDictionary, query: TableQuery, site: TheSite, fragment: Fragment
+) -> Response:
+    """The feature table, or only its rows and controls."""
+    found = site.store.features(dictionary, query)
+    return site.renderer.html(
+        "dictionary/_features.html" if fragment else "dictionary/dictionary.html",
+        dictionary=found.dictionary,
+        query=query,
+        table=found,
+        links=TableLinks(query, found),
+        typeset=site.typeset(dictionary),
+    )
+
+
+@router.get("/about")
+def about(dictionary: TheDictionary, site: TheSite) -> Response:
+    """How the dictionary and its harvest were made."""
+    return site.renderer.html("about/about.html", dictionary=dictionary)
+
+
+@router.get("/random")
+def random(dictionary: TheDictionary, site: TheSite) -> Response:
+    """To a feature that fires, another one each time."""
+    index = site.store.random_feature(dictionary)
+    return RedirectResponse(
+        address(dictionary.model, dictionary.name, index), 303, {"Cache-Control": "no-store"}
+    )
+
+
+@router.get("/jump")
+def jump(dictionary: TheDictionary, index: Annotated[int, Query()]) -> Response:
+    """To the feature whose number was typed."""
+    return RedirectResponse(address(dictionary.model, dictionary.name, index), 303)

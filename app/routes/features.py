@@ -1,0 +1,24 @@
+"""The page of a feature."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.rendering_feature import FeaturePage, other_dictionaries
+from app.routes.parameters import Style
+from app.site import Fragment, TheDictionary, TheSite
+
+router = APIRouter(prefix="/d/{model}/{dictionary}")
+
+
+@router.get("/{index}")
+def feature(
+    dictionary: TheDictionary, index: int, style: Style, site: TheSite, fragment: Fragment
+) -> Response:
+    """The page, or its contexts in another style. Underlines that are not stored come later."""
+    view = site.store.feature(dictionary, index)
+    counterpart = other_dictionaries(view.dictionary, site.store.catalogue())
+    page = FeaturePage(view, site.typeset(view.dictionary), style, counterpart)
+    template = "feature/_contexts.html" if fragment else "feature/feature.html"
+    return site.renderer.html(template, dictionary=view.dictionary, page=page)

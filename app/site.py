@@ -1,0 +1,56 @@
+"""What every route leans on, put together once for each application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from app.ablations import Ablations
+from app.rendering import Renderer
+from app.rendering_tokens import Typeset, Typesets
+from app.store import Store
+from app.views import DictionaryView
+from app.worker.supervisor import WorkerProcess
+
+
+@dataclass(frozen=True)
+class Site:
+    """The parts of a running application.
+
+    Attributes:
+        store: the only door to the database.
+        ablations: asks the store, then the worker.
+        worker: the child process, or None where the worker runs by itself.
+        renderer: the templates.
+        typesets: each model's tokens, ready for pages.
+    """
+
+    store: Store
+    ablations: Ablations
+    worker: WorkerProcess | None
+    renderer: Renderer
+    typesets: Typesets
+
+    def typeset(self, dictionary: DictionaryView) -> Typeset:
+        """The tokens of the dictionary's model."""
+        return self.typesets.of(dictionary.model_id, self.store.vocabulary(dictionary.model_id))
+
+
+def _site(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
+def _dictionary(model: str, dictionary: str, request: Request) -> DictionaryView:
+    return _site(request).store.dictionary(model, dictionary)
+
+
+def _is_fragment(hx_request: Annotated[str | None, Header(include_in_schema=False)] = None) -> bool:
+    return hx_request == "true"
+
+
+TheSite = Annotated[Site, Depends(_site)]
+TheDictionary = Annotated[DictionaryView, Depends(_dictionary)]
+Fragment = Annotated[bool, Depends(_is_fragment)]

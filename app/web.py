@@ -1,0 +1,70 @@
+"""The web application: pages and JSON over a store, with the worker at its side."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.gzip import GZipMiddleware
+
+from app import rendering_errors
+from app.ablations import Ablations
+from app.assets import Assets
+from app.headers import LOOPBACK_NAMES, LoopbackHosts, SecurityHeaders
+from app.rendering import Renderer
+from app.rendering_tokens import Typesets
+from app.resources import resource
+from app.routes import api, contexts, dictionaries, features, health, home
+from app.settings import Settings
+from app.site import Site
+from app.store import Store
+from app.worker.supervisor import WorkerProcess
+
+API_DESCRIPTION = (
+    "Everything that Featurescope's pages show, as JSON. Activations are in units of the model's "
+    "own activation, losses in nats; every address below /api/v1 mirrors the address of a page."
+)
+
+
+def create_app(
+    settings: Settings, store: Store, ablations: Ablations, worker: WorkerProcess | None
+) -> FastAPI:
+    """Put the application together. Nothing is started before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if worker is None:
+            yield
+            return
+        await run_in_threadpool(worker.start)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(worker.stop)
+
+    app = FastAPI(
+        title="Featurescope",
+        summary="A browser for the features of sparse autoencoders.",
+        description=API_DESCRIPTION,
+        version="1",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    assets = Assets(resource("static"))
+    app.state.site = Site(
+        store, ablations, worker, Renderer(resource("templates"), assets), Typesets()
+    )
+    rendering_errors.install(app)
+    app.include_router(api.router)
+    for pages in (health, home, dictionaries, contexts, features):
+        app.include_router(pages.router, include_in_schema=False)
+    app.mount("/static", assets, name="static")
+    app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=6)
+    if settings.host in LOOPBACK_NAMES or settings.host == "::1":
+        app.add_middleware(LoopbackHosts)
+    app.add_middleware(SecurityHeaders)
+    return app

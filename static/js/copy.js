@@ -1,0 +1,30 @@
+// Copying gives real tokens: what the page shows as ␣ ⏎ ⇥ goes to the clipboard as itself.
+
+const SHOWN_SECONDS = 1.2;
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  if (!button) return;
+  try {
+    await navigator.clipboard.writeText(JSON.parse(button.dataset.copy));
+  } catch {
+    return; // a page on plain http from elsewhere has no clipboard; selecting still works
+  }
+  button.classList.add("copied");
+  setTimeout(() => button.classList.remove("copied"), SHOWN_SECONDS * 1000);
+});
+
+document.addEventListener("copy", (event) => {
+  const selection = getSelection();
+  const node = selection.anchorNode;
+  const start = node instanceof Element ? node : node?.parentElement;
+  if (selection.isCollapsed || !start?.closest(".contexts")) return;
+  const copied = selection.getRangeAt(0).cloneContents();
+  for (const mark of copied.querySelectorAll("i")) {
+    if (mark.textContent === "⏎") mark.textContent = mark.nextSibling?.data?.startsWith("\n") ? "" : "\n";
+    else if (mark.textContent === "⇥") mark.textContent = "\t";
+    else if (mark.textContent === "␍") mark.textContent = "\r";
+  }
+  event.clipboardData.setData("text/plain", copied.textContent);
+  event.preventDefault();
+});

@@ -1,0 +1,5 @@
+// Everything that pages do beyond documents and htmx. Each module listens on the document once.
+import "./shortcuts.js";
+import "./contexts.js";
+import "./tokens.js";
+import "./copy.js";

@@ -1,0 +1,37 @@
+// Keyboard shortcuts: each presses a link that is on the page anyway, named by a data-key attribute.
+
+const LINKS = {
+  j: "[data-key-next]", n: "[data-key-next]",
+  k: "[data-key-previous]", p: "[data-key-previous]",
+  r: "[data-key-random]", w: "[data-key-width]", l: "[data-key-newlines]",
+};
+const AFTER_G = { t: "[data-key-table]", h: ".brand" };
+const G_SECONDS = 1.5;
+
+let gPressed = 0;
+
+const typing = (element) =>
+  element.closest("input, textarea, select, [contenteditable]") !== null;
+
+const press = (selector) => document.querySelector(selector)?.click();
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.isComposing || !(event.target instanceof Element)) return;
+  const dialog = document.getElementById("shortcuts");
+  if (event.key === "Escape" && typing(event.target)) event.target.blur();
+  if (typing(event.target) || dialog?.open) return;
+
+  const afterG = event.timeStamp - gPressed < G_SECONDS * 1000;
+  gPressed = event.key === "g" ? event.timeStamp : -Infinity;
+  if (event.key === "?") dialog?.showModal();
+  else if (event.key === "/") document.querySelector("#jump, #q")?.focus();
+  else if (afterG && AFTER_G[event.key]) press(AFTER_G[event.key]);
+  else if (LINKS[event.key]) press(LINKS[event.key]);
+  else return;
+  event.preventDefault();
+});
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("button.help")) document.getElementById("shortcuts")?.showModal();
+});
