@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from app.errors import StoreError
 from app.resources import resource
 
+_log = logging.getLogger(__name__)
 _LOCK = 0x46656174  # advisory lock of Postgres that one writer at a time holds
 _HARVEST_OR_SERVE = "`featurescope serve` or `featurescope harvest`"
 
@@ -90,6 +91,26 @@ def writing(engine: Engine, alone: bool = False) -> Iterator[Connection]:
         if alone and engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         yield connection
+
+
+def tidy(engine: Engine, *tables: str) -> None:
+    """After much was written: nothing that a reader sees, only how fast it is read.
+
+    Postgres measures the tables and marks what all may see; its own autovacuum comes a minute
+    later. SQLite folds the log back into its file. A failure changes nothing, so it is only noted.
+    """
+    own = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
+    try:
+        with engine.connect().execution_options(**own) as connection:
+            if engine.dialect.name == "postgresql":
+                for table in tables:
+                    connection.exec_driver_sql(f'VACUUM (ANALYZE) "{table}"')
+            else:
+                driver: Any = connection.connection.driver_connection
+                with failures_explained():
+                    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    except StoreError as error:
+        _log.warning("The store was not tidied: %s", error)
 
 
 def upgrade(engine: Engine) -> None:

@@ -169,7 +169,11 @@ class Harvest(Base):
 
 
 class Feature(Base):
-    """One feature: columns to sort by, then a blob for table rows and one for its page."""
+    """One feature: columns to sort by, then a blob for table rows and one for its page.
+
+    The `by_` columns hold the feature's place, from 0, in an order of the whole dictionary, so that
+    the last page of a table is found as fast as the first. Equal keys follow each other by index.
+    """
 
     __tablename__ = "feature"
 
@@ -177,6 +181,11 @@ class Feature(Base):
         ForeignKey(Harvest.dictionary_id, ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    by_index: Mapped[int]  # alive before dead
+    by_density: Mapped[int]  # densest first, dead last
+    by_density_up: Mapped[int]  # dead first
+    by_maximum: Mapped[int]  # strongest first, dead last
+    by_maximum_up: Mapped[int]  # dead first
     firings: Mapped[int]
     maximum: Mapped[float]
     label: Mapped[str]
@@ -184,12 +193,11 @@ class Feature(Base):
     body: Mapped[bytes]
 
 
-# A covering index for every order of the table, so that a page deep inside reads no blobs.
-Index("ix_feature_index", Feature.dictionary_id, Feature.index, Feature.firings)
-for _column in (Feature.firings, Feature.maximum, Feature.label):
-    _rest = (Feature.index,) if _column is Feature.firings else (Feature.index, Feature.firings)
-    Index(f"ix_feature_{_column.key}_up", Feature.dictionary_id, _column, *_rest)
-    Index(f"ix_feature_{_column.key}_down", Feature.dictionary_id, _column.desc(), *_rest)
+for _place in ("by_index", "by_density", "by_density_up", "by_maximum", "by_maximum_up"):
+    Index(f"ix_feature_{_place}", Feature.dictionary_id, getattr(Feature, _place))
+# Labels change one by one, so their order is the index's own; it covers all that a page asks of it.
+for _name, _label in (("label", Feature.label), ("label_down", Feature.label.desc())):
+    Index(f"ix_feature_{_name}", Feature.dictionary_id, _label, Feature.index, Feature.firings)
 
 
 class Effect(Base):

@@ -10,9 +10,9 @@ from sqlalchemy import Engine, select, update
 
 from app import store_catalogue, store_effects, store_features, store_progress, store_publication
 from app.codec import unpack_vocabulary
-from app.database import reading, writing
+from app.database import reading, tidy, writing
 from app.errors import InvalidRequest, NotFound, StoreError
-from app.models import Feature, Model
+from app.models import Feature, Model, Window
 from app.store_dump import dump
 from app.views import (
     CorpusRecord,
@@ -197,6 +197,7 @@ class Store:
             if corpus:
                 store_catalogue.add_corpus(connection, corpus)
             store_publication.write(connection, harvest, new)
+        tidy(self._engine, Feature.__tablename__, Window.__tablename__)
 
     def save_label(self, dictionary: DictionaryView, index: int, text: str) -> None:
         """Say in words what a feature means; empty: take it back.

@@ -22,12 +22,8 @@ def bulk_insert(connection: Connection, model: type[Base], rows: Iterable[tuple[
     quote = connection.dialect.identifier_preparer.quote
     columns = ", ".join(quote(column.name) for column in table.columns)
     if connection.dialect.name == "postgresql":
-        _copy(
-            connection,
-            table,
-            f"COPY {quote(table.name)} ({columns}) FROM STDIN (FORMAT BINARY)",
-            rows,
-        )
+        copy = f"COPY {quote(table.name)} ({columns}) FROM STDIN (FORMAT BINARY)"
+        _copy(connection, table, copy, rows)
         return
     holes = ", ".join("?" * len(table.columns))
     statement = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({holes})"  # noqa: S608

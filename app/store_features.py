@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 
@@ -29,6 +28,9 @@ _KEYS = {
     "maximum": Feature.maximum,
     "label": Feature.label,
 }
+_DOWN = {"density": Feature.by_density, "maximum": Feature.by_maximum}
+_UP = {"density": Feature.by_density_up, "maximum": Feature.by_maximum_up}
+_ROW = (Feature.index, Feature.firings, Feature.maximum, Feature.label, Feature.summary)
 
 
 @dataclass(frozen=True)
@@ -60,29 +62,23 @@ def table(connection: Connection, dictionary: DictionaryView, query: FeatureQuer
     """One page of the table: an index finds its features, then only their rows are read."""
     _check(query)
     now = published(connection, dictionary).dictionary
-    conditions = _conditions(now, query)
-    total = _total(connection, now, query, conditions)
+    total = _total(connection, now, query)
     pages = max(1, -(-total // query.per_page))
     if query.page > pages:
         raise NotFound(f"There is no page {query.page} of this table; the last one is {pages}.")
     start = (query.page - 1) * query.per_page
     count = min(query.per_page, total - start)
-    if count == 0:
-        return FeatureTable(now, (), total, query.page, pages)
-    # counting from the nearer end halves the longest walk through the index
-    from_end = start > total // 2
-    order = _order(query, from_end)
-    skip = total - start - count if from_end else start
-    chosen = select(Feature.index).where(*conditions).order_by(*order).offset(skip).limit(count)
-    indices = list(connection.scalars(chosen))
-    if from_end:
-        indices.reverse()
-    columns = select(
-        Feature.index, Feature.firings, Feature.maximum, Feature.label, Feature.summary
-    )
-    found = columns.where(Feature.dictionary_id == now.id, Feature.index.in_(indices))
-    rows = {row["index"]: _row(row, now) for row in connection.execute(found).mappings()}
-    return FeatureTable(now, tuple(rows[i] for i in indices), total, query.page, pages)
+    if query.search or query.sort == "label":
+        indices = _walk(connection, now, query, start, count, total)
+        chosen: ColumnElement[bool] = Feature.index.in_(indices)
+    else:
+        chosen = _places(now, query, start, count, total)
+    found = select(*_ROW, _KEYS[query.sort].label("key"))
+    found = found.where(Feature.dictionary_id == now.id, chosen)
+    rows = list(connection.execute(found).mappings()) if count else []
+    rows.sort(key=lambda row: row["index"])
+    rows.sort(key=lambda row: row["key"], reverse=query.descending)
+    return FeatureTable(now, tuple(_row(row, now) for row in rows), total, query.page, pages)
 
 
 def feature(connection: Connection, dictionary: DictionaryView, index: int) -> FeatureView:
@@ -135,9 +131,9 @@ def random_feature(connection: Connection, dictionary: DictionaryView) -> int:
     now = published(connection, dictionary).dictionary
     if now.alive == 0:
         return random.randrange(now.d_sae)  # noqa: S311
-    alive = select(Feature.index).where(Feature.dictionary_id == now.id, Feature.firings > 0)
-    drawn = alive.order_by(Feature.index).offset(random.randrange(now.alive)).limit(1)  # noqa: S311
-    return connection.scalars(drawn).one()
+    place = random.randrange(now.alive)  # noqa: S311
+    here = (Feature.dictionary_id == now.id, Feature.by_index == place)
+    return connection.scalars(select(Feature.index).where(*here)).one()
 
 
 def _fits(number: int) -> bool:
@@ -164,27 +160,53 @@ def _conditions(now: DictionaryView, query: FeatureQuery) -> list[ColumnElement[
     return conditions
 
 
-def _total(
-    connection: Connection,
-    now: DictionaryView,
-    query: FeatureQuery,
-    conditions: list[ColumnElement[bool]],
-) -> int:
+def _total(connection: Connection, now: DictionaryView, query: FeatureQuery) -> int:
     if query.search:
-        counted = select(func.count()).select_from(Feature).where(*conditions)
+        counted = select(func.count()).select_from(Feature).where(*_conditions(now, query))
         return connection.scalars(counted).one()
     if query.alive is None:
         return now.d_sae
     return now.alive if query.alive else now.d_sae - now.alive
 
 
-def _order(query: FeatureQuery, from_end: bool) -> list[ColumnElement[Any]]:
-    """Equal keys follow each other by index, upwards, in both directions; `from_end` turns all."""
-    index = Feature.index.desc() if from_end else Feature.index.asc()
+def _places(
+    now: DictionaryView, query: FeatureQuery, start: int, count: int, total: int
+) -> ColumnElement[bool]:
+    """The page as a range of places in an order that the harvest was stored with."""
+    dead = now.d_sae - now.alive
     if query.sort == "index":
-        return [Feature.index.desc() if query.descending != from_end else Feature.index.asc()]
+        column = Feature.index if query.alive is None else Feature.by_index
+        first = now.alive if query.alive is False else 0
+        start = total - start - count if query.descending else start
+    elif query.descending:
+        column = _DOWN[query.sort]
+        first = now.alive if query.alive is False else 0
+    else:
+        column = _UP[query.sort]
+        first = dead if query.alive else 0
+    return column.between(first + start, first + start + count - 1)
+
+
+def _walk(
+    connection: Connection,
+    now: DictionaryView,
+    query: FeatureQuery,
+    start: int,
+    count: int,
+    total: int,
+) -> list[int]:
+    """The page's features by walking from the nearer end of an order."""
+    from_end = start > total // 2
     key = _KEYS[query.sort]
-    return [key.desc() if query.descending != from_end else key.asc(), index]
+    index = Feature.index.desc() if from_end else Feature.index.asc()
+    chosen = (
+        select(Feature.index)
+        .where(*_conditions(now, query))
+        .order_by(key.desc() if query.descending != from_end else key.asc(), index)
+        .offset(total - start - count if from_end else start)
+        .limit(count)
+    )
+    return list(connection.scalars(chosen))
 
 
 def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:

@@ -31,15 +31,31 @@ class Packed:
 
     file: IO[bytes]
     indices: list[int] = field(default_factory=list)
-    alive: int = 0
+    firings: list[int] = field(default_factory=list)
+    maxima: list[float] = field(default_factory=list)
     shown: set[int] = field(default_factory=set)
     windows: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
 
-    def rows(self) -> Iterator[tuple[int, int, float, bytes, bytes]]:
-        """Index, firings, maximum, summary and body of each feature, in the order given."""
+    def blobs(self) -> Iterator[tuple[bytes, bytes]]:
+        """Summary and body of each feature, in the order given."""
         self.file.seek(0)
         for _ in self.indices:
             yield pickle.load(self.file)  # noqa: S301 - written below by this very process
+
+    def places(self) -> list[list[int]]:
+        """For each feature its `by_` columns, in the order of the schema."""
+        index, firings, maxima = map(np.array, (self.indices, self.firings, self.maxima))
+        dead = firings == 0
+        orders = (
+            np.lexsort((index, dead)),
+            np.lexsort((index, -firings, dead)),
+            np.lexsort((index, firings, ~dead)),
+            np.lexsort((index, -maxima, dead)),
+            np.lexsort((index, maxima, ~dead)),
+        )
+        # the inverse of an order is each one's place in it
+        places: list[list[int]] = np.stack([np.argsort(o) for o in orders], axis=1).tolist()
+        return places
 
 
 @contextmanager
@@ -48,16 +64,11 @@ def packed(features: Iterable[FeatureRecord], windows: Iterable[WindowRecord]) -
     with failures_explained(), tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         out = Packed(file)
         for feature in features:
-            row = (
-                feature.index,
-                feature.firings,
-                float(feature.maximum),
-                pack_summary(feature),
-                pack_body(feature),
-            )
-            pickle.dump(row, file, protocol=pickle.HIGHEST_PROTOCOL)
+            blobs = (pack_summary(feature), pack_body(feature))
+            pickle.dump(blobs, file, protocol=pickle.HIGHEST_PROTOCOL)
             out.indices.append(feature.index)
-            out.alive += feature.firings > 0
+            out.firings.append(feature.firings)
+            out.maxima.append(float(feature.maximum))
             for group in feature.groups:
                 out.shown.update(group.examples.windows.tolist())
         for window in windows:
@@ -84,15 +95,17 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
             seed=harvest.seed,
             n_tokens=harvest.n_tokens,
             n_windows=harvest.n_windows,
-            alive=new.alive,
+            alive=sum(count > 0 for count in new.firings),
             settings=store_catalogue.canonical(harvest.settings),
             windows=pack_numbers(numbers),
         )
     )
     _write_windows(connection, set_id, new)
     rows = (
-        (dictionary_id, index, firings, maximum, escape(labels.get(index, "")), summary, body)
-        for index, firings, maximum, summary, body in new.rows()
+        (dictionary_id, index, *places, firings, maximum, escape(labels.get(index, "")), *blobs)
+        for index, places, firings, maximum, blobs in zip(
+            new.indices, new.places(), new.firings, new.maxima, new.blobs(), strict=True
+        )
     )
     bulk_insert(connection, Feature, rows)
     store_catalogue.sweep(connection)

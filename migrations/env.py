@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Text
 
 from app import database
 from app.models import AnyText, Base
@@ -20,12 +20,18 @@ def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     return "TEXT" if kind == "type" and isinstance(item, AnyText) else False
 
 
+def _differs(_context: Any, _column: Any, _wanted: Any, found: Any, wanted: Any) -> bool | None:
+    """Alembic takes the collation that `AnyText` has on Postgres for another type."""
+    return False if isinstance(wanted, AnyText) and isinstance(found, Text) else None
+
+
 def _run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         render_as_batch=True,
         render_item=_render,
+        compare_type=_differs,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from app import database
@@ -15,6 +16,9 @@ from app.views import DictionaryView
 from tests import factories
 from tests.factories import Sample
 from tests.postgres import postgres
+
+settings.register_profile("same every time", database=None, deadline=None, derandomize=True)
+settings.load_profile("same every time")
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,11 @@ def upgrade() -> None:
         "feature",
         sa.Column("dictionary_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("index", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("by_index", sa.BigInteger(), nullable=False),
+        sa.Column("by_density", sa.BigInteger(), nullable=False),
+        sa.Column("by_density_up", sa.BigInteger(), nullable=False),
+        sa.Column("by_maximum", sa.BigInteger(), nullable=False),
+        sa.Column("by_maximum_up", sa.BigInteger(), nullable=False),
         sa.Column("firings", sa.BigInteger(), nullable=False),
         sa.Column("maximum", sa.Double(), nullable=False),
         sa.Column("label", TEXT, nullable=False),
@@ -154,30 +159,17 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("dictionary_id", "index", name=op.f("pk_feature")),
     )
-    op.create_index(
-        "ix_feature_firings_down",
-        "feature",
-        ["dictionary_id", sa.literal_column("firings DESC"), "index"],
-    )
-    op.create_index("ix_feature_firings_up", "feature", ["dictionary_id", "firings", "index"])
-    op.create_index("ix_feature_index", "feature", ["dictionary_id", "index", "firings"])
+    op.create_index("ix_feature_by_density", "feature", ["dictionary_id", "by_density"])
+    op.create_index("ix_feature_by_density_up", "feature", ["dictionary_id", "by_density_up"])
+    op.create_index("ix_feature_by_index", "feature", ["dictionary_id", "by_index"])
+    op.create_index("ix_feature_by_maximum", "feature", ["dictionary_id", "by_maximum"])
+    op.create_index("ix_feature_by_maximum_up", "feature", ["dictionary_id", "by_maximum_up"])
+    op.create_index("ix_feature_label", "feature", ["dictionary_id", "label", "index", "firings"])
     op.create_index(
         "ix_feature_label_down",
         "feature",
         ["dictionary_id", sa.literal_column("label DESC"), "index", "firings"],
     )
-    op.create_index(
-        "ix_feature_label_up", "feature", ["dictionary_id", "label", "index", "firings"]
-    )
-    op.create_index(
-        "ix_feature_maximum_down",
-        "feature",
-        ["dictionary_id", sa.literal_column("maximum DESC"), "index", "firings"],
-    )
-    op.create_index(
-        "ix_feature_maximum_up", "feature", ["dictionary_id", "maximum", "index", "firings"]
-    )
-
     op.create_table(
         "effect",
         sa.Column("dictionary_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -196,14 +188,13 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("effect")
-    op.drop_index("ix_feature_maximum_up", "feature")
-    op.drop_index("ix_feature_maximum_down", "feature")
-    op.drop_index("ix_feature_label_up", "feature")
     op.drop_index("ix_feature_label_down", "feature")
-    op.drop_index("ix_feature_index", "feature")
-    op.drop_index("ix_feature_firings_up", "feature")
-    op.drop_index("ix_feature_firings_down", "feature")
-
+    op.drop_index("ix_feature_label", "feature")
+    op.drop_index("ix_feature_by_maximum_up", "feature")
+    op.drop_index("ix_feature_by_maximum", "feature")
+    op.drop_index("ix_feature_by_index", "feature")
+    op.drop_index("ix_feature_by_density_up", "feature")
+    op.drop_index("ix_feature_by_density", "feature")
     op.drop_table("feature")
     op.drop_table("window")
     op.drop_table("harvest")
