@@ -72,7 +72,7 @@ def evaluate(
 
     BOS and padding keep the model's own activation, are not encoded and are no targets.
     """
-    hook = dictionary.hook_point
+    hook = model.hook_point(dictionary.hook_point, dictionary.d_in)
     total = torch.zeros(dictionary.d_in, dtype=torch.float64, device=model.device)
     squares = error = 0.0
     n_tokens = n_targets = active = 0
@@ -109,6 +109,16 @@ def evaluate(
         dead_share=1.0 - float(fired.double().mean()),
         **{name: loss / n_targets for name, loss in losses.items()},
     )
+
+
+@torch.inference_mode()
+def mean_loss(model: LanguageModel, windows: Windows, numbers: NDArray[np.int64]) -> float:
+    """The model's own loss on the text tokens of those windows, nats/token."""
+    total, n_targets = 0.0, 0
+    for tokens, text in _batches(model, windows, numbers):
+        total += _summed_loss(model.logits(tokens), tokens, text)
+        n_targets += int(text[:, 1:].sum())
+    return total / n_targets
 
 
 def _batches(

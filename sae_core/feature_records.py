@@ -52,7 +52,7 @@ def feature_records(
     joint = joint_counts(log)
     joint_firings = joint.diagonal()
     rows = dictionary.decoder_rows
-    on_neurons = model.hook_point(dictionary.hook_point).kind is HookKind.MLP_NEURONS
+    on_neurons = model.hook_point(dictionary.hook_point).kind is HookKind.POST
     for first in range(0, dictionary.d_sae, BLOCK):
         last = min(first + BLOCK, dictionary.d_sae)
         near = nearest(rows, first, last)

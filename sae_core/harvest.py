@@ -54,7 +54,7 @@ class HarvestPlan:
         """The header of a log of this plan; `checksum` is the dictionary's."""
         facts = [
             model.checksum,
-            model.dtype,
+            str(model.dtype),
             checksum,
             dictionary.hook_point,
             self.windows.corpus.fingerprint,
@@ -101,16 +101,6 @@ class HarvestProgress:
         return (self.total - self.done) / self.rate if self.rate else float("inf")
 
 
-def check_fit(model: LanguageModel, dictionary: Dictionary) -> None:
-    """Refuse a dictionary whose hook point or width is not the model's."""
-    width = model.hook_point(dictionary.hook_point).d_in
-    if width != dictionary.d_in:
-        raise HarvestError(
-            f"The dictionary reads {dictionary.d_in} numbers, but {dictionary.hook_point} of "
-            f"{model.name} has {width}: is this the right model, or the right hook point?"
-        )
-
-
 def run_harvest(
     model: LanguageModel,
     dictionary: Dictionary,
@@ -120,7 +110,7 @@ def run_harvest(
     on_progress: Callable[[HarvestProgress], None] = lambda progress: None,
 ) -> None:
     """Harvest the plan's batches (or `batches` of them) that the log does not hold yet."""
-    check_fit(model, dictionary)
+    model.hook_point(dictionary.hook_point, dictionary.d_in)
     wanted = range(plan.n_batches) if batches is None else batches
     done = log.batches_done
     todo = [b for b in wanted if b not in done]
@@ -147,7 +137,8 @@ def harvest_batch(
     numbers = plan.batch(number)
     tokens, mask = plan.windows.gather(numbers)
     mask &= ~model.vocabulary.is_special[tokens]
-    x = model.capture(torch.from_numpy(tokens).to(model.device), dictionary.hook_point)
+    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    x = model.capture(torch.from_numpy(tokens).to(model.device), hook_point)
     text = np.flatnonzero(mask)
     firings = dictionary.encode_sparse(x.flatten(0, 1)[torch.from_numpy(text).to(x.device)])
     log.append(

@@ -74,7 +74,8 @@ class _Pools:
     def __init__(
         self, model: LanguageModel, hook_point: str, windows: Windows, config: TrainingConfig
     ) -> None:
-        self.model, self.hook_point, self.windows, self.config = model, hook_point, windows, config
+        self.model, self.windows, self.config = model, windows, config
+        self.hook_point = model.hook_point(hook_point)
         self.allowed = windows.of_documents(held_out=False)
 
     def pool(self, number: int) -> Tensor:

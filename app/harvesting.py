@@ -1,0 +1,148 @@
+"""Harvesting: from a model, a dictionary and a text to published pages."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from app.database import connect, upgrade
+from app.reporting import Reporter
+from app.settings import Settings
+from app.source import Source, SourceSpec, open_source
+from app.store import Store
+from app.views import DictionaryView, HarvestRecord
+from sae_core.ablation import ablate
+from sae_core.evaluation import Evaluation
+from sae_core.evaluation import evaluate as evaluate_dictionary
+from sae_core.feature_records import feature_records, window_records
+from sae_core.firing_log import FiringLog
+from sae_core.harvest import HarvestPlan, plan_harvest, run_harvest
+from sae_core.records import ContextEffect, FeatureRecord, GroupKind, WindowRecord
+
+EVALUATION_TOKENS = 65_536
+
+
+def harvest(
+    settings: Settings,
+    spec: SourceSpec,
+    tokens: int | None = None,
+    seed: int = 0,
+    ablate_top: bool = False,
+) -> None:
+    """Harvest a dictionary and publish it; what is published already stays as it is.
+
+    A killed harvest goes on after its last run when the same command is given again. With
+    `ablate_top` the ablation effects of each feature's top contexts are computed, too.
+    """
+    engine = connect(settings.url)
+    upgrade(engine)
+    store = Store(engine)
+    source = open_source(settings, spec)
+    plan = plan_harvest(source.windows, tokens, seed)
+    reporter = Reporter(store, *spec.titles)
+    try:
+        if _published(store, source, plan) is None:
+            _harvest(settings, store, source, plan, reporter)
+        view = _published(store, source, plan)
+        if ablate_top and view is not None:
+            _ablate_top(store, source, view, reporter)
+    finally:
+        reporter.clear()
+    print(f"{source.title} is harvested: {plan.n_tokens:,} tokens.", file=sys.stderr)
+
+
+def evaluate(
+    settings: Settings, spec: SourceSpec, tokens: int | None = None, seed: int = 0
+) -> Evaluation:
+    """Recompute a dictionary's figures on held-out text and print them."""
+    source = open_source(settings, spec)
+    numbers = source.evaluation_windows(tokens or EVALUATION_TOKENS, seed)
+    result = evaluate_dictionary(source.model, source.dictionary, source.windows, numbers)
+    kind = "held-out" if source.held_out else "harvested (none is held out)"
+    print(f"{source.title} on {kind} text of {source.corpus.source}")
+    for key, value in result.figures().items():
+        print(f"  {key:25} {value:>12,}" if isinstance(value, int) else f"  {key:25} {value:12.4f}")
+    return result
+
+
+def _identity(source: Source, plan: HarvestPlan) -> str:
+    return plan.header(source.model, source.dictionary, source.checksum).identity
+
+
+def _published(store: Store, source: Source, plan: HarvestPlan) -> DictionaryView | None:
+    """The dictionary in the store, where this very harvest of it is published."""
+    for view in store.catalogue():
+        if (view.model, view.name) == source.spec.titles and view.harvest:
+            here = view.harvest.settings
+            same = here.get("identity") == _identity(source, plan)
+            return view if same and here.get("writers") == source.spec.writers_name else None
+    return None
+
+
+def _harvest(
+    settings: Settings, store: Store, source: Source, plan: HarvestPlan, reporter: Reporter
+) -> None:
+    model, dictionary = source.model, source.dictionary
+    header = plan.header(model, dictionary, source.checksum)
+    log = FiringLog(settings.home / "harvests" / header.identity[:24], header)
+    with reporter.phase("harvesting", plan.n_tokens, "tok", log.n_tokens) as phase:
+        run_harvest(
+            model, dictionary, plan, log, on_progress=lambda p: phase.update(p.done, p.rate)
+        )
+    numbers = source.evaluation_windows(EVALUATION_TOKENS, plan.seed)
+    reporter.report("evaluating", 0, len(numbers), 0.0)
+    result = evaluate_dictionary(model, dictionary, source.windows, numbers)
+    shown: set[int] = set()
+
+    def features() -> Iterator[FeatureRecord]:
+        made = feature_records(model, dictionary, plan, log, source.writers)
+        for feature in reporter.each("describing", made, dictionary.d_sae, "feat"):
+            for group in feature.groups:
+                shown.update(group.examples.windows.tolist())
+            yield feature
+
+    def windows() -> Iterator[WindowRecord]:
+        yield from window_records(plan, model, np.array(sorted(shown), dtype=np.int64))
+
+    store.publish(
+        HarvestRecord(
+            model=source.spec.titles[0],
+            dictionary=source.spec.titles[1],
+            corpus=source.corpus.name,
+            seed=plan.seed,
+            n_ctx=plan.windows.n_ctx,
+            n_tokens=plan.n_tokens,
+            n_windows=len(plan.order),
+            settings={
+                "identity": header.identity,
+                "batch_windows": plan.batch_windows,
+                "joint_share": header.joint_share,
+                "writers": source.spec.writers_name,
+                "torch": torch.__version__,
+            },
+            fingerprint=source.corpus.fingerprint,
+        ),
+        features(),
+        windows(),
+        model=source.model_record(),
+        dictionary=source.dictionary_record(result),
+        corpus=source.corpus_record(),
+    )
+    shutil.rmtree(log.folder)
+
+
+def _ablate_top(store: Store, source: Source, view: DictionaryView, reporter: Reporter) -> None:
+    """Compute and keep the effects of each feature's top contexts that are not kept yet."""
+    work = reporter.each("ablating", range(view.d_sae), view.d_sae, "feat")
+    for feature in work:
+        page = store.feature(view, feature)
+        top = [g for g in page.record.groups if g.kind is GroupKind.TOP]
+        wanted = [int(w) for g in top for w in g.examples.windows if int(w) not in page.effects]
+        contexts = [torch.from_numpy(page.windows[w].tokens) for w in wanted]
+        effects = ablate(source.model, source.dictionary, feature, contexts)
+        kept: dict[int, ContextEffect] = dict(zip(wanted, effects, strict=True))
+        store.save_effects(view, feature, kept)

@@ -1,0 +1,187 @@
+"""What is harvested: a model, a dictionary and a text, opened and found to fit each other."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InvalidRequest
+from app.settings import Settings
+from app.views import CorpusRecord, DictionaryRecord, ModelRecord
+from sae_core.checkpoint import load_dictionary, neuron_basis
+from sae_core.checksum import folder_checksum
+from sae_core.corpus import open_corpus
+from sae_core.dictionary import Dictionary
+from sae_core.evaluation import Evaluation
+from sae_core.language_model import LanguageModel, load_model
+from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
+
+N_CTX = 128
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Which model, dictionary and text, as a command names them.
+
+    Attributes:
+        model: folder of a Hugging Face model.
+        dictionary: folder of a dictionary; None where `neurons` is given.
+        neurons: hook point of the neuron basis; None where `dictionary` is given.
+        name: what pages call the dictionary; None: its folder's name, or `neurons`.
+        model_name: what pages call the model; None: its folder's name.
+        corpus: `python-stdlib`, a text file or a folder of them.
+        n_ctx: positions in a window; None: 128, or the model's context where that is shorter.
+        writers: folder of a dictionary whose features are listed with the neurons they write to.
+        writers_name: what pages call that dictionary.
+    """
+
+    model: str
+    dictionary: Path | None = None
+    neurons: str | None = None
+    name: str | None = None
+    model_name: str | None = None
+    corpus: str = "python-stdlib"
+    n_ctx: int | None = None
+    writers: Path | None = None
+    writers_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.dictionary is None) == (self.neurons is None):
+            raise InvalidRequest("Name either a dictionary's folder or a hook point for neurons.")
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """Names of model and dictionary on the pages."""
+        folder = self.dictionary.resolve().name if self.dictionary else "neurons"
+        return self.model_name or Path(self.model).resolve().name, self.name or folder
+
+
+@dataclass(frozen=True)
+class Source:
+    """The opened parts.
+
+    Attributes:
+        spec: what was asked for.
+        model: the language model.
+        dictionary: on the model's device.
+        checksum: of the dictionary.
+        corpus: the text as tokens.
+        windows: the text cut into windows.
+        writers: the dictionary that `spec.writers` names.
+    """
+
+    spec: SourceSpec
+    model: LanguageModel
+    dictionary: Dictionary
+    checksum: str
+    corpus: TokenizedCorpus
+    windows: Windows
+    writers: Dictionary | None
+
+    @property
+    def title(self) -> str:
+        """`model/dictionary`, for sentences."""
+        return "/".join(self.spec.titles)
+
+    @cached_property
+    def held_out(self) -> bool:
+        """Whether the text has documents that no training of ours saw."""
+        return bool(self.corpus.held_out.any())
+
+    def evaluation_windows(self, n_tokens: int, seed: int) -> NDArray[np.int64]:
+        """Windows of held-out documents (of all, where none is), in seeded order, cut at
+        `n_tokens` tokens."""
+        every = self.windows.select(None, seed)
+        if self.held_out:
+            every = every[self.corpus.held_out[self.windows.document_of(every)]]
+        total = np.cumsum(self.windows.lengths(every))
+        return every[: int(np.searchsorted(total, n_tokens)) + 1]
+
+    def model_record(self) -> ModelRecord:
+        """The model as the store keeps it."""
+        model = self.model
+        return ModelRecord(
+            name=self.spec.titles[0],
+            path=str(Path(self.spec.model).resolve()),
+            checksum=model.checksum,
+            dtype=str(model.dtype).removeprefix("torch."),
+            architecture=model.architecture,
+            n_layers=model.n_layers,
+            d_model=model.d_model,
+            n_ctx=model.n_ctx,
+            d_vocab=model.d_vocab,
+            vocabulary=model.vocabulary,
+        )
+
+    def dictionary_record(self, evaluation: Evaluation | None) -> DictionaryRecord:
+        """The dictionary as the store keeps it."""
+        model_name, name = self.spec.titles
+        dictionary = self.dictionary
+        return DictionaryRecord(
+            model=model_name,
+            name=name,
+            hook_point=dictionary.hook_point,
+            architecture=dictionary.architecture,
+            d_in=dictionary.d_in,
+            d_sae=dictionary.d_sae,
+            path=str(self.spec.dictionary.resolve()) if self.spec.dictionary else None,
+            checksum=self.checksum,
+            dtype=str(dictionary.b_dec.dtype).removeprefix("torch."),
+            evaluation=evaluation.figures() | {"held_out": self.held_out} if evaluation else None,
+            details={"writers": self.spec.writers_name} if self.writers is not None else {},
+        )
+
+    def corpus_record(self) -> CorpusRecord:
+        """The text as the store keeps it."""
+        corpus = self.corpus
+        return CorpusRecord(
+            name=corpus.name,
+            source=corpus.source,
+            fingerprint=corpus.fingerprint,
+            n_documents=corpus.n_documents,
+            n_tokens=corpus.n_tokens,
+            details={"held_out_documents": int(corpus.held_out.sum())},
+        )
+
+
+def open_source(settings: Settings, spec: SourceSpec) -> Source:
+    """Load model, dictionary and text.
+
+    Raises:
+        FeaturescopeError: one of them is missing or damaged, or they do not fit each other; the
+            sentence says which.
+    """
+    model = load_model(spec.model, device=settings.device)
+    dictionary, checksum = open_dictionary(model, spec, settings.device)
+    n_ctx = spec.n_ctx or min(N_CTX, model.n_ctx)
+    if not 2 <= n_ctx <= model.n_ctx:
+        raise InvalidRequest(
+            f"A context of {n_ctx} tokens does not fit {model.name}: ask for 2 to {model.n_ctx}."
+        )
+    corpus = tokenize(open_corpus(spec.corpus), model.tokenizer, settings.home / "corpora")
+    return Source(
+        spec=spec,
+        model=model,
+        dictionary=dictionary,
+        checksum=checksum,
+        corpus=corpus,
+        windows=Windows(corpus, n_ctx, model.vocabulary.bos),
+        writers=load_dictionary(spec.writers, settings.device) if spec.writers else None,
+    )
+
+
+def open_dictionary(model: LanguageModel, spec: SourceSpec, device: str) -> tuple[Dictionary, str]:
+    """The dictionary and its checksum, once it is known to fit the model."""
+    if spec.dictionary is not None:
+        dictionary = load_dictionary(spec.dictionary, device)
+        model.hook_point(dictionary.hook_point, dictionary.d_in)
+        return dictionary, folder_checksum(spec.dictionary)
+    assert spec.neurons is not None
+    width = model.hook_point(spec.neurons).d_in
+    basis: Dictionary = neuron_basis(spec.neurons, width).to(device)
+    return basis, hashlib.sha256(f"neurons {spec.neurons} {width}".encode()).hexdigest()
