@@ -1,0 +1,294 @@
+"""Effects come from the store where cached, from the worker once, and are shared."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from app.ablations import Ablations, Turns, ablate_request
+from app.errors import StoreError, WorkerUnavailable
+from app.store import Store
+from app.views import DictionaryView
+from app.worker.packing import pack
+from app.worker.protocol import AblateRequest, ContextDone, Progress
+from sae_core.records import ContextEffect, WindowRecord
+from tests import factories
+
+FEATURE = 3
+
+
+class PretendWorker:
+    """Answers with effects that depend on feature and tokens; knows what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[AblateRequest] = []
+        self.seconds = 0.0
+        self.dies_after: int | None = None
+        self.skips: set[int] = set()
+        self.closed = 0
+
+    @property
+    def computed(self) -> int:
+        """Contexts asked for in all."""
+        return sum(len(request.contexts) for request in self.requests)
+
+    def ablate(
+        self, request: AblateRequest
+    ) -> Generator[ContextDone | Progress, None, None]:
+        self.requests.append(request)
+        try:
+            yield Progress(done=0, total=len(request.contexts))
+            for index, tokens in enumerate(request.contexts):
+                time.sleep(self.seconds)
+                if index == self.dies_after:
+                    raise WorkerUnavailable("The worker is restarting.")
+                if index not in self.skips:
+                    yield pack(index, effect_of(request.feature, tokens))
+        finally:
+            self.closed += 1
+
+
+def effect_of(feature: int, tokens: Sequence[int]) -> ContextEffect:
+    return factories.effect(feature, int(sum(tokens)))
+
+
+def same(left: ContextEffect, right: ContextEffect) -> bool:
+    return all(
+        np.array_equal(getattr(left, name), getattr(right, name)) for name in vars(left)
+    )
+
+
+@pytest.fixture
+def worker() -> PretendWorker:
+    return PretendWorker()
+
+
+@pytest.fixture
+def dictionary(sqlite_store: Store) -> DictionaryView:
+    return sqlite_store.dictionary("demo", "mlp-12")
+
+
+@pytest.fixture
+def windows(sqlite_store: Store, dictionary: DictionaryView) -> list[WindowRecord]:
+    """Six windows that the feature's examples point to."""
+    return list(sqlite_store.feature(dictionary, FEATURE).windows.values())[:6]
+
+
+@pytest.fixture
+def ablations(sqlite_store: Store, worker: PretendWorker) -> Ablations:
+    return Ablations(sqlite_store, worker)
+
+
+def check(found: Mapping[int, ContextEffect], windows: Sequence[WindowRecord]) -> None:
+    assert list(found) == [window.number for window in windows]
+    for window in windows:
+        assert same(found[window.number], effect_of(FEATURE, window.tokens.tolist()))
+
+
+def test_what_is_computed_is_cached(
+    ablations: Ablations,
+    worker: PretendWorker,
+    sqlite_store: Store,
+    dictionary: DictionaryView,
+    windows: list[WindowRecord],
+) -> None:
+    check(ablations.effects(dictionary, FEATURE, windows[:2]), windows[:2])
+    check(ablations.effects(dictionary, FEATURE, windows), windows)
+    check(ablations.effects(dictionary, FEATURE, windows), windows)
+    assert [len(request.contexts) for request in worker.requests] == [2, 4]
+    check(Ablations(sqlite_store, worker).effects(dictionary, FEATURE, windows), windows)
+    assert worker.computed == 6
+
+
+def test_nothing_to_do(
+    ablations: Ablations, worker: PretendWorker, dictionary: DictionaryView
+) -> None:
+    assert ablations.effects(dictionary, FEATURE, []) == {}
+    assert worker.requests == []
+
+
+def test_a_window_given_twice_is_computed_once(
+    ablations: Ablations,
+    worker: PretendWorker,
+    dictionary: DictionaryView,
+    windows: list[WindowRecord],
+) -> None:
+    check(ablations.effects(dictionary, FEATURE, [windows[0], windows[0]]), windows[:1])
+    assert worker.computed == 1
+
+
+def test_concurrent_readers_share_one_computation(
+    ablations: Ablations,
+    worker: PretendWorker,
+    dictionary: DictionaryView,
+    windows: list[WindowRecord],
+) -> None:
+    worker.seconds = 0.03
+    found: list[Mapping[int, ContextEffect]] = []
+
+    def read(shown: list[WindowRecord]) -> None:
+        found.append(ablations.effects(dictionary, FEATURE, shown))
+
+    shown = [windows, windows, windows[:3], windows[2:]]
+    threads = [threading.Thread(target=read, args=(one,)) for one in shown]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(found) == 4
+    assert worker.computed == 6
+
+
+def test_different_features_do_not_wait_for_each_other(
+    ablations: Ablations,
+    worker: PretendWorker,
+    dictionary: DictionaryView,
+    windows: list[WindowRecord],
+) -> None:
+    worker.seconds = 0.1
+    threads = [
+        threading.Thread(target=ablations.effects, args=(dictionary, feature, windows[:3]))
+        for feature in range(3)
+    ]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert time.monotonic() - began < 0.8
+    assert worker.computed == 9
+
+
+def test_what_arrived_before_the_worker_died_is_not_computed_again(
+    ablations: Ablations,
+    worker: PretendWorker,
+    dictionary: DictionaryView,
+    windows: list[WindowRecord],
+) -> None:
+    worker.dies_after = 4
+    with pytest.raises(WorkerUnavailable):
+        ablations.effects(dictionary, FEATURE, windows)
+    worker.dies_after = None
+    check(ablations.effects(dictionary, FEATURE, windows), windows)
+    assert [len(request.contexts) for request in worker.requests] == [6, 2]
+    assert worker.closed == 2
+
+
+def test_the_one_who_waited_takes_over_when_the_first_fails(
+    ablations: Ablations,
+    worker: PretendWorker,
+    dictionary: DictionaryView,
+    windows: list[WindowRecord],
+) -> None:
+    worker.seconds, worker.dies_after = 0.05, 3
+    failures: list[Exception] = []
+
+    def first() -> None:
+        try:
+            ablations.effects(dictionary, FEATURE, windows)
+        except WorkerUnavailable as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    while not worker.requests:
+        time.sleep(0.001)
+    found = ablations.effects(dictionary, FEATURE, windows)
+    thread.join(20)
+    check(found, windows)
+    assert len(failures) == 1
+    assert [len(request.contexts) for request in worker.requests] == [6, 3]
+
+
+def test_a_slow_computation_is_saved_as_it_goes(
+    ablations: Ablations,
+    worker: PretendWorker,
+    sqlite_store: Store,
+    dictionary: DictionaryView,
+    windows: list[WindowRecord],
+) -> None:
+    worker.seconds = 0.2
+    thread = threading.Thread(target=ablations.effects, args=(dictionary, FEATURE, windows))
+    thread.start()
+    numbers = [window.number for window in windows]
+    saved = 0
+    while thread.is_alive() and not saved:
+        saved = len(sqlite_store.effects(dictionary, FEATURE, numbers))
+        time.sleep(0.02)
+    assert 0 < saved < 6
+    thread.join(20)
+
+
+def test_an_answer_that_leaves_something_out_is_no_answer(
+    ablations: Ablations,
+    worker: PretendWorker,
+    dictionary: DictionaryView,
+    windows: list[WindowRecord],
+) -> None:
+    worker.skips = {1}
+    with pytest.raises(WorkerUnavailable):
+        ablations.effects(dictionary, FEATURE, windows)
+
+
+def test_an_answer_that_makes_no_sense_is_refused(
+    ablations: Ablations, dictionary: DictionaryView, windows: list[WindowRecord]
+) -> None:
+    class Strange(PretendWorker):
+        def ablate(
+            self, request: AblateRequest
+        ) -> Generator[ContextDone | Progress, None, None]:
+            yield pack(99, effect_of(0, [1]))
+
+    strange = Ablations(ablations._store, Strange())
+    with pytest.raises(WorkerUnavailable, match="same version"):
+        strange.effects(dictionary, FEATURE, windows)
+
+
+def test_a_full_disk_costs_the_cache_and_not_the_answer(
+    worker: PretendWorker,
+    sqlite_store: Store,
+    dictionary: DictionaryView,
+    windows: list[WindowRecord],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Full:
+        def effects(
+            self, dictionary: DictionaryView, index: int, windows: Sequence[int]
+        ) -> Mapping[int, ContextEffect]:
+            return {}
+
+        def save_effects(
+            self, dictionary: DictionaryView, index: int, effects: Mapping[int, ContextEffect]
+        ) -> None:
+            raise StoreError("The disk is full: make room.")
+
+    check(Ablations(Full(), worker).effects(dictionary, FEATURE, windows), windows)
+    assert "The disk is full" in caplog.text
+
+
+def test_requests_are_self_contained(
+    sqlite_store: Store, dictionary: DictionaryView, windows: list[WindowRecord]
+) -> None:
+    request = ablate_request(dictionary, FEATURE, windows)
+    assert request.model.path == dictionary.model_path
+    assert request.model.checksum == dictionary.model_checksum
+    assert request.model.dtype == "float32"
+    assert request.dictionary.path == dictionary.path
+    assert request.dictionary.checksum == dictionary.checksum
+    assert request.contexts[0] == tuple(windows[0].tokens.tolist())
+    neurons = ablate_request(sqlite_store.dictionary("demo", "neurons"), 0, windows)
+    assert neurons.dictionary.path is None
+    assert neurons.dictionary.checksum is None
+
+
+def test_locks_are_forgotten_when_nobody_needs_them() -> None:
+    turns = Turns()
+    with turns.take("a"), turns.take("b"):
+        assert len(turns._locks) == 2
+    with pytest.raises(ZeroDivisionError), turns.take("a"):
+        raise ZeroDivisionError
+    assert turns._locks == {}

@@ -1,0 +1,105 @@
+"""The messages: frozen, strict, exact, and free of functions and torch."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from app.worker import protocol
+from app.worker.packing import pack, unpack
+from app.worker.protocol import AblateRequest, ContextDone, Done, Event, Failed, Progress
+from sae_core.records import ContextEffect
+from tests.app.worker.workbenches import effect_of, request
+
+COLUMNS = ("positions", "loss_change", "raised_ids", "raised", "lowered_ids", "lowered")
+
+
+def equal(left: ContextEffect, right: ContextEffect) -> bool:
+    """Bit for bit, with shapes and types."""
+    return all(
+        getattr(left, name).dtype == getattr(right, name).dtype
+        and getattr(left, name).shape == getattr(right, name).shape
+        and getattr(left, name).tobytes() == getattr(right, name).tobytes()
+        for name in COLUMNS
+    )
+
+
+@pytest.mark.parametrize("tokens", [(), (7,), tuple(range(0, 4096, 37))])
+def test_an_effect_travels_bit_for_bit(tokens: tuple[int, ...]) -> None:
+    effect = effect_of(tokens)
+    line = pack(3, effect).model_dump_json()
+    event: Event = TypeAdapter(Event).validate_json(line)
+    assert isinstance(event, ContextDone)
+    assert event.index == 3
+    assert equal(unpack(event), effect)
+
+
+def test_extreme_numbers_survive() -> None:
+    effect = effect_of([1, 2])
+    values = np.array([np.finfo(np.float32).tiny, -np.inf], dtype=np.float32)
+    effect = ContextEffect(
+        effect.positions,
+        values,
+        effect.raised_ids,
+        effect.raised,
+        effect.lowered_ids,
+        effect.lowered,
+    )
+    assert equal(unpack(pack(0, effect)), effect)
+
+
+def test_columns_of_different_length_are_refused() -> None:
+    message = pack(0, effect_of([1, 2]))
+    for name in COLUMNS[1:]:
+        with pytest.raises(ValueError):
+            unpack(message.model_copy(update={name: getattr(message, name)[:-4]}))
+
+
+def test_a_line_is_small() -> None:
+    line = pack(0, effect_of(tuple(range(128)))).model_dump_json()
+    assert len(line) < 16_000
+
+
+@pytest.mark.parametrize("event", [Progress(done=1, total=2), Done(), pack(0, effect_of([1]))])
+def test_the_event_field_tells_the_type(event: Event) -> None:
+    assert TypeAdapter(Event).validate_json(event.model_dump_json()) == event
+
+
+def test_messages_are_frozen_and_know_their_fields() -> None:
+    message = request([1])
+    with pytest.raises(ValidationError):
+        message.feature = 2  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="extra"):
+        Done.model_validate({"event": "done", "surprise": 1})
+    assert AblateRequest.model_validate_json(message.model_dump_json()) == message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"feature": -1},
+        {"contexts": []},
+        {"contexts": [[-1]]},
+        {"contexts": [["a"]]},
+        {"deadline_seconds": 0},
+        {"model": {"path": "", "checksum": "x"}},
+    ],
+)
+def test_nonsense_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        AblateRequest.model_validate(request([1]).model_dump() | change)
+
+
+def test_protocol_has_no_functions() -> None:
+    tree = ast.parse(Path(protocol.__file__).read_text())
+    assert not [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def test_every_failure_can_be_said() -> None:
+    for code in protocol.FailureCode:
+        failed = Failed(code=code, message="A sentence.")
+        assert TypeAdapter(Event).validate_json(failed.model_dump_json()) == failed
