@@ -14,38 +14,44 @@ def test_the_settings_page_is_up_to_date() -> None:
     assert settings_doc.PAGE.read_text() == settings_doc.render(), "run: make docs"
 
 
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _pinned() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [line.split("==") for line in lines if line and not line.startswith("#")]
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
+    return {_plain(name): version for name, version in pins}
+
+
+def _declared(*extras: str) -> dict[str, str]:
+    """Name and whole line of each requirement in pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + [
+        line for extra in extras for line in project["optional-dependencies"][extra]
+    ]
+    return {_plain(re.split(r"[\[><=;\s]", line)[0]): line for line in lines}
+
+
+def _imported(*folders: str) -> set[str]:
+    ours = {"app", "benchmarks", "sae_core", "scripts", "tests"} | sys.stdlib_module_names
+    tops = {full.partition(".")[0] for name in modules(*folders) for full in imports(name)}
+    return {_plain(top) for top in tops - ours}
 
 
 def test_every_direct_dependency_is_pinned_for_the_tests() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["test"], *extras["check"]]
-    names = {re.split(r"[\[><=;\s]", line)[0].lower() for line in wanted}
-    assert names - set(_pinned()) == set()
+    assert _declared("test", "check").keys() - _pinned().keys() == set()
 
 
 def test_torch_is_pinned_to_a_minor_version_so_that_every_build_of_it_fits() -> None:
     assert _pinned()["torch"] == "2.13.*"
 
 
-def test_every_import_is_a_declared_dependency() -> None:
-    """What the packages import by name is in pyproject.toml, not only somebody's dependency."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[\[><=;\s]", line)[0].lower() for line in project["dependencies"]}
-    ours = {"app", "sae_core"} | sys.stdlib_module_names
-    imported = {
-        top.replace("_", "-")
-        for name in modules("app/", "sae_core/")
-        for top in (full.partition(".")[0] for full in imports(name))
-        if top not in ours
-    }
-    assert imported - declared == set()
-
-
 def test_every_dependency_has_a_lower_bound() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert all(">=" in line for line in project["dependencies"])
+    assert [line for line in _declared("test", "check").values() if ">=" not in line] == []
+
+
+def test_every_import_is_declared() -> None:
+    """What is imported by name stands in pyproject.toml and is not only somebody's dependency."""
+    assert _imported("app/", "sae_core/", "migrations/") - _declared().keys() == set()
+    assert _imported("tests/", "benchmarks/", "scripts/") - _declared("test").keys() == set()
