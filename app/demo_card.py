@@ -13,7 +13,9 @@ def card_text(card: Mapping[str, Any]) -> str:
     )
     trained = model["steps"] * model["batch"] * model["n_ctx"]
     every = max(1, len(card["loss_curve"]) // 20)
-    curve = "\n".join(f"| {step:,} | {loss:.3f} |" for step, loss in card["loss_curve"][::-every][::-1])
+    points = card["loss_curve"][::-every][::-1]
+    curve = "\n".join(f"| {step:,} | {loss:.3f} |" for step, loss in points)
+    rows = f"{topk['steps']:,} steps of {topk['batch']:,} tokens"
     return f"""# The bundled demo
 
 A one-layer transformer and a dictionary of its MLP neurons, small enough to ship and trained for
@@ -22,7 +24,7 @@ Nothing here comes from elsewhere. Made by
 
     {card["command"]}
 
-with Python {card["python"]} and torch {card["torch"]}. Every figure on this page was written by that
+with Python {card["python"]} and torch {card["torch"]}. Every figure here was written by that
 command into `card.json`; `featurescope evaluate` recomputes the dictionary's.
 
 ## Corpus
@@ -38,8 +40,8 @@ Fingerprint: `{corpus["fingerprint"]}`.
 GPT-2 architecture in an ordinary Hugging Face folder: 1 layer, d_model {model["d_model"]},
 {model["n_heads"]} heads, {model["d_mlp"]} ReLU neurons, context {model["n_ctx"]}, byte-level BPE
 vocabulary {model["d_vocab"]:,}, untied embeddings, float16.
-Trained on {trained:,} tokens ({model["steps"]:,} steps of {model["batch"]} × {model["n_ctx"]}), AdamW,
-peak learning rate {model["learning_rate"]}, linear decay to zero, seed {model["seed"]}.
+Trained on {trained:,} tokens ({model["steps"]:,} steps of {model["batch"]} rows), AdamW,
+peak learning rate {model["learning_rate"]}, seed {model["seed"]}.
 **Held-out loss: {card["held_out_loss"]:.3f} nats/token** (windows of {model["n_ctx"]}).
 
 | step | training loss (nats/token) |
@@ -48,8 +50,8 @@ peak learning rate {model["learning_rate"]}, linear decay to zero, seed {model["
 
 ## Dictionary (`mlp-4096/`)
 
-TopK, {topk["d_sae"]:,} features, k = {topk["k"]}, on `blocks.0.mlp.hook_post`; SAELens 6 format, float16.
-{topk["steps"]:,} steps of {topk["batch"]:,} tokens, seed {topk["seed"]}. On all held-out text
+TopK, {topk["d_sae"]:,} features, k = {topk["k"]}, on `blocks.0.mlp.hook_post`; SAELens 6
+format, float16. {rows}, seed {topk["seed"]}. On all held-out text
 ({figures["n_tokens"]:,} tokens, windows of 128):
 
 | figure | value |

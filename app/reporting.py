@@ -50,9 +50,10 @@ class Reporter:
     @contextmanager
     def phase(self, name: str, total: int, unit: str, begin: int = 0) -> Iterator[Phase]:
         """A bar from `begin` to `total` for one phase."""
-        with tqdm(
+        bar: tqdm[None] = tqdm(
             total=total, initial=begin, desc=name, unit=unit, unit_scale=True, file=sys.stderr
-        ) as bar:
+        )
+        with bar:
             self.report(name, begin, total, 0.0)
             yield Phase(self, bar)
 

@@ -1,4 +1,4 @@
-"""Dictionaries on disk: `cfg.json` and `sae_weights.safetensors`, key for key the SAELens 6 format."""
+"""Dictionaries on disk: `cfg.json` and `sae_weights.safetensors`, the SAELens 6 format."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ def _build(config: dict[str, Any], folder: Path) -> Dictionary:
     def size(key: str) -> int:
         value = need(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise CheckpointError(f"{key} in {folder / CONFIG} is {value!r}, not a positive number.")
+            raise CheckpointError(
+                f"{key} in {folder / CONFIG} is {value!r}, not a positive number."
+            )
         return value
 
     normalisation = config.get("normalize_activations", "none")
@@ -146,5 +148,5 @@ def _build(config: dict[str, Any], folder: Path) -> Dictionary:
             return TopKDictionary(hook_point, d_in, d_sae, size("k"), subtract, rescale)
         case other:
             raise CheckpointError(
-                f"The architecture {other!r} of {folder} is unknown: use standard, topk or jumprelu."
+                f"{folder} has the unknown architecture {other!r}: use standard, topk or jumprelu."
             )

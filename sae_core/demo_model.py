@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from sae_core.atomic import atomic_file
@@ -39,8 +40,10 @@ class ModelConfig:
         n_ctx: positions in a training row and in the model's context.
         batch: rows in a step.
         steps: optimizer steps.
-        learning_rate: peak of the schedule (linear warm-up, linear decay to zero).
-        warmup: steps of warm-up.
+        learning_rate: peak of the schedule.
+        warmup: first steps, over which the rate rises linearly.
+        horizon: after the warm-up the rate falls linearly, to reach zero at this step.
+        cooldown: last steps, over which the rate is led linearly to zero instead.
         weight_decay: AdamW's, on matrices only.
         seed: of initialisation and of the rows drawn.
     """
@@ -51,9 +54,11 @@ class ModelConfig:
     d_mlp: int = 512
     n_ctx: int = 256
     batch: int = 16
-    steps: int = 22_000
+    steps: int = 16_000
     learning_rate: float = 4e-3
     warmup: int = 400
+    horizon: int = 22_000
+    cooldown: int = 5_000
     weight_decay: float = 0.02
     seed: int = 0
 
@@ -144,7 +149,9 @@ def _optimizer(model: GPT2LMHeadModel, config: ModelConfig) -> torch.optim.AdamW
 
 def _learning_rate(config: ModelConfig, step: int) -> float:
     rise = min(1.0, (step + 1) / config.warmup)
-    return config.learning_rate * rise * (1 - step / config.steps)
+    fall = 1 - step / config.horizon
+    end = min(1.0, (config.steps - step) / config.cooldown)
+    return config.learning_rate * rise * fall * end
 
 
 def token_loss(model: GPT2LMHeadModel, tokens: Tensor) -> Tensor:
@@ -153,7 +160,8 @@ def token_loss(model: GPT2LMHeadModel, tokens: Tensor) -> Tensor:
     with torch.autocast(tokens.device.type, dtype=torch.bfloat16):
         hidden = model.transformer(tokens).last_hidden_state[:, :-1].flatten(0, 1)
     weight = model.lm_head.weight.to(torch.bfloat16)
-    return F.linear_cross_entropy(hidden.to(torch.bfloat16), weight, tokens[:, 1:].flatten())
+    target = tokens[:, 1:].flatten()
+    return functional.linear_cross_entropy(hidden.to(torch.bfloat16), weight, target)
 
 
 def train_model(
@@ -161,7 +169,7 @@ def train_model(
     config: ModelConfig,
     checkpoint: Path,
     device: str = "cpu",
-    on_point: Callable[[LossPoint], None] = lambda point: None,
+    on_point: Callable[[LossPoint], None] | None = None,
     point_every: int = 100,
     save_every: int = 500,
 ) -> tuple[GPT2LMHeadModel, list[LossPoint]]:
@@ -169,7 +177,8 @@ def train_model(
 
     Returns the model in float32 and the loss curve.
     """
-    model = new_model(config).to(device)
+    model = new_model(config)
+    nn.Module.to(model, device)
     optimizer = _optimizer(model, config)
     rows = Rows(corpus, config)
     begin, curve = 0, list[LossPoint]()
@@ -185,7 +194,7 @@ def train_model(
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(config, step)
         loss = token_loss(model, rows[step].to(device))
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -193,7 +202,8 @@ def train_model(
         if (step + 1) % point_every == 0 or step + 1 == config.steps:
             rate = counted * config.batch * config.n_ctx / (time.monotonic() - clock)
             curve.append(LossPoint(step + 1, float(total) / counted, rate))
-            on_point(curve[-1])
+            if on_point is not None:
+                on_point(curve[-1])
             clock, total, counted = time.monotonic(), torch.zeros((), device=device), 0
         if (step + 1) % save_every == 0 or step + 1 == config.steps:
             with atomic_file(checkpoint) as draft:
@@ -211,8 +221,7 @@ def train_model(
 
 def save_model(model: GPT2LMHeadModel, tokenizer: Tokenizer, folder: Path) -> None:
     """Write an ordinary Hugging Face folder: config, fp16 safetensors, tokenizer."""
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT
-    )
-    model.half().save_pretrained(folder)
+    special = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
+    fast: Any = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)  # type: ignore[no-untyped-call]
+    nn.Module.to(model, torch.float16).save_pretrained(folder)
     fast.save_pretrained(folder)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
 
 from sae_core.errors import CheckpointError
 
@@ -67,7 +69,7 @@ class Dictionary(nn.Module):
 
     def activate(self, pre: Tensor) -> Tensor:
         """The nonlinearity: pre-activations [..., d_sae] to activations [..., d_sae]."""
-        raise TypeError(f"{type(self).__name__} has no nonlinearity of its own.")
+        return torch.relu(pre)
 
     def encode(self, x: Tensor) -> Tensor:
         """Activations of all features, [..., d_sae], >= 0."""
@@ -76,10 +78,6 @@ class Dictionary(nn.Module):
     def encode_feature(self, x: Tensor, feature: int) -> Tensor:
         """Activations of one feature, [...]; equal to `encode(x)[..., feature]`."""
         pre = self.encoder_input(x) @ self.W_enc[:, feature] + self.b_enc[feature]
-        return self.activate_feature(pre, feature)
-
-    def activate_feature(self, pre: Tensor, feature: int) -> Tensor:
-        """The nonlinearity for one feature on its own pre-activations [...]."""
         return torch.relu(pre)
 
     def encode_sparse(self, x: Tensor) -> Firings:
@@ -97,6 +95,7 @@ class Dictionary(nn.Module):
         """d_f for each feature, [d_sae, d_in], model units."""
         return self.W_dec
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.encode(x))
 
@@ -116,9 +115,6 @@ class StandardDictionary(Dictionary):
         super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input)
         self._allocate()
 
-    def activate(self, pre: Tensor) -> Tensor:
-        return torch.relu(pre)
-
 
 class JumpReLUDictionary(Dictionary):
     """JumpReLU: f = z * 1[z > threshold], z = relu(x W_enc + b_enc).
@@ -136,11 +132,15 @@ class JumpReLUDictionary(Dictionary):
         self._allocate()
         self.threshold = nn.Parameter(torch.zeros(d_sae))
 
+    @override
     def activate(self, pre: Tensor) -> Tensor:
-        return torch.relu(pre) * (pre > self.threshold)
+        relu = torch.relu(pre)
+        return relu * (relu > self.threshold)
 
-    def activate_feature(self, pre: Tensor, feature: int) -> Tensor:
-        return torch.relu(pre) * (pre > self.threshold[feature])
+    @override
+    def encode_feature(self, x: Tensor, feature: int) -> Tensor:
+        relu = super().encode_feature(x, feature)
+        return relu * (relu > self.threshold[feature])
 
 
 class TopKDictionary(Dictionary):
@@ -169,14 +169,17 @@ class TopKDictionary(Dictionary):
         self.rescale_acts_by_decoder_norm = rescale_acts_by_decoder_norm
         self._allocate()
 
+    @override
     def pre_activations(self, x: Tensor) -> Tensor:
         pre = super().pre_activations(x)
         return pre * self.W_dec.norm(dim=-1) if self.rescale_acts_by_decoder_norm else pre
 
+    @override
     def activate(self, pre: Tensor) -> Tensor:
         top = pre.topk(self.k, dim=-1, sorted=False)
         return torch.zeros_like(pre).scatter_(-1, top.indices, torch.relu(top.values))
 
+    @override
     def encode_feature(self, x: Tensor, feature: int) -> Tensor:
         # Which features are among the k depends on all of them.
         pre = self.pre_activations(x)
@@ -187,14 +190,16 @@ class TopKDictionary(Dictionary):
             return torch.zeros_like(own).masked_scatter_(fires, acts)
         return own
 
+    @override
     def encode_sparse(self, x: Tensor) -> Firings:
         top = self.pre_activations(x).topk(self.k, dim=-1, sorted=False)
         return sparse_top(top.values, top.indices)
 
     @property
+    @override
     def decoder_rows(self) -> Tensor:
         if self.rescale_acts_by_decoder_norm:
-            return self.W_dec / self.W_dec.norm(dim=-1, keepdim=True)
+            return functional.normalize(self.W_dec, dim=-1)
         return self.W_dec
 
 
@@ -219,18 +224,19 @@ class NeuronBasis(Dictionary):
         super().__init__(hook_point, d_in, d_in)
         self.register_buffer("b_dec", torch.zeros(d_in))
 
+    @override
     def pre_activations(self, x: Tensor) -> Tensor:
         return x.to(self.b_dec.dtype)
 
-    def activate(self, pre: Tensor) -> Tensor:
-        return torch.relu(pre)
-
+    @override
     def encode_feature(self, x: Tensor, feature: int) -> Tensor:
         return torch.relu(x[..., feature].to(self.b_dec.dtype))
 
+    @override
     def decode(self, acts: Tensor) -> Tensor:
         return acts
 
     @property
+    @override
     def decoder_rows(self) -> Tensor:
         return torch.eye(self.d_in, dtype=self.b_dec.dtype, device=self.b_dec.device)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from sae_core.dictionary import Dictionary
 from sae_core.language_model import LanguageModel
@@ -139,5 +139,6 @@ def _on_text(edit: Callable[[Tensor], Tensor], text: Tensor) -> Callable[[Tensor
 
 def _summed_loss(logits: Tensor, tokens: Tensor, text: Tensor) -> float:
     """Summed -log p of the text tokens, each predicted from the position before it."""
-    loss = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), tokens[:, 1:], reduction="none")
+    predicted = logits[:, :-1].float().transpose(1, 2)
+    loss = functional.cross_entropy(predicted, tokens[:, 1:], reduction="none")
     return float(loss.double()[text[:, 1:]].sum())

@@ -61,7 +61,9 @@ def feature_records(
             near = [_NOTHING] * (last - first)
             neurons = _writers(writers, first, last)
         else:
-            neurons = aligned_neurons(rows, first, last) if on_neurons else [_NOTHING] * (last - first)
+            neurons = (
+                aligned_neurons(rows, first, last) if on_neurons else [_NOTHING] * (last - first)
+            )
         weights = logit_weights(model, dictionary, slice(first, last))
         raised, lowered, histograms = _summarise_logits(weights)
         for n, firings in enumerate(log.read(first, last)):

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,6 +38,7 @@ class HarvestPlan:
 
     @property
     def n_batches(self) -> int:
+        """How many batches hold all windows."""
         return -(-len(self.order) // self.batch_windows)
 
     @property
@@ -98,6 +98,7 @@ class HarvestProgress:
 
     @property
     def eta_seconds(self) -> float:
+        """Seconds left at this rate."""
         return (self.total - self.done) / self.rate if self.rate else float("inf")
 
 
@@ -107,7 +108,7 @@ def run_harvest(
     plan: HarvestPlan,
     log: FiringLog,
     batches: range | None = None,
-    on_progress: Callable[[HarvestProgress], None] = lambda progress: None,
+    on_progress: Callable[[HarvestProgress], None] | None = None,
 ) -> None:
     """Harvest the plan's batches (or `batches` of them) that the log does not hold yet."""
     model.hook_point(dictionary.hook_point, dictionary.d_in)
@@ -124,7 +125,8 @@ def run_harvest(
         finished += harvest_batch(model, dictionary, plan, log, number)
         last = number
         rate = (finished - begun_at) / (time.monotonic() - begin)
-        on_progress(HarvestProgress(finished, total, rate))
+        if on_progress is not None:
+            on_progress(HarvestProgress(finished, total, rate))
     if last is not None:
         log.flush(last + 1)
 

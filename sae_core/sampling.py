@@ -115,9 +115,7 @@ def _first_of_documents(
         reach *= 8
 
 
-def _examples(
-    at: NDArray[np.int64], firings: FeatureFirings, table: WindowTable
-) -> Examples:
+def _examples(at: NDArray[np.int64], firings: FeatureFirings, table: WindowTable) -> Examples:
     """The whole windows around the firings `at`, with all of the feature's firings in each."""
     ordinal = firings.slots[at] // table.n_ctx
     begin = np.searchsorted(firings.slots, ordinal * table.n_ctx)

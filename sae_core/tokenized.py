@@ -44,10 +44,12 @@ class TokenizedCorpus:
 
     @property
     def n_documents(self) -> int:
+        """Documents in the corpus."""
         return len(self.names)
 
     @property
     def n_tokens(self) -> int:
+        """Tokens in the corpus."""
         return len(self.tokens)
 
     @cached_property
@@ -89,7 +91,8 @@ class Windows:
 
     def document_of(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The document that each window lies in."""
-        return np.searchsorted(self.first, windows, side="right") - 1
+        found: NDArray[np.int64] = np.searchsorted(self.first, windows, side="right") - 1
+        return found
 
     def start_of(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of each window's first token inside its document."""
@@ -98,7 +101,8 @@ class Windows:
     def lengths(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tokens of text in each window; below `n_text` at a document's end."""
         left = self.corpus.lengths[self.document_of(windows)] - self.start_of(windows)
-        return np.minimum(left, self.n_text)
+        inside: NDArray[np.int64] = np.minimum(left, self.n_text)
+        return inside
 
     def gather(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Tokens [n, n_ctx] and the mask of positions that hold text [n, n_ctx].
@@ -128,7 +132,8 @@ class Windows:
     def of_documents(self, held_out: bool) -> NDArray[np.int64]:
         """All windows of held-out, or of the other, documents."""
         every = np.arange(len(self), dtype=np.int64)
-        return every[self.corpus.held_out[self.document_of(every)] == held_out]
+        wanted: NDArray[np.int64] = every[self.corpus.held_out[self.document_of(every)] == held_out]
+        return wanted
 
 
 def tokenize(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> TokenizedCorpus:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from sae_core.atomic import atomic_file
 from sae_core.dictionary import TopKDictionary
@@ -99,14 +99,14 @@ class _Pools:
             raise HarvestError(
                 f"The training text has {len(pool)} tokens a pool, less than a batch of {size}."
             )
-        return list(pool[: len(pool) // size * size].split(size))
+        return list(torch.split(pool[: len(pool) // size * size], size))
 
 
 def _initialise(dictionary: TopKDictionary, sample: Tensor, seed: int) -> None:
     """Random unit decoder rows, the encoder their transpose, b_dec the sample's mean."""
     draw = torch.Generator().manual_seed(seed)
     rows = torch.randn(dictionary.d_sae, dictionary.d_in, generator=draw)
-    rows = F.normalize(rows, dim=-1).to(sample.device)
+    rows = functional.normalize(rows, dim=-1).to(sample.device)
     with torch.no_grad():
         dictionary.W_dec.copy_(rows)
         dictionary.W_enc.copy_(rows.T)
@@ -119,7 +119,9 @@ def _reconstruct(dictionary: TopKDictionary, x: Tensor) -> tuple[Tensor, Tensor]
         pre = (x - dictionary.b_dec) @ dictionary.W_enc + dictionary.b_enc
     top = pre.topk(dictionary.k, dim=-1, sorted=False)
     acts = torch.relu(top.values.float())
-    x_hat = F.embedding_bag(top.indices, dictionary.W_dec, per_sample_weights=acts, mode="sum")
+    x_hat = functional.embedding_bag(
+        top.indices, dictionary.W_dec, per_sample_weights=acts, mode="sum"
+    )
     return x_hat + dictionary.b_dec, top.indices
 
 
@@ -137,7 +139,7 @@ def train_topk(
     windows: Windows,
     config: TrainingConfig,
     checkpoint: Path,
-    on_point: Callable[[TrainingPoint], None] = lambda point: None,
+    on_point: Callable[[TrainingPoint], None] | None = None,
 ) -> tuple[TopKDictionary, list[TrainingPoint]]:
     """Train on the windows of documents that are not held out; resumes from `checkpoint`.
 
@@ -164,7 +166,8 @@ def train_topk(
         point = _train_pool(dictionary, optimizer, config, step, iter(pools.batches(number)))
         step, number = point.step, number + 1
         curve.append(point)
-        on_point(point)
+        if on_point is not None:
+            on_point(point)
         with atomic_file(checkpoint) as draft:
             state = {
                 "identity": identity,
@@ -196,12 +199,12 @@ def _train_pool(
         x_hat, chosen = _reconstruct(dictionary, x)
         residual = (x - x_hat).pow(2).sum()
         spread = (x - x.mean(dim=0)).pow(2).sum()
-        (residual / spread).backward()
+        torch.autograd.backward(residual / spread)
         _drop_parallel_gradient(dictionary)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            dictionary.W_dec.copy_(F.normalize(dictionary.W_dec, dim=-1))
+            dictionary.W_dec.copy_(functional.normalize(dictionary.W_dec, dim=-1))
         fired[chosen.flatten()] = True
         error, variance = error + residual.detach(), variance + spread
         step, seen = step + 1, seen + len(x)

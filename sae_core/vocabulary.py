@@ -26,7 +26,7 @@ class Vocabulary:
     """Every token's bytes.
 
     Attributes:
-        pieces: for each token id its bytes; special tokens carry their name, such as `<|endoftext|>`.
+        pieces: for each token id its bytes; special tokens carry their name, as `<|endoftext|>`.
         special: ids of special tokens. They never count in statistics.
         bos: the id that opens a window, or None where the model has none.
     """

@@ -1,0 +1,117 @@
+"""Making the bundled demo: tokenizer, language model, dictionary and card."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from tqdm import tqdm
+
+from app.demo import FEATURES, HOOK_POINT
+from app.demo_card import card_text
+from app.settings import Settings
+from sae_core.atomic import atomic_file
+from sae_core.checkpoint import save_dictionary
+from sae_core.checksum import folder_checksum
+from sae_core.corpus import standard_library
+from sae_core.demo_model import (
+    LossPoint,
+    ModelConfig,
+    save_model,
+    train_model,
+    train_tokenizer,
+)
+from sae_core.evaluation import evaluate, mean_loss
+from sae_core.language_model import load_model
+from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
+from sae_core.training import TrainingConfig, TrainingPoint, train_topk
+
+N_CTX = 128
+
+
+def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
+    """Make tokenizer, model, dictionary and card into `out`; goes on where it was stopped.
+
+    Checkpoints lie under the home folder, in `demo-train`.
+    """
+    work = settings.home / "demo-train"
+    work.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer(work / "tokenizer.json")
+    corpus = tokenize(standard_library(), tokenizer, settings.home / "corpora")
+    config = ModelConfig(seed=seed)
+    curve = _language_model(settings, corpus, tokenizer, config, work, out / "model")
+    model = load_model(out / "model", device=settings.device)
+    windows = Windows(corpus, N_CTX, model.vocabulary.bos)
+    topk = TrainingConfig(seed=seed)
+    with tqdm(total=topk.steps, desc="training the dictionary", unit="step") as bar:
+
+        def show(point: TrainingPoint) -> None:
+            bar.update(point.step - bar.n)
+            bar.set_postfix(fvu=f"{point.fvu:.3f}", dead=f"{point.dead_share:.3f}")
+
+        dictionary, _ = train_topk(model, HOOK_POINT, windows, topk, work / "topk.ckpt", show)
+    save_dictionary(dictionary, out / FEATURES, torch.float16)
+
+    whole = Windows(corpus, config.n_ctx, model.vocabulary.bos)
+    held_out = whole.of_documents(held_out=True)
+    figures = evaluate(model, dictionary, windows, windows.of_documents(held_out=True)).figures()
+    card = {
+        "command": f"featurescope demo-train --out demo --seed {seed}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "corpus": _corpus_facts(corpus),
+        "model": asdict(config),
+        "held_out_loss": mean_loss(model, whole, held_out),
+        "loss_curve": [[p.step, round(p.loss, 4)] for p in curve],
+        "dictionary": asdict(topk),
+        "evaluation": figures,
+        "checksums": {part: folder_checksum(out / part) for part in ("model", FEATURES)},
+    }
+    with atomic_file(out / "card.json") as draft:
+        draft.write_text(json.dumps(card, indent=1) + "\n")
+    with atomic_file(out / "README.md") as draft:
+        draft.write_text(card_text(card))
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    if not path.exists():
+        with atomic_file(path) as draft:
+            train_tokenizer(standard_library(), ModelConfig().d_vocab).save(str(draft))
+    tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    return tokenizer
+
+
+def _language_model(
+    settings: Settings,
+    corpus: TokenizedCorpus,
+    tokenizer: Tokenizer,
+    config: ModelConfig,
+    work: Path,
+    folder: Path,
+) -> list[LossPoint]:
+    with tqdm(total=config.steps, desc="training the language model", unit="step") as bar:
+
+        def show(point: LossPoint) -> None:
+            bar.update(point.step - bar.n)
+            bar.set_postfix(loss=f"{point.loss:.3f}", tokens_s=f"{point.tokens_per_second:,.0f}")
+
+        model, curve = train_model(corpus, config, work / "model.ckpt", settings.device, show)
+    save_model(model, tokenizer, folder)
+    return curve
+
+
+def _corpus_facts(corpus: TokenizedCorpus) -> dict[str, Any]:
+    held_out = int(corpus.lengths[corpus.held_out].sum())
+    return {
+        "source": corpus.source,
+        "documents": corpus.n_documents,
+        "tokens": corpus.n_tokens,
+        "held_out_documents": int(corpus.held_out.sum()),
+        "held_out_tokens": held_out,
+        "fingerprint": corpus.fingerprint,
+    }
