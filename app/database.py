@@ -24,6 +24,12 @@ from app.resources import resource
 
 _log = logging.getLogger(__name__)
 _LOCK = 0x46656174  # advisory lock of Postgres that one writer at a time holds
+_SQLITE_SETTINGS = (
+    "journal_mode=WAL",
+    "synchronous=NORMAL",
+    "foreign_keys=ON",
+    "journal_size_limit=33554432",  # a publication lets the log grow; later it shrinks to this
+)
 _HARVEST_OR_SERVE = "`featurescope serve` or `featurescope harvest`"
 
 
@@ -65,7 +71,7 @@ def connect(url: str | URL, busy_seconds: float = 10.0) -> Engine:
 def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where we say so, reads included
     with failures_explained():
-        for setting in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for setting in _SQLITE_SETTINGS:
             connection.execute(f"PRAGMA {setting}").close()
 
 
@@ -96,19 +102,15 @@ def writing(engine: Engine, alone: bool = False) -> Iterator[Connection]:
 def tidy(engine: Engine, *tables: str) -> None:
     """After much was written: nothing that a reader sees, only how fast it is read.
 
-    Postgres measures the tables and marks what all may see; its own autovacuum comes a minute
-    later. SQLite folds the log back into its file. A failure changes nothing, so it is only noted.
+    Postgres measures the tables and marks what all may see; its own autovacuum would come a minute
+    later. A failure changes nothing, so it is only noted.
     """
-    own = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
+    if engine.dialect.name != "postgresql":
+        return
     try:
-        with engine.connect().execution_options(**own) as connection:
-            if engine.dialect.name == "postgresql":
-                for table in tables:
-                    connection.exec_driver_sql(f'VACUUM (ANALYZE) "{table}"')
-            else:
-                driver: Any = connection.connection.driver_connection
-                with failures_explained():
-                    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in tables:
+                connection.exec_driver_sql(f'VACUUM (ANALYZE) "{table}"')
     except StoreError as error:
         _log.warning("The store was not tidied: %s", error)
 

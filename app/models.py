@@ -86,6 +86,7 @@ class Model(Base):
     n_ctx: Mapped[int]
     d_vocab: Mapped[int]
     details: Mapped[str]
+    vocabulary_checksum: Mapped[str]
     vocabulary: Mapped[bytes]
 
 

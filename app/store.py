@@ -109,7 +109,8 @@ class Store:
             NotFound: the store has no such model.
         """
         with reading(self._engine) as connection:
-            checksum = connection.scalar(select(Model.checksum).where(Model.id == model_id))
+            query = select(Model.vocabulary_checksum).where(Model.id == model_id)
+            checksum = connection.scalar(query)
             if checksum is None:
                 raise NotFound(f"The store has no model with id {model_id}.")
             with self._lock:

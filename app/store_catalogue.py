@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 from sqlalchemy.sql import Select
 
-from app.codec import pack_vocabulary
+from app.codec import pack_vocabulary, unpack_numbers
 from app.errors import NotFound
 from app.models import Corpus, Dictionary, Effect, Feature, Harvest, Model, Window, WindowSet
 from app.views import CorpusRecord, DictionaryRecord, DictionaryView, HarvestRecord, ModelRecord
@@ -48,31 +49,34 @@ def add_model(connection: Connection, record: ModelRecord) -> int:
     Other weights, another dtype or vocabulary under the same name are another model: what its
     dictionaries' harvests and evaluations said is no longer true, and goes.
     """
-    values = {
-        "path": record.path,
+    vocabulary = pack_vocabulary(record.vocabulary)
+    identity = {
         "checksum": record.checksum,
         "dtype": record.dtype,
+        "vocabulary_checksum": hashlib.sha256(vocabulary).hexdigest(),
+    }
+    values = identity | {
+        "path": record.path,
         "architecture": record.architecture,
         "n_layers": record.n_layers,
         "d_model": record.d_model,
         "n_ctx": record.n_ctx,
         "d_vocab": record.d_vocab,
         "details": canonical(record.details),
-        "vocabulary": pack_vocabulary(record.vocabulary),
+        "vocabulary": vocabulary,
     }
-    query = select(Model.id, Model.checksum, Model.dtype, Model.vocabulary)
-    old = connection.execute(query.where(Model.name == record.name)).first()
+    query = select(Model.id, *(getattr(Model, key) for key in identity))
+    old = connection.execute(query.where(Model.name == record.name)).mappings().first()
     if old is None:
         return _insert(connection, Model.__table__, name=record.name, **values)
-    connection.execute(update(Model).where(Model.id == old.id).values(values))
-    same = (record.checksum, record.dtype, values["vocabulary"])
-    if (old.checksum, old.dtype, bytes(old.vocabulary)) != same:
-        of_model = Dictionary.model_id == old.id
+    connection.execute(update(Model).where(Model.id == old["id"]).values(values))
+    if any(old[key] != value for key, value in identity.items()):
+        of_model = Dictionary.model_id == old["id"]
         for dictionary_id in connection.scalars(select(Dictionary.id).where(of_model)).all():
             unpublish(connection, dictionary_id)
         connection.execute(update(Dictionary).where(of_model).values(evaluation=None))
         sweep(connection)
-    return int(old.id)
+    return int(old["id"])
 
 
 def add_dictionary(connection: Connection, record: DictionaryRecord) -> int:
@@ -148,11 +152,19 @@ def unpublish(connection: Connection, dictionary_id: int) -> None:
 
 
 def sweep(connection: Connection) -> None:
-    """Delete windows of sets that no harvest refers to any more."""
-    unused = select(WindowSet.id).where(WindowSet.id.not_in(select(Harvest.set_id)))
-    for set_id in connection.scalars(unused).all():
-        connection.execute(delete(Window).where(Window.set_id == set_id))
-        connection.execute(delete(WindowSet).where(WindowSet.id == set_id))
+    """Delete windows that no harvest refers to any more, and sets without harvests."""
+    for set_id in connection.scalars(select(WindowSet.id)).all():
+        wanted: set[int] = set()
+        blobs = connection.scalars(select(Harvest.windows).where(Harvest.set_id == set_id)).all()
+        for blob in blobs:
+            wanted.update(unpack_numbers(blob, "The list of a harvest's windows").tolist())
+        there = connection.scalars(select(Window.number).where(Window.set_id == set_id))
+        gone = [{"gone": number} for number in there if number not in wanted]
+        if gone:
+            one = (Window.set_id == set_id, Window.number == bindparam("gone"))
+            connection.execute(delete(Window).where(*one), gone)
+        if not blobs:
+            connection.execute(delete(WindowSet).where(WindowSet.id == set_id))
 
 
 def next_id(connection: Connection, table: Any) -> int:

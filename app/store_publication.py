@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, insert, select
 
 from app import store_catalogue
-from app.codec import pack_body, pack_numbers, pack_summary, pack_tokens, unpack_numbers
+from app.codec import pack_body, pack_numbers, pack_summary, pack_tokens
 from app.database import failures_explained
 from app.errors import NotFound, StoreError
 from app.models import Corpus, Dictionary, Feature, Harvest, Model, Window, WindowSet, escape
@@ -165,14 +165,7 @@ def _check(harvest: HarvestRecord, new: Packed, d_sae: int) -> None:
 
 
 def _write_windows(connection: Connection, set_id: int, new: Packed) -> None:
-    """Add what the set lacks; delete what no harvest refers to any more."""
-    wanted: set[int] = set()
-    for blob in connection.scalars(select(Harvest.windows).where(Harvest.set_id == set_id)):
-        wanted.update(unpack_numbers(blob, "The list of a harvest's windows").tolist())
+    """Add what the set lacks: the same number is the same window."""
     there = set(connection.scalars(select(Window.number).where(Window.set_id == set_id)))
-    gone = [{"number": number} for number in sorted(there - wanted)]
-    if gone:
-        one = Window.number == bindparam("number")
-        connection.execute(delete(Window).where(Window.set_id == set_id, one), gone)
     added = ((set_id, number, *new.windows[number]) for number in sorted(set(new.windows) - there))
     bulk_insert(connection, Window, added)

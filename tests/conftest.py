@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import settings
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from app import database
+from app.models import Base
 from app.store import Store
 from app.views import DictionaryView
 from tests import factories
@@ -28,13 +31,9 @@ def postgres_server() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a new database without tables, once on each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'store' / 'featurescope.db'}"
-        return
-    server = request.getfixturevalue("postgres_server")
+@contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """The address of a database on the server that is dropped at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -47,12 +46,49 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         admin.dispose()
 
 
-@pytest.fixture
-def engine(empty_url: str) -> Iterator[Engine]:
-    """A migrated, empty store, once on each kind of database."""
-    made = database.connect(empty_url, busy_seconds=2)
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a new database without tables, once on each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'store' / 'featurescope.db'}"
+        return
+    with new_database(request.getfixturevalue("postgres_server")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the schema, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "featurescope.db"
+    made = database.connect(f"sqlite:///{path}")
     database.upgrade(made)
+    made.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> Iterator[str]:
+    """A database with the schema, emptied after each test."""
+    with new_database(postgres_server) as url:
+        made = database.connect(url)
+        database.upgrade(made)
+        made.dispose()
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A store with the real migrations applied and nothing in it, once on each kind."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "featurescope.db")
+        made = database.connect(f"sqlite:///{tmp_path / 'featurescope.db'}", busy_seconds=5)
+    else:
+        made = database.connect(request.getfixturevalue("migrated_postgres"), busy_seconds=5)
     yield made
+    if request.param == "postgres":
+        names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+        with database.writing(made) as connection:
+            connection.execute(text(f"TRUNCATE {names}"))
     made.dispose()
 
 
@@ -76,10 +112,10 @@ def published(store: Store, sample: Sample) -> DictionaryView:
 
 
 @pytest.fixture
-def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
+def sqlite_engine(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Engine]:
     """A migrated, empty SQLite store, for tests that are not about the database."""
+    shutil.copy(migrated_sqlite, tmp_path / "only.db")
     made = database.connect(f"sqlite:///{tmp_path / 'only.db'}", busy_seconds=2)
-    database.upgrade(made)
     yield made
     made.dispose()
 

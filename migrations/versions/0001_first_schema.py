@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("n_ctx", sa.BigInteger(), nullable=False),
         sa.Column("d_vocab", sa.BigInteger(), nullable=False),
         sa.Column("details", TEXT, nullable=False),
+        sa.Column("vocabulary_checksum", TEXT, nullable=False),
         sa.Column("vocabulary", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model")),
         sa.UniqueConstraint("name", name=op.f("uq_model_name")),

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,15 @@ from app.models import NAMING, AnyText, Base
 from app.resources import resource
 from app.store import Store, dump
 from tests import factories
+
+
+@pytest.fixture
+def engine(empty_url: str) -> Iterator[Engine]:
+    """One whose schema may be changed: not the one that other tests share."""
+    made = database.connect(empty_url)
+    database.upgrade(made)
+    yield made
+    made.dispose()
 
 
 def differs(_context, _column, _model_column, found, wanted) -> bool | None:

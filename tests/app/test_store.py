@@ -42,7 +42,7 @@ def test_a_dictionary_that_is_not_harvested(store, sample):
         lambda: store.window(view, 0),
         lambda: store.random_feature(view),
     ):
-        with pytest.raises(NotFound, match="Nothing is published of demo/mlp-12 yet. Run"):
+        with pytest.raises(NotFound, match=r"Nothing is published of demo/mlp-12 yet\. Run"):
             read()
     assert store.effects(view, 0, [1]) == {}
     assert store.save_effects_bulk(view, [(0, 1, factories.effect(0, 1))]) == 0
