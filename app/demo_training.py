@@ -16,7 +16,7 @@ from app.demo import FEATURES, HOOK_POINT
 from app.demo_card import card_text
 from app.settings import Settings
 from sae_core.atomic import atomic_file
-from sae_core.checkpoint import save_dictionary
+from sae_core.checkpoint import dictionary_checksum, save_dictionary
 from sae_core.checksum import folder_checksum
 from sae_core.corpus import standard_library
 from sae_core.demo_model import (
@@ -70,7 +70,10 @@ def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
         "loss_curve": [[p.step, round(p.loss, 4)] for p in curve],
         "dictionary": asdict(topk),
         "evaluation": figures,
-        "checksums": {part: folder_checksum(out / part) for part in ("model", FEATURES)},
+        "checksums": {
+            "model": folder_checksum(out / "model"),
+            FEATURES: dictionary_checksum(out / FEATURES),
+        },
     }
     with atomic_file(out / "card.json") as draft:
         draft.write_text(json.dumps(card, indent=1) + "\n")

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from app.errors import InvalidRequest
 from app.settings import Settings
 from app.views import CorpusRecord, DictionaryRecord, ModelRecord
-from sae_core.checkpoint import load_dictionary, neuron_basis
-from sae_core.checksum import folder_checksum
+from sae_core.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.corpus import open_corpus
 from sae_core.dictionary import Dictionary
 from sae_core.evaluation import Evaluation
@@ -180,7 +179,7 @@ def open_dictionary(model: LanguageModel, spec: SourceSpec, device: str) -> tupl
     if spec.dictionary is not None:
         dictionary = load_dictionary(spec.dictionary, device)
         model.hook_point(dictionary.hook_point, dictionary.d_in)
-        return dictionary, folder_checksum(spec.dictionary)
+        return dictionary, dictionary_checksum(spec.dictionary)
     assert spec.neurons is not None
     width = model.hook_point(spec.neurons).d_in
     basis: Dictionary = neuron_basis(spec.neurons, width).to(device)

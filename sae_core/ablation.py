@@ -94,7 +94,7 @@ def _effects(run: CleanRun, dictionary: Dictionary, feature: int, real: Tensor) 
     changes = fires.cumsum(1) > 0 if run.hook_point.attention_after else fires
     rows = (changes[:, :-1] & real[:, 1:]).nonzero()
     sources = rows[:, 0] * real.shape[1] + rows[:, 1]
-    direction = dictionary.decoder_rows[feature]
+    direction = dictionary.decoder_row(feature)
     if not len(sources):
         ablated = run.hidden.new_zeros(0, run.hidden.shape[-1])
     elif run.hook_point.attention_after:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sae_core.atomic import atomic_file
+from sae_core.checksum import folder_checksum
 from sae_core.dictionary import (
     Dictionary,
     JumpReLUDictionary,
@@ -80,6 +81,11 @@ def load_dictionary(
         raise CheckpointError(f"{folder / WEIGHTS} holds tensors not understood: {extra}.")
     dictionary.load_state_dict(weights)
     return dictionary.to(device=device, dtype=dtype).requires_grad_(False).eval()
+
+
+def dictionary_checksum(folder: Path) -> str:
+    """SHA-256 over the dictionary's configuration and weights."""
+    return folder_checksum(folder, (CONFIG, WEIGHTS))
 
 
 def neuron_basis(hook_point: str, d_in: int) -> NeuronBasis:

@@ -15,6 +15,8 @@ from typing_extensions import override
 
 from sae_core.errors import CheckpointError
 
+_RACE = 256
+
 
 @dataclass(frozen=True)
 class Firings:
@@ -94,6 +96,10 @@ class Dictionary(nn.Module):
     def decoder_rows(self) -> Tensor:
         """d_f for each feature, [d_sae, d_in], model units."""
         return self.W_dec
+
+    def decoder_row(self, feature: int) -> Tensor:
+        """d_f of one feature, [d_in], model units."""
+        return self.decoder_rows[feature]
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -181,14 +187,32 @@ class TopKDictionary(Dictionary):
 
     @override
     def encode_feature(self, x: Tensor, feature: int) -> Tensor:
-        # Which features are among the k depends on all of them.
-        pre = self.pre_activations(x)
-        own = torch.relu(pre[..., feature])
-        fires = own > 0
-        if bool(fires.any()):
-            acts = self.activate(pre[fires])[..., feature]
-            return torch.zeros_like(own).masked_scatter_(fires, acts)
-        return own
+        flat = self.encoder_input(x).reshape(-1, self.d_in)
+        own = torch.relu(self._pre_of(flat, slice(feature, feature + 1))[:, 0])
+        open_rows = own.nonzero()[:, 0]
+        ahead = torch.zeros_like(open_rows)
+        # Most rows have k features above this one long before all are looked at. The margin keeps
+        # rounding from deciding a close race here; `activate` decides it below.
+        for first in range(0, self.d_sae, _RACE):
+            if not len(open_rows):
+                break
+            bar = own[open_rows] * (1 + 1e-5)
+            rivals = self._pre_of(flat[open_rows], slice(first, first + _RACE))
+            ahead = ahead + (rivals > bar[:, None]).sum(dim=-1)
+            undecided = ahead < self.k
+            open_rows, ahead = open_rows[undecided], ahead[undecided]
+        acts = torch.zeros_like(own)
+        if len(open_rows):
+            pre = self._pre_of(flat[open_rows], slice(None))
+            acts[open_rows] = self.activate(pre)[:, feature]
+        return acts.view(x.shape[:-1])
+
+    def _pre_of(self, x: Tensor, features: slice) -> Tensor:
+        """Pre-activations of some features, for encoder inputs [n, d_in]."""
+        pre = torch.addmm(self.b_enc[features], x, self.W_enc[:, features])
+        if self.rescale_acts_by_decoder_norm:
+            pre = pre * self.W_dec[features].norm(dim=-1)
+        return pre
 
     @override
     def encode_sparse(self, x: Tensor) -> Firings:
@@ -240,3 +264,9 @@ class NeuronBasis(Dictionary):
     @override
     def decoder_rows(self) -> Tensor:
         return torch.eye(self.d_in, dtype=self.b_dec.dtype, device=self.b_dec.device)
+
+    @override
+    def decoder_row(self, feature: int) -> Tensor:
+        row = torch.zeros_like(self.b_dec)
+        row[feature] = 1.0
+        return row
