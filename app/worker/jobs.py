@@ -37,15 +37,15 @@ class TorchWorkbench:
         self._shelf = Shelf(device, limits.models, limits.dictionaries)
 
     def prepare(self) -> None:
-        """Import torch and transformer_lens, which takes seconds, and look for the device.
+        """Import all that loading a model needs, which takes seconds, and look for the device.
 
         Raises:
             ModelError: this machine has no such device.
         """
         import torch
+        from transformers import AutoModelForCausalLM, PreTrainedModel  # noqa: F401
 
-        import sae_core.ablation
-        import sae_core.language_model  # noqa: F401
+        import sae_core.ablation  # noqa: F401
 
         if self._threads is not None:
             torch.set_num_threads(self._threads)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from app.errors import InvalidRequest
 from app.worker.protocol import DictionaryRef, ModelRef
-from sae_core.checksum import folder_checksum
 from sae_core.errors import CheckpointError, ModelError
 
 if TYPE_CHECKING:
@@ -91,14 +90,18 @@ def _load_model(ref: ModelRef, device: str) -> LanguageModel:
 
 
 def _load_dictionary(ref: DictionaryRef, model: LanguageModel, device: str) -> Dictionary:
-    from sae_core.checkpoint import load_dictionary, neuron_basis
+    from sae_core.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 
     if ref.path is None:
         return neuron_basis(ref.hook_point, model.hook_point(ref.hook_point).d_in).to(device)
     if ref.checksum is None:
         raise InvalidRequest("A dictionary on disk needs a checksum.")
     folder = Path(ref.path)
-    _check_checksum(folder, ref.checksum)
+    if (found := dictionary_checksum(folder)) != ref.checksum:
+        raise CheckpointError(
+            f"The dictionary in {folder} has changed: its checksum is {found[:12]}…, the store "
+            f"was filled from {ref.checksum[:12]}…. Put the old files back or harvest again."
+        )
     dictionary = load_dictionary(folder, device)
     if dictionary.hook_point != ref.hook_point:
         raise CheckpointError(
@@ -106,12 +109,3 @@ def _load_dictionary(ref: DictionaryRef, model: LanguageModel, device: str) -> D
         )
     model.hook_point(ref.hook_point, dictionary.d_in)
     return dictionary
-
-
-def _check_checksum(folder: Path, expected: str) -> None:
-    found = folder_checksum(folder)
-    if found != expected:
-        raise CheckpointError(
-            f"The dictionary in {folder} has changed: its checksum is {found[:12]}…, the store "
-            f"was filled from {expected[:12]}…. Put the old files back or harvest again."
-        )

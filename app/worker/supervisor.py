@@ -63,7 +63,8 @@ class Patience:
 
     Attributes:
         look_seconds: between two looks at the child.
-        silence_seconds: without an answer to a health check before the child counts as hung.
+        start_seconds: from the child's start to its first answer to a health check.
+        silence_seconds: without a further answer before the child counts as hung.
         step_seconds: that one step on the device may last; loading a large model is one step.
         steady_seconds: of life after which a death is no longer counted as one of a series.
         first_delay: before the first restart of a series, doubled for each further one.
@@ -73,6 +74,7 @@ class Patience:
     """
 
     look_seconds: float = 0.2
+    start_seconds: float = 120.0
     silence_seconds: float = 30.0
     step_seconds: float = 900.0
     steady_seconds: float = 30.0
@@ -194,7 +196,7 @@ class WorkerProcess:
         child = self._spawn(descriptor)
         self._state = WorkerState(WorkerPhase.STARTING, restarts=restarts, pid=child.pid)
         client = WorkerClient(lambda: self._address, connect_seconds=1.0)
-        heard = time.monotonic()
+        patient_until = time.monotonic() + self._patience.start_seconds
         try:
             while not self._stopping.wait(self._patience.look_seconds):
                 if (code := child.poll()) is not None:
@@ -202,10 +204,10 @@ class WorkerProcess:
                 try:
                     health = client.health(seconds=1.0)
                 except FeaturescopeError:
-                    if time.monotonic() - heard > self._patience.silence_seconds:
+                    if time.monotonic() > patient_until:
                         return "it hung without answering"
                     continue
-                heard = time.monotonic()
+                patient_until = time.monotonic() + self._patience.silence_seconds
                 if health.step_seconds > self._patience.step_seconds:
                     return "it hung in its work"
                 self._state = _state_of(health, restarts, child.pid)

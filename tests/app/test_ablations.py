@@ -18,7 +18,7 @@ from app.worker.protocol import AblateRequest, ContextDone, Progress
 from sae_core.records import ContextEffect, WindowRecord
 from tests import factories
 
-FEATURE = 3
+FEATURE = 1
 
 
 class PretendWorker:
@@ -36,9 +36,7 @@ class PretendWorker:
         """Contexts asked for in all."""
         return sum(len(request.contexts) for request in self.requests)
 
-    def ablate(
-        self, request: AblateRequest
-    ) -> Generator[ContextDone | Progress, None, None]:
+    def ablate(self, request: AblateRequest) -> Generator[ContextDone | Progress, None, None]:
         self.requests.append(request)
         try:
             yield Progress(done=0, total=len(request.contexts))
@@ -57,9 +55,7 @@ def effect_of(feature: int, tokens: Sequence[int]) -> ContextEffect:
 
 
 def same(left: ContextEffect, right: ContextEffect) -> bool:
-    return all(
-        np.array_equal(getattr(left, name), getattr(right, name)) for name in vars(left)
-    )
+    return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in vars(left))
 
 
 @pytest.fixture
@@ -195,7 +191,7 @@ def test_the_one_who_waited_takes_over_when_the_first_fails(
 
     thread = threading.Thread(target=first)
     thread.start()
-    while not worker.requests:
+    while thread.is_alive() and not worker.requests:
         time.sleep(0.001)
     found = ablations.effects(dictionary, FEATURE, windows)
     thread.join(20)
@@ -238,9 +234,7 @@ def test_an_answer_that_makes_no_sense_is_refused(
     ablations: Ablations, dictionary: DictionaryView, windows: list[WindowRecord]
 ) -> None:
     class Strange(PretendWorker):
-        def ablate(
-            self, request: AblateRequest
-        ) -> Generator[ContextDone | Progress, None, None]:
+        def ablate(self, request: AblateRequest) -> Generator[ContextDone | Progress, None, None]:
             yield pack(99, effect_of(0, [1]))
 
     strange = Ablations(ablations._store, Strange())

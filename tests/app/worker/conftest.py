@@ -70,7 +70,7 @@ def process(settings: Settings) -> Iterator[WorkerProcess]:
     def command(descriptor: int) -> list[str]:
         return [sys.executable, "-m", "tests.app.worker.workbenches", str(descriptor)]
 
-    patience = Patience(look_seconds=0.05, silence_seconds=1.0, first_delay=0.05)
+    patience = Patience(look_seconds=0.05, silence_seconds=2.0, first_delay=0.05)
     process = WorkerProcess(settings, command, patience)
     process.start()
     try:
@@ -90,7 +90,7 @@ def ready(process: WorkerProcess, until: Until) -> WorkerProcess:
 def until() -> Until:
     """Wait for a condition, or fail."""
 
-    def wait(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    def wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "the condition never came true"

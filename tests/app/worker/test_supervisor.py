@@ -110,6 +110,14 @@ def test_a_child_that_does_not_answer_is_replaced(ready: WorkerProcess, until: U
     until(lambda: ready.state.phase == WorkerPhase.READY)
 
 
+def test_a_child_that_never_answers_is_given_up(settings: Settings, until: Until) -> None:
+    patience = Patience(look_seconds=0.05, start_seconds=0.3, first_delay=0.05)
+    process = WorkerProcess(settings, lambda _: ["/bin/sleep", "60"], patience)
+    process.start()
+    until(lambda: process.state.restarts >= 1)
+    process.stop()
+
+
 def test_a_child_whose_device_hangs_is_replaced(settings: Settings, until: Until) -> None:
     patience = Patience(look_seconds=0.05, step_seconds=0.3, first_delay=0.05)
 

@@ -26,7 +26,15 @@ from sae_core.language_model import load_model
 from sae_core.records import ContextEffect
 from tests.app.worker.conftest import Until
 from tests.app.worker.test_protocol import equal
-from tests.app.worker.tiny import D_MLP, D_SAE, D_VOCAB, HOOK_POINT, N_CTX, save_features, save_model
+from tests.app.worker.tiny import (
+    D_MLP,
+    D_SAE,
+    D_VOCAB,
+    HOOK_POINT,
+    N_CTX,
+    save_features,
+    save_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +107,9 @@ def test_interleaved_work_does_not_mix(
 ) -> None:
     """Generators advance in turns over one model: nothing may stay hooked between two steps."""
     monkeypatch.setattr("sae_core.ablation.ablate.__defaults__", (2 * N_CTX,))
-    requests = [ask(model, dictionary, f, 6, f) for f in range(3) for dictionary in (features, NEURONS)]
+    requests = [
+        ask(model, dictionary, f, 6, f) for f in range(3) for dictionary in (features, NEURONS)
+    ]
     jobs = [workbench.ablate(request) for request in requests]
     found: list[list[Event]] = [[] for _ in jobs]
     running = set(range(len(jobs)))
@@ -229,10 +239,7 @@ def test_dictionaries_that_do_not_fit_are_refused(
 
 
 def test_a_device_that_is_missing_is_named() -> None:
-    if torch.cuda.is_available():
-        device = "mps"
-    else:
-        device = "cuda"
+    device = "mps" if torch.cuda.is_available() else "cuda"
     with pytest.raises(ModelError, match=f"no usable device '{device}'"):
         TorchWorkbench(device, None, Limits()).prepare()
 
