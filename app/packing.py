@@ -20,6 +20,7 @@ _COMPRESSED = 1
 _LEVEL = 6
 _WORTHWHILE = 64  # bytes; below that zlib never pays
 _DTYPES = ("<u1", "<u2", "<u4", "<u8", "<i4", "<i8")
+_STORED = tuple(map(np.dtype, _DTYPES))
 _LIMITS = tuple((code, int(np.iinfo(dtype).max)) for code, dtype in enumerate(_DTYPES[:4]))
 
 
@@ -156,10 +157,10 @@ class Reader:
         code, size = self.uint(), self.uint()
         if code >= len(_DTYPES):
             raise self.damaged("an array has an unknown type")
-        stored = np.dtype(_DTYPES[code])
+        stored = _STORED[code]
         values = np.frombuffer(self.take(size * stored.itemsize), dtype=stored)
         out = values.astype(dtype)
-        if size and not np.array_equal(out, values):
+        if not np.can_cast(stored, dtype) and not np.array_equal(out, values):
             raise self.damaged("a number is too large for its field")
         return out
 

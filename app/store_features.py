@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, select
 
 from app import store_catalogue, store_effects
 from app.codec import unpack_body, unpack_summary, unpack_tokens
@@ -30,6 +30,11 @@ _KEYS = {
 }
 _DOWN = {"density": Feature.by_density, "maximum": Feature.by_maximum}
 _UP = {"density": Feature.by_density_up, "maximum": Feature.by_maximum_up}
+# built once: a hundred numbers in it are slow to make a statement of
+_WINDOWS = select(Window.number, Window.document, Window.line, Window.tokens).where(
+    Window.set_id == bindparam("set_id"),
+    Window.number.in_(bindparam("numbers", expanding=True)),
+)
 _ROW = (Feature.index, Feature.firings, Feature.maximum, Feature.label, Feature.summary)
 
 
@@ -223,9 +228,8 @@ def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
 
 
 def _windows(connection: Connection, set_id: int, numbers: list[int]) -> dict[int, WindowRecord]:
-    columns = select(Window.number, Window.document, Window.line, Window.tokens)
-    found = columns.where(Window.set_id == set_id, Window.number.in_(numbers))
+    found = connection.execute(_WINDOWS, {"set_id": set_id, "numbers": numbers})
     return {
         number: WindowRecord(number, document, line, unpack_tokens(tokens, f"Window {number}"))
-        for number, document, line, tokens in connection.execute(found)
+        for number, document, line, tokens in found
     }
