@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ from app.web import create_app
 from app.worker.client import WorkerClient
 from app.worker.supervisor import WorkerProcess
 
-__all__ = ["listen", "serve"]
+LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Announced(uvicorn.Server):
@@ -48,13 +49,14 @@ def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None
     `prepare` is called first, and before it the port is taken: nobody waits for something slow
     only to hear that it was in vain.
     """
+    logging.basicConfig(level=settings.log_level.upper(), format=LOG_LINE)
     check_address(settings.host, settings.allow_network, "reads all pages and uses the worker")
     with listen(settings.host, settings.port) as listening:
         if prepare is not None:
             prepare()
         config = uvicorn.Config(
             build(settings),
-            log_level=settings.log_level,
+            log_config=None,
             access_log=settings.log_level == "debug",
             lifespan="on",
             timeout_graceful_shutdown=3,
