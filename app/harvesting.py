@@ -115,7 +115,7 @@ def _harvest(
             corpus=source.corpus.name,
             seed=plan.seed,
             n_ctx=plan.windows.n_ctx,
-            n_tokens=plan.n_tokens,
+            n_tokens=log.n_tokens,
             n_windows=len(plan.order),
             settings={
                 "identity": header.identity,

@@ -20,9 +20,7 @@ def _header(share: float = 1.0, d_sae: int = D_SAE) -> LogHeader:
 
 def _batch(number: int, d_sae: int = D_SAE) -> dict[str, object]:
     rng = np.random.default_rng(number)
-    acts = rng.random((PER_BATCH * N_CTX, d_sae)) * (
-        rng.random((PER_BATCH * N_CTX, d_sae)) < 0.1
-    )
+    acts = rng.random((PER_BATCH * N_CTX, d_sae)) * (rng.random((PER_BATCH * N_CTX, d_sae)) < 0.1)
     slots, features = acts.nonzero()
     return {
         "batch": number,
@@ -53,7 +51,10 @@ def test_reading_gives_back_what_was_appended(tmp_path: Path) -> None:
     for number in range(6):
         batch = _batch(number)
         for slot, feature, value in zip(
-            batch["slots"], batch["features"], batch["values"], strict=True  # type: ignore[call-overload]
+            batch["slots"],
+            batch["features"],
+            batch["values"],
+            strict=True,  # type: ignore[call-overload]
         ):
             expected[feature][0].append(int(slot) + number * PER_BATCH * N_CTX)
             expected[feature][1].append(float(value))

@@ -24,4 +24,4 @@ def random_dictionary(
             parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator))
             if name == "b_enc":
                 parameter.sub_(0.2)
-    return dictionary
+    return dictionary.requires_grad_(False)

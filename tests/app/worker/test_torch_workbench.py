@@ -20,7 +20,7 @@ from app.worker.shelf import Recent
 from app.worker.supervisor import WorkerPhase, WorkerProcess
 from sae_core.ablation import ablate
 from sae_core.checkpoint import load_dictionary, neuron_basis
-from sae_core.checksum import folder_checksum
+from sae_core.checkpoint import dictionary_checksum
 from sae_core.errors import CheckpointError, FeaturescopeError, HookPointError, ModelError
 from sae_core.language_model import load_model
 from sae_core.records import ContextEffect
@@ -213,7 +213,7 @@ def test_a_refused_load_is_tried_anew(
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-100])
     assert "has changed" in str(refuse(workbench, ask(model, ref)))
-    damaged = ref.model_copy(update={"checksum": folder_checksum(tmp_path / "features")})
+    damaged = ref.model_copy(update={"checksum": dictionary_checksum(tmp_path / "features")})
     assert "damaged" in str(refuse(workbench, ask(model, damaged)))
     weights.write_bytes(whole)
     assert len(effects(workbench.ablate(ask(model, ref)))) == 3

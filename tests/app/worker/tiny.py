@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.worker.protocol import DictionaryRef, ModelRef
+from sae_core.checkpoint import dictionary_checksum
 from sae_core.checksum import folder_checksum
 
 N_CTX = 16
@@ -61,4 +62,4 @@ def save_features(folder: Path, hook_point: str = HOOK_POINT, d_in: int = D_MLP)
         torch.nn.init.normal_(parameter)
     folder.mkdir(parents=True, exist_ok=True)
     save_dictionary(dictionary, folder)
-    return DictionaryRef(path=str(folder), hook_point=hook_point, checksum=folder_checksum(folder))
+    return DictionaryRef(path=str(folder), hook_point=hook_point, checksum=dictionary_checksum(folder))
