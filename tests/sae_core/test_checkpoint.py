@@ -52,7 +52,8 @@ def test_a_saelens_topk_is_read(tmp_path: Path) -> None:
     dictionary = load_dictionary(_saelens_folder(tmp_path))
     assert isinstance(dictionary, TopKDictionary)
     assert (dictionary.k, dictionary.d_in, dictionary.d_sae) == (2, 4, 6)
-    assert dictionary.rescale_acts_by_decoder_norm and dictionary.apply_b_dec_to_input
+    assert dictionary.rescale_acts_by_decoder_norm
+    assert dictionary.apply_b_dec_to_input
     weights = load_file(tmp_path / "sae_weights.safetensors")
     assert torch.equal(dictionary.W_enc, weights["W_enc"])
     # SAELens' own maths: pre-activations times the decoder norm, topk, and back on decoding.
@@ -115,7 +116,7 @@ def test_a_configuration_that_does_not_fit_is_refused(
 
 
 def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="it has no cfg.json"):
+    with pytest.raises(CheckpointError, match=r"it has no cfg\.json"):
         load_dictionary(tmp_path / "nowhere")
     folder = _saelens_folder(tmp_path / "a")
     weights = folder / "sae_weights.safetensors"
@@ -125,7 +126,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="damaged or incomplete"):
             load_dictionary(folder)
     weights.unlink()
-    with pytest.raises(CheckpointError, match="has no sae_weights.safetensors"):
+    with pytest.raises(CheckpointError, match=r"has no sae_weights\.safetensors"):
         load_dictionary(folder)
     (folder / "cfg.json").write_text("{")
     with pytest.raises(CheckpointError, match="cannot be read"):

@@ -31,7 +31,8 @@ def test_the_standard_library_is_read_in_place() -> None:
     corpus = standard_library()
     assert corpus.name == "python-stdlib"
     names = [name for name, _ in corpus.paths]
-    assert "argparse.py" in names and names == sorted(names)
+    assert "argparse.py" in names
+    assert names == sorted(names)
     assert not any("site-packages" in name for name in names)
     root = Path(sysconfig.get_path("stdlib"))
     documents = {d.name: d.text for d in corpus.documents()}
@@ -111,7 +112,8 @@ def test_windows_cover_every_token_once_and_cross_no_document(
         text = tokens[document == n][mask[document == n]]
         assert (text == corpus.tokens[corpus.offsets[n] : corpus.offsets[n + 1]]).all()
     if bos is not None:
-        assert (tokens[:, 0] == bos).all() and not mask[:, 0].any()
+        assert (tokens[:, 0] == bos).all()
+        assert not mask[:, 0].any()
     assert (mask.sum(axis=1) == windows.lengths(every)).all()
     # Padding only at the end.
     lead = 0 if bos is None else 1
