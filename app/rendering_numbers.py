@@ -40,11 +40,11 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def nats(value: float) -> str:
-    """A change of the loss: three digits below one nat; `0` only for exactly 0."""
+    """A change of the loss: three digits below one nat, and `0` only for exactly 0."""
     if value == 0:
         return "0"
     if abs(value) < 0.0005:
-        return f"{'+' if value > 0 else MINUS}<0.001"
+        return f"{value:+.0e}".replace("-", MINUS)
     return signed(value, 3 if abs(value) < 1 else 2)
 
 

@@ -8,7 +8,7 @@ const tooltip = document.createElement("div");
 tooltip.id = "tooltip";
 tooltip.setAttribute("role", "tooltip");
 tooltip.hidden = true;
-document.body.append(tooltip);
+document.querySelector("main").append(tooltip);
 
 let shown = null;
 let timer = 0;
@@ -47,11 +47,11 @@ function describe(token) {
   const context = token.closest("li");
   const text = token.textContent.replace(/⏎\n/g, "⏎").replaceAll(" ", "␣");
   const list = element("dl");
-  fact(list, "activation", token.dataset.a ?? "0, does not fire");
-  if (token.dataset.d) fact(list, "ablation changes its loss by", `${token.dataset.d} nats`);
-  else if ("e" in context.dataset) fact(list, "ablation changes its loss by", "exactly 0");
-  fact(list, "position", `${position(token)} in ${context.dataset.s}`);
-  tooltip.replaceChildren(element("div", text, "token"), list);
+  fact(list, "activation", token.dataset.a ?? "0: does not fire");
+  if (token.dataset.d) fact(list, "Δloss if ablated", `${token.dataset.d} nats`);
+  else if ("e" in context.dataset) fact(list, "Δloss if ablated", "exactly 0");
+  const source = element("p", `token ${position(token)}, ${context.dataset.s}`, "quiet");
+  tooltip.replaceChildren(element("div", text, "token"), list, source);
 }
 
 function predictions(effect, at) {

@@ -1,0 +1,91 @@
+"""An application over a store, without a network and without a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.testclient import TestClient
+
+from app import database
+from app.errors import FeaturescopeError
+from app.settings import Settings
+from app.store import Store
+from app.views import DictionaryView
+from app.web import create_app
+from sae_core.records import ContextEffect, WindowRecord
+from tests import factories
+
+HX = {"HX-Request": "true"}
+
+
+@dataclass
+class FakeAblations:
+    """Effects without a worker, or the error that it would raise."""
+
+    error: FeaturescopeError | None = None
+    asked: list[tuple[str, int, list[int]]] = field(default_factory=list)
+
+    def effects(
+        self, dictionary: DictionaryView, index: int, windows: Sequence[WindowRecord]
+    ) -> dict[int, ContextEffect]:
+        self.asked.append((dictionary.name, index, [window.number for window in windows]))
+        if self.error:
+            raise self.error
+        return {window.number: factories.effect(index, window.number) for window in windows}
+
+
+@dataclass
+class Client:
+    """Asks for pages."""
+
+    http: TestClient
+    store: Store
+    ablations: FakeAblations
+
+    def get(self, address: str, **headers: str) -> httpx.Response:
+        """A page as a document; redirects are not followed."""
+        return self.http.get(address, headers=headers, follow_redirects=False)
+
+    def fragment(self, address: str) -> httpx.Response:
+        """A page as htmx asks for it."""
+        return self.http.get(address, headers=HX, follow_redirects=False)
+
+
+@contextmanager
+def client(store: Any, home: Path, **settings: Any) -> Iterator[Client]:
+    """An application that runs; `store` may be a stand-in."""
+    ablations = FakeAblations()
+    app = create_app(Settings(home=home, **settings), store, ablations, None)  # type: ignore[arg-type]
+    with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as http:
+        yield Client(http, store, ablations)
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[Client]:
+    """An application over the samples `demo/mlp-12` and `demo/neurons` in a store of its own."""
+    engine = database.connect(f"sqlite:///{folder / 'store.db'}")
+    database.upgrade(engine)
+    store = Store(engine)
+    factories.publish(store, factories.sample())
+    factories.publish(store, factories.neurons_sample())
+    with client(store, folder) as made:
+        yield made
+    engine.dispose()
+
+
+class Broken:
+    """A store whose every method raises."""
+
+    def __init__(self, error: Callable[[], Exception]) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        def fail(*_: object) -> None:
+            raise self._error()
+
+        return fail

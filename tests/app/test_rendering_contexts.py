@@ -1,0 +1,133 @@
+"""Contexts as HTML, to the letter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.rendering_contexts import (
+    SHORT_AFTER,
+    SHORT_BEFORE,
+    Context,
+    ContextStyle,
+    ContextWriter,
+    activation_level,
+    effect_class,
+    group_key,
+    unpack,
+)
+from app.rendering_tokens import Typeset
+from sae_core.records import ContextEffect, ExampleGroup, Examples, GroupKind, WindowRecord
+from sae_core.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(pieces=(b"<s>", b"a", b" <b>", b"\n", b"c"), special=frozenset({0}), bos=0)
+TYPESET = Typeset(VOCABULARY)
+
+
+def window(*tokens: int, line: int = 5) -> WindowRecord:
+    return WindowRecord(9, 'x "&.py', line, np.array(tokens, dtype=np.int64))
+
+
+def group(
+    windows: list[int], peaks: list[int], firings: list[list[tuple[int, float]]]
+) -> ExampleGroup:
+    flat = [firing for one in firings for firing in one]
+    examples = Examples(
+        windows=np.array(windows, dtype=np.int64),
+        peaks=np.array(peaks, dtype=np.uint16),
+        bounds=np.cumsum([0, *map(len, firings)]).astype(np.int64),
+        positions=np.array([p for p, _ in flat], dtype=np.uint16),
+        values=np.array([v for _, v in flat], dtype=np.float32),
+    )
+    return ExampleGroup(GroupKind.BAND, 3, 0.5, 2.0, 10, examples)
+
+
+def effect(*changes: tuple[int, float]) -> ContextEffect:
+    n = len(changes)
+    return ContextEffect(
+        positions=np.array([p for p, _ in changes], dtype=np.uint16),
+        loss_change=np.array([d for _, d in changes], dtype=np.float32),
+        raised_ids=np.zeros((n, 5), dtype=np.int32),
+        raised=np.zeros((n, 5), dtype=np.float32),
+        lowered_ids=np.zeros((n, 5), dtype=np.int32),
+        lowered=np.zeros((n, 5), dtype=np.float32),
+    )
+
+
+def test_examples_unpack_with_the_line_of_their_peak() -> None:
+    known = {9: window(0, 1, 3, 3, 2), 4: window(1, 1)}
+    contexts = unpack(group([9, 4], [4, 1], [[(4, 2.0)], [(0, 0.5), (1, 1.0)]]), known, TYPESET)
+    assert [(c.number, c.window.number, c.peak, c.line) for c in contexts] == [
+        (0, 9, 4, 7),
+        (1, 9, 1, 5),
+    ]
+    assert contexts[1].positions == [0, 1]
+    assert contexts[1].value == 1.0
+    assert contexts[0].source == 'x "&.py:7'
+
+
+def test_a_short_context_to_the_letter() -> None:
+    context = Context(2, window(0, 1, 2, 3, 4), 2, [1, 2], [0.5, 2.0], 5)
+    writer = ContextWriter(TYPESET, 2.0, "/d/m/n/7", ContextStyle())
+    assert writer.context("band-3", context, effect((2, 0.3), (3, -0.0001), (4, -0.03))) == (
+        '<li id="band-3-2" data-p=0 data-s="x &quot;&amp;.py:5" data-e>'
+        '<a class=v href="/d/m/n/7/contexts/band-3/2?width=full" '
+        'aria-label="widen context 3, activation 2.00">2.00</a>'
+        "<p class=l><span><bdi><i>&lt;s&gt;</i></bdi><bdi class=a4 data-a=0.50>a</bdi></span></p>"
+        '<p class=r><bdi class="a16 u4 p" data-a=2.00 data-d=+0.300 tabindex=0> &lt;b&gt;</bdi>'
+        "<bdi data-d=−1e−04><i>⏎</i></bdi><bdi class=n2 data-d=−0.030>c</bdi></p></li>"
+    )
+
+
+def test_a_full_context_with_newlines() -> None:
+    context = Context(0, window(0, 3, 1), 2, [2], [1.0], 6)
+    writer = ContextWriter(TYPESET, 2.0, "/d/m/n/7", ContextStyle(full=True, newlines=True))
+    html = writer.context("top", context, None)
+    assert html.startswith('<li class="full" id="top-0" data-p=0 data-s="x &quot;&amp;.py:6"><a')
+    assert "?width=short&amp;newlines=1" in html
+    assert html.endswith(
+        "<p><bdi><i>&lt;s&gt;</i></bdi><bdi><i>⏎</i>\n</bdi>"
+        '<bdi class="a8 p" data-a=1.00 tabindex=0>a</bdi></p></li>'
+    )
+
+
+def test_the_short_form_cuts_around_the_peak() -> None:
+    context = Context(0, window(*[1] * 100), 50, [50], [1.0], 1)
+    writer = ContextWriter(TYPESET, 1.0, "/f", ContextStyle())
+    html = writer.context("top", context, None)
+    assert html.count("<bdi") == SHORT_BEFORE + 1 + SHORT_AFTER
+    assert f"data-p={50 - SHORT_BEFORE}" in html
+    near_start = writer.context("top", Context(0, window(*[1] * 100), 1, [1], [1.0], 1), None)
+    assert near_start.count("<bdi") == 2 + SHORT_AFTER
+
+
+def test_firings_and_effects_outside_the_short_form_are_left_out() -> None:
+    context = Context(0, window(*[1] * 100), 50, [2, 50, 99], [1.0, 1.0, 1.0], 1)
+    html = ContextWriter(TYPESET, 1.0, "/f", ContextStyle()).context(
+        "top", context, effect((99, 3))
+    )
+    assert html.count("data-a") == 1
+    assert "data-d" not in html
+
+
+@pytest.mark.parametrize(
+    ("value", "maximum", "level"),
+    [(8.0, 8.0, 16), (1e-9, 8.0, 1), (0.5, 8.0, 1), (0.51, 8.0, 2), (9.0, 8.0, 16), (1.0, 0.0, 1)],
+)
+def test_orange_has_sixteen_levels(value: float, maximum: float, level: int) -> None:
+    assert activation_level(value, maximum) == level
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [(0.0, ""), (0.0049, ""), (0.005, "u1"), (-0.005, "n1"), (0.07, "u3"), (9.0, "u6"), (-9, "n6")],
+)
+def test_underlines_have_six_steps_each_way(change: float, name: str) -> None:
+    assert effect_class(change) == name
+
+
+def test_groups_are_named_in_addresses() -> None:
+    band = group([], [], [])
+    assert group_key(band) == "band-3"
+    top = ExampleGroup(GroupKind.TOP, -1, 0, 1, 0, band.examples)
+    assert group_key(top) == "top"

@@ -1,0 +1,51 @@
+"""Numbers as pages write them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from app import rendering_numbers as numbers
+
+
+def test_numbers_are_short_and_true() -> None:
+    assert numbers.count(1048576) == "1,048,576"
+    assert [numbers.compact(n) for n in (0, 950, 1048576, 31_234)] == ["0", "950", "1.05M", "31.2k"]
+    assert numbers.activation(7.4213, 7.5) == "7.42"
+    assert numbers.activation(0.00421, 0.0421) == "0.0042"
+    assert numbers.activation(142.3, 900) == "142"
+    assert numbers.signed(-0.5) == "−0.50"
+    assert numbers.percent(0.0031) == "0.310 %"
+    assert numbers.percent(0) == "0 %"
+    assert numbers.percent(1) == "100 %"
+    assert numbers.percent(1e-8) == "1.0e-06 %"
+    assert numbers.share(0.0236) == "2.4 %"
+    assert numbers.number(None) == numbers.number(math.nan) == "–"
+    assert numbers.number(-1234.5, 1) == "−1,234.5"
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [(0.0, "0"), (1e-5, "+1e−05"), (-4e-4, "−4e−04"), (0.31234, "+0.312"), (-2.5, "−2.50")],
+)
+def test_zero_nats_are_said_only_of_exactly_zero(change: float, shown: str) -> None:
+    assert numbers.nats(change) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, "unknown"), (4.4, "4 s"), (75, "1 min 15 s"), (1500, "25 min"), (3900, "1 h 05 min")],
+)
+def test_durations(seconds: float | None, shown: str) -> None:
+    assert numbers.duration(seconds) == shown
+
+
+def test_wilson_interval() -> None:
+    low, high = numbers.wilson(10, 100)
+    assert low == pytest.approx(0.05522914, abs=1e-7)
+    assert high == pytest.approx(0.17436566, abs=1e-7)
+    assert numbers.wilson(0, 100)[0] == 0
+    assert numbers.wilson(0, 100)[1] == pytest.approx(0.0369935, abs=1e-6)
+    assert numbers.wilson(100, 100)[1] == 1
+    assert numbers.wilson(0, 0) == (0, 1)
