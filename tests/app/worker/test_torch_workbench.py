@@ -19,8 +19,7 @@ from app.worker.protocol import AblateRequest, ContextDone, DictionaryRef, Event
 from app.worker.shelf import Recent
 from app.worker.supervisor import WorkerPhase, WorkerProcess
 from sae_core.ablation import ablate
-from sae_core.checkpoint import load_dictionary, neuron_basis
-from sae_core.checkpoint import dictionary_checksum
+from sae_core.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.errors import CheckpointError, FeaturescopeError, HookPointError, ModelError
 from sae_core.language_model import load_model
 from sae_core.records import ContextEffect

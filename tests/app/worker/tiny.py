@@ -62,4 +62,6 @@ def save_features(folder: Path, hook_point: str = HOOK_POINT, d_in: int = D_MLP)
         torch.nn.init.normal_(parameter)
     folder.mkdir(parents=True, exist_ok=True)
     save_dictionary(dictionary, folder)
-    return DictionaryRef(path=str(folder), hook_point=hook_point, checksum=dictionary_checksum(folder))
+    return DictionaryRef(
+        path=str(folder), hook_point=hook_point, checksum=dictionary_checksum(folder)
+    )
