@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Never, TypeVar
 
 from tqdm import tqdm
 
@@ -19,7 +19,7 @@ REPORT_SECONDS = 1.0
 class Phase:
     """One phase of the work, such as the pass over the corpus."""
 
-    def __init__(self, reporter: Reporter, bar: tqdm[None]) -> None:
+    def __init__(self, reporter: Reporter, bar: tqdm[Never]) -> None:
         self._reporter = reporter
         self._bar = bar
         self._reported = 0.0
@@ -50,7 +50,7 @@ class Reporter:
     @contextmanager
     def phase(self, name: str, total: int, unit: str, begin: int = 0) -> Iterator[Phase]:
         """A bar from `begin` to `total` for one phase."""
-        bar: tqdm[None] = tqdm(
+        bar: tqdm[Never] = tqdm(
             total=total, initial=begin, desc=name, unit=unit, unit_scale=True, file=sys.stderr
         )
         with bar:

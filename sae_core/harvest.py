@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from sae_core.dictionary import Dictionary
 from sae_core.errors import HarvestError
 from sae_core.firing_log import FiringLog, LogHeader
+from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
+from sae_core.screening import Encoder, screened
 from sae_core.tokenized import Windows
 
 JOINT_TOKENS = 262_144
@@ -111,7 +113,8 @@ def run_harvest(
     on_progress: Callable[[HarvestProgress], None] | None = None,
 ) -> None:
     """Harvest the plan's batches (or `batches` of them) that the log does not hold yet."""
-    model.hook_point(dictionary.hook_point, dictionary.d_in)
+    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    encoder = screened(dictionary)
     wanted = range(plan.n_batches) if batches is None else batches
     done = log.batches_done
     todo = [b for b in wanted if b not in done]
@@ -122,7 +125,7 @@ def run_harvest(
     for number in todo:
         if last is not None and number != last + 1:
             log.flush(last + 1)
-        finished += harvest_batch(model, dictionary, plan, log, number)
+        finished += harvest_batch(model, encoder, hook_point, plan, log, number)
         last = number
         rate = (finished - begun_at) / (time.monotonic() - begin)
         if on_progress is not None:
@@ -133,16 +136,20 @@ def run_harvest(
 
 @torch.inference_mode()
 def harvest_batch(
-    model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan, log: FiringLog, number: int
+    model: LanguageModel,
+    encoder: Encoder,
+    hook_point: HookPoint,
+    plan: HarvestPlan,
+    log: FiringLog,
+    number: int,
 ) -> int:
     """Harvest one batch; returns its text tokens. Special tokens are not even encoded."""
     numbers = plan.batch(number)
     tokens, mask = plan.windows.gather(numbers)
     mask &= ~model.vocabulary.is_special[tokens]
-    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
     x = model.capture(torch.from_numpy(tokens).to(model.device), hook_point)
     text = np.flatnonzero(mask)
-    firings = dictionary.encode_sparse(x.flatten(0, 1)[torch.from_numpy(text).to(x.device)])
+    firings = encoder.encode_sparse(x.flatten(0, 1)[torch.from_numpy(text).to(x.device)])
     log.append(
         batch=number,
         windows=numbers,

@@ -43,7 +43,7 @@ class WindowTable:
 
 def band_edges(maximum: float) -> NDArray[np.float64]:
     """The twelve edges of the eleven bands, from 0 to the maximum."""
-    return np.arange(N_BANDS + 1) * (maximum / N_BANDS)
+    return np.arange(N_BANDS + 1, dtype=np.float64) * np.float64(maximum / N_BANDS)
 
 
 def activation_histogram(values: NDArray[np.float32], maximum: float) -> Histogram:
