@@ -92,7 +92,7 @@ class Settings(BaseSettings):
             )
         return self
 
-    @cached_property
+    @property
     def url(self) -> str:
         """The store's address, the default filled in."""
         return self.database_url or f"sqlite:///{self.home / 'featurescope.db'}"

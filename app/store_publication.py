@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +23,7 @@ from app.views import HarvestRecord
 from sae_core.records import FeatureRecord, WindowRecord
 
 _IN_MEMORY = 64 << 20
+_SIZES = struct.Struct("<QQ")
 
 
 @dataclass
@@ -40,7 +41,8 @@ class Packed:
         """Summary and body of each feature, in the order given."""
         self.file.seek(0)
         for _ in self.indices:
-            yield pickle.load(self.file)  # noqa: S301 - written below by this very process
+            summary, body = _SIZES.unpack(self.file.read(_SIZES.size))
+            yield self.file.read(summary), self.file.read(body)
 
     def places(self) -> list[list[int]]:
         """For each feature its `by_` columns, in the order of the schema."""
@@ -65,7 +67,8 @@ def packed(features: Iterable[FeatureRecord], windows: Iterable[WindowRecord]) -
         out = Packed(file)
         for feature in features:
             blobs = (pack_summary(feature), pack_body(feature))
-            pickle.dump(blobs, file, protocol=pickle.HIGHEST_PROTOCOL)
+            file.write(_SIZES.pack(*map(len, blobs)))
+            file.writelines(blobs)
             out.indices.append(feature.index)
             out.firings.append(feature.firings)
             out.maxima.append(float(feature.maximum))
