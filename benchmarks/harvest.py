@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] = ()) -> int:
         source = open_source(Settings(home=Path(folder)), demo_specs()[0])
         plan = plan_harvest(source.windows, n_tokens)
         print(
-            f"harvest, {source.title}, {source.dictionary.d_sae} features, {plan.n_tokens:,} tokens, "
-            f"{torch.get_num_threads()} threads of {os.cpu_count()} cores, {platform.machine()}"
+            f"harvest, {source.title}, {source.dictionary.d_sae} features, {plan.n_tokens:,} "
+            f"tokens, {torch.get_num_threads()} threads, {os.cpu_count()} cores, "
+            f"{platform.machine()}"
         )
         _bare(source, plan, 4)
         bare = plan.n_tokens / _bare(source, plan, plan.n_batches)
