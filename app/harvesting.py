@@ -142,6 +142,8 @@ def _ablate_top(store: Store, source: Source, view: DictionaryView, reporter: Re
         page = store.feature(view, feature)
         top = [g for g in page.record.groups if g.kind is GroupKind.TOP]
         wanted = [int(w) for g in top for w in g.examples.windows if int(w) not in page.effects]
+        if not wanted:
+            continue
         contexts = [torch.from_numpy(page.windows[w].tokens) for w in wanted]
         effects = ablate(source.model, source.dictionary, feature, contexts)
         kept: dict[int, ContextEffect] = dict(zip(wanted, effects, strict=True))

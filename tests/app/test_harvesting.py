@@ -1,0 +1,197 @@
+"""The whole way from a text to published pages, and what is left when it is killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app import harvesting
+from app.database import connect
+from app.errors import FeaturescopeError, InvalidRequest
+from app.settings import Settings
+from app.source import SourceSpec
+from app.store import Store, dump
+from app.views import DictionaryView
+from sae_core.checkpoint import save_dictionary
+from sae_core.dictionary import TopKDictionary
+from sae_core.errors import CheckpointError, HookPointError
+from sae_core.records import GroupKind
+from tests.sae_core.tiny_dictionaries import random_dictionary
+from tests.sae_core.tiny_models import save_folder, tiny_gpt2
+
+POST = "blocks.1.mlp.hook_post"
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, a dictionary of it, and texts."""
+    folder = tmp_path_factory.mktemp("parts")
+    save_folder(tiny_gpt2(), folder / "tiny")
+    save_dictionary(random_dictionary(POST, 48, architecture="topk"), folder / "features")
+    (folder / "texts").mkdir()
+    for n in range(40):
+        lines = [f"def fox_{n}(dog): return {n} jumps over {n * k}" for k in range(n % 9 + 1)]
+        (folder / "texts" / f"{n:02}.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+def _spec(parts: Path) -> SourceSpec:
+    return SourceSpec(
+        str(parts / "tiny"),
+        dictionary=parts / "features",
+        corpus=str(parts / "texts"),
+        n_ctx=32,
+    )
+
+
+def _view(settings: Settings, name: str = "features") -> DictionaryView:
+    return Store(connect(settings.url)).dictionary("tiny", name)
+
+
+def test_a_harvest_is_published_with_its_figures(
+    settings: Settings, parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harvesting.harvest(settings, _spec(parts))
+    view = _view(settings)
+    assert view.harvest is not None
+    assert view.corpus is not None
+    assert view.n_tokens == view.corpus.n_tokens
+    assert view.evaluation is not None
+    assert 0 < view.evaluation["l0"] <= 8
+    assert view.evaluation["held_out"] in (True, False)
+    store = Store(connect(settings.url))
+    assert store.progress() == []
+    total = sum(store.feature(view, index).record.firings for index in range(view.d_sae))
+    assert total > 0
+    assert list((settings.home / "harvests").iterdir()) == []
+
+    capsys.readouterr()
+    result = harvesting.evaluate(settings, _spec(parts))
+    assert result.figures().items() <= dict(view.evaluation).items()
+    printed = capsys.readouterr().out
+    assert f"l_recon                   {result.l_recon:12.4f}" in printed
+
+
+def test_what_is_published_is_not_harvested_again(
+    settings: Settings, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harvesting.harvest(settings, _spec(parts))
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("it was harvested again")
+
+    monkeypatch.setattr(harvesting, "run_harvest", never)
+    harvesting.harvest(settings, _spec(parts))
+    with pytest.raises(AssertionError):
+        harvesting.harvest(settings, _spec(parts), seed=1)
+
+
+def test_top_contexts_are_ablated_once(
+    settings: Settings, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harvesting.harvest(settings, _spec(parts), ablate_top=True)
+    view, store = _view(settings), Store(connect(settings.url))
+    for index in range(view.d_sae):
+        page = store.feature(view, index)
+        top = [g for g in page.record.groups if g.kind is GroupKind.TOP]
+        assert {int(w) for g in top for w in g.examples.windows} <= page.effects.keys()
+    before = list(dump(connect(settings.url)))
+
+    def never(*_: object) -> None:
+        raise AssertionError("it was ablated again")
+
+    monkeypatch.setattr(harvesting, "ablate", never)
+    harvesting.harvest(settings, _spec(parts), ablate_top=True)
+    assert list(dump(connect(settings.url))) == before
+
+
+def test_neurons_name_the_features_that_write_to_them(settings: Settings, parts: Path) -> None:
+    spec = SourceSpec(
+        str(parts / "tiny"),
+        neurons=POST,
+        corpus=str(parts / "texts"),
+        n_ctx=32,
+        writers=parts / "features",
+        writers_name="features",
+    )
+    harvesting.harvest(settings, spec, tokens=500)
+    view = _view(settings, "neurons")
+    assert view.is_neurons
+    assert view.details["writers"] == "features"
+    record = Store(connect(settings.url)).feature(view, 3).record
+    assert len(record.neurons.ids) == 10
+
+
+def test_a_killed_harvest_leaves_the_same_store(tmp_path: Path, parts: Path) -> None:
+    arguments = ["harvest", "--model", parts / "tiny", "--dictionary", parts / "features"]
+    arguments += ["--corpus", parts / "texts", "--context", "32"]
+    command = [sys.executable, "-m", "app", *map(str, arguments)]
+
+    def run(home: Path, kill_after: float | None) -> None:
+        environment = {**os.environ, "FEATURESCOPE_HOME": str(home), "OMP_NUM_THREADS": "1"}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+            if kill_after is not None:
+                time.sleep(kill_after)
+                process.send_signal(signal.SIGKILL)
+        if kill_after is None:
+            assert process.returncode == 0
+
+    begin = time.monotonic()
+    run(tmp_path / "whole", None)
+    seconds = time.monotonic() - begin
+    draw = random.Random(0)
+    for _ in range(3):
+        run(tmp_path / "killed", draw.uniform(0.3, 1.0) * seconds)
+    run(tmp_path / "killed", None)
+    whole, killed = (
+        "\n".join(dump(connect(f"sqlite:///{tmp_path / name / 'featurescope.db'}")))
+        for name in ("whole", "killed")
+    )
+    assert killed == whole
+
+
+def test_parts_that_do_not_fit_are_refused_and_nothing_changes(
+    settings: Settings, parts: Path, tmp_path: Path
+) -> None:
+    harvesting.harvest(settings, _spec(parts))
+    before = list(dump(connect(settings.url)))
+    narrow = TopKDictionary(POST, 47, 24, 4)
+    save_dictionary(narrow, tmp_path / "features")
+    elsewhere = TopKDictionary("blocks.7.mlp.hook_post", 48, 24, 4)
+    save_dictionary(elsewhere, tmp_path / "elsewhere")
+    broken = tmp_path / "broken"
+    save_dictionary(narrow, broken)
+    weights = broken / "sae_weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    cases: list[tuple[Path, type[FeaturescopeError], str]] = [
+        (tmp_path / "features", HookPointError, "width 47.* width 48"),
+        (tmp_path / "elsewhere", HookPointError, r"blocks\.7"),
+        (broken, CheckpointError, "damaged or incomplete"),
+        (tmp_path / "nowhere", CheckpointError, "nowhere"),
+    ]
+    for folder, error, sentence in cases:
+        spec = SourceSpec(
+            str(parts / "tiny"), dictionary=folder, name="features", corpus=str(parts / "texts")
+        )
+        with pytest.raises(error, match=sentence):
+            harvesting.harvest(settings, spec)
+    too_long = SourceSpec(
+        str(parts / "tiny"), dictionary=parts / "features", corpus=str(parts / "texts"), n_ctx=65
+    )
+    with pytest.raises(InvalidRequest, match="65 tokens does not fit .* 2 to 64"):
+        harvesting.harvest(settings, too_long)
+    with pytest.raises(InvalidRequest, match="either"):
+        SourceSpec(str(parts / "tiny"))
+    assert list(dump(connect(settings.url))) == before
