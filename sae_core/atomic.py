@@ -5,22 +5,30 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from sae_core.errors import DiskError
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A path to write to; moved onto `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A path to write to; moved onto `path` when the block ends without an error.
+
+    Raises:
+        DiskError: it cannot be written; what was at `path` before is still there.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield draft
-        with draft.open("rb+") as written:
-            os.fsync(written.fileno())
-        draft.replace(path)
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield draft
+            with draft.open("rb+") as written:
+                os.fsync(written.fileno())
+            draft.replace(path)
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -28,14 +36,29 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """A folder to fill; becomes `path` when the block ends without an error.
 
     Where another process made `path` in the meantime, theirs stays.
+
+    Raises:
+        DiskError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
     try:
-        yield draft
-        if not path.exists():
-            draft.replace(path)
+        with _explained(path):
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            yield draft
+            if not path.exists():
+                draft.replace(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # NumPy reports a full disk as "n requested and m written", without a reason.
+        raise DiskError(
+            f"{path} cannot be written ({error.strerror or error}): free some space or choose "
+            "another folder, then give the same command again."
+        ) from error

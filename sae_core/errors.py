@@ -21,5 +21,9 @@ class CheckpointError(FeaturescopeError):
     """A dictionary on disk is missing, damaged, or does not fit its model."""
 
 
+class DiskError(FeaturescopeError):
+    """A file cannot be written: the disk is full, or the folder is not ours."""
+
+
 class HarvestError(FeaturescopeError):
     """A harvest cannot start or go on."""

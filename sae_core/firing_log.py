@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sae_core.atomic import atomic_folder
+from sae_core.atomic import atomic_file, atomic_folder
 from sae_core.errors import HarvestError
 from sae_core.hashing import mix
 
@@ -79,14 +79,14 @@ class FiringLog:
     def __init__(self, folder: Path, header: LogHeader) -> None:
         self.folder = folder
         self.header = header
-        folder.mkdir(parents=True, exist_ok=True)
         note = folder / "header.json"
         if not note.exists():
-            note.write_text(json.dumps(header.__dict__))
+            with atomic_file(note) as draft:
+                draft.write_text(json.dumps(header.__dict__))
         elif json.loads(note.read_text()) != header.__dict__:
             raise HarvestError(f"{folder} holds the log of another harvest: remove that folder.")
-        for draft in folder.glob(".run-*.part"):
-            shutil.rmtree(draft)
+        for left in folder.glob(".run-*.part"):
+            shutil.rmtree(left)
         self._runs = [self._open(path) for path in sorted(folder.glob("run-*"))]
         self._pending: list[tuple[NDArray[np.int64], ...]] = []
         self._values: list[NDArray[np.float32]] = []

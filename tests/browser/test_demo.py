@@ -1,0 +1,100 @@
+"""The bundled demo, really harvested and served with its real worker, in a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.demo import FEATURES, MODEL, demo_specs
+from app.harvesting import harvest
+from app.settings import Settings
+
+TITLE = f"/d/{MODEL}/{FEATURES}"
+PATIENCE_MS = 90_000  # importing torch on a loaded machine
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder in which a small part of the demo's text is harvested."""
+    home = tmp_path_factory.mktemp("demo-home")
+    for spec in demo_specs():
+        harvest(Settings(home=home), spec, tokens=20_000)
+    return home
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[tuple[str, int]]:
+    """Address and process of `featurescope serve` on that folder."""
+    environment = {**os.environ, "FEATURESCOPE_HOME": str(home)}
+    command = [sys.executable, "-m", "app", "serve", "--port", "0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found is not None
+        yield found[0].rstrip("/"), process.pid
+        process.send_signal(signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def base_url(server: tuple[str, int]) -> str:
+    """Overrides the address of the sample store."""
+    return server[0]
+
+
+def _worker_of(pid: int) -> int:
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+    )
+    return int(children.stdout.split()[0])
+
+
+def _busy_features(base_url: str) -> list[int]:
+    """Features that fire often, strongest first."""
+    address = f"{base_url}/api/v1/dictionaries/{MODEL}/{FEATURES}/features"
+    rows = httpx.get(address, params={"sort": "density", "order": "desc"}).json()["features"]
+    return [row["index"] for row in rows]
+
+
+@pytest.mark.usefixtures("complaints")
+def test_a_researcher_reads_a_feature(page: Page, base_url: str) -> None:
+    feature, other = _busy_features(base_url)[5:7]
+    page.goto("/")
+    expect(page.get_by_text("FVU")).to_be_visible()
+    page.get_by_role("link", name=FEATURES, exact=True).click()
+    page.goto(f"{TITLE}/{feature}")
+    underlined = page.locator("#group-top bdi[data-d]")
+    expect(underlined.first).to_be_visible(timeout=PATIENCE_MS)
+    underlined.first.hover()
+    tooltip = page.get_by_role("tooltip")
+    expect(tooltip).to_contain_text("nats")
+    page.goto(f"{TITLE}/{other}")
+    page.go_back()
+    # The effects are in the store now: they come with the page.
+    expect(page.locator("#underlines-top")).to_have_count(0)
+    page.goto(f"/d/{MODEL}/mlp-neurons/0")
+    expect(page.get_by_role("heading", level=1)).to_have_text("neuron 0")
+
+
+def test_a_killed_worker_is_said_and_comes_back(
+    page: Page, server: tuple[str, int], complaints: list[str]
+) -> None:
+    base_url, pid = server
+    feature = _busy_features(base_url)[9]
+    worker = _worker_of(pid)
+    os.kill(worker, signal.SIGSTOP)  # so that the request is surely under way when it dies
+    page.goto(f"{TITLE}/{feature}")
+    expect(page.locator("#underlines-top")).to_be_visible()
+    os.kill(worker, signal.SIGKILL)
+    expect(page.locator("#underlines-top")).to_contain_text(re.compile("worker", re.IGNORECASE))
+    expect(page.locator("#group-top bdi[data-d]").first).to_be_visible(timeout=PATIENCE_MS)
+    assert _worker_of(pid) != worker
+    complaints[:] = [line for line in complaints if "503" not in line]

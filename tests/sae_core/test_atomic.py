@@ -1,0 +1,64 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sae_core.atomic import atomic_file, atomic_folder
+from sae_core.errors import DiskError
+
+
+def test_a_file_is_replaced_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "note"
+    with atomic_file(path) as draft:
+        draft.write_text("first")
+    with pytest.raises(KeyboardInterrupt), atomic_file(path) as draft:  # noqa: PT012
+        draft.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "first"
+    assert [p.name for p in path.parent.iterdir()] == ["note"]
+
+
+def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "run"
+    with pytest.raises(KeyboardInterrupt), atomic_folder(path) as draft:  # noqa: PT012
+        (draft / "half").write_text("half")
+        raise KeyboardInterrupt
+    assert list(path.parent.iterdir()) == []
+    with atomic_folder(path) as draft:
+        (draft / "whole").write_text("whole")
+    with atomic_folder(path) as draft:
+        (draft / "late").write_text("late")
+    assert [p.name for p in path.iterdir()] == ["whole"]
+    assert [p.name for p in path.parent.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), OSError("512 requested and 3 written")],
+)
+def test_a_full_disk_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(np, "save", full)
+    with (
+        pytest.raises(
+            DiskError, match=r"run cannot be written \(.*(space|requested).*free some space"
+        ),
+        atomic_folder(tmp_path / "run") as draft,
+    ):
+        np.save(draft / "values.npy", np.zeros(3))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DiskError, match="cannot be written"), atomic_file(tmp_path / "file" / "x"):
+        pass
