@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
+
 from app.rendering_numbers import decimals, nats
 from app.rendering_tokens import Typeset, printable
 from sae_core.records import ContextEffect, ExampleGroup, GroupKind, WindowRecord
@@ -16,6 +18,11 @@ ACTIVATION_LEVELS = 16
 SHORT_BEFORE = 24
 SHORT_AFTER = 16
 EFFECT_STEPS = (0.005, 0.02, 0.06, 0.2, 0.6, 2.0)
+"""Changes of the loss, in nats, from which an underline is one step thicker."""
+
+_STEPS = np.array(EFFECT_STEPS, dtype=np.float32)
+_RAISES = ("", *(f"u{level}" for level in range(1, len(EFFECT_STEPS) + 1)))
+_LOWERS = ("", *(f"n{level}" for level in range(1, len(EFFECT_STEPS) + 1)))
 
 
 @dataclass(frozen=True)
@@ -97,16 +104,6 @@ def activation_level(value: float, maximum: float) -> int:
     return min(ACTIVATION_LEVELS, max(1, math.ceil(ACTIVATION_LEVELS * value / maximum)))
 
 
-def effect_class(change: float) -> str:
-    """`u1` to `u6` where ablation raises the loss, `n1` to `n6` where it lowers it, else empty."""
-    level = 0
-    for step in EFFECT_STEPS:
-        level += abs(change) >= step
-    if level == 0:
-        return ""
-    return f"{'u' if change > 0 else 'n'}{level}"
-
-
 class ContextWriter:
     """Writes the contexts of one feature.
 
@@ -185,15 +182,17 @@ class ContextWriter:
                 classes[position] = f"a{activation_level(value, scale)}"
                 attributes[position] = f" data-a={value:.{digits}f}"
         if effect is not None:
-            for position, change in zip(
-                effect.positions.tolist(), effect.loss_change.tolist(), strict=True
+            shown = slice(*np.searchsorted(effect.positions, (low, high)))
+            changes = effect.loss_change[shown]
+            levels = np.searchsorted(_STEPS, np.abs(changes), side="right")
+            for position, change, level in zip(
+                effect.positions[shown].tolist(), changes.tolist(), levels.tolist(), strict=True
             ):
-                if low <= position < high:
-                    name = effect_class(change)
-                    if name:
-                        before = classes.get(position)
-                        classes[position] = f"{before} {name}" if before else name
-                    attributes[position] = f"{attributes.get(position, '')} data-d={nats(change)}"
+                if level:
+                    name = _RAISES[level] if change > 0 else _LOWERS[level]
+                    before = classes.get(position)
+                    classes[position] = f"{before} {name}" if before else name
+                attributes[position] = f"{attributes.get(position, '')} data-d={nats(change)}"
         peak = context.peak
         attributes[peak] = f"{attributes.get(peak, '')} tabindex=0"
         for position, attribute in attributes.items():

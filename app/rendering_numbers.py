@@ -43,9 +43,10 @@ def nats(value: float) -> str:
     """A change of the loss: three digits below one nat, and `0` only for exactly 0."""
     if value == 0:
         return "0"
-    if abs(value) < 0.0005:
-        return f"{value:+.0e}".replace("-", MINUS)
-    return signed(value, 3 if abs(value) < 1 else 2)
+    text = f"{value:+.3f}" if -1 < value < 1 else f"{value:+.2f}"
+    if text in ("+0.000", "-0.000"):
+        text = f"{value:+.0e}"
+    return text.replace("-", MINUS)
 
 
 def share(value: float) -> str:

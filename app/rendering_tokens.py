@@ -70,8 +70,8 @@ def visible(piece: bytes) -> str:
 
 def printable(text: str) -> str:
     """Any text from outside (a file name, a label) on one line, with spaces as they are."""
-    if not text:
-        return ""
+    if not text or (text.isascii() and text.isprintable()):
+        return text
     try:
         piece = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

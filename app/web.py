@@ -63,7 +63,7 @@ def create_app(
     for pages in (health, home, dictionaries, contexts, features):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", assets, name="static")
-    app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=6)
+    app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=5)
     if settings.host in LOOPBACK_NAMES or settings.host == "::1":
         app.add_middleware(LoopbackHosts)
     app.add_middleware(SecurityHeaders)

@@ -47,7 +47,7 @@ def text(html: str) -> str:
 
 def test_home_lists_dictionaries_with_their_figures(site: Client) -> None:
     page = text(site.get("/").text)
-    assert "mlp-12 topk blocks.0.mlp.hook_post 12 25.0 % 4.2 0.125 5.56 % 1.05M" in page
+    assert "mlp-12 topk blocks.0.mlp.hook_post 12 9 25.0 % 4.2 0.125 5.56 % 1.05M" in page
     assert "neurons neuron basis" in page
     assert "random feature" in page
     assert "random neuron" in page

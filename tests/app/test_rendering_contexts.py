@@ -12,7 +12,6 @@ from app.rendering_contexts import (
     ContextStyle,
     ContextWriter,
     activation_level,
-    effect_class,
     group_key,
     unpack,
 )
@@ -123,7 +122,12 @@ def test_orange_has_sixteen_levels(value: float, maximum: float, level: int) -> 
     [(0.0, ""), (0.0049, ""), (0.005, "u1"), (-0.005, "n1"), (0.07, "u3"), (9.0, "u6"), (-9, "n6")],
 )
 def test_underlines_have_six_steps_each_way(change: float, name: str) -> None:
-    assert effect_class(change) == name
+    context = Context(0, window(1, 1), 0, [0], [1.0], 1)
+    html = ContextWriter(TYPESET, 1.0, "/f", ContextStyle()).context(
+        "top", context, effect((1, change))
+    )
+    chosen = f" class={name}" if name else ""
+    assert f"<bdi{chosen} data-d=" in html
 
 
 def test_groups_are_named_in_addresses() -> None:

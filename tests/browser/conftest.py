@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from app import database
 from app.errors import WorkerUnavailable
@@ -24,6 +24,8 @@ from app.views import DictionaryView
 from app.web import create_app
 from sae_core.records import ContextEffect, WindowRecord
 from tests import factories
+
+expect.set_options(timeout=20_000)  # a loaded machine is slow, not wrong
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

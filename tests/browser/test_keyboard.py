@@ -19,6 +19,7 @@ def test_shortcuts_press_what_is_on_the_page(page: Page) -> None:
     for key, expected in (("j", "2"), ("n", "3"), ("k", "2"), ("p", "1")):
         page.keyboard.press(key)
         expect(heading).to_have_text(f"feature {expected}")
+        page.wait_for_load_state()
     page.keyboard.press("w")
     expect(page).to_have_url(re.compile("width=full"))
     page.keyboard.press("l")
@@ -26,8 +27,10 @@ def test_shortcuts_press_what_is_on_the_page(page: Page) -> None:
     page.keyboard.press("g")
     page.keyboard.press("t")
     expect(heading).to_have_text("mlp-12")
+    page.wait_for_load_state()
     page.keyboard.press("r")
     expect(heading).to_have_text(re.compile(r"feature \d+"))
+    page.wait_for_load_state()
     page.keyboard.press("g")
     page.keyboard.press("h")
     expect(page.get_by_role("link", name="mlp-12", exact=True)).to_be_visible()

@@ -21,6 +21,16 @@ PAGES = (
 )
 
 
+EACH_KIND = (
+    "/",
+    "/d/demo/mlp-12?sort=maximum",
+    "/d/demo/mlp-12/about",
+    "/d/demo/mlp-12/0",
+    "/d/demo/mlp-12/0/contexts/top/0?width=full",
+    "/d/demo/mlp-12/9999",
+)
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.usefixtures("ablations")
@@ -38,7 +48,9 @@ def test_no_page_violates_accessibility_or_scrolls_sideways(
         page.goto(address)
         if page.locator("#group-top").count():
             expect(page.locator("#group-top li[data-e]").first).to_be_visible()
-        problems += [f"{address} {violation}" for violation in _violations(page)]
+        if address in EACH_KIND or (scheme, width) == ("light", 1280):
+            rules = None if scheme == "light" else ["color-contrast"]  # the rest knows no scheme
+            problems += [f"{address} {violation}" for violation in _violations(page, rules)]
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if overflow > 0:
             problems.append(f"{address} scrolls sideways by {overflow} px")
@@ -76,9 +88,10 @@ def test_pages_are_documents_without_scripts(browser: Browser, base_url: str) ->
     context.close()
 
 
-def _violations(page: Page) -> list[str]:
-    """What axe finds, in a line each."""
-    found = Axe().run(page).response["violations"]
+def _violations(page: Page, rules: list[str] | None = None) -> list[str]:
+    """What axe finds, by all rules or some, in a line each."""
+    options = {"runOnly": rules} if rules else None
+    found = Axe().run(page, options=options).response["violations"]
     return [
         f"{rule['id']}: {node['target']} {node.get('failureSummary', '')}"
         for rule in found
