@@ -190,7 +190,7 @@ def test_parts_that_do_not_fit_are_refused_and_nothing_changes(
     too_long = SourceSpec(
         str(parts / "tiny"), dictionary=parts / "features", corpus=str(parts / "texts"), n_ctx=65
     )
-    with pytest.raises(InvalidRequest, match="65 tokens does not fit .* 2 to 64"):
+    with pytest.raises(InvalidRequest, match=r"65 tokens does not fit .* 2 to 64"):
         harvesting.harvest(settings, too_long)
     with pytest.raises(InvalidRequest, match="either"):
         SourceSpec(str(parts / "tiny"))
