@@ -34,7 +34,7 @@ CONTEXTS = 1024
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Measure and print; 1 where a promise was not kept."""
-    n_tokens = int(arguments[0]) if arguments else 262_144
+    n_tokens = int(arguments[0]) if arguments else 1_048_576
     with tempfile.TemporaryDirectory() as folder:
         source = open_source(Settings(home=Path(folder)), demo_specs()[0])
         plan = plan_harvest(source.windows, n_tokens)

@@ -92,6 +92,20 @@ class Dictionary(nn.Module):
         """Reconstruction x_hat [..., d_in] of activations [..., d_sae]."""
         return acts @ self.decoder_rows + self.b_dec
 
+    def decode_sparse(self, firings: Firings, n: int) -> Tensor:
+        """Reconstruction x_hat [n, d_in] of the firings of n tokens; equal to `decode`."""
+        places = torch.arange(n, device=firings.rows.device)
+        begin = torch.searchsorted(firings.rows, places)
+        rows = self.decoder_rows
+        x_hat = functional.embedding_bag(
+            firings.features,
+            rows,
+            begin,
+            mode="sum",
+            per_sample_weights=firings.values.to(rows.dtype),
+        )
+        return x_hat + self.b_dec
+
     @property
     def decoder_rows(self) -> Tensor:
         """d_f for each feature, [d_sae, d_in], model units."""
@@ -259,6 +273,12 @@ class NeuronBasis(Dictionary):
     @override
     def decode(self, acts: Tensor) -> Tensor:
         return acts
+
+    @override
+    def decode_sparse(self, firings: Firings, n: int) -> Tensor:
+        x_hat = self.b_dec.new_zeros(n, self.d_in)
+        x_hat[firings.rows, firings.features] = firings.values.to(x_hat.dtype)
+        return x_hat
 
     @property
     @override

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from sae_core.clean_run import clean_run
 from sae_core.dictionary import Dictionary
+from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
+from sae_core.screening import screened
 from sae_core.tokenized import Windows
 
 BATCH_WINDOWS = 32
+HEAD_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -72,42 +76,36 @@ def evaluate(
 
     BOS and padding keep the model's own activation, are not encoded and are no targets.
     """
-    hook = model.hook_point(dictionary.hook_point, dictionary.d_in)
-    total = torch.zeros(dictionary.d_in, dtype=torch.float64, device=model.device)
-    squares = error = 0.0
+    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    encoder = screened(dictionary)
+    mean = _mean_activation(model, hook_point, windows, numbers).to(model.dtype)
+    sums = dict.fromkeys(("error", "variance", "l_clean", "l_recon", "l_zero", "l_mean"), 0.0)
     n_tokens = n_targets = active = 0
     fired = torch.zeros(dictionary.d_sae, dtype=torch.bool, device=model.device)
     for tokens, text in _batches(model, windows, numbers):
-        x = model.capture(tokens, hook)[text]
-        acts = dictionary.encode(x)
-        total += x.double().sum(dim=0)
-        squares += float(x.double().pow(2).sum())
-        error += float((x.double() - dictionary.decode(acts).double()).pow(2).sum())
+        run = clean_run(model, tokens, hook_point)
+        x = run.x[text]
+        firings = encoder.encode_sparse(x)
+        x_hat = dictionary.decode_sparse(firings, len(x)).to(x.dtype)
+        sums["error"] += float((x.double() - x_hat.double()).pow(2).sum())
+        sums["variance"] += float((x.double() - mean.double()).pow(2).sum())
         n_tokens += len(x)
         n_targets += int(text[:, 1:].sum())
-        active += int((acts > 0).sum())
-        fired |= (acts > 0).any(dim=0)
-    mean = total / n_tokens
-    variance = squares - n_tokens * float(mean.pow(2).sum())
-
-    edits: dict[str, Callable[[Tensor], Tensor]] = {
-        "l_recon": dictionary.forward,
-        "l_zero": torch.zeros_like,
-        "l_mean": lambda x: mean.to(x.dtype).expand_as(x),
-    }
-    losses = dict.fromkeys(["l_clean", *edits], 0.0)
-    for tokens, text in _batches(model, windows, numbers):
-        losses["l_clean"] += _summed_loss(model.logits(tokens), tokens, text)
-        for name, edit in edits.items():
-            with model.replaced(hook, _on_text(edit, text)):
-                losses[name] += _summed_loss(model.logits(tokens), tokens, text)
+        active += len(firings.values)
+        fired[firings.features] = True
+        replacements = {"l_recon": x_hat, "l_zero": torch.zeros_like(x), "l_mean": mean}
+        sums["l_clean"] += _summed_loss(model, run.hidden, tokens, text)
+        for name, replacement in replacements.items():
+            replaced = run.x.clone()
+            replaced[text] = replacement
+            sums[name] += _summed_loss(model, run.rerun(replaced), tokens, text)
     return Evaluation(
         n_tokens=n_tokens,
         n_targets=n_targets,
         l0=active / n_tokens,
-        fvu=error / variance,
+        fvu=sums["error"] / sums["variance"],
         dead_share=1.0 - float(fired.double().mean()),
-        **{name: loss / n_targets for name, loss in losses.items()},
+        **{name: loss / n_targets for name, loss in sums.items() if name.startswith("l_")},
     )
 
 
@@ -116,29 +114,50 @@ def mean_loss(model: LanguageModel, windows: Windows, numbers: NDArray[np.int64]
     """The model's own loss on the text tokens of those windows, nats/token."""
     total, n_targets = 0.0, 0
     for tokens, text in _batches(model, windows, numbers):
-        total += _summed_loss(model.logits(tokens), tokens, text)
+        total += _summed_loss(model, model.final_hidden(tokens), tokens, text)
         n_targets += int(text[:, 1:].sum())
     return total / n_targets
+
+
+def _mean_activation(
+    model: LanguageModel, hook_point: HookPoint, windows: Windows, numbers: NDArray[np.int64]
+) -> Tensor:
+    """Mean of x over the text tokens, float64 [d_in]."""
+    total = torch.zeros(hook_point.d_in, dtype=torch.float64, device=model.device)
+    n_tokens = 0
+    for tokens, text in _batches(model, windows, numbers):
+        x = model.capture(tokens, hook_point)[text]
+        total += x.double().sum(dim=0)
+        n_tokens += len(x)
+    return total / n_tokens
 
 
 def _batches(
     model: LanguageModel, windows: Windows, numbers: NDArray[np.int64]
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    """Tokens and the mask of text among them, [batch, pos] each."""
     for begin in range(0, len(numbers), BATCH_WINDOWS):
         tokens, mask = windows.gather(numbers[begin : begin + BATCH_WINDOWS])
         mask &= ~model.vocabulary.is_special[tokens]
         yield torch.from_numpy(tokens).to(model.device), torch.from_numpy(mask).to(model.device)
 
 
-def _on_text(edit: Callable[[Tensor], Tensor], text: Tensor) -> Callable[[Tensor], Tensor]:
-    def apply(x: Tensor) -> Tensor:
-        return torch.where(text[..., None], edit(x).to(x.dtype), x)
+def _summed_loss(model: LanguageModel, hidden: Tensor, tokens: Tensor, text: Tensor) -> float:
+    """Summed -log p of the text tokens, each predicted from the position before it.
 
-    return apply
-
-
-def _summed_loss(logits: Tensor, tokens: Tensor, text: Tensor) -> float:
-    """Summed -log p of the text tokens, each predicted from the position before it."""
-    predicted = logits[:, :-1].float().transpose(1, 2)
-    loss = functional.cross_entropy(predicted, tokens[:, 1:], reduction="none")
-    return float(loss.double()[text[:, 1:]].sum())
+    Args:
+        hidden: final hidden states [batch, pos, d_model].
+        tokens: [batch, pos].
+        text: [batch, pos]; which tokens are targets.
+    """
+    targets = text[:, 1:]
+    states, expected = hidden[:, :-1][targets], tokens[:, 1:][targets]
+    total = 0.0
+    # In pieces: the logits of a whole batch would not fit a processor's cache, nor, with a large
+    # vocabulary, its memory.
+    pieces = zip(torch.split(states, HEAD_ROWS), torch.split(expected, HEAD_ROWS), strict=True)
+    for part, wanted in pieces:
+        logits = model.head(part)
+        losses = functional.cross_entropy(logits.float(), wanted, reduction="none")
+        total += float(losses.double().sum())
+    return total

@@ -19,7 +19,7 @@ from sae_core.language_model import LanguageModel
 from sae_core.screening import Encoder, screened
 from sae_core.tokenized import Windows
 
-JOINT_TOKENS = 262_144
+JOINT_TOKENS = 131_072
 
 
 @dataclass(frozen=True)

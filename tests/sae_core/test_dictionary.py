@@ -100,6 +100,8 @@ def test_one_feature_and_sparse_equal_dense(kind: str, options: dict[str, bool])
     rebuilt[firings.rows, firings.features] = firings.values
     assert torch.allclose(rebuilt, dictionary.encode(flat), atol=1e-5)
     assert (firings.values > 0).all()
+    x_hat = dictionary.decode_sparse(firings, len(flat))
+    assert torch.allclose(x_hat, dictionary(flat), atol=1e-3)
     place = firings.rows * dictionary.d_sae + firings.features
     assert (place.diff() > 0).all()
 
