@@ -177,10 +177,10 @@ class ContextWriter:
         classes: dict[int, str] = {}
         attributes: dict[int, str] = {}
         digits, scale = self._digits, self._maximum
-        for position, value in zip(context.positions, context.values, strict=True):
-            if low <= position < high:
-                classes[position] = f"a{activation_level(value, scale)}"
-                attributes[position] = f" data-a={value:.{digits}f}"
+        fires = slice(bisect_left(context.positions, low), bisect_left(context.positions, high))
+        for position, value in zip(context.positions[fires], context.values[fires], strict=True):
+            classes[position] = f"a{activation_level(value, scale)}"
+            attributes[position] = f" data-a={value:.{digits}f}"
         if effect is not None:
             shown = slice(*np.searchsorted(effect.positions, (low, high)))
             changes = effect.loss_change[shown]

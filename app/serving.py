@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 from collections.abc import Callable
@@ -62,6 +63,9 @@ def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None
             timeout_graceful_shutdown=3,
             server_header=False,
         )
+        # What is loaded by now stays: the collector need not walk through it at every page.
+        gc.collect()
+        gc.freeze()
         server = Announced(config)
         server.run(sockets=[listening])
     if not server.started:

@@ -38,19 +38,24 @@ class Site:
         return self.typesets.of(dictionary.model_id, self.store.vocabulary(dictionary.model_id))
 
 
-def _site(request: Request) -> Site:
+# Dependencies without a database are coroutines: a thread for each would cost more than they do.
+async def _site(request: Request) -> Site:
     site: Site = request.app.state.site
     return site
 
 
-def _dictionary(model: str, dictionary: str, request: Request) -> DictionaryView:
-    return _site(request).store.dictionary(model, dictionary)
+TheSite = Annotated[Site, Depends(_site)]
 
 
-def _is_fragment(hx_request: Annotated[str | None, Header(include_in_schema=False)] = None) -> bool:
+def _dictionary(model: str, dictionary: str, site: TheSite) -> DictionaryView:
+    return site.store.dictionary(model, dictionary)
+
+
+async def _is_fragment(
+    hx_request: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> bool:
     return hx_request == "true"
 
 
-TheSite = Annotated[Site, Depends(_site)]
 TheDictionary = Annotated[DictionaryView, Depends(_dictionary)]
 Fragment = Annotated[bool, Depends(_is_fragment)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from sae_core.language_model import LanguageModel, load_model
 from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
 
 N_CTX = 128
+_NAME = re.compile(r"[\w][\w .+@=,-]*")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ class SourceSpec:
     def __post_init__(self) -> None:
         if (self.dictionary is None) == (self.neurons is None):
             raise InvalidRequest("Name either a dictionary's folder or a hook point for neurons.")
+        for name in self.titles:
+            if not _NAME.fullmatch(name):
+                raise InvalidRequest(
+                    f"{name!r} cannot be part of an address: name it in letters, digits, '.', '_', "
+                    "'-' and blanks, with --name or --model-name."
+                )
 
     @property
     def titles(self) -> tuple[str, str]:

@@ -13,7 +13,7 @@ PER_PAGE = 50
 _DESCENDING = frozenset({"density", "maximum"})
 
 
-def _feature_query(
+async def _feature_query(
     sort: Annotated[Sort, Query(description="What to order by.")] = "index",
     order: Annotated[
         Literal["", "asc", "desc"],
@@ -38,7 +38,7 @@ def _feature_query(
     )
 
 
-def _style(
+async def _style(
     width: Annotated[
         Literal["short", "full"],
         Query(description="Surroundings of the strongest token, or the whole window."),

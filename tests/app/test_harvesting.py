@@ -194,4 +194,7 @@ def test_parts_that_do_not_fit_are_refused_and_nothing_changes(
         harvesting.harvest(settings, too_long)
     with pytest.raises(InvalidRequest, match="either"):
         SourceSpec(str(parts / "tiny"))
+    for name in ("a/b", "", "../x", ".", "a\nb"):
+        with pytest.raises(InvalidRequest, match="cannot be part of an address"):
+            SourceSpec(str(parts / "tiny"), neurons=POST, model_name="m", name=name or " ")
     assert list(dump(connect(settings.url))) == before

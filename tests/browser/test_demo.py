@@ -59,7 +59,7 @@ def _worker_of(pid: int) -> int:
 
 def _busy_features(base_url: str) -> list[int]:
     """Features that fire often, strongest first."""
-    address = f"{base_url}/api/v1/dictionaries/{MODEL}/{FEATURES}/features"
+    address = f"{base_url}/api/v1/d/{MODEL}/{FEATURES}"
     rows = httpx.get(address, params={"sort": "density", "order": "desc"}).json()["features"]
     return [row["index"] for row in rows]
 
