@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -13,6 +14,7 @@ from app.rendering_feature import FeaturePage
 from app.routes.parameters import Style
 from app.site import Fragment, Site, TheDictionary, TheSite
 from app.views import DictionaryView
+from app.worker.supervisor import WorkerPhase
 from sae_core.records import ContextEffect, WindowRecord
 
 router = APIRouter(prefix="/d/{model}/{dictionary}/{index}")
@@ -36,12 +38,16 @@ def group(
     page = FeaturePage(view, site.typeset(view.dictionary), style)
     found = page.group(group)
     windows = [context.window for context in page.contexts(found)]
+    missing = any(window.number not in view.effects for window in windows)
+    if fragment and missing and (sentence := _not_yet(site)):
+        return _later(request, site, group, attempt, sentence, HTTPStatus.ACCEPTED, FIRST_WAIT)
     try:
         effects = site.ablations.effects(view.dictionary, index, windows)
     except FeaturescopeError as error:
         if not fragment:
             raise
-        return _later(request, site, group, error, attempt)
+        status = rendering_errors.status_of(error)
+        return _later(request, site, group, attempt, str(error), status, _wait(error, attempt))
     return site.renderer.html(
         "feature/_group.html" if fragment else "feature/group.html",
         dictionary=view.dictionary,
@@ -50,25 +56,39 @@ def group(
     )
 
 
-def _later(
-    request: Request, site: Site, group: str, error: FeaturescopeError, attempt: int
-) -> Response:
-    """The reason. Where waiting helps, it asks again after 1, 2, 4, … `LONGEST_WAIT` seconds."""
-    wait = 0
-    if isinstance(error, WorkerUnavailable | Overloaded):
-        wait = min(LONGEST_WAIT, FIRST_WAIT << min(attempt, 10))
+def _not_yet(site: Site) -> str:
+    """What to say while the worker that serving started cannot take work; empty when it can."""
+    state = site.worker.state if site.worker else None
+    if state is None or state.phase not in (WorkerPhase.STARTING, WorkerPhase.RESTARTING):
+        return ""
+    if state.restarts or state.phase is WorkerPhase.RESTARTING:
+        return "The worker stopped and is being started again."
+    return "The worker is starting."
+
+
+def _wait(error: FeaturescopeError, attempt: int) -> int:
+    """Seconds until asking again: 1, 2, 4, … `LONGEST_WAIT`; 0 where waiting does not help."""
     if isinstance(error, Overloaded):
-        wait = max(wait, min(LONGEST_WAIT, error.retry_after))
+        return max(1, min(LONGEST_WAIT, max(error.retry_after, FIRST_WAIT << min(attempt, 10))))
+    if isinstance(error, WorkerUnavailable):
+        return min(LONGEST_WAIT, FIRST_WAIT << min(attempt, 10))
+    return 0
+
+
+def _later(
+    request: Request, site: Site, group: str, attempt: int, sentence: str, status: int, wait: int
+) -> Response:
+    """The reason in the place of the underlines; where `wait` is not 0 it asks again by itself."""
     headers = {"HX-Retarget": f"#underlines-{group}", "HX-Reswap": "outerHTML"}
     if wait:
         headers["Retry-After"] = str(wait)
     again = request.url.include_query_params(attempt=min(attempt + 1, 1000))
     return site.renderer.html(
         "feature/_later.html",
-        rendering_errors.status_of(error),
+        status,
         headers,
         key=group,
-        sentence=str(error),
+        sentence=sentence,
         wait=wait,
         address=f"{again.path}?{again.query}",
     )
