@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app import __version__, cli_commands
@@ -63,6 +63,25 @@ def build_parser() -> argparse.ArgumentParser:
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 
+def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """What reads an option's value: a whole number from `low` on, up to `high` where given."""
+    bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
+
+    def read(word: str) -> int:
+        try:
+            number = int(word)
+        except ValueError:
+            number = low - 1
+        if number < low or (high is not None and number > high):
+            raise argparse.ArgumentTypeError(f"{word!r} is not a whole number {bounds}")
+        return number
+
+    return read
+
+
+_PORT = _whole(0, 65535)
+
+
 def _serving(commands: Commands[argparse.ArgumentParser]) -> None:
     serve = commands.add_parser("serve", help="serve the pages")
     _add_address(serve)
@@ -74,7 +93,7 @@ def _worker(commands: Commands[argparse.ArgumentParser]) -> None:
         "worker", help="run the process that holds the model, for pages served elsewhere"
     )
     worker.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    worker.add_argument("--port", type=int, default=8001, help="port (default: %(default)s)")
+    worker.add_argument("--port", type=_PORT, default=8001, help="port (default: %(default)s)")
     worker.add_argument(
         "--allow-network",
         action="store_true",
@@ -91,6 +110,11 @@ def _harvest(commands: Commands[argparse.ArgumentParser]) -> None:
         "--ablate",
         action="store_true",
         help="also compute the ablation effects of each feature's twenty strongest contexts",
+    )
+    harvest.add_argument(
+        "--replace",
+        action="store_true",
+        help="let another model or dictionary of the same name go",
     )
     harvest.set_defaults(command=cli_commands.harvest, interrupted=RESUME)
 
@@ -113,7 +137,7 @@ def _demo(commands: Commands[argparse.ArgumentParser]) -> None:
         "demo-train", help="make the bundled demo anew: tokenizer, model and dictionary"
     )
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    train.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    train.add_argument("--seed", type=_whole(0), default=0, help="default: %(default)s")
     _add_device(train)
     train.set_defaults(command=cli_commands.demo_train, interrupted=RESUME)
 
@@ -132,7 +156,7 @@ def _database(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to serve on (default: loopback only)")
-    parser.add_argument("--port", type=int, help="port to serve on, 0 for a free one")
+    parser.add_argument("--port", type=_PORT, help="port to serve on, 0 for a free one")
     parser.add_argument(
         "--allow-network",
         action="store_true",
@@ -180,7 +204,7 @@ def _add_dictionary(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="what the pages call that dictionary (default: its folder)",
     )
-    parser.add_argument("--tokens", type=int, help="how much to read (default: all of it)")
-    parser.add_argument("--context", type=int, help="tokens in a context (default: 128)")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--tokens", type=_whole(1), help="how much to read (default: all of it)")
+    parser.add_argument("--context", type=_whole(2), help="tokens in a context (default: 128)")
+    parser.add_argument("--seed", type=_whole(0), default=0, help="default: %(default)s")
     _add_device(parser)

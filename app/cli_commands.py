@@ -52,6 +52,7 @@ def harvest(arguments: argparse.Namespace) -> None:
         tokens=arguments.tokens,
         seed=arguments.seed,
         ablate_top=arguments.ablate,
+        replace=arguments.replace,
     )
 
 

@@ -43,12 +43,24 @@ def is_harvested(settings: Settings) -> bool:
     """Whether the store holds this very demo, both dictionaries, harvested."""
     engine = connect(settings.url)
     upgrade(engine)
-    shipped = json.loads((resource("demo") / "card.json").read_text())["checksums"]
+    folder = resource("demo").resolve()
+    shipped = json.loads((folder / "card.json").read_text())["checksums"]
     views = [view for view in Store(engine).catalogue() if view.model == MODEL and view.harvest]
     engine.dispose()
-    current = {view.name for view in views if view.model_checksum == shipped["model"]}
-    stale = {v.name for v in views if v.name == FEATURES and v.checksum != shipped[FEATURES]}
-    return current - stale >= {FEATURES, NEURONS}
+    # The folder may have moved, and the neurons' page names the features that write to them.
+    current = {
+        view.name: (view.checksum, view.path, view.harvest.settings.get("writers_checksum"))
+        for view in views
+        if view.harvest
+        and (view.model_checksum, view.model_path) == (shipped["model"], str(folder / "model"))
+    }
+    features, neurons = current.get(FEATURES), current.get(NEURONS)
+    return (
+        features is not None
+        and neurons is not None
+        and features[:2] == (shipped[FEATURES], str(folder / FEATURES))
+        and neurons[2] == shipped[FEATURES]
+    )
 
 
 def harvest_demo(settings: Settings) -> None:
@@ -56,4 +68,4 @@ def harvest_demo(settings: Settings) -> None:
     from app.harvesting import harvest
 
     for spec in demo_specs():
-        harvest(settings, spec, HARVEST_TOKENS)
+        harvest(settings, spec, HARVEST_TOKENS, replace=True)

@@ -42,7 +42,9 @@ GPT-2 architecture in an ordinary Hugging Face folder: 1 layer, d_model {model["
 vocabulary {model["d_vocab"]:,}, untied embeddings, float16.
 Trained on {trained:,} tokens ({model["steps"]:,} steps of {model["batch"]} rows), AdamW,
 peak learning rate {model["learning_rate"]}, seed {model["seed"]}.
-**Held-out loss: {card["held_out_loss"]:.3f} nats/token** (windows of {model["n_ctx"]}).
+**Held-out loss: {card["held_out_loss"]:.3f} nats/token** (windows of {model["n_ctx"]}); on as many
+windows of files that it was trained on: {card["training_documents_loss"]:.3f}. Held out are whole
+files, whose own names and idioms the model never saw.
 
 | step | training loss (nats/token) |
 |---:|---:|

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from tqdm import tqdm
@@ -46,6 +47,9 @@ def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
     config = ModelConfig(seed=seed)
     curve = _language_model(settings, corpus, tokenizer, config, work, out / "model")
     model = load_model(out / "model", device=settings.device)
+    # The saved tokenizer is spelled otherwise and means the same: the card names the text by it, as
+    # every harvest of the demo does.
+    shown = tokenize(standard_library(), model.tokenizer, settings.home / "corpora")
     windows = Windows(corpus, N_CTX, model.vocabulary.bos)
     topk = TrainingConfig(seed=seed)
     with tqdm(total=topk.steps, desc="training the dictionary", unit="step") as bar:
@@ -59,14 +63,17 @@ def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
 
     whole = Windows(corpus, config.n_ctx, model.vocabulary.bos)
     held_out = whole.of_documents(held_out=True)
+    draw = np.random.default_rng(seed)
+    seen = draw.choice(whole.of_documents(held_out=False), len(held_out), replace=False)
     figures = evaluate(model, dictionary, windows, windows.of_documents(held_out=True)).figures()
     card = {
         "command": f"featurescope demo-train --out demo --seed {seed}",
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "corpus": _corpus_facts(corpus),
+        "corpus": _corpus_facts(shown),
         "model": asdict(config),
         "held_out_loss": mean_loss(model, whole, held_out),
+        "training_documents_loss": mean_loss(model, whole, seen),
         "loss_curve": [[p.step, round(p.loss, 4)] for p in curve],
         "dictionary": asdict(topk),
         "evaluation": figures,

@@ -5,17 +5,22 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from app.database import connect, upgrade
+from app.errors import InvalidRequest
 from app.reporting import Reporter
 from app.settings import Settings
 from app.source import Source, SourceSpec, open_source
 from app.store import Store
 from app.views import DictionaryView, HarvestRecord
 from sae_core.ablation import ablate
+from sae_core.checkpoint import dictionary_checksum
+from sae_core.errors import HarvestError
 from sae_core.evaluation import Evaluation
 from sae_core.evaluation import evaluate as evaluate_dictionary
 from sae_core.feature_records import feature_records, window_records
@@ -32,22 +37,30 @@ def harvest(
     tokens: int | None = None,
     seed: int = 0,
     ablate_top: bool = False,
+    replace: bool = False,
 ) -> None:
-    """Harvest a dictionary and publish it; what is published already stays as it is.
+    """Harvest a dictionary and publish it; what is published already is not computed again.
 
     A killed harvest goes on after its last run when the same command is given again. With
-    `ablate_top` the ablation effects of each feature's top contexts are computed, too.
+    `ablate_top` the ablation effects of each feature's top contexts are computed, too. Another
+    model or dictionary of the same name gives way only with `replace`.
     """
     engine = connect(settings.url)
     upgrade(engine)
     store = Store(engine)
     source = open_source(settings, spec)
     plan = plan_harvest(source.windows, tokens, seed)
+    if not replace:
+        _check_names(store, source)
     reporter = Reporter(store, *spec.titles)
     try:
-        if _published(store, source, plan) is None:
+        if (view := _published(store, source, plan)) is None:
             _harvest(settings, store, source, plan, reporter)
-        view = _published(store, source, plan)
+            view = _published(store, source, plan)
+        else:
+            # The folders may have moved since.
+            store.add_model(source.model_record())
+            store.add_dictionary(source.dictionary_record(view.evaluation))
         if ablate_top and view is not None:
             _ablate_top(store, source, view, reporter)
     finally:
@@ -60,7 +73,8 @@ def evaluate(
 ) -> Evaluation:
     """Recompute a dictionary's figures on held-out text and print them."""
     source = open_source(settings, spec)
-    numbers = source.evaluation_windows(tokens or EVALUATION_TOKENS, seed)
+    wanted = EVALUATION_TOKENS if tokens is None else tokens
+    numbers = source.evaluation_windows(wanted, seed)
     result = evaluate_dictionary(source.model, source.dictionary, source.windows, numbers)
     kind = "held-out" if source.held_out else "harvested (none is held out)"
     print(f"{source.title} on {kind} text of {source.corpus.source}")
@@ -69,33 +83,76 @@ def evaluate(
     return result
 
 
-def _identity(source: Source, plan: HarvestPlan) -> str:
-    return plan.header(source.model, source.dictionary, source.checksum).identity
+def _check_names(store: Store, source: Source) -> None:
+    """Refuse to let another model or dictionary of the same name disappear."""
+    model_name, _ = source.spec.titles
+    for view in store.catalogue():
+        if view.model == model_name and view.model_checksum != source.model.checksum:
+            raise InvalidRequest(
+                f"The store has another model named {model_name!r}, from {view.model_path}. Choose "
+                "a --model-name, or give --replace to let it and its dictionaries go."
+            )
+        same = (view.hook_point, view.checksum) == (source.dictionary.hook_point, source.checksum)
+        if (view.model, view.name) == source.spec.titles and not same:
+            raise InvalidRequest(
+                f"The store has another dictionary {source.title}, at {view.hook_point}. Choose a "
+                "--name, or give --replace to let it go."
+            )
 
 
 def _published(store: Store, source: Source, plan: HarvestPlan) -> DictionaryView | None:
     """The dictionary in the store, where this very harvest of it is published."""
+    wanted = _settings(source, plan)
     for view in store.catalogue():
         if (view.model, view.name) == source.spec.titles and view.harvest:
             here = view.harvest.settings
-            same = here.get("identity") == _identity(source, plan)
-            return view if same and here.get("writers") == source.spec.writers_name else None
+            same = all(here.get(key) == wanted[key] for key in ("identity", "writers_checksum"))
+            return view if same and here.get("writers") == wanted["writers"] else None
     return None
+
+
+def _settings(source: Source, plan: HarvestPlan) -> dict[str, Any]:
+    """What else the result of a harvest depends on."""
+    header = plan.header(source.model, source.dictionary, source.checksum)
+    writers = source.spec.writers
+    return {
+        "identity": header.identity,
+        "batch_windows": plan.batch_windows,
+        "joint_share": header.joint_share,
+        "writers": source.spec.writers_title,
+        "writers_checksum": dictionary_checksum(writers) if writers else None,
+        "torch": torch.__version__,
+    }
 
 
 def _harvest(
     settings: Settings, store: Store, source: Source, plan: HarvestPlan, reporter: Reporter
 ) -> None:
+    header = plan.header(source.model, source.dictionary, source.checksum)
+    folder = settings.home / "harvests" / header.identity[:24]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            _harvest_alone(store, source, plan, reporter, FiringLog(folder, header))
+    except Timeout as error:
+        raise HarvestError(
+            f"Another process harvests {source.title} right now: wait for it, or stop it first."
+        ) from error
+
+
+def _harvest_alone(
+    store: Store, source: Source, plan: HarvestPlan, reporter: Reporter, log: FiringLog
+) -> None:
     model, dictionary = source.model, source.dictionary
-    header = plan.header(model, dictionary, source.checksum)
-    log = FiringLog(settings.home / "harvests" / header.identity[:24], header)
     with reporter.phase("harvesting", plan.n_tokens, "tok", log.n_tokens) as phase:
         run_harvest(
             model, dictionary, plan, log, on_progress=lambda p: phase.update(p.done, p.rate)
         )
     numbers = source.evaluation_windows(EVALUATION_TOKENS, plan.seed)
-    reporter.report("evaluating", 0, len(numbers), 0.0)
-    result = evaluate_dictionary(model, dictionary, source.windows, numbers)
+    with reporter.phase("evaluating", len(numbers), "win") as phase:
+        result = evaluate_dictionary(
+            model, dictionary, source.windows, numbers, lambda n: phase.update(n)
+        )
     shown: set[int] = set()
 
     def features() -> Iterator[FeatureRecord]:
@@ -117,22 +174,16 @@ def _harvest(
             n_ctx=plan.windows.n_ctx,
             n_tokens=log.n_tokens,
             n_windows=len(plan.order),
-            settings={
-                "identity": header.identity,
-                "batch_windows": plan.batch_windows,
-                "joint_share": header.joint_share,
-                "writers": source.spec.writers_name,
-                "torch": torch.__version__,
-            },
+            settings=_settings(source, plan),
             fingerprint=source.corpus.fingerprint,
         ),
         features(),
         windows(),
         model=source.model_record(),
-        dictionary=source.dictionary_record(result),
+        dictionary=source.dictionary_record(result.figures() | {"held_out": source.held_out}),
         corpus=source.corpus_record(),
     )
-    shutil.rmtree(log.folder)
+    shutil.rmtree(log.folder, ignore_errors=True)
 
 
 def _ablate_top(store: Store, source: Source, view: DictionaryView, reporter: Reporter) -> None:

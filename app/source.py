@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,6 @@ from app.views import CorpusRecord, DictionaryRecord, ModelRecord
 from sae_core.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.corpus import open_corpus
 from sae_core.dictionary import Dictionary
-from sae_core.evaluation import Evaluation
 from sae_core.language_model import LanguageModel, load_model
 from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
 
@@ -33,12 +34,12 @@ class SourceSpec:
         model: folder of a Hugging Face model.
         dictionary: folder of a dictionary; None where `neurons` is given.
         neurons: hook point of the neuron basis; None where `dictionary` is given.
-        name: what pages call the dictionary; None: its folder's name, or `neurons`.
+        name: what pages call the dictionary; None: its folder's name, or `neurons HOOK_POINT`.
         model_name: what pages call the model; None: its folder's name.
         corpus: `python-stdlib`, a text file or a folder of them.
         n_ctx: positions in a window; None: 128, or the model's context where that is shorter.
         writers: folder of a dictionary whose features are listed with the neurons they write to.
-        writers_name: what pages call that dictionary.
+        writers_name: what pages call that dictionary; None: its folder's name.
     """
 
     model: str
@@ -64,8 +65,13 @@ class SourceSpec:
     @property
     def titles(self) -> tuple[str, str]:
         """Names of model and dictionary on the pages."""
-        folder = self.dictionary.resolve().name if self.dictionary else "neurons"
-        return self.model_name or Path(self.model).resolve().name, self.name or folder
+        default = self.dictionary.resolve().name if self.dictionary else f"neurons {self.neurons}"
+        return self.model_name or Path(self.model).resolve().name, self.name or default
+
+    @property
+    def writers_title(self) -> str | None:
+        """What pages call the writers' dictionary."""
+        return self.writers_name or (self.writers.resolve().name if self.writers else None)
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ class Source:
         model = self.model
         return ModelRecord(
             name=self.spec.titles[0],
-            path=str(Path(self.spec.model).resolve()),
+            path=str(model.path.resolve()),
             checksum=model.checksum,
             dtype=str(model.dtype).removeprefix("torch."),
             architecture=model.architecture,
@@ -125,8 +131,8 @@ class Source:
             vocabulary=model.vocabulary,
         )
 
-    def dictionary_record(self, evaluation: Evaluation | None) -> DictionaryRecord:
-        """The dictionary as the store keeps it."""
+    def dictionary_record(self, evaluation: Mapping[str, Any] | None) -> DictionaryRecord:
+        """The dictionary as the store keeps it, with these figures."""
         model_name, name = self.spec.titles
         dictionary = self.dictionary
         return DictionaryRecord(
@@ -139,8 +145,8 @@ class Source:
             path=str(self.spec.dictionary.resolve()) if self.spec.dictionary else None,
             checksum=self.checksum,
             dtype=str(dictionary.b_dec.dtype).removeprefix("torch."),
-            evaluation=evaluation.figures() | {"held_out": self.held_out} if evaluation else None,
-            details={"writers": self.spec.writers_name} if self.writers is not None else {},
+            evaluation=evaluation,
+            details={"writers": self.spec.writers_title} if self.writers is not None else {},
         )
 
     def corpus_record(self) -> CorpusRecord:
@@ -165,12 +171,21 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
     """
     model = load_model(spec.model, device=settings.device)
     dictionary, checksum = open_dictionary(model, spec, settings.device)
-    n_ctx = spec.n_ctx or min(N_CTX, model.n_ctx)
+    n_ctx = min(N_CTX, model.n_ctx) if spec.n_ctx is None else spec.n_ctx
     if not 2 <= n_ctx <= model.n_ctx:
         raise InvalidRequest(
             f"A context of {n_ctx} tokens does not fit {model.name}: ask for 2 to {model.n_ctx}."
         )
     corpus = tokenize(open_corpus(spec.corpus), model.tokenizer, settings.home / "corpora")
+    writers = load_dictionary(spec.writers, settings.device) if spec.writers else None
+    if writers is not None and (writers.hook_point, writers.d_in) != (
+        dictionary.hook_point,
+        dictionary.d_in,
+    ):
+        raise InvalidRequest(
+            f"{spec.writers} writes to {writers.d_in} neurons at {writers.hook_point}, not to "
+            f"the {dictionary.d_in} at {dictionary.hook_point}: it says nothing about these."
+        )
     return Source(
         spec=spec,
         model=model,
@@ -178,7 +193,7 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
         checksum=checksum,
         corpus=corpus,
         windows=Windows(corpus, n_ctx, model.vocabulary.bos),
-        writers=load_dictionary(spec.writers, settings.device) if spec.writers else None,
+        writers=writers,
     )
 
 

@@ -126,6 +126,8 @@ def _build(config: dict[str, Any], folder: Path) -> Dictionary:
 
     def size(key: str) -> int:
         value = need(key)
+        if isinstance(value, float) and value.is_integer():  # SAELens may write k as 32.0
+            value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise CheckpointError(
                 f"{key} in {folder / CONFIG} is {value!r}, not a positive number."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from sae_core.errors import CorpusError
 
 STDLIB = "python-stdlib"
 HELD_OUT_ONE_IN = 50
+SEPARATOR = "<|endoftext|>"
+_SEPARATION = re.compile(rf"^{re.escape(SEPARATOR)}[ \t]*\r?\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,12 @@ class Corpus:
         """
         seen: set[bytes] = set()
         for name, path in self.paths:
-            try:
-                text = path.read_bytes().decode("utf-8", errors="replace")
-            except OSError as error:
-                raise CorpusError(f"{path} cannot be read: {error.strerror}.") from error
-            digest = hashlib.sha256(text.encode()).digest()
-            if not text.strip() or digest in seen:
-                continue
-            seen.add(digest)
-            yield Document(name, text)
+            for document in _read(name, path):
+                digest = hashlib.sha256(document.text.encode()).digest()
+                if not document.text.strip() or digest in seen:
+                    continue
+                seen.add(digest)
+                yield document
 
     def fingerprint(self) -> str:
         """SHA-256 over the names and texts of all documents, in order."""
@@ -73,6 +73,23 @@ class Corpus:
                 raw = part.encode()
                 total.update(len(raw).to_bytes(8, "big") + raw)
         return total.hexdigest()
+
+
+def _read(name: str, path: Path) -> Iterator[Document]:
+    """The file's documents: the whole of it, or the parts between lines that say SEPARATOR.
+
+    A part is named `name#n`, n from 1.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8", errors="replace")
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}.") from error
+    parts = _SEPARATION.split(text) if path.suffix == ".txt" else [text]
+    if len(parts) == 1:
+        yield Document(name, text)
+        return
+    for n, part in enumerate(parts, start=1):
+        yield Document(f"{name}#{n}", part)
 
 
 def standard_library() -> Corpus:
@@ -90,7 +107,10 @@ def standard_library() -> Corpus:
 
 
 def text_files(path: Path) -> Corpus:
-    """A text file, or every `.txt`, `.md` and `.py` file under a folder; one document each."""
+    """A text file, or every `.txt`, `.md` and `.py` file under a folder.
+
+    A file is one document; a `.txt` file is one for each part between lines `<|endoftext|>`.
+    """
     if path.is_file():
         return Corpus(path.stem, f"the file {path.name}", ((path.name, path),))
     if not path.is_dir():

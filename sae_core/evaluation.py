@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from sae_core.clean_run import clean_run
 from sae_core.dictionary import Dictionary
+from sae_core.errors import HarvestError
 from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
 from sae_core.screening import screened
@@ -61,26 +62,42 @@ class Evaluation:
 
     def figures(self) -> dict[str, float | int]:
         """All of it, as the store keeps it."""
-        return {
-            **self.__dict__,
-            "extra_loss_fraction": self.extra_loss_fraction,
-            "extra_loss_fraction_mean": self.extra_loss_fraction_mean,
-        }
+        figures: dict[str, float | int] = dict(self.__dict__)
+        # A hook point that the loss does not hang on has no such fraction.
+        if self.l_zero != self.l_clean:
+            figures["extra_loss_fraction"] = self.extra_loss_fraction
+        if self.l_mean != self.l_clean:
+            figures["extra_loss_fraction_mean"] = self.extra_loss_fraction_mean
+        return figures
 
 
 @torch.inference_mode()
 def evaluate(
-    model: LanguageModel, dictionary: Dictionary, windows: Windows, numbers: NDArray[np.int64]
+    model: LanguageModel,
+    dictionary: Dictionary,
+    windows: Windows,
+    numbers: NDArray[np.int64],
+    on_windows: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Evaluate a dictionary on the windows of those numbers.
 
     BOS and padding keep the model's own activation, are not encoded and are no targets.
+
+    Args:
+        model: the dictionary's model.
+        dictionary: at one of its hook points.
+        windows: the text.
+        numbers: which windows, int64 [n].
+        on_windows: told how many windows are done.
+
+    Raises:
+        HarvestError: there is too little text for figures.
     """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
     encoder = screened(dictionary)
     mean = _mean_activation(model, hook_point, windows, numbers).to(model.dtype)
     sums = dict.fromkeys(("error", "variance", "l_clean", "l_recon", "l_zero", "l_mean"), 0.0)
-    n_tokens = n_targets = active = 0
+    n_tokens = n_targets = active = done = 0
     fired = torch.zeros(dictionary.d_sae, dtype=torch.bool, device=model.device)
     for tokens, text in _batches(model, windows, numbers):
         run = clean_run(model, tokens, hook_point)
@@ -99,6 +116,11 @@ def evaluate(
             replaced = run.x.clone()
             replaced[text] = replacement
             sums[name] += _summed_loss(model, run.rerun(replaced), tokens, text)
+        done += len(tokens)
+        if on_windows is not None:
+            on_windows(done)
+    if n_targets == 0 or sums["variance"] == 0.0:
+        raise HarvestError(f"{n_tokens} tokens are too few to evaluate on: give more text.")
     return Evaluation(
         n_tokens=n_tokens,
         n_targets=n_targets,
@@ -129,7 +151,7 @@ def _mean_activation(
         x = model.capture(tokens, hook_point)[text]
         total += x.double().sum(dim=0)
         n_tokens += len(x)
-    return total / n_tokens
+    return total / max(1, n_tokens)
 
 
 def _batches(

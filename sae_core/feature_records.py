@@ -27,6 +27,7 @@ from sae_core.sampling import WindowTable, activation_histogram, sample_groups
 
 N_LOGITS = 10
 BLOCK = 64
+BLOCK_FIRINGS = 4_000_000
 _NOTHING = Ranking(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
 
 
@@ -53,8 +54,7 @@ def feature_records(
     joint_firings = joint.diagonal()
     rows = dictionary.decoder_rows
     on_neurons = model.hook_point(dictionary.hook_point).kind is HookKind.POST
-    for first in range(0, dictionary.d_sae, BLOCK):
-        last = min(first + BLOCK, dictionary.d_sae)
+    for first, last in log.blocks(BLOCK, BLOCK_FIRINGS):
         near = nearest(rows, first, last)
         if isinstance(dictionary, NeuronBasis):
             # Neurons are orthogonal: they have no nearest, but they have features writing to them.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,18 +206,31 @@ class FiringLog:
             for column in columns
         ]
 
-    def joint_firings(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def joint_firings(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Token and feature of each firing in the joint sample, run by run.
 
         Tokens are numbered 0, 1, ... within the run's part of the sample.
         """
-        parts = []
         for run in self._runs:
             slots = np.load(run.folder / "joint_slots.npy")
             features = np.load(run.folder / "joint_features.npy").astype(np.int64)
             _, tokens = np.unique(slots, return_inverse=True)
-            parts.append((tokens.astype(np.int64), features))
-        return parts
+            yield tokens.astype(np.int64), features
+
+    def blocks(self, most_features: int, most_firings: int) -> Iterator[tuple[int, int]]:
+        """Consecutive features, cut so that reading a block takes bounded memory.
+
+        A feature with more firings than that is a block of its own.
+        """
+        counts = self.counts()
+        first, firings = 0, 0
+        for feature, count in enumerate(counts.tolist()):
+            full = feature - first == most_features or firings + count > most_firings
+            if full and feature > first:
+                yield first, feature
+                first, firings = feature, 0
+            firings += count
+        yield first, len(counts)
 
     def _in_joint_sample(self, windows: NDArray[np.int64]) -> NDArray[np.bool_]:
         draw = mix(self.header.seed, windows)

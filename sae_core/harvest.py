@@ -20,6 +20,7 @@ from sae_core.screening import Encoder, screened
 from sae_core.tokenized import Windows
 
 JOINT_TOKENS = 131_072
+CHECKPOINT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class HarvestPlan:
             dictionary.hook_point,
             self.windows.corpus.fingerprint,
             hashlib.sha256(self.order.tobytes()).hexdigest(),
-            str(self.batch_windows),
+            f"{self.batch_windows} {self.windows.n_ctx} {self.windows.bos} {self.seed}",
         ]
         return LogHeader(
             identity=hashlib.sha256("\n".join(facts).encode()).hexdigest(),
@@ -112,7 +113,11 @@ def run_harvest(
     batches: range | None = None,
     on_progress: Callable[[HarvestProgress], None] | None = None,
 ) -> None:
-    """Harvest the plan's batches (or `batches` of them) that the log does not hold yet."""
+    """Harvest the plan's batches (or `batches` of them) that the log does not hold yet.
+
+    What is killed costs the batches since the last run, which is written when it is full and
+    every `CHECKPOINT_SECONDS`. Where runs are cut changes nothing of the result.
+    """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
     encoder = screened(dictionary)
     wanted = range(plan.n_batches) if batches is None else batches
@@ -121,10 +126,13 @@ def run_harvest(
     total = int(sum(plan.windows.lengths(plan.batch(b)).sum() for b in wanted))
     finished = log.n_tokens
     begin, begun_at = time.monotonic(), finished
-    last = None
+    last, kept = None, begin
     for number in todo:
-        if last is not None and number != last + 1:
+        if last is not None and (
+            number != last + 1 or time.monotonic() - kept > CHECKPOINT_SECONDS
+        ):
             log.flush(last + 1)
+            kept = time.monotonic()
         finished += harvest_batch(model, encoder, hook_point, plan, log, number)
         last = number
         rate = (finished - begun_at) / (time.monotonic() - begin)

@@ -88,9 +88,9 @@ class LanguageModel:
         self.layout = KNOWN_LAYOUTS.get(self.architecture) or _layout_by_transformer_lens(module)
         self.n_layers = len(module.get_submodule(self.layout.blocks))
         self.d_model = int(config.hidden_size)
-        self.n_ctx = int(config.max_position_embeddings)
+        self.n_ctx = folder.n_ctx(config)
         self.d_vocab = int(self._unembedding_weight().shape[0])
-        self.tokenizer: Tokenizer = folder.tokenizer()
+        self.tokenizer: Tokenizer = folder.tokenizer(self.d_vocab)
         bos = folder.bos(self.tokenizer, self.d_vocab)
         self.vocabulary: Vocabulary = read_vocabulary(self.tokenizer, self.d_vocab, bos)
 

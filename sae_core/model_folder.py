@@ -16,6 +16,13 @@ from sae_core.errors import ModelError
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _LFS = b"version https://git-lfs"
 _WANTED = ["*.json", "*.safetensors"]
+_N_CTX = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_sequence_length",
+    "max_seq_len",  # MPT
+    "seq_length",  # Bloom
+)
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,32 @@ class ModelFolder:
             raise ModelError(f"{path} cannot be read as JSON ({error}): copy it again.") from error
         return value if isinstance(value, dict) else {}
 
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer in `tokenizer.json`."""
+    def n_ctx(self, config: Any) -> int:
+        """Positions in the longest context, by whichever name the model's configuration has it."""
+        for name in _N_CTX:
+            value = getattr(config, name, None)
+            if isinstance(value, int) and value > 0:
+                return value
+        raise ModelError(
+            f"{self.path / 'config.json'} does not say how long a context may be: add "
+            '"max_position_embeddings" with the number of tokens that the model was trained on.'
+        )
+
+    def tokenizer(self, d_vocab: int) -> Tokenizer:
+        """The tokenizer in `tokenizer.json`, none of whose tokens is beyond `d_vocab`."""
         path = self.path / "tokenizer.json"
         try:
-            return Tokenizer.from_file(str(path))
+            tokenizer: Tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise ModelError(f"{path} cannot be read ({error}): copy it again.") from error
+        ids = tokenizer.get_vocab(with_added_tokens=True).values()
+        highest = max(ids, default=0)
+        if highest >= d_vocab:
+            raise ModelError(
+                f"{path} has {len(ids)} tokens, numbered up to {highest}, but the model knows "
+                f"{d_vocab} only: give the tokenizer that belongs to it."
+            )
+        return tokenizer
 
     def bos(self, tokenizer: Tokenizer, d_vocab: int) -> int | None:
         """The token that opens a text, or None where the model has none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from app.store import Store, dump
 from app.views import DictionaryView
 from sae_core.checkpoint import save_dictionary
 from sae_core.dictionary import TopKDictionary
-from sae_core.errors import CheckpointError, HookPointError
+from sae_core.errors import CheckpointError, HarvestError, HookPointError
 from sae_core.records import GroupKind
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
@@ -117,6 +118,66 @@ def test_top_contexts_are_ablated_once(
     assert list(dump(connect(settings.url))) == before
 
 
+def test_another_dictionary_of_the_same_name_needs_consent(settings: Settings, parts: Path) -> None:
+    def neurons(layer: int) -> SourceSpec:
+        return SourceSpec(
+            str(parts / "tiny"),
+            neurons=f"blocks.{layer}.mlp.hook_post",
+            name="neurons",
+            corpus=str(parts / "texts"),
+            n_ctx=32,
+        )
+
+    harvesting.harvest(settings, neurons(1), tokens=300)
+    before = list(dump(connect(settings.url)))
+    with pytest.raises(InvalidRequest, match=r"another dictionary tiny/neurons, at blocks\.1"):
+        harvesting.harvest(settings, neurons(2), tokens=300)
+    assert list(dump(connect(settings.url))) == before
+    harvesting.harvest(settings, neurons(2), tokens=300, replace=True)
+    assert _view(settings, "neurons").hook_point == "blocks.2.mlp.hook_post"
+
+
+def test_folders_that_moved_are_found_again(
+    settings: Settings, parts: Path, tmp_path: Path
+) -> None:
+    harvesting.harvest(settings, _spec(parts), tokens=300)
+    moved = tmp_path / "moved"
+    shutil.copytree(parts, moved)
+    spec = SourceSpec(
+        str(moved / "tiny"),
+        dictionary=moved / "features",
+        corpus=str(parts / "texts"),
+        n_ctx=32,
+    )
+    before = _view(settings)
+    harvesting.harvest(settings, spec, tokens=300)
+    after = _view(settings)
+    assert after.harvest == before.harvest
+    assert (after.model_path, after.path) == (str(moved / "tiny"), str(moved / "features"))
+
+
+def test_two_harvests_of_the_same_do_not_meet(settings: Settings, parts: Path) -> None:
+    def again(*_: object, **__: object) -> None:
+        with pytest.raises(HarvestError, match="Another process harvests tiny/features"):
+            harvesting.harvest(settings, _spec(parts), tokens=300)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(harvesting, "run_harvest", again)
+        with pytest.raises(KeyboardInterrupt):
+            harvesting.harvest(settings, _spec(parts), tokens=300)
+    harvesting.harvest(settings, _spec(parts), tokens=300)
+
+
+def test_too_little_text_is_a_sentence(settings: Settings, parts: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("x")
+    spec = SourceSpec(
+        str(parts / "tiny"), dictionary=parts / "features", corpus=str(tmp_path / "one.txt")
+    )
+    with pytest.raises(HarvestError, match="too few to evaluate on"):
+        harvesting.harvest(settings, spec)
+
+
 def test_neurons_name_the_features_that_write_to_them(settings: Settings, parts: Path) -> None:
     spec = SourceSpec(
         str(parts / "tiny"),
@@ -127,7 +188,7 @@ def test_neurons_name_the_features_that_write_to_them(settings: Settings, parts:
         writers_name="features",
     )
     harvesting.harvest(settings, spec, tokens=500)
-    view = _view(settings, "neurons")
+    view = _view(settings, f"neurons {POST}")
     assert view.is_neurons
     assert view.details["writers"] == "features"
     record = Store(connect(settings.url)).feature(view, 3).record

@@ -73,6 +73,12 @@ def test_a_saelens_jumprelu_is_read(tmp_path: Path) -> None:
     assert dictionary.threshold.shape == (6,)
 
 
+def test_a_whole_number_may_be_written_as_a_float(tmp_path: Path) -> None:
+    dictionary = load_dictionary(_saelens_folder(tmp_path, k=2.0, d_sae=6.0))
+    assert isinstance(dictionary, TopKDictionary)
+    assert (repr(dictionary.k), repr(dictionary.d_sae)) == ("2", "6")
+
+
 @pytest.mark.parametrize("architecture", ["topk", "jumprelu", "standard"])
 def test_saving_and_reading_give_the_same(tmp_path: Path, architecture: str) -> None:
     first = load_dictionary(_saelens_folder(tmp_path / "a", architecture=architecture))
@@ -101,6 +107,9 @@ def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
         ({"d_in": "four"}, "is 'four', not a positive number"),
         ({"d_sae": True}, "is True, not a positive number"),
         ({"k": None}, "does not give 'k'"),
+        ({"k": 2.5}, r"is 2\.5, not a positive number"),
+        ({"k": 0.0}, "is 0, not a positive number"),
+        ({"k": float("nan")}, "is nan, not a positive number"),
         ({"k": 7}, "k = 7 does not fit a dictionary of 6"),
         ({"metadata": {}}, "does not give metadata.hook_name"),
         ({"metadata": None}, "does not give metadata.hook_name"),

@@ -47,6 +47,18 @@ def test_a_folder_keeps_each_text_once_in_order(tmp_path: Path) -> None:
     assert documents[2].text == "caf� � bytes"
 
 
+def test_a_text_file_falls_into_its_documents(tmp_path: Path) -> None:
+    path = tmp_path / "stories.txt"
+    path.write_bytes(
+        b"One.\n<|endoftext|>\nTwo <|endoftext|> inside.\n<|endoftext|>\r\nOne.\n<|endoftext|>"
+    )
+    documents = list(open_corpus(str(path)).documents())
+    assert [(d.name, d.text) for d in documents] == [
+        ("stories.txt#1", "One.\n"),
+        ("stories.txt#2", "Two <|endoftext|> inside.\n"),
+    ]
+
+
 def test_the_fingerprint_depends_on_names_and_texts(tmp_path: Path) -> None:
     folder = _folder(tmp_path)
     before = open_corpus(str(folder)).fingerprint()

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from sae_core.errors import ModelError
 from sae_core.language_model import load_model
+from tests.sae_core.tiny_models import save_folder, tiny_bloom
 
 
 def change_json(path: Path, **changes: Any) -> None:
@@ -127,4 +129,27 @@ def test_the_opening_token(copy: Path, settings: dict[str, Any], bos: int | None
 def test_an_unknown_architecture_is_refused(copy: Path) -> None:
     change_json(copy / "config.json", model_type="nothing-known")
     with pytest.raises(ModelError, match=r"cannot be loaded.*nothing-known"):
+        load_model(copy)
+
+
+def test_the_longest_context_has_several_names(tmp_path: Path) -> None:
+    folder = save_folder(tiny_bloom(), tmp_path)
+    assert load_model(folder).n_ctx == 64
+    change_json(folder / "config.json", seq_length=None, n_positions=32)
+    assert load_model(folder).n_ctx == 32
+    change_json(folder / "config.json", n_positions=None)
+    with pytest.raises(ModelError, match=r"config\.json does not say how long a context may be"):
+        load_model(folder)
+
+
+def test_a_tokenizer_with_tokens_that_the_model_lacks_is_refused(copy: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    size = tokenizer.get_vocab_size()
+    spare = 300 - size
+    tokenizer.add_special_tokens([f"<extra {n}>" for n in range(spare)])
+    tokenizer.save(str(copy / "tokenizer.json"))
+    assert load_model(copy).vocabulary.special == {0, *range(size, 300)}
+    tokenizer.add_special_tokens(["<one too many>"])
+    tokenizer.save(str(copy / "tokenizer.json"))
+    with pytest.raises(ModelError, match=r"has 301 tokens, .* up to 300, but the model knows 300"):
         load_model(copy)

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
@@ -132,6 +134,22 @@ def tiny_neox() -> PreTrainedModel:
             num_hidden_layers=2,
             num_attention_heads=4,
             use_parallel_residual=True,
+            bos_token_id=0,
+            eos_token_id=0,
+        ),
+    )
+
+
+def tiny_bloom() -> PreTrainedModel:
+    """A random Bloom: no position embeddings, and a name of its own for the longest context."""
+    return _seeded(
+        BloomForCausalLM,
+        BloomConfig(
+            vocab_size=D_VOCAB,
+            seq_length=64,
+            hidden_size=32,
+            n_layer=2,
+            n_head=4,
             bos_token_id=0,
             eos_token_id=0,
         ),
