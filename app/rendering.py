@@ -15,6 +15,8 @@ from app.rendering_markup import trusted
 from app.rendering_tokens import printable
 from app.views import DictionaryView
 
+_EXACT_FVU = 1e-6
+
 
 def address(model: str, dictionary: str, *rest: object, **query: object) -> str:
     """The address of a dictionary's page, or of one below it; empty query values are left out."""
@@ -27,6 +29,21 @@ def noun(dictionary: DictionaryView, plural: bool = False) -> str:
     """What the dictionary holds: features, or neurons."""
     word = "neuron" if dictionary.is_neurons else "feature"
     return f"{word}s" if plural else word
+
+
+def caveat(dictionary: DictionaryView) -> str:
+    """What a reader of neurons must know where some are negative; empty elsewhere.
+
+    The reconstruction of a neuron is its positive part, so that there is an error only where a
+    neuron is negative.
+    """
+    fvu = (dictionary.evaluation or {}).get("fvu") or 0.0
+    if not (dictionary.is_neurons and fvu > _EXACT_FVU):
+        return ""
+    return (
+        "Neurons that can be negative are shown by their positive side; "
+        "what is negative stays in the error."
+    )
 
 
 class Renderer:
@@ -57,6 +74,7 @@ class Renderer:
         self.environment.globals |= {
             "address": address,
             "asset": assets.address,
+            "caveat": caveat,
             "noun": noun,
             "wilson": numbers.wilson,
         }

@@ -76,7 +76,7 @@ class GroupPart:
 
 def other_dictionaries(dictionary: DictionaryView, all_of: Iterable[DictionaryView]) -> str | None:
     """The dictionary whose numbers stand in `FeatureRecord.neurons`: the neuron basis at the same
-    hook point, or, for the neuron basis itself, the only learned dictionary there."""
+    hook point, or, for the neuron basis itself, the writers that its harvest names."""
     there = [
         other.name
         for other in all_of
@@ -85,7 +85,10 @@ def other_dictionaries(dictionary: DictionaryView, all_of: Iterable[DictionaryVi
         and other.is_neurons != dictionary.is_neurons
         and other.harvest is not None
     ]
-    return there[0] if len(there) == 1 or (there and not dictionary.is_neurons) else None
+    if dictionary.is_neurons:
+        writers = dictionary.details.get("writers")
+        return writers if writers in there else None
+    return there[0] if there else None
 
 
 class FeaturePage:

@@ -273,10 +273,11 @@ class ProgressView:
     Attributes:
         model: name of the model.
         dictionary: name of the dictionary.
-        phase: what it does now, in words.
-        done: tokens so far.
-        total: tokens in all.
-        tokens_per_second: rate; 0.0 while unknown.
+        phase: what it does now: harvesting (counted in tokens), evaluating (in windows),
+            describing or ablating (in features).
+        done: so far, in the phase's unit.
+        total: in all, in the same unit.
+        tokens_per_second: rate in the same unit; 0.0 while unknown.
         eta_seconds: what is left; None while unknown.
         age_seconds: since it last reported.
     """

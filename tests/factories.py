@@ -248,7 +248,12 @@ def sample(d_sae: int = 12, **changes: Any) -> Sample:
 def neurons_sample() -> Sample:
     """The neuron basis of the same model: d_sae = d_in = 8, no weights on disk."""
     return sample(
-        8, dictionary="neurons", architecture="identity", path=None, checksum="identity-8"
+        8,
+        dictionary="neurons",
+        architecture="identity",
+        path=None,
+        checksum="identity-8",
+        details={"writers": "mlp-12"},
     )
 
 

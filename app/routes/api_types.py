@@ -87,10 +87,13 @@ class Progress(Answer):
 
     model: str
     dictionary: str
-    phase: str
-    done: int = Field(description="Tokens so far.")
+    phase: str = Field(
+        description="harvesting (counted in tokens), evaluating (in windows), describing or "
+        "ablating (in features)."
+    )
+    done: int = Field(description="So far, in the phase's unit.")
     total: int
-    tokens_per_second: float
+    tokens_per_second: float = Field(description="Rate, in the phase's unit.")
     eta_seconds: float | None
     stalled: bool = Field(description="Nothing was heard of it for a minute.")
 

@@ -108,9 +108,9 @@ def context(
     view = site.store.feature(dictionary, index)
     page = FeaturePage(view, site.typeset(view.dictionary), style)
     found = page.context(group, number)
-    effect = view.effects.get(found.window.number)
+    effect, reason = view.effects.get(found.window.number), ""
     if effect is None and not fragment:
-        effect = _effect(site, view.dictionary, index, found.window)
+        effect, reason = _effect(site, view.dictionary, index, found.window)
     return site.renderer.html(
         "feature/_context.html" if fragment else "feature/context.html",
         dictionary=view.dictionary,
@@ -119,14 +119,15 @@ def context(
         context=found,
         key=group,
         effect=effect,
+        reason=reason,
     )
 
 
 def _effect(
     site: Site, dictionary: DictionaryView, index: int, window: WindowRecord
-) -> ContextEffect | None:
-    """What ablation does to one window, or None while the worker cannot say."""
+) -> tuple[ContextEffect | None, str]:
+    """What ablation does to one window; where that cannot be said, None and the reason."""
     try:
-        return site.ablations.effects(dictionary, index, [window])[window.number]
-    except FeaturescopeError:
-        return None
+        return site.ablations.effects(dictionary, index, [window])[window.number], ""
+    except FeaturescopeError as error:
+        return None, str(error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -55,13 +57,31 @@ def test_home_lists_dictionaries_with_their_figures(site: Client) -> None:
 
 def test_home_polls_only_while_something_runs(own: Client) -> None:
     assert "every 2s" not in own.get("/").text
-    own.store.report_progress("demo", "mlp-12", "reading", 300_000, 1_200_000, 30_000.0)
+    own.store.report_progress("demo", "mlp-12", "harvesting", 300_000, 1_200_000, 30_000.0)
     page = own.get("/").text
     assert 'hx-trigger="every 2s"' in page
     assert "25 % · 300k of 1.2M tokens" in text(page)
     assert "30k tokens/s" in text(page)
     own.store.clear_progress("demo", "mlp-12")
     assert "every 2s" not in own.fragment("/").text
+
+
+@pytest.mark.parametrize(
+    ("phase", "words", "unit"),
+    [
+        ("harvesting", "reading the corpus", " tokens"),
+        ("evaluating", "evaluating", " windows"),
+        ("describing", "describing features", " features"),
+        ("ablating", "ablating top contexts", " features"),
+        ("joining", "joining", ""),
+    ],
+)
+def test_each_phase_of_a_harvest_counts_in_its_own_unit(
+    own: Client, phase: str, words: str, unit: str
+) -> None:
+    own.store.report_progress("demo", "mlp-12", phase, 100, 400, 2.5)
+    page = text(own.fragment("/").text)
+    assert f"demo / mlp-12 {words} 25.0 % 25 % · 100 of 400{unit} · 2.5{unit}/s" in page
 
 
 def test_an_empty_store_says_how_to_begin(sqlite_engine: Engine, tmp_path: Path) -> None:
@@ -142,6 +162,48 @@ def test_aligned_neurons_lead_to_the_neuron_basis_and_back(site: Client) -> None
     assert "Written by" in neuron
     assert re.search(r'<a href="/d/demo/mlp-12/\d+">', neuron)
     assert "feature 0" not in neuron
+
+
+@pytest.mark.parametrize(
+    ("details", "linked"),
+    [({"writers": "second"}, "second"), ({"writers": "gone"}, None), ({}, None)],
+)
+def test_neurons_link_to_the_writers_they_were_harvested_with(
+    sqlite_engine: Engine, tmp_path: Path, details: dict[str, str], linked: str | None
+) -> None:
+    store = Store(sqlite_engine)
+    neurons = factories.neurons_sample()
+    dictionary = replace(neurons.dictionary, details=details)
+    for sample in (
+        factories.sample(),
+        factories.sample(dictionary="second", checksum="d" * 64),
+        replace(neurons, dictionary=dictionary),
+    ):
+        factories.publish(store, sample)
+    with client(store, tmp_path) as site:
+        page = site.get("/d/demo/neurons/0").text
+    assert "Written by" in page
+    assert set(re.findall(r'href="/d/demo/(mlp-12|second)/\d+"', page)) == {linked} - {None}
+
+
+@pytest.mark.parametrize(
+    ("fvu", "neurons", "said"), [(0.125, True, True), (1e-7, True, False), (0.125, False, False)]
+)
+def test_neurons_that_can_be_negative_say_so(
+    sqlite_engine: Engine, tmp_path: Path, fvu: float, neurons: bool, said: bool
+) -> None:
+    store = Store(sqlite_engine)
+    sample = factories.neurons_sample() if neurons else factories.sample()
+    dictionary = replace(sample.dictionary, evaluation={"fvu": fvu})
+    factories.publish(store, replace(sample, dictionary=dictionary))
+    sentence = (
+        "Neurons that can be negative are shown by their positive side; "
+        "what is negative stays in the error."
+    )
+    with client(store, tmp_path) as site:
+        start = f"/d/demo/{sample.dictionary.name}"
+        assert (sentence in site.get(f"{start}/about").text) is said
+        assert (f'title="{sentence}"' in site.get(f"{start}/0").text) is said
 
 
 def test_without_a_neuron_basis_neurons_are_plain_numbers(
@@ -245,8 +307,15 @@ def test_a_widened_context_never_waits_for_the_worker(site: Client) -> None:
     document = site.get(f"{FEATURE}/contexts/top/0?width=full").text
     assert len(site.ablations.asked) == 1
     assert "Its tokens in numbers" in document
-    site.ablations.error = WorkerUnavailable("Away.")
-    assert "the worker does not answer" in site.get(f"{FEATURE}/contexts/top/0?width=full").text
+
+
+def test_a_context_without_its_ablation_says_why(site: Client) -> None:
+    for error in (WorkerUnavailable("Away."), CheckpointError("Not the weights <recorded>.")):
+        site.ablations.error = error
+        answer = site.get(f"{FEATURE}/contexts/top/0?width=full")
+        assert answer.status_code == 200
+        said = f"What ablation does here is not known yet. {escape(str(error))}"
+        assert said in answer.text
 
 
 def test_provenance_names_everything_a_figure_depends_on(site: Client) -> None:
@@ -264,6 +333,34 @@ def test_provenance_names_everything_a_figure_depends_on(site: Client) -> None:
         assert fact in page
     assert "a.py, b.py" in page
     assert "This dictionary has not been evaluated" not in page
+
+
+@pytest.mark.parametrize(
+    ("known", "heading", "sentence"),
+    [
+        ({"held_out": True}, "Fit, on held-out text", "one document in fifty, by the hash"),
+        ({"held_out": False}, "Fit, on the harvested text", "none of it is held out"),
+        ({}, "Fit", None),
+    ],
+)
+def test_the_fit_says_on_which_text(
+    sqlite_engine: Engine,
+    tmp_path: Path,
+    known: dict[str, bool],
+    heading: str,
+    sentence: str | None,
+) -> None:
+    store = Store(sqlite_engine)
+    sample = factories.sample()
+    evaluation = {**(sample.dictionary.evaluation or {}), **known}
+    dictionary = replace(sample.dictionary, evaluation=evaluation)
+    factories.publish(store, replace(sample, dictionary=dictionary))
+    with client(store, tmp_path) as site:
+        page = site.get("/d/demo/mlp-12/about").text
+    assert f"<h2>{heading}</h2>" in page
+    assert "its mean over the evaluated text" in page
+    assert ("The figures are computed on" in page) is (sentence is not None)
+    assert sentence is None or sentence in page
 
 
 def test_the_number_of_statements_is_constant(own: Client, sqlite_engine: Engine) -> None:
