@@ -1,4 +1,4 @@
-"""What every answer carries: the security headers, and the refusal of foreign host names."""
+"""What holds for every answer: security headers, HEAD like GET, no foreign host names."""
 
 from __future__ import annotations
 
@@ -54,6 +54,19 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+class HeadAsGet:
+    """Answers HEAD as GET; the server in front of the application sends no body for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the application does to GET."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send)
 
 
 class LoopbackHosts:

@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from app import rendering_errors
 from app.ablations import Ablations
 from app.assets import Assets
-from app.headers import LOOPBACK_NAMES, LoopbackHosts, SecurityHeaders
+from app.headers import LOOPBACK_NAMES, HeadAsGet, LoopbackHosts, SecurityHeaders
 from app.rendering import Renderer
 from app.rendering_tokens import Typesets
 from app.resources import resource
@@ -63,6 +63,7 @@ def create_app(
     for pages in (health, home, dictionaries, contexts, features):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", assets, name="static")
+    app.add_middleware(HeadAsGet)
     app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=5)
     if settings.host in LOOPBACK_NAMES or settings.host == "::1":
         app.add_middleware(LoopbackHosts)

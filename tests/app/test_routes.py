@@ -132,6 +132,14 @@ def test_other_methods_are_refused(site: Client) -> None:
     assert "does not answer to POST" in answer.text
 
 
+@pytest.mark.parametrize("address", [*PAGES, "/nothing", "/static/css/base.css", "/api/v1"])
+def test_head_answers_like_get_without_a_body(site: Client, address: str) -> None:
+    head, got = site.http.head(address), site.get(address)
+    assert head.status_code == got.status_code
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.content == b""
+
+
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", ""],
