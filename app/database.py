@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -131,8 +132,23 @@ def upgrade(engine: Engine) -> None:
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Take the schema back to a revision, or to nothing with `base`."""
-    _migrate(engine, lambda config: command.downgrade(config, revision))
+    """Take the schema back to a revision, or to nothing with `base`.
+
+    Raises:
+        StoreError: there is no such revision, or none such below the one that the store has.
+    """
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    script = ScriptDirectory.from_config(_config())
+    _refuse_newer(script, found, engine)
+    try:
+        _migrate(engine, lambda config: command.downgrade(config, revision))
+    except (CommandError, AssertionError) as error:  # the latter where `revision` is empty
+        known = ", ".join(step.revision for step in script.walk_revisions())
+        raise StoreError(
+            f"The store {_place(engine)} (schema {found or 'base'}) cannot be taken back to "
+            f"{revision!r} ({error}). Give `base`, or an earlier one of {known}."
+        ) from error
 
 
 def check_revision(engine: Engine) -> None:

@@ -82,3 +82,8 @@ def url_of(listening: socket.socket) -> str:
         host = "::1" if ":" in host else "127.0.0.1"
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/"
+
+
+def announce(what: str, listening: socket.socket) -> None:
+    """Tell on the terminal where something can be reached."""
+    print(f"{what} is at {url_of(listening)}  (Ctrl-C stops it)", flush=True)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from app.ablations import Ablations
 from app.database import connect, upgrade
 from app.errors import FeaturescopeError
-from app.listening import check_address, listen, url_of
+from app.listening import announce, check_address, listen
 from app.settings import Settings
 from app.store import Store
 from app.web import create_app
@@ -30,7 +30,7 @@ class Announced(uvicorn.Server):
         """Start, then announce."""
         await super().startup(sockets=sockets)
         if self.started and sockets:
-            print(f"Featurescope is at {url_of(sockets[0])}  (Ctrl-C stops it)", flush=True)
+            announce("Featurescope", sockets[0])
 
 
 def build(settings: Settings) -> ASGIApp:

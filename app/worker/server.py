@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import socket
@@ -24,7 +23,7 @@ from starlette.routing import Route
 from app import __version__
 from app.errors import Overloaded
 from app.headers import LoopbackHosts
-from app.listening import listen
+from app.listening import announce, is_loopback, listen
 from app.settings import Settings
 from app.worker.event_stream import EventStream
 from app.worker.jobs import TorchWorkbench, Workbench
@@ -165,6 +164,7 @@ def serve_worker(settings: Settings, host: str, port: int) -> None:
         SettingsError: the port is taken, or the address is not this machine's.
     """
     with listen(host, port) as listening:
+        announce("The worker", listening)
         serve_on(listening, settings, create_worker(settings))
 
 
@@ -179,11 +179,10 @@ def serve_on(
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    address = ipaddress.ip_address(listening.getsockname()[0])
     server = WorkerServer(
         app.state.scheduler,
         uvicorn.Config(
-            LoopbackHosts(app) if address.is_loopback else app,
+            LoopbackHosts(app) if is_loopback(listening.getsockname()[0]) else app,
             log_config=None,
             access_log=False,
             lifespan="on",
