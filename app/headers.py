@@ -6,6 +6,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.listening import is_loopback
+
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -28,8 +30,6 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class SecurityHeaders:
@@ -81,7 +81,7 @@ class LoopbackHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the application does, or refuse."""
-        if scope["type"] in ("http", "websocket") and not _is_loopback(scope):
+        if scope["type"] in ("http", "websocket") and not _names_this_machine(scope):
             answer = PlainTextResponse(
                 "This Featurescope serves its own machine only. Open it as http://127.0.0.1 or "
                 "http://localhost with its port.\n",
@@ -92,8 +92,8 @@ class LoopbackHosts:
         await self.app(scope, receive, send)
 
 
-def _is_loopback(scope: Scope) -> bool:
+def _names_this_machine(scope: Scope) -> bool:
     """Whether the Host header, without its port, names this machine."""
     host = Headers(scope=scope).get("host", "").lower()
     name, _, port = host.rpartition(":")
-    return (name if name and port.isdigit() else host) in LOOPBACK_NAMES
+    return is_loopback((name if name and port.isdigit() else host).strip("[]"))

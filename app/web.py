@@ -12,7 +12,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from app import rendering_errors
 from app.ablations import Ablations
 from app.assets import Assets
-from app.headers import LOOPBACK_NAMES, HeadAsGet, LoopbackHosts, SecurityHeaders
+from app.headers import HeadAsGet, LoopbackHosts, SecurityHeaders
+from app.listening import is_loopback
 from app.rendering import Renderer
 from app.rendering_tokens import Typesets
 from app.resources import resource
@@ -65,7 +66,7 @@ def create_app(
     app.mount("/static", assets, name="static")
     app.add_middleware(HeadAsGet)
     app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=5)
-    if settings.host in LOOPBACK_NAMES or settings.host == "::1":
+    if is_loopback(settings.host):
         app.add_middleware(LoopbackHosts)
     app.add_middleware(SecurityHeaders)
     return app

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from app import __version__, cli_commands
-from app.cli import run
+from app.cli import build_parser, run
 from app.errors import StoreError
 from app.listening import listen
 
@@ -100,6 +100,46 @@ def test_a_dictionary_or_the_neurons_but_not_both(capsys: pytest.CaptureFixture[
     assert "--neurons" in capsys.readouterr().err
 
 
+HARVEST = ["--model", "m", "--neurons", "blocks.0.mlp.hook_post"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            [command, *HARVEST, *option]
+            for command in ("harvest", "evaluate")
+            for option in (["--tokens", "0"], ["--context", "1"], ["--seed", "-1"])
+        ),
+        ["harvest", *HARVEST, "--tokens", "many"],
+        ["demo-train", "--out", "d", "--seed", "-1"],
+        *(
+            [command, "--port", port]
+            for command in ("serve", "worker", "demo")
+            for port in ("99999", "65536", "-1")
+        ),
+    ],
+    ids=" ".join,
+)
+def test_a_number_that_makes_no_sense_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(words)
+    assert ended.value.code == 2
+    option, value = words[-2:]
+    told = capsys.readouterr().err
+    assert f"argument {option}: '{value}' is not a whole number" in told
+
+
+def test_the_least_and_the_largest_numbers_are_taken() -> None:
+    least = ["--tokens", "1", "--context", "2", "--seed", "0"]
+    read = build_parser().parse_args(["harvest", *HARVEST, *least])
+    assert (read.tokens, read.context, read.seed) == (1, 2, 0)
+    for port in (0, 65535):
+        assert build_parser().parse_args(["serve", "--port", str(port)]).port == port
+
+
 def test_a_bad_setting_is_an_error_of_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,4 +200,21 @@ def test_serve_announces_its_url_when_it_answers_and_stops_quietly() -> None:
             assert answer.status == 200
         serving.send_signal(signal.SIGINT)
         out, err = serving.communicate(timeout=10)
+    assert (serving.returncode, out, err.strip()) == (130, "", "Stopped.")
+
+
+def test_a_worker_says_where_it_listens() -> None:
+    with subprocess.Popen(
+        [*FEATURESCOPE, "worker", "--host", "127.0.0.2", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as serving:
+        assert serving.stdout is not None
+        line = serving.stdout.readline()
+        assert line.startswith("The worker is at http://127.0.0.2:")
+        with urlopen(line.split()[4] + "health", timeout=60) as answer:
+            assert answer.status == 200
+        serving.send_signal(signal.SIGINT)
+        out, err = serving.communicate(timeout=30)
     assert (serving.returncode, out, err.strip()) == (130, "", "Stopped.")

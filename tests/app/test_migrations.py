@@ -77,6 +77,19 @@ def test_every_revision_goes_down_and_up_with_data(engine):
     database.check_revision(engine)
 
 
+@pytest.mark.parametrize("revision", ["nosuch", "-9", "+1", "a:b", ""])
+def test_down_to_what_is_not_there_is_a_sentence(engine, revision):
+    with pytest.raises(StoreError, match=r"cannot be taken back to .* Give `base`, or .*0001"):
+        database.downgrade(engine, revision)
+    database.check_revision(engine)
+
+
+def test_a_newer_store_is_not_taken_back(engine):
+    set_revision(engine, "9999")
+    with pytest.raises(StoreError, match="newer version of Featurescope"):
+        database.downgrade(engine, "base")
+
+
 def test_upgrading_again_changes_nothing(engine):
     factories.publish(Store(engine), factories.sample())
     before = list(dump(engine))

@@ -152,10 +152,20 @@ def test_a_foreign_host_name_is_refused(site: Client, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "[::1]:8000", "[::1]"]
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.2:8000", "[::1]:8000", "[::1]"]
 )
 def test_this_machine_has_several_names(site: Client, host: str) -> None:
     assert site.get("/healthz", host=host).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2", "::1", "localhost"])
+def test_every_loopback_address_checks_host_names(
+    sqlite_store: Store, tmp_path: Path, address: str
+) -> None:
+    with client(sqlite_store, tmp_path, host=address) as site:
+        assert site.get("/", host="evil.example").status_code == 400
+        own = f"[{address}]:8000" if ":" in address else f"{address}:8000"
+        assert site.get("/", host=own).status_code == 200
 
 
 def test_served_to_a_network_any_name_is_good(sqlite_store: Store, tmp_path: Path) -> None:
