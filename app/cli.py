@@ -137,7 +137,7 @@ def _demo(commands: Commands[argparse.ArgumentParser]) -> None:
         "demo-train", help="make the bundled demo anew: tokenizer, model and dictionary"
     )
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    train.add_argument("--seed", type=_whole(0), default=0, help="default: %(default)s")
+    train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, help="default: %(default)s")
     _add_device(train)
     train.set_defaults(command=cli_commands.demo_train, interrupted=RESUME)
 
@@ -206,5 +206,5 @@ def _add_dictionary(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tokens", type=_whole(1), help="how much to read (default: all of it)")
     parser.add_argument("--context", type=_whole(2), help="tokens in a context (default: 128)")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="default: %(default)s")
+    parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, help="default: %(default)s")
     _add_device(parser)

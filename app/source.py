@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from sae_core.language_model import LanguageModel, load_model
 from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
 
 N_CTX = 128
+FOLDERS_SHOWN = 12
 _NAME = re.compile(r"[\w][\w .+@=,-]*")
 
 
@@ -158,8 +160,19 @@ class Source:
             fingerprint=corpus.fingerprint,
             n_documents=corpus.n_documents,
             n_tokens=corpus.n_tokens,
-            details={"held_out_documents": int(corpus.held_out.sum())},
+            details={
+                "held out of training": f"{int(corpus.held_out.sum())} documents",
+                "documents by folder": _by_folder(corpus.names),
+            },
         )
+
+
+def _by_folder(names: Sequence[str]) -> str:
+    """How many documents each top folder has, the largest first, at most a dozen by name."""
+    counts = Counter(name.partition("/")[0] if "/" in name else "top" for name in names)
+    shown = [f"{folder} {n}" for folder, n in counts.most_common(FOLDERS_SHOWN)]
+    rest = len(names) - sum(n for _, n in counts.most_common(FOLDERS_SHOWN))
+    return ", ".join([*shown, f"others {rest}"] if rest else shown)
 
 
 def open_source(settings: Settings, spec: SourceSpec) -> Source:
