@@ -193,7 +193,8 @@ def fetch(http: httpx.Client, dictionary: DictionaryView, index: int) -> float:
     address = f"/d/{dictionary.model}/{dictionary.name}/{index}/groups/top"
     began = time.perf_counter()
     answer = http.get(address, headers={"HX-Request": "true"})
-    while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # only while the worker starts
+    # Not yet: only while the worker starts.
+    while answer.status_code in (httpx.codes.ACCEPTED, httpx.codes.SERVICE_UNAVAILABLE):
         time.sleep(0.5)
         answer = http.get(address, headers={"HX-Request": "true"})
     answer.raise_for_status()
