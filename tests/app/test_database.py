@@ -106,7 +106,7 @@ def test_a_full_temporary_disk_says_so(store, sample, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("app.store_publication.pickle.dump", full)
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.write", full)
     with pytest.raises(StoreError, match="full"):
         factories.publish(store, sample)
     assert store.catalogue() == []
