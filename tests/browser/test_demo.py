@@ -89,6 +89,7 @@ def test_a_killed_worker_is_said_and_comes_back(
     page.goto(f"{address}{TITLE}/{feature}")
     expect(page.locator("#underlines-top")).to_be_visible()
     os.kill(worker, signal.SIGKILL)
+    page.wait_for_timeout(2000)  # until it is noticed; the next one takes longer to start
     page.reload()
     expect(page.locator("#underlines-top")).to_contain_text("is being started again")
     expect(page.locator("#group-top bdi[data-d]").first).to_be_visible(timeout=PATIENCE_MS)

@@ -83,6 +83,7 @@ def test_toggles_are_part_of_the_address(page: Page) -> None:
     page.get_by_role("link", name="next ›").click()
     expect(page).to_have_url(re.compile(r"/1\?width=full&newlines=1"))
     page.go_back()
+    expect(page).to_have_url(re.compile(r"/0\?width=full&newlines=1"))
     page.go_back()
     expect(page).to_have_url(re.compile(r"/0\?width=full$"))
     expect(page.get_by_role("button", name="show newlines")).to_have_attribute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -181,13 +182,19 @@ def test_equals_brute_force_on_the_demo_shape(
     assert sum(check(relu_model, dictionary, feature, contexts) for feature in range(6)) > 0
 
 
-@pytest.mark.parametrize("path", [STORIES] if STORIES.is_dir() else [])
-def test_equals_brute_force_on_a_trained_model(path: Any) -> None:
+TRAINED = [(Path(__file__).parents[2] / "demo" / "model", "blocks.0.mlp.hook_post")]
+if STORIES.is_dir():
+    TRAINED.append((STORIES, "blocks.2.mlp.hook_post"))
+
+
+@pytest.mark.parametrize(("path", "hook"), TRAINED)
+def test_equals_brute_force_on_a_trained_model(path: Path, hook: str) -> None:
     model = load_model(path)
-    dictionary = random_dictionary("blocks.2.mlp.hook_post", 172, architecture="neurons")
+    dictionary = random_dictionary(hook, model.hook_point(hook).d_in, architecture="neurons")
     text = "Once upon a time, there was a little girl named Lily."
-    context = torch.tensor([1, *model.tokenizer.encode(text, add_special_tokens=False).ids])
-    assert check(model, dictionary, 3, [context]) > 0
+    ids = model.tokenizer.encode(text, add_special_tokens=False).ids
+    context = torch.tensor([model.vocabulary.bos, *ids])
+    assert sum(check(model, dictionary, feature, [context]) for feature in range(3, 9)) > 0
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
