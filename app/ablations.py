@@ -10,16 +10,12 @@ from contextlib import closing, contextmanager
 from typing import Protocol
 
 from app.errors import StoreError, WorkerUnavailable
+from app.references import dictionary_ref, model_ref
 from app.views import DictionaryView
 from app.worker.client import RESTARTING, STRANGE
+from app.worker.events import ContextDone, Progress, Result
 from app.worker.packing import unpack
-from app.worker.protocol import (
-    AblateRequest,
-    ContextDone,
-    DictionaryRef,
-    ModelRef,
-    Progress,
-)
+from app.worker.protocol import AblateRequest, WorkRequest
 from sae_core.records import ContextEffect, WindowRecord
 
 SAVE_SECONDS = 0.5
@@ -44,8 +40,8 @@ class EffectStore(Protocol):
 class EffectWorker(Protocol):
     """What is needed of the worker."""
 
-    def ablate(self, request: AblateRequest) -> Generator[ContextDone | Progress, None, None]:
-        """Effects in the order of the contexts."""
+    def ask(self, request: WorkRequest) -> Generator[Result | Progress, None, None]:
+        """The events that answer a request."""
 
 
 class Ablations:
@@ -105,9 +101,9 @@ class Ablations:
     ) -> Iterator[tuple[int, ContextEffect]]:
         """Window numbers and effects as the worker computes them."""
         request = ablate_request(dictionary, index, windows)
-        with closing(self._worker.ablate(request)) as events:
+        with closing(self._worker.ask(request)) as events:
             for event in events:
-                if isinstance(event, Progress):
+                if not isinstance(event, ContextDone):
                     continue
                 try:
                     yield windows[event.index].number, unpack(event)
@@ -131,16 +127,8 @@ def ablate_request(
 ) -> AblateRequest:
     """The self-contained request for a feature's effects on windows, in their order."""
     return AblateRequest(
-        model=ModelRef(
-            path=dictionary.model_path,
-            checksum=dictionary.model_checksum,
-            dtype=dictionary.model_dtype,
-        ),
-        dictionary=DictionaryRef(
-            path=dictionary.path,
-            hook_point=dictionary.hook_point,
-            checksum=None if dictionary.path is None else dictionary.checksum,
-        ),
+        model=model_ref(dictionary),
+        dictionary=dictionary_ref(dictionary),
         feature=index,
         contexts=tuple(tuple(window.tokens.tolist()) for window in windows),
     )

@@ -15,15 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from sae_core.atomic import atomic_file
-from sae_core.corpus import Corpus
+from sae_core.corpus import HELD_OUT_ONE_IN, Corpus
 from sae_core.errors import HarvestError
-from sae_core.tokenized import TokenizedCorpus
+from sae_core.hashing import mix
+from sae_core.tokenized import TokenizedCorpus, Windows
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -113,18 +115,33 @@ def new_model(config: ModelConfig) -> GPT2LMHeadModel:
     )
 
 
+def held_out_windows(windows: Windows, seed: int) -> NDArray[np.int64]:
+    """Windows of training documents that training leaves out: one in fifty, drawn by the seed.
+
+    Held-out documents ask how the model reads a text whose names and idioms it never saw; these ask
+    how it reads new lines of texts that it knows.
+    """
+    training = windows.of_documents(held_out=False)
+    chosen: NDArray[np.int64] = training[mix(seed, training) % np.uint64(HELD_OUT_ONE_IN) == 0]
+    return chosen
+
+
 class Rows:
-    """Training rows: BOS, then tokens of the stream of all training documents.
+    """Training rows: BOS, then tokens of the stream of all that is not held out.
 
     Documents follow one another with an end-of-text token between. The rows of step `s` depend on
     the seed and on `s` alone, so that a resumed run sees what the uninterrupted one would.
     """
 
     def __init__(self, corpus: TokenizedCorpus, config: ModelConfig) -> None:
-        kept = [d for d in range(corpus.n_documents) if not corpus.held_out[d]]
-        pieces = [corpus.tokens[corpus.offsets[d] : corpus.offsets[d + 1]] for d in kept]
-        between = np.zeros(1, dtype=corpus.tokens.dtype)
-        self.stream = np.concatenate([part for piece in pieces for part in (piece, between)])
+        windows = Windows(corpus, config.n_ctx, bos=0)
+        kept = np.ones(corpus.n_tokens, dtype=bool)
+        for skipped in (windows.of_documents(held_out=True), held_out_windows(windows, config.seed)):
+            begin = corpus.offsets[windows.document_of(skipped)] + windows.start_of(skipped)
+            for start, length in zip(begin, windows.lengths(skipped), strict=True):
+                kept[start : start + length] = False
+        ends = corpus.offsets[1:][~corpus.held_out]
+        self.stream = np.insert(corpus.tokens, ends, 0)[np.insert(kept, ends, values=True)]
         self.config = config
 
     def __getitem__(self, step: int) -> Tensor:

@@ -11,17 +11,8 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import InvalidRequest, Overloaded, WorkerUnavailable
-from app.worker.protocol import (
-    AblateRequest,
-    ContextDone,
-    Done,
-    Event,
-    Failed,
-    FailureCode,
-    HealthReply,
-    Progress,
-    WorkRequest,
-)
+from app.worker.events import Done, Event, Failed, FailureCode, HealthReply, Progress, Result
+from app.worker.protocol import WorkRequest
 from sae_core.errors import FeaturescopeError
 
 RESTARTING = "The worker is restarting; this page tries again by itself."
@@ -82,12 +73,12 @@ class WorkerClient:
             trust_env=False,
         )
 
-    def ablate(self, request: AblateRequest) -> Generator[ContextDone | Progress, None, None]:
-        """The effects, in the order of the contexts, as they arrive.
+    def ask(self, request: WorkRequest) -> Generator[Result | Progress, None, None]:
+        """The events that answer the request, as they arrive.
 
         Closing the iterator closes the connection, which cancels the work.
         """
-        return self._stream("/ablate", request)
+        return self._stream(request)
 
     def health(self, seconds: float = 5.0) -> HealthReply:
         """How the worker is, within `seconds`."""
@@ -107,14 +98,12 @@ class WorkerClient:
             raise WorkerUnavailable(NONE)
         return base + path
 
-    def _stream(
-        self, path: str, request: WorkRequest
-    ) -> Generator[ContextDone | Progress, None, None]:
+    def _stream(self, request: WorkRequest) -> Generator[Result | Progress, None, None]:
         with (
             self._faults(),
             self._http.stream(
                 "POST",
-                self._url(path),
+                self._url(request.path),
                 content=request.model_dump_json(),
                 headers={"Content-Type": "application/json"},
             ) as answer,

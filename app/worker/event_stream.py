@@ -7,7 +7,7 @@ import asyncio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.worker.protocol import Done, Failed
+from app.worker.events import Done, Failed
 from app.worker.scheduler import Job, Scheduler
 
 

@@ -7,7 +7,7 @@ import logging
 import sys
 
 from app.errors import InvalidRequest
-from app.worker.protocol import Failed, FailureCode
+from app.worker.events import Failed, FailureCode
 from sae_core.errors import FeaturescopeError
 
 INTERNAL = "The worker met a defect and gave this request up; its log has the details."

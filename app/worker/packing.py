@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from app.worker.protocol import ContextDone
+from app.worker.events import ContextDone
 from sae_core.records import ContextEffect
 
 N_PREDICTIONS = 5

@@ -1,22 +1,23 @@
-"""Every message between the web process and the worker: frozen types, no functions, no torch.
+"""What the web process asks of the worker: frozen types, no functions, no torch.
 
-A request is one JSON body; its answer is a stream of events, one JSON document a line (NDJSON).
-Empty lines mean "still at it". The last event is always `Done` or `Failed`; a stream that ends
-without either was cut off. Before the stream starts the worker may refuse with a status of 413,
-415, 422 or 503 and one `Failed` as body.
-
-Arrays travel as base64 of their little-endian bytes: float32 values arrive bit for bit.
+A request is one JSON body, posted to its `path`; its answer is a stream of events
+(`app/worker/events.py`).
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Checksum = Annotated[str, Field(min_length=1, max_length=256)]
 Token = Annotated[int, Field(ge=0)]
+Index = Annotated[int, Field(ge=0)]
+Tokens = tuple[Token, ...]
+Prompt = Annotated[
+    str | Tokens, Field(description="Text, or token ids with BOS first where the model has one.")
+]
 
 
 class Message(BaseModel):
@@ -48,97 +49,177 @@ class DictionaryRef(Message):
 class WorkRequest(Message):
     """What every request for work carries. It is self-contained: the worker has no database."""
 
+    path: ClassVar[str]
     model: ModelRef
-    dictionary: DictionaryRef
     deadline_seconds: float | None = Field(
         default=None, gt=0, description="Give up after this long; the worker's own limit if sooner."
     )
 
 
 class AblateRequest(WorkRequest):
-    """Remove one feature from each context and say what that changes."""
+    """Remove one feature from each context and say what that changes.
 
+    Answer: one ContextDone a context, in order.
+    """
+
+    path: ClassVar[str] = "/ablate"
+    dictionary: DictionaryRef
     feature: int = Field(ge=0, description="Index of the feature in its dictionary.")
-    contexts: tuple[tuple[Token, ...], ...] = Field(
+    contexts: tuple[Tokens, ...] = Field(
         min_length=1, description="Token ids of each context, BOS first where the model has one."
     )
 
 
-class FailureCode(StrEnum):
-    """Why a request ended without its result."""
+class ReadRequest(WorkRequest):
+    """Read a prompt: its tokens, what the model predicts, which features fire.
 
-    INVALID = "invalid"
-    """The request contradicts the model or the dictionary, or is malformed or too large."""
-    REFUSED = "refused"
-    """Weights are missing, damaged, or not the ones that were asked for."""
-    OVERLOADED = "overloaded"
-    """The queue is full; come back after `retry_after` seconds."""
-    DEADLINE = "deadline"
-    """Time ran out."""
-    MEMORY = "memory"
-    """The device ran out of memory."""
-    STOPPED = "stopped"
-    """The worker is shutting down."""
-    INTERNAL = "internal"
-    """A defect; the worker's log has the traceback."""
+    Answer: PromptRead, then one FiringsRead a dictionary, in order.
+    """
+
+    path: ClassVar[str] = "/read"
+    prompt: Prompt
+    dictionaries: tuple[DictionaryRef, ...] = Field(max_length=16)
 
 
-class ContextDone(Message):
-    """The effect on one context; the fields of `ContextEffect`, packed."""
+class AttributeRequest(WorkRequest):
+    """Which active features are responsible for one prediction, each ablated alone.
 
-    event: Literal["context"] = "context"
-    index: int = Field(ge=0, description="Position of the context in the request.")
-    positions: bytes = Field(description="uint16 [n]")
-    loss_change: bytes = Field(description="float32 [n]")
-    raised_ids: bytes = Field(description="int32 [n, k]")
-    raised: bytes = Field(description="float32 [n, k]")
-    lowered_ids: bytes = Field(description="int32 [n, k]")
-    lowered: bytes = Field(description="float32 [n, k]")
+    Answer: one Estimated (first order, all features), then Attributed after Attributed (exact).
+    """
 
-
-class Progress(Message):
-    """How far the request is."""
-
-    event: Literal["progress"] = "progress"
-    done: int = Field(ge=0)
-    total: int = Field(ge=0)
-
-
-class Failed(Message):
-    """The request ended early. The message is a sentence for the user."""
-
-    event: Literal["failed"] = "failed"
-    code: FailureCode
-    message: str
-    retry_after: int | None = Field(default=None, description="Seconds, where trying again helps.")
+    path: ClassVar[str] = "/attribute"
+    dictionary: DictionaryRef
+    tokens: Tokens = Field(min_length=1)
+    position: int = Field(
+        ge=1, description="Of the predicted token; the number of tokens asks for the next one."
+    )
+    target: Token | None = Field(
+        default=None, description="The prediction in question; None: the token that stands there."
+    )
+    features: tuple[Index, ...] | None = Field(
+        default=None, description="Only these; None: every one that fires before the position."
+    )
 
 
-class Done(Message):
-    """The request is complete."""
+class TogetherRequest(WorkRequest):
+    """What ablating several features at once does to one prediction. Answer: one Together."""
 
-    event: Literal["done"] = "done"
-
-
-Event = Annotated[ContextDone | Progress | Failed | Done, Field(discriminator="event")]
-
-
-class Phase(StrEnum):
-    """What the worker is up to."""
-
-    STARTING = "starting"
-    """It answers, but torch is still being imported; requests wait."""
-    READY = "ready"
-    BROKEN = "broken"
-    """It cannot work at all, for instance because the device does not exist."""
+    path: ClassVar[str] = "/together"
+    dictionary: DictionaryRef
+    tokens: Tokens = Field(min_length=1)
+    position: int = Field(ge=1)
+    target: Token | None = None
+    features: tuple[Index, ...] = Field(min_length=1)
 
 
-class HealthReply(Message):
-    """How the worker is."""
+class OccludeRequest(WorkRequest):
+    """How a feature's activation changes when each token is left out or replaced.
 
-    phase: Phase
-    message: str = Field(default="", description="What is wrong, where the phase is broken.")
-    device: str
-    jobs: int = Field(ge=0, description="Requests it holds, the running one included.")
-    capacity: int = Field(ge=1, description="Requests it holds at most.")
-    step_seconds: float = Field(ge=0, description="How long the step in progress has been running.")
-    version: str
+    Answer: one OcclusionBase, then Occluded after Occluded.
+    """
+
+    path: ClassVar[str] = "/occlude"
+    dictionary: DictionaryRef
+    feature: Index
+    tokens: Tokens = Field(min_length=1)
+    position: int | None = Field(
+        default=None, ge=0, description="Where it is read; None: its strongest token of all."
+    )
+    replacement: Token | None = Field(
+        default=None, description="Put in each token's place; None: the token is left out."
+    )
+
+
+class SteerMode(StrEnum):
+    """How a feature's direction d_f is written into the activation x.
+
+    With s the strength, m_f the feature's maximum and a_f(x) its activation.
+    """
+
+    ADD = "add"
+    """x + s m_f d_f; neutral at s = 0."""
+    CLAMP = "clamp"
+    """x + (s m_f - a_f(x)) d_f; s = 0 is ablation."""
+    SCALE = "scale"
+    """x + (s - 1) a_f(x) d_f; neutral at s = 1."""
+
+
+class SteerEdit(Message):
+    """One slider."""
+
+    dictionary: DictionaryRef
+    feature: Index
+    mode: SteerMode = SteerMode.ADD
+    strength: float = Field(allow_inf_nan=False, ge=-1000, le=1000)
+    maximum: float = Field(
+        allow_inf_nan=False, ge=0, description="The feature's largest activation, model units."
+    )
+
+
+class Sampling(Message):
+    """How the next token is drawn. The same seed draws alike for both texts."""
+
+    temperature: float = Field(
+        default=1.0, ge=0, le=10, allow_inf_nan=False, description="0: the likeliest."
+    )
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0, description="0: no bound.")
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class SteerScope(StrEnum):
+    """Where edits apply."""
+
+    ALL = "all"
+    """The prompt (never its BOS) and the generated tokens."""
+    GENERATED = "generated"
+    """Only from the last token of the prompt on, which predicts the first generated one."""
+
+
+class SteerRequest(WorkRequest):
+    """Continue a prompt twice, unsteered and steered, in one batch.
+
+    Answer: one SteerBegan, a Generated for each text and step, then a Traits for each text, then
+    one SideEffects.
+    """
+
+    path: ClassVar[str] = "/steer"
+    prompt: Prompt
+    edits: tuple[SteerEdit, ...] = Field(max_length=16)
+    scope: SteerScope = SteerScope.ALL
+    n_tokens: int = Field(ge=1, le=100_000)
+    sampling: Sampling = Sampling()
+    traits: DictionaryRef | None = Field(
+        default=None, description="Whose features are listed for each token; None: no traits."
+    )
+
+
+class DoseRequest(WorkRequest):
+    """A sweep of strengths of one feature. Answer: one DoseBase, then a DosePoint a strength."""
+
+    path: ClassVar[str] = "/dose"
+    prompt: Prompt
+    dictionary: DictionaryRef
+    feature: Index
+    mode: SteerMode = SteerMode.ADD
+    maximum: float = Field(allow_inf_nan=False, ge=0)
+    strengths: tuple[Annotated[float, Field(allow_inf_nan=False, ge=-1000, le=1000)], ...] = Field(
+        min_length=1, max_length=101
+    )
+    scope: SteerScope = SteerScope.ALL
+    n_tokens: int = Field(default=40, ge=1, le=1000)
+    sampling: Sampling = Sampling()
+    watched: tuple[Token, ...] = Field(
+        default=(), max_length=10, description="Tokens whose probability is followed."
+    )
+
+
+REQUESTS: tuple[type[WorkRequest], ...] = (
+    AblateRequest,
+    ReadRequest,
+    AttributeRequest,
+    TogetherRequest,
+    OccludeRequest,
+    SteerRequest,
+    DoseRequest,
+)

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from app.errors import Overloaded
+from app.worker.events import Done, Event, Failed, FailureCode, Phase
 from app.worker.failures import failure
-from app.worker.protocol import Done, Event, Failed, FailureCode, Phase
 
 FULL = "The worker already holds {n} requests, as many as it takes on; try again in a moment."
 LATE = "The worker did not finish within {seconds:g} seconds; ask for less at a time, or again."

@@ -8,10 +8,9 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
 
 import uvicorn
 from pydantic import ValidationError
@@ -26,21 +25,13 @@ from app.headers import LoopbackHosts
 from app.listening import announce, is_loopback, listen
 from app.settings import Settings
 from app.worker.event_stream import EventStream
+from app.worker.events import Failed, FailureCode, HealthReply
 from app.worker.jobs import TorchWorkbench, Workbench
 from app.worker.limits import Limits
-from app.worker.protocol import (
-    AblateRequest,
-    Event,
-    Failed,
-    FailureCode,
-    HealthReply,
-    WorkRequest,
-)
+from app.worker.protocol import REQUESTS, WorkRequest
 from app.worker.scheduler import Scheduler
 
 GRACE_SECONDS = 3
-
-R = TypeVar("R", bound=WorkRequest)
 
 
 class Worker:
@@ -66,14 +57,8 @@ class Worker:
         )
         return Response(reply.model_dump_json(), media_type="application/json")
 
-    async def ablate(self, request: Request) -> Response:
-        """POST /ablate: an AblateRequest; answers ContextDone events."""
-        return await self._work(request, AblateRequest, self.workbench.ablate)
-
-    async def _work(
-        self, request: Request, kind: type[R], work: Callable[[R], Iterator[Event]]
-    ) -> Response:
-        """Read a request of some kind, hand it to the scheduler, stream what comes."""
+    async def work(self, kind: type[WorkRequest], request: Request) -> Response:
+        """POST to a kind's path: hand the request to the scheduler, stream what comes."""
         # Only a page of our own origin can send this type without asking first, and we never agree.
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return _refusal(415, "Send the request as application/json.")
@@ -98,7 +83,7 @@ class Worker:
         news = asyncio.Event()
         wake = partial(asyncio.get_running_loop().call_soon_threadsafe, news.set)
         try:
-            job = self.scheduler.submit(work(message), seconds, wake)
+            job = self.scheduler.submit(self.workbench.work(message), seconds, wake)
         except Overloaded as error:
             return _refusal(503, str(error), FailureCode.OVERLOADED, error.retry_after)
         return EventStream(self.scheduler, job, news, self.limits.heartbeat_seconds)
@@ -136,7 +121,7 @@ def create_worker(
     app = Starlette(
         routes=[
             Route("/health", worker.health, methods=["GET"]),
-            Route("/ablate", worker.ablate, methods=["POST"]),
+            *(Route(kind.path, partial(worker.work, kind), methods=["POST"]) for kind in REQUESTS),
         ],
         lifespan=lifespan,
     )

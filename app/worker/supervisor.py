@@ -17,7 +17,7 @@ from pathlib import Path
 from app.errors import FeaturescopeError, WorkerUnavailable
 from app.settings import Settings
 from app.worker.client import RESTARTING, WorkerClient
-from app.worker.protocol import HealthReply, Phase
+from app.worker.events import HealthReply, Phase
 
 LOG = "worker.log"
 LOG_BYTES = 4 * 2**20

@@ -13,8 +13,9 @@ from app.ablations import Ablations, Turns, ablate_request
 from app.errors import StoreError, WorkerUnavailable
 from app.store import Store
 from app.views import DictionaryView
+from app.worker.events import Progress, Result
 from app.worker.packing import pack
-from app.worker.protocol import AblateRequest, ContextDone, Progress
+from app.worker.protocol import AblateRequest, WorkRequest
 from sae_core.records import ContextEffect, WindowRecord
 from tests import factories
 
@@ -36,7 +37,8 @@ class PretendWorker:
         """Contexts asked for in all."""
         return sum(len(request.contexts) for request in self.requests)
 
-    def ablate(self, request: AblateRequest) -> Generator[ContextDone | Progress, None, None]:
+    def ask(self, request: WorkRequest) -> Generator[Result | Progress, None, None]:
+        assert isinstance(request, AblateRequest)
         self.requests.append(request)
         try:
             yield Progress(done=0, total=len(request.contexts))
@@ -234,7 +236,7 @@ def test_an_answer_that_makes_no_sense_is_refused(
     ablations: Ablations, dictionary: DictionaryView, windows: list[WindowRecord]
 ) -> None:
     class Strange(PretendWorker):
-        def ablate(self, request: AblateRequest) -> Generator[ContextDone | Progress, None, None]:
+        def ask(self, request: WorkRequest) -> Generator[Result | Progress, None, None]:
             yield pack(99, effect_of(0, [1]))
 
     strange = Ablations(ablations._store, Strange())

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from app.worker import protocol
+from app.worker import events, protocol
+from app.worker.events import ContextDone, Done, Event, Failed, FailureCode, Progress
 from app.worker.packing import pack, unpack
-from app.worker.protocol import AblateRequest, ContextDone, Done, Event, Failed, Progress
+from app.worker.protocol import AblateRequest
 from sae_core.records import ContextEffect
 from tests.app.worker.workbenches import effect_of, request
 
@@ -94,12 +96,13 @@ def test_nonsense_is_refused(change: dict[str, object]) -> None:
         AblateRequest.model_validate(request([1]).model_dump() | change)
 
 
-def test_protocol_has_no_functions() -> None:
-    tree = ast.parse(Path(protocol.__file__).read_text())
+@pytest.mark.parametrize("module", [protocol, events])
+def test_protocol_has_no_functions(module: ModuleType) -> None:
+    tree = ast.parse(Path(str(module.__file__)).read_text())
     assert not [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def test_every_failure_can_be_said() -> None:
-    for code in protocol.FailureCode:
+    for code in FailureCode:
         failed = Failed(code=code, message="A sentence.")
         assert TypeAdapter(Event).validate_json(failed.model_dump_json()) == failed

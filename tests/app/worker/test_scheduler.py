@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from app.errors import Overloaded
-from app.worker.protocol import Done, Event, Failed, FailureCode, Phase, Progress
+from app.worker.events import Done, Event, Failed, FailureCode, Phase, Progress
 from app.worker.scheduler import Job, Scheduler
 from sae_core.errors import ModelError
 

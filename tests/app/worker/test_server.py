@@ -12,9 +12,9 @@ import pytest
 from app.errors import InvalidRequest, Overloaded, WorkerUnavailable
 from app.settings import Settings
 from app.worker.client import WorkerClient, WorkFailed
+from app.worker.events import ContextDone, Failed, FailureCode, Phase
 from app.worker.limits import Limits
 from app.worker.packing import unpack
-from app.worker.protocol import ContextDone, Failed, FailureCode, Phase
 from tests.app.worker.conftest import Until, serving
 from tests.app.worker.test_protocol import equal
 from tests.app.worker.workbenches import Behaviour, PretendWorkbench, effect_of, request
@@ -24,7 +24,7 @@ JSON = {"Content-Type": "application/json"}
 
 def results(client: WorkerClient, steps_ms: list[int]) -> list[int]:
     """The contexts' indices in the order in which they arrive."""
-    events = list(client.ablate(request(steps_ms)))
+    events = list(client.ask(request(steps_ms)))
     assert all(isinstance(event, ContextDone) for event in events)
     return [event.index for event in events if isinstance(event, ContextDone)]
 
@@ -34,7 +34,7 @@ def url_of(client: WorkerClient) -> str:
 
 
 def test_effects_arrive_in_order_and_exact(client: WorkerClient) -> None:
-    events = list(client.ablate(request([1, 2, 3])))
+    events = list(client.ask(request([1, 2, 3])))
     for index, event in enumerate(events):
         assert isinstance(event, ContextDone)
         assert event.index == index
@@ -43,7 +43,7 @@ def test_effects_arrive_in_order_and_exact(client: WorkerClient) -> None:
 
 
 def test_effects_stream_as_they_are_computed(client: WorkerClient) -> None:
-    stream = client.ablate(request([1, 400, 400, 400]))
+    stream = client.ask(request([1, 400, 400, 400]))
     began = time.monotonic()
     next(stream)
     assert time.monotonic() - began < 0.4
@@ -53,7 +53,7 @@ def test_effects_stream_as_they_are_computed(client: WorkerClient) -> None:
 def test_a_short_job_finishes_while_a_long_one_runs(
     client: WorkerClient, workbench: PretendWorkbench
 ) -> None:
-    long = client.ablate(request([20] * 200))
+    long = client.ask(request([20] * 200))
     next(long)
     began = time.monotonic()
     assert results(client, [20]) == [0]
@@ -65,7 +65,7 @@ def test_a_short_job_finishes_while_a_long_one_runs(
 def test_a_client_that_leaves_cancels_within_a_step(
     client: WorkerClient, workbench: PretendWorkbench, until: Until
 ) -> None:
-    stream = client.ablate(request([30] * 200))
+    stream = client.ask(request([30] * 200))
     next(stream)
     stream.close()
     steps = workbench.steps
@@ -78,7 +78,7 @@ def test_a_client_that_leaves_cancels_within_a_step(
 def test_a_client_that_leaves_while_it_waits_is_noticed(
     client: WorkerClient, workbench: PretendWorkbench, until: Until
 ) -> None:
-    long = client.ablate(request([300] * 20))
+    long = client.ask(request([300] * 20))
     next(long)
     with (
         pytest.raises(httpx.ReadTimeout),
@@ -97,7 +97,7 @@ def test_a_client_that_leaves_while_it_waits_is_noticed(
 
 
 def test_a_full_worker_answers_503_and_recovers(client: WorkerClient, until: Until) -> None:
-    streams = [client.ablate(request([20] * 200)) for _ in range(4)]
+    streams = [client.ask(request([20] * 200)) for _ in range(4)]
     for stream in streams:
         next(stream)
     with pytest.raises(Overloaded, match="already holds 4 requests") as refused:
@@ -116,7 +116,7 @@ def test_a_full_worker_answers_503_and_recovers(client: WorkerClient, until: Unt
 
 
 def test_a_deadline_is_kept_and_named(client: WorkerClient) -> None:
-    stream = client.ablate(request([30] * 100, seconds=0.2))
+    stream = client.ask(request([30] * 100, seconds=0.2))
     arrived = []
     with pytest.raises(WorkFailed, match=r"within 0\.2 seconds") as failed:
         arrived.extend(stream)
@@ -136,9 +136,9 @@ def test_a_deadline_is_kept_and_named(client: WorkerClient) -> None:
 def test_what_goes_wrong_in_one_request_ends_that_one_alone(
     client: WorkerClient, behaviour: Behaviour, code: FailureCode, words: str
 ) -> None:
-    good = client.ablate(request([20] * 10))
+    good = client.ask(request([20] * 10))
     next(good)
-    bad = client.ablate(request([1, 1], behaviour))
+    bad = client.ask(request([1, 1], behaviour))
     next(bad)
     with pytest.raises(WorkFailed, match=words) as failed:
         next(bad)
@@ -168,12 +168,12 @@ def test_empty_lines_keep_a_slow_stream_alive(
     limits = Limits(heartbeat_seconds=0.1)
     with serving(settings, workbench, limits) as client:
         patient = WorkerClient(lambda: url_of(client), silence_seconds=0.4)
-        assert len(list(patient.ablate(request([1000])))) == 1
+        assert len(list(patient.ask(request([1000])))) == 1
         patient.close()
 
 
 def test_health_answers_while_the_device_works(client: WorkerClient) -> None:
-    stream = client.ablate(request([1, 500, 500]))
+    stream = client.ask(request([1, 500, 500]))
     next(stream)
     began = time.monotonic()
     health = client.health()
@@ -237,13 +237,13 @@ def test_a_body_that_never_comes_is_given_up(settings: Settings) -> None:
 
 def test_too_large_a_request_is_an_invalid_one_for_the_client(client: WorkerClient) -> None:
     with pytest.raises(InvalidRequest, match="20000 bytes"):
-        list(client.ablate(request([1] * 20_000)))
+        list(client.ask(request([1] * 20_000)))
 
 
 def test_no_worker_at_all() -> None:
     client = WorkerClient(lambda: "http://127.0.0.1:9")
     with pytest.raises(WorkerUnavailable, match="tries again by itself"):
-        list(client.ablate(request([1])))
+        list(client.ask(request([1])))
     with pytest.raises(WorkerUnavailable):
         client.health()
     client.close()
@@ -267,5 +267,5 @@ def test_another_server_on_that_port_is_told_apart(settings: Settings) -> None:
         with pytest.raises(WorkerUnavailable, match="same version"):
             wrong.health()
         with pytest.raises(WorkerUnavailable, match="same version"):
-            list(wrong.ablate(request([1])))
+            list(wrong.ask(request([1])))
         wrong.close()

@@ -38,7 +38,7 @@ def client(process: WorkerProcess) -> Iterator[WorkerClient]:
 
 
 def test_requests_wait_for_a_child_that_is_starting(client: WorkerClient) -> None:
-    assert len(list(client.ablate(request([1, 1])))) == 2
+    assert len(list(client.ask(request([1, 1])))) == 2
 
 
 def test_kill_in_the_middle_of_a_stream_and_recovery(
@@ -47,7 +47,7 @@ def test_kill_in_the_middle_of_a_stream_and_recovery(
     address = ready.url()
     pid = ready.state.pid
     assert pid is not None
-    stream = client.ablate(request([20] * 100))
+    stream = client.ask(request([20] * 100))
     next(stream)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(WorkerUnavailable, match="restarting; this page tries again by itself"):
@@ -56,7 +56,7 @@ def test_kill_in_the_middle_of_a_stream_and_recovery(
     until(lambda: ready.state.phase == WorkerPhase.READY)
     assert ready.state.pid != pid
     assert ready.url() == address
-    assert len(list(client.ablate(request([1, 1])))) == 2
+    assert len(list(client.ask(request([1, 1])))) == 2
 
 
 def test_while_it_restarts_pages_are_told(settings: Settings, until: Until) -> None:
@@ -128,9 +128,9 @@ def test_a_child_whose_device_hangs_is_replaced(settings: Settings, until: Until
     client = WorkerClient(process.url)
     process.start()
     with pytest.raises(WorkerUnavailable):
-        list(client.ablate(request([1], Behaviour.HANG)))
+        list(client.ask(request([1], Behaviour.HANG)))
     until(lambda: process.state.restarts == 1)
-    assert len(list(client.ablate(request([1])))) == 1
+    assert len(list(client.ask(request([1])))) == 1
     client.close()
     process.stop()
 
@@ -139,10 +139,10 @@ def test_a_request_that_kills_its_worker_does_not_keep_it_down(
     ready: WorkerProcess, client: WorkerClient, until: Until
 ) -> None:
     with pytest.raises(WorkerUnavailable):
-        list(client.ablate(request([1, 1], Behaviour.DIE)))
+        list(client.ask(request([1, 1], Behaviour.DIE)))
     until(lambda: ready.state.restarts == 1)
     until(lambda: ready.state.phase == WorkerPhase.READY)
-    assert len(list(client.ablate(request([1])))) == 1
+    assert len(list(client.ask(request([1])))) == 1
 
 
 def test_stopping_ends_the_child_and_can_be_repeated(
@@ -150,7 +150,7 @@ def test_stopping_ends_the_child_and_can_be_repeated(
 ) -> None:
     pid = ready.state.pid
     assert pid is not None
-    stream = client.ablate(request([50] * 200))
+    stream = client.ask(request([50] * 200))
     next(stream)
     began = time.monotonic()
     ready.stop()
@@ -161,21 +161,21 @@ def test_stopping_ends_the_child_and_can_be_repeated(
     ready.stop()
     ready.start()
     until(lambda: ready.state.phase == WorkerPhase.READY)
-    assert len(list(client.ablate(request([1])))) == 1
+    assert len(list(client.ask(request([1])))) == 1
 
 
 def test_the_log_holds_the_traceback_and_is_rotated(
     settings: Settings, ready: WorkerProcess, client: WorkerClient
 ) -> None:
     with pytest.raises(Exception, match="a defect"):
-        list(client.ablate(request([1], Behaviour.DEFECT)))
+        list(client.ask(request([1], Behaviour.DEFECT)))
     text = ready.log_path.read_text()
     assert "Traceback" in text
     assert "KeyError" in text
     ready.stop()
     ready.log_path.write_bytes(b"x" * (5 * 2**20))
     ready.start()
-    assert list(client.ablate(request([1])))
+    assert list(client.ask(request([1])))
     assert ready.log_path.stat().st_size < 2**20
     assert (settings.home / "worker.log.1").exists()
 
@@ -209,7 +209,7 @@ process = WorkerProcess(Settings(home=sys.argv[1]), command)
 process.start()
 while process.state.phase != WorkerPhase.READY:
     time.sleep(0.02)
-stream = WorkerClient(process.url).ablate(request([50] * 1000))
+stream = WorkerClient(process.url).ask(request([50] * 1000))
 next(stream)
 print(process.state.pid, flush=True)
 time.sleep(60)

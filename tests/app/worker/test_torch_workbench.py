@@ -12,10 +12,11 @@ import torch
 from app.errors import InvalidRequest
 from app.settings import Settings
 from app.worker.client import WorkerClient
+from app.worker.events import ContextDone, Event, Progress
 from app.worker.jobs import TorchWorkbench
 from app.worker.limits import Limits
 from app.worker.packing import unpack
-from app.worker.protocol import AblateRequest, ContextDone, DictionaryRef, Event, ModelRef, Progress
+from app.worker.protocol import AblateRequest, DictionaryRef, ModelRef
 from app.worker.shelf import Recent
 from app.worker.supervisor import WorkerPhase, WorkerProcess
 from sae_core.ablation import ablate
@@ -92,7 +93,7 @@ def test_effects_are_those_of_the_science(
 ) -> None:
     for dictionary in (features, NEURONS):
         request = ask(model, dictionary, feature)
-        found, wanted = effects(workbench.ablate(request)), expected(request)
+        found, wanted = effects(workbench.work(request)), expected(request)
         assert len(found) == len(wanted) == 3
         assert all(equal(one, other) for one, other in zip(found, wanted, strict=True))
     assert sum(len(effect.positions) for effect in found) > 0
@@ -109,7 +110,7 @@ def test_interleaved_work_does_not_mix(
     requests = [
         ask(model, dictionary, f, 6, f) for f in range(3) for dictionary in (features, NEURONS)
     ]
-    jobs = [workbench.ablate(request) for request in requests]
+    jobs = [workbench.work(request) for request in requests]
     found: list[list[Event]] = [[] for _ in jobs]
     running = set(range(len(jobs)))
     while running:
@@ -130,7 +131,7 @@ def test_interleaved_work_does_not_mix(
 def test_a_first_request_says_when_it_has_loaded(
     workbench: TorchWorkbench, model: ModelRef, features: DictionaryRef
 ) -> None:
-    first, second = (list(workbench.ablate(ask(model, features))) for _ in range(2))
+    first, second = (list(workbench.work(ask(model, features))) for _ in range(2))
     assert first[0] == Progress(done=0, total=3)
     assert first[1:] == second
 
@@ -140,9 +141,9 @@ def test_loaded_weights_outlive_their_files(
 ) -> None:
     folder = tmp_path / "features"
     request = ask(model, save_features(folder))
-    before = effects(workbench.ablate(request))
+    before = effects(workbench.work(request))
     shutil.rmtree(folder)
-    after = effects(workbench.ablate(request))
+    after = effects(workbench.work(request))
     assert all(equal(one, other) for one, other in zip(before, after, strict=True))
 
 
@@ -162,7 +163,7 @@ def test_the_shelf_forgets_what_was_used_longest_ago() -> None:
 
 def refuse(workbench: TorchWorkbench, request: AblateRequest) -> FeaturescopeError:
     with pytest.raises(FeaturescopeError) as refused:
-        list(workbench.ablate(request))
+        list(workbench.work(request))
     return refused.value
 
 
@@ -215,7 +216,7 @@ def test_a_refused_load_is_tried_anew(
     damaged = ref.model_copy(update={"checksum": dictionary_checksum(tmp_path / "features")})
     assert "damaged" in str(refuse(workbench, ask(model, damaged)))
     weights.write_bytes(whole)
-    assert len(effects(workbench.ablate(ask(model, ref)))) == 3
+    assert len(effects(workbench.work(ask(model, ref)))) == 3
 
 
 def test_dictionaries_that_do_not_fit_are_refused(
@@ -254,7 +255,7 @@ def test_the_real_worker_end_to_end(
         health = client.health(seconds=30)
         assert health.device == "cpu"
         request = ask(model, features, feature=5)
-        found = effects(client.ablate(request))
+        found = effects(client.ask(request))
         assert process.state.phase == WorkerPhase.READY
         wanted = expected(request)
         assert len(found) == len(wanted)
@@ -262,7 +263,7 @@ def test_the_real_worker_end_to_end(
             assert one.positions.tolist() == other.positions.tolist()
             assert one.loss_change == pytest.approx(other.loss_change, abs=1e-5)
         with pytest.raises(InvalidRequest, match="no feature"):
-            list(client.ablate(request.model_copy(update={"feature": 10**6})))
+            list(client.ask(request.model_copy(update={"feature": 10**6})))
     finally:
         client.close()
         process.stop()

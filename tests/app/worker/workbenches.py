@@ -16,10 +16,11 @@ from enum import IntEnum
 import numpy as np
 
 from app.settings import read_settings
+from app.worker.events import Event
 from app.worker.jobs import Workbench
 from app.worker.limits import Limits
 from app.worker.packing import pack
-from app.worker.protocol import AblateRequest, DictionaryRef, Event, ModelRef
+from app.worker.protocol import AblateRequest, DictionaryRef, ModelRef, WorkRequest
 from app.worker.server import create_worker, serve_on
 from sae_core.errors import CheckpointError
 from sae_core.records import ContextEffect
@@ -77,7 +78,8 @@ class PretendWorkbench(Workbench):
     def prepare(self) -> None:
         pass
 
-    def ablate(self, request: AblateRequest) -> Iterator[Event]:
+    def work(self, request: WorkRequest) -> Iterator[Event]:
+        assert isinstance(request, AblateRequest)
         self.running += 1
         try:
             for index, tokens in enumerate(request.contexts):
