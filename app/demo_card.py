@@ -32,7 +32,9 @@ command into `card.json`; `featurescope evaluate` recomputes the dictionary's.
 {corpus["source"][0].upper() + corpus["source"][1:]}: {corpus["documents"]:,} distinct files,
 {corpus["tokens"]:,} tokens. One file in fifty, chosen by the hash of its text, is held out
 ({corpus["held_out_documents"]} files, {corpus["held_out_tokens"]:,} tokens): neither model nor
-dictionary was trained on it. Another Python version has other text, so its figures differ a little.
+dictionary was trained on it. Of the other files the model was not trained on one window in fifty
+({card["held_out_windows"]:,} windows of {model["n_ctx"]} tokens, drawn by the seed). Another Python
+version has other text, so its figures differ a little.
 Fingerprint: `{corpus["fingerprint"]}`.
 
 ## Language model (`model/`)
@@ -42,9 +44,12 @@ GPT-2 architecture in an ordinary Hugging Face folder: 1 layer, d_model {model["
 vocabulary {model["d_vocab"]:,}, untied embeddings, float16.
 Trained on {trained:,} tokens ({model["steps"]:,} steps of {model["batch"]} rows), AdamW,
 peak learning rate {model["learning_rate"]}, seed {model["seed"]}.
-**Held-out loss: {card["held_out_loss"]:.3f} nats/token** (windows of {model["n_ctx"]}); on as many
-windows of files that it was trained on: {card["training_documents_loss"]:.3f}. Held out are whole
-files, whose own names and idioms the model never saw.
+
+| text | nats/token |
+|---|---:|
+| **held-out windows** of files that it knows | **{card["held_out_loss"]:.3f}** |
+| held-out files, whose names and idioms it never saw | {card["held_out_documents_loss"]:.3f} |
+| as many windows that it was trained on | {card["training_loss"]:.3f} |
 
 | step | training loss (nats/token) |
 |---:|---:|

@@ -23,6 +23,7 @@ from sae_core.corpus import standard_library
 from sae_core.demo_model import (
     LossPoint,
     ModelConfig,
+    held_out_windows,
     save_model,
     train_model,
     train_tokenizer,
@@ -62,9 +63,9 @@ def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
     save_dictionary(dictionary, out / FEATURES, torch.float16)
 
     whole = Windows(corpus, config.n_ctx, model.vocabulary.bos)
-    held_out = whole.of_documents(held_out=True)
-    draw = np.random.default_rng(seed)
-    seen = draw.choice(whole.of_documents(held_out=False), len(held_out), replace=False)
+    inside = held_out_windows(whole, seed)
+    trained = np.setdiff1d(whole.of_documents(held_out=False), inside)
+    seen = np.random.default_rng(seed).choice(trained, len(inside), replace=False)
     figures = evaluate(model, dictionary, windows, windows.of_documents(held_out=True)).figures()
     card = {
         "command": f"featurescope demo-train --out demo --seed {seed}",
@@ -72,8 +73,10 @@ def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
         "torch": torch.__version__,
         "corpus": _corpus_facts(shown),
         "model": asdict(config),
-        "held_out_loss": mean_loss(model, whole, held_out),
-        "training_documents_loss": mean_loss(model, whole, seen),
+        "held_out_windows": len(inside),
+        "held_out_loss": mean_loss(model, whole, inside),
+        "held_out_documents_loss": mean_loss(model, whole, whole.of_documents(held_out=True)),
+        "training_loss": mean_loss(model, whole, seen),
         "loss_curve": [[p.step, round(p.loss, 4)] for p in curve],
         "dictionary": asdict(topk),
         "evaluation": figures,

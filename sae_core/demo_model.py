@@ -136,7 +136,10 @@ class Rows:
     def __init__(self, corpus: TokenizedCorpus, config: ModelConfig) -> None:
         windows = Windows(corpus, config.n_ctx, bos=0)
         kept = np.ones(corpus.n_tokens, dtype=bool)
-        for skipped in (windows.of_documents(held_out=True), held_out_windows(windows, config.seed)):
+        for skipped in (
+            windows.of_documents(held_out=True),
+            held_out_windows(windows, config.seed),
+        ):
             begin = corpus.offsets[windows.document_of(skipped)] + windows.start_of(skipped)
             for start, length in zip(begin, windows.lengths(skipped), strict=True):
                 kept[start : start + length] = False
