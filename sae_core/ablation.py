@@ -22,14 +22,11 @@ from torch.nn.functional import cross_entropy
 from sae_core.clean_run import CleanRun, clean_run
 from sae_core.dictionary import Dictionary
 from sae_core.language_model import LanguageModel
+from sae_core.predictions import rows_at_once, wide
 from sae_core.records import ContextEffect
 
 N_SHOWN = 5
 BATCH_TOKENS = 4096
-# Logits are compared a few rows at a time: in the processor's cache that is twice as fast, and it
-# bounds memory where the vocabulary is large. Fewer rows would read W_U too often.
-_LOGITS_AT_ONCE = 1 << 19
-_LEAST_ROWS = 64
 
 
 def ablate(
@@ -106,7 +103,7 @@ def _effects(run: CleanRun, dictionary: Dictionary, feature: int, real: Tensor) 
         ablated = run.rerun_rows(sources, x)
     clean = run.hidden.flatten(0, 1)[sources]
     expected = run.tokens.flatten()[sources + 1]
-    step = max(_LEAST_ROWS, _LOGITS_AT_ONCE // run.model.d_vocab)
+    step = rows_at_once(run.model)
     parts = [
         _compare(run.model, clean[i : i + step], ablated[i : i + step], expected[i : i + step])
         for i in range(0, max(1, len(sources)), step)
@@ -118,16 +115,12 @@ def _compare(
     model: LanguageModel, clean: Tensor, ablated: Tensor, expected: Tensor
 ) -> tuple[Tensor, ...]:
     """Columns of `_Effects` but the first, from hidden states [n, d_model] and tokens [n]."""
-    before, after = _wide(model.head(clean)), _wide(model.head(ablated))
+    before, after = wide(model.head(clean)), wide(model.head(ablated))
     changes = after - before
     raised, lowered = changes.topk(N_SHOWN, dim=-1), changes.topk(N_SHOWN, dim=-1, largest=False)
     loss_change = cross_entropy(after, expected, reduction="none")
     loss_change -= cross_entropy(before, expected, reduction="none")
     return loss_change, raised.indices, raised.values, lowered.indices, lowered.values
-
-
-def _wide(logits: Tensor) -> Tensor:
-    return logits if logits.dtype is torch.float64 else logits.float()
 
 
 def _batches(contexts: Sequence[Tensor], limit: int) -> Iterator[Sequence[Tensor]]:

@@ -60,12 +60,17 @@ class ModelFolder:
         )
 
     def tokenizer(self, d_vocab: int) -> Tokenizer:
-        """The tokenizer in `tokenizer.json`, none of whose tokens is beyond `d_vocab`."""
+        """The tokenizer in `tokenizer.json`, none of whose tokens is beyond `d_vocab`.
+
+        It cuts and pads nothing, even where the file was saved with such settings.
+        """
         path = self.path / "tokenizer.json"
         try:
             tokenizer: Tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise ModelError(f"{path} cannot be read ({error}): copy it again.") from error
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         ids = tokenizer.get_vocab(with_added_tokens=True).values()
         highest = max(ids, default=0)
         if highest >= d_vocab:

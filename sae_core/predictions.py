@@ -1,0 +1,46 @@
+"""What final hidden states predict, a few positions at a time.
+
+Logits are made in pieces: in the processor's cache that is twice as fast, and it bounds memory
+where the vocabulary is large. Much smaller pieces would read W_U too often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sae_core.language_model import LanguageModel
+
+_LOGITS_AT_ONCE = 1 << 19
+_LEAST_ROWS = 64
+
+
+def rows_at_once(model: LanguageModel) -> int:
+    """How many positions' logits are best made together."""
+    return max(_LEAST_ROWS, _LOGITS_AT_ONCE // model.d_vocab)
+
+
+def wide(logits: Tensor) -> Tensor:
+    """Logits in a dtype that differences of log-probabilities can be taken in."""
+    return logits if logits.dtype is torch.float64 else logits.float()
+
+
+def log_probabilities(model: LanguageModel, hidden: Tensor) -> Iterator[Tensor]:
+    """Log-probabilities of the next token after each of n positions, piece by piece, in order.
+
+    Args:
+        model: whose hidden states they are.
+        hidden: what the unembedding reads, [n, d_model].
+
+    Yields:
+        [rows, d_vocab], nats; float64 where the model is, else float32.
+    """
+    for piece in torch.split(hidden, rows_at_once(model)):
+        yield wide(model.head(piece)).log_softmax(dim=-1)
+
+
+def target_log_probability(model: LanguageModel, hidden: Tensor, target: int) -> Tensor:
+    """Log-probability of one token after each of n positions [n, d_model]; nats, [n]."""
+    return torch.cat([piece[:, target] for piece in log_probabilities(model, hidden)])
