@@ -36,6 +36,10 @@ _TITLES = {
     503: "Not now",
 }
 
+DEFECT = (
+    "This page failed through a mistake in the program, not in what you asked for. "
+    "The log of the server names it; please report it with that."
+)
 _PROBLEM = "application/problem+json"
 
 
@@ -111,12 +115,7 @@ def _sentence(problem: Any) -> str:
 
 def _defect(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return respond(
-        request,
-        500,
-        "This page failed through a mistake in the program, not in what you asked for. "
-        "The log of the server names it; please report it with that.",
-    )
+    return respond(request, 500, DEFECT)
 
 
 def install(app: FastAPI) -> None:

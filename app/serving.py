@@ -17,6 +17,7 @@ from app.listening import announce, check_address, listen
 from app.settings import Settings
 from app.store import Store
 from app.web import create_app
+from app.worker.async_client import AsyncWorkerClient
 from app.worker.client import WorkerClient
 from app.worker.supervisor import WorkerProcess
 
@@ -38,10 +39,11 @@ def build(settings: Settings) -> ASGIApp:
     engine = connect(settings.url)
     upgrade(engine)
     store = Store(engine)
-    if (remote := settings.worker_url) is not None:
-        return create_app(settings, store, Ablations(store, WorkerClient(lambda: remote)), None)
-    worker = WorkerProcess(settings)
-    return create_app(settings, store, Ablations(store, WorkerClient(worker.url)), worker)
+    worker = None if settings.worker_url else WorkerProcess(settings)
+    url = worker.url if worker else lambda: settings.worker_url
+    return create_app(
+        settings, store, Ablations(store, WorkerClient(url)), worker, AsyncWorkerClient(url)
+    )
 
 
 def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None:

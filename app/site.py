@@ -12,6 +12,7 @@ from app.rendering import Renderer
 from app.rendering_tokens import Typeset, Typesets
 from app.store import Store
 from app.views import DictionaryView
+from app.worker.async_client import LiveWorker
 from app.worker.supervisor import WorkerProcess
 
 
@@ -25,6 +26,7 @@ class Site:
         worker: the child process, or None where the worker runs by itself.
         renderer: the templates.
         typesets: each model's tokens, ready for pages.
+        live: the worker, for streams that no thread waits with.
     """
 
     store: Store
@@ -32,6 +34,7 @@ class Site:
     worker: WorkerProcess | None
     renderer: Renderer
     typesets: Typesets
+    live: LiveWorker
 
     def typeset(self, dictionary: DictionaryView) -> Typeset:
         """The tokens of the dictionary's model."""

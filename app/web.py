@@ -21,6 +21,7 @@ from app.routes import api, contexts, dictionaries, features, health, home
 from app.settings import Settings
 from app.site import Site
 from app.store import Store
+from app.worker.async_client import AsyncWorkerClient, LiveWorker
 from app.worker.supervisor import WorkerProcess
 
 API_DESCRIPTION = (
@@ -30,20 +31,33 @@ API_DESCRIPTION = (
 
 
 def create_app(
-    settings: Settings, store: Store, ablations: Ablations, worker: WorkerProcess | None
+    settings: Settings,
+    store: Store,
+    ablations: Ablations,
+    worker: WorkerProcess | None,
+    live: LiveWorker | None = None,
 ) -> FastAPI:
-    """Put the application together. Nothing is started before its lifespan begins."""
+    """Put the application together. Nothing is started before its lifespan begins.
+
+    Args:
+        settings: where to serve.
+        store: what pages read.
+        ablations: what pages ask for.
+        worker: the child process that lives as long as the application, if it has one.
+        live: the way to the worker for streams; None: there is no worker.
+    """
+    streams = live or AsyncWorkerClient(lambda: None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if worker is None:
-            yield
-            return
-        await run_in_threadpool(worker.start)
         try:
+            if worker is not None:
+                await run_in_threadpool(worker.start)
             yield
         finally:
-            await run_in_threadpool(worker.stop)
+            await streams.close()
+            if worker is not None:
+                await run_in_threadpool(worker.stop)
 
     app = FastAPI(
         title="Featurescope",
@@ -57,7 +71,7 @@ def create_app(
     )
     assets = Assets(resource("static"))
     app.state.site = Site(
-        store, ablations, worker, Renderer(resource("templates"), assets), Typesets()
+        store, ablations, worker, Renderer(resource("templates"), assets), Typesets(), streams
     )
     rendering_errors.install(app)
     app.include_router(api.router)

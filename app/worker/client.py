@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from typing import NoReturn
+from collections.abc import Callable, Generator
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
 
-from app.errors import InvalidRequest, Overloaded, WorkerUnavailable
-from app.worker.events import Done, Event, Failed, FailureCode, HealthReply, Progress, Result
-from app.worker.protocol import WorkRequest
-from sae_core.errors import FeaturescopeError
-
-RESTARTING = "The worker is restarting; this page tries again by itself."
-SILENT = "The worker has not answered for {seconds:g} seconds; this page tries again by itself."
-NONE = "There is no worker: set FEATURESCOPE_WORKER_URL to the address of one."
-STRANGE = (
-    "The worker's answer makes no sense here: let the web process and the worker run the same "
-    "version of Featurescope."
+from app.errors import WorkerUnavailable
+from app.worker.events import Done, Failed, HealthReply, Progress, Result
+from app.worker.faults import (
+    NONE,
+    RESTARTING,
+    STRANGE,
+    WorkFailed,
+    faults_translated,
+    read_event,
+    refuse,
 )
+from app.worker.protocol import WorkRequest
 
-log = logging.getLogger(__name__)
-_events: TypeAdapter[Event] = TypeAdapter(Event)
-
-
-class WorkFailed(FeaturescopeError):
-    """The worker took a request on and could not finish it.
-
-    Attributes:
-        code: why.
-    """
-
-    def __init__(self, message: str, code: FailureCode) -> None:
-        super().__init__(message)
-        self.code = code
+__all__ = ["NONE", "RESTARTING", "STRANGE", "WorkFailed", "WorkerClient"]
 
 
 class WorkerClient:
@@ -82,7 +65,7 @@ class WorkerClient:
 
     def health(self, seconds: float = 5.0) -> HealthReply:
         """How the worker is, within `seconds`."""
-        with self._faults():
+        with faults_translated(self._silence_seconds):
             answer = self._http.get(self._url("/health"), timeout=seconds)
             if answer.status_code != httpx.codes.OK:
                 raise WorkerUnavailable(STRANGE)
@@ -100,7 +83,7 @@ class WorkerClient:
 
     def _stream(self, request: WorkRequest) -> Generator[Result | Progress, None, None]:
         with (
-            self._faults(),
+            faults_translated(self._silence_seconds),
             self._http.stream(
                 "POST",
                 self._url(request.path),
@@ -109,41 +92,12 @@ class WorkerClient:
             ) as answer,
         ):
             if answer.status_code != httpx.codes.OK:
-                _refuse(Failed.model_validate_json(answer.read()))
+                refuse(Failed.model_validate_json(answer.read()))
             for line in answer.iter_lines():
                 if not line:
                     continue
-                event = _events.validate_json(line)
-                if isinstance(event, Failed):
-                    _refuse(event)
-                elif isinstance(event, Done):
+                event = read_event(line)
+                if isinstance(event, Done):
                     return
-                else:
-                    yield event
+                yield event
             raise WorkerUnavailable(RESTARTING)
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Turn what can go wrong between two processes into our own errors."""
-        try:
-            yield
-        except httpx.ReadTimeout as error:
-            raise WorkerUnavailable(SILENT.format(seconds=self._silence_seconds)) from error
-        except httpx.HTTPError as error:
-            log.warning("the worker does not answer: %r", error)
-            raise WorkerUnavailable(RESTARTING) from error
-        except ValidationError as error:
-            log.error("not a message of the worker: %s", error)
-            raise WorkerUnavailable(STRANGE) from error
-
-
-def _refuse(failed: Failed) -> NoReturn:
-    match failed.code:
-        case FailureCode.OVERLOADED:
-            raise Overloaded(failed.message, failed.retry_after or 1)
-        case FailureCode.INVALID:
-            raise InvalidRequest(failed.message)
-        case FailureCode.STOPPED:
-            raise WorkerUnavailable(RESTARTING)
-        case _:
-            raise WorkFailed(failed.message, failed.code)
