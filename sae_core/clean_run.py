@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from sae_core.hook_point import HookKind, HookPoint, Side
 from sae_core.language_model import LanguageModel
 from sae_core.module_hooks import answering, first, touching, watching, with_first
+
+KeysAndValues = tuple[tuple[Tensor, Tensor], ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class CleanRun:
         attention: what the attention of that block returned.
         hidden: what the unembedding reads, [batch, pos, d_model].
         tuples: whether blocks return tuples.
+        past: keys and values of each layer, [batch, heads, pos, d_head] each; None where they were
+            not kept, or cannot be taken up.
     """
 
     model: LanguageModel
@@ -43,6 +47,7 @@ class CleanRun:
     attention: Any
     hidden: Tensor
     tuples: bool
+    past: KeysAndValues | None = None
 
     @torch.no_grad()
     def rerun(self, x: Tensor) -> Tensor:
@@ -72,8 +77,44 @@ class CleanRun:
         return self.run_on_rows(rows, x)
 
     @torch.no_grad()
-    def run_on(self, x: Tensor) -> Tensor:
-        """As `rerun`, always taken up at the hook point's block."""
+    def last_hidden(self, x: Tensor) -> Tensor:
+        """Final hidden state of the last position, for many variants of a batch of one context.
+
+        Where keys and values were kept, nothing before the first position that differs is computed.
+
+        Args:
+            x: activations of the last m positions, [n, m, d_in]; before them nothing changes.
+
+        Returns:
+            [n, d_model].
+        """
+        n, length = len(x), self.tokens.shape[1]
+        begin = length - x.shape[1]
+        if not self.hook_point.attention_after and takes_up(self.model, self.hook_point):
+            rows = torch.full((n,), length - 1, device=x.device)
+            return self.run_on_rows(rows, x[:, -1])
+        if self.past is None:
+            whole = torch.cat([self.x[:, :begin].expand(n, -1, -1), x], dim=1)
+            return self._rows(n, 0).rerun(whole)[:, -1]
+        return self._rows(n, begin).run_on(x, _cache(self.past, n, begin))[:, -1]
+
+    def _rows(self, n: int, begin: int) -> CleanRun:
+        """A batch of one, from a position on, n times."""
+
+        def rows(whole: Tensor) -> Tensor:
+            rest = whole[:, begin:]
+            return rest.expand(n, *rest.shape[1:]).contiguous()
+
+        return replace(
+            self,
+            tokens=rows(self.tokens),
+            resid=rows(self.resid),
+            attention=with_first(self.attention, rows(first(self.attention))),
+        )
+
+    @torch.no_grad()
+    def run_on(self, x: Tensor, past: Any = None) -> Tensor:
+        """As `rerun`, always taken up at the hook point's block, after `past` where it is given."""
         kind, layer = self.hook_point.kind, self.hook_point.layer
         whole_block = kind is HookKind.RESID_POST
         with ExitStack() as stack:
@@ -85,7 +126,7 @@ class CleanRun:
                 stack.enter_context(touching(entry, Side.INPUT, lambda _: self.resid))
                 stack.enter_context(self._with_attention(first(self.attention), x))
             stack.enter_context(self.model.replaced(self.hook_point, lambda _: x))
-            return self.model.final_hidden(self.tokens)
+            return self.model.final_hidden(self.tokens, past)
 
     @torch.no_grad()
     def run_on_rows(self, rows: Tensor, x: Tensor) -> Tensor:
@@ -121,9 +162,26 @@ class CleanRun:
 
 
 @torch.no_grad()
-def clean_run(model: LanguageModel, tokens: Tensor, hook_point: HookPoint) -> CleanRun:
-    """Run tokens [batch, pos] through the model and keep what running on from there needs."""
+def clean_run(
+    model: LanguageModel, tokens: Tensor, hook_point: HookPoint, keep_past: bool = False
+) -> CleanRun:
+    """Run tokens [batch, pos] through the model and keep what running on from there needs.
+
+    Args:
+        model: to be run.
+        tokens: ids.
+        hook_point: to run on from.
+        keep_past: keep keys and values too, for `CleanRun.last_hidden`.
+    """
+    keep_past = keep_past and hook_point.attention_after and takes_up_midway(model, hook_point)
+    return _clean_run(model, tokens, hook_point, keep_past)
+
+
+def _clean_run(
+    model: LanguageModel, tokens: Tensor, hook_point: HookPoint, keep_past: bool
+) -> CleanRun:
     seen: dict[str, Any] = {}
+    cache = _cache((), 1, 0) if keep_past else None
     block = model.block(hook_point.layer)
     with (
         model.lock,
@@ -132,9 +190,24 @@ def clean_run(model: LanguageModel, tokens: Tensor, hook_point: HookPoint) -> Cl
         watching(_attention(model, hook_point), _keep(seen, "attention")),
         watching(block, _keep(seen, "block")),
     ):
-        hidden = model.final_hidden(tokens)
+        hidden = model.final_hidden(tokens, cache)
     tuples = isinstance(seen.pop("block"), tuple)
-    return CleanRun(model, hook_point, tokens, hidden=hidden, tuples=tuples, **seen)
+    past = None if cache is None else tuple((kept.keys, kept.values) for kept in cache.layers)
+    return CleanRun(model, hook_point, tokens, hidden=hidden, tuples=tuples, past=past, **seen)
+
+
+def _cache(past: KeysAndValues, n: int, length: int) -> Any:
+    """The first positions of one context's keys and values, n times, as the library's cache.
+
+    It holds on to all positions even where a layer attends to a window only: the library's masks
+    see to that.
+    """
+    from transformers import DynamicCache
+
+    def rows(whole: Tensor) -> Tensor:
+        return whole[:, :, :length].expand(n, -1, -1, -1)
+
+    return DynamicCache([(rows(keys), rows(values)) for keys, values in past])
 
 
 def _keep(seen: dict[str, Any], name: str) -> Callable[[Any], None]:
@@ -145,7 +218,8 @@ def _attention(model: LanguageModel, hook_point: HookPoint) -> nn.Module:
     return model.block(hook_point.layer).get_submodule(model.layout.attention)
 
 
-_verdicts: WeakKeyDictionary[LanguageModel, dict[HookPoint, bool]] = WeakKeyDictionary()
+_verdicts: WeakKeyDictionary[LanguageModel, dict[tuple[HookPoint, bool], bool]]
+_verdicts = WeakKeyDictionary()
 
 
 def takes_up(model: LanguageModel, hook_point: HookPoint) -> bool:
@@ -154,25 +228,40 @@ def takes_up(model: LanguageModel, hook_point: HookPoint) -> bool:
     Architectures differ in what they do between their parts, so this is tried, once, on a few
     tokens and a changed activation.
     """
+    return _verdict(model, hook_point, midway=False)
+
+
+def takes_up_midway(model: LanguageModel, hook_point: HookPoint) -> bool:
+    """Whether that holds from the middle of a context on as well, after keys and values kept."""
+    return takes_up(model, hook_point) and _verdict(model, hook_point, midway=True)
+
+
+def _verdict(model: LanguageModel, hook_point: HookPoint, midway: bool) -> bool:
     verdicts = _verdicts.setdefault(model, {})
-    if hook_point not in verdicts:
-        verdicts[hook_point] = _try(model, hook_point)
-    return verdicts[hook_point]
+    if (hook_point, midway) not in verdicts:
+        verdicts[hook_point, midway] = _try(model, hook_point, midway)
+    return verdicts[hook_point, midway]
 
 
 @torch.no_grad()
-def _try(model: LanguageModel, hook_point: HookPoint) -> bool:
+def _try(model: LanguageModel, hook_point: HookPoint, midway: bool) -> bool:
     tokens = torch.arange(8).reshape(2, 4) % model.d_vocab
-    run = clean_run(model, tokens, hook_point)
-    x = 0.5 * run.x
-    with model.replaced(hook_point, lambda _: x):
+    if midway:
+        tokens = tokens[:1]
+    x = _clean_run(model, tokens, hook_point, keep_past=False).x
+    changed = torch.cat([x[:, :2], 0.5 * x[:, 2:]], dim=1) if midway else 0.5 * x
+    with model.replaced(hook_point, lambda _: changed):
         whole = model.final_hidden(tokens)
     try:
-        if hook_point.attention_after:
-            resumed = run.run_on(x)
+        run = _clean_run(model, tokens, hook_point, keep_past=midway)
+        if midway:
+            whole = whole[:, -1].expand(2, -1)
+            resumed = run.last_hidden(changed[:, 2:].repeat(2, 1, 1))
+        elif hook_point.attention_after:
+            resumed = run.run_on(changed)
         else:
-            resumed = run.run_on_rows(torch.arange(8, device=x.device), x.flatten(0, 1))
-    except (TypeError, ValueError, AttributeError, RuntimeError):
+            resumed = run.run_on_rows(torch.arange(8, device=x.device), changed.flatten(0, 1))
+    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError):
         return False
     tolerance = 1e-4 if whole.dtype in (torch.float32, torch.float64) else 0.02
     difference = (resumed.reshape_as(whole) - whole).abs().max()

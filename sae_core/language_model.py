@@ -204,15 +204,24 @@ class LanguageModel:
         with self.lock, touching(module, side, touch):
             yield
 
-    @torch.no_grad()
-    def final_hidden(self, tokens: Tensor) -> Tensor:
-        """What the unembedding reads, [batch, pos, d_model], of tokens [batch, pos]."""
+    def final_hidden(self, tokens: Tensor, past: Any = None) -> Tensor:
+        """What the unembedding reads, [batch, pos, d_model], of tokens [batch, pos].
+
+        Differentiable by what `replaced` puts in place of an activation; so is `head`.
+
+        Args:
+            tokens: ids.
+            past: the library's cache of keys and values, of any positions before; it grows by those
+                of these tokens.
+        """
+        caching = {"past_key_values": past} if past is not None else {}
         with self.lock:
-            output = self.module.base_model(input_ids=self._checked(tokens), use_cache=False)
+            output = self.module.base_model(
+                input_ids=self._checked(tokens), use_cache=bool(caching), **caching
+            )
         hidden: Tensor = output.last_hidden_state
         return hidden
 
-    @torch.no_grad()
     def head(self, hidden: Tensor) -> Tensor:
         """Logits [n, d_vocab] of single positions' final hidden states [n, d_model].
 
