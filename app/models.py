@@ -219,6 +219,18 @@ class Effect(Base):
     effect: Mapped[bytes]
 
 
+class Preset(Base):
+    """A named setting of a model's steering page; `settings` is canonical JSON."""
+
+    __tablename__ = "preset"
+
+    model_id: Mapped[int] = mapped_column(
+        ForeignKey(Model.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    name: Mapped[str] = mapped_column(primary_key=True)
+    settings: Mapped[str]
+
+
 class Progress(Base):
     """A harvest that runs; `reported` is the only time in the store, seconds since 1970."""
 

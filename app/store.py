@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Engine, select, update
 
-from app import store_catalogue, store_effects, store_features, store_progress, store_publication
+from app import (
+    store_catalogue,
+    store_effects,
+    store_features,
+    store_presets,
+    store_progress,
+    store_publication,
+)
 from app.codec import unpack_vocabulary
 from app.database import reading, tidy, writing
 from app.errors import InvalidRequest, NotFound, StoreError
@@ -19,10 +27,12 @@ from app.views import (
     DictionaryRecord,
     DictionaryView,
     FeatureQuery,
+    FeatureRow,
     FeatureTable,
     FeatureView,
     HarvestRecord,
     ModelRecord,
+    PresetView,
     ProgressView,
 )
 from sae_core.records import ContextEffect, FeatureRecord, WindowRecord
@@ -83,6 +93,15 @@ class Store:
         with reading(self._engine) as connection:
             return store_features.feature(connection, dictionary, index)
 
+    def rows(self, dictionary: DictionaryView, indices: Collection[int]) -> dict[int, FeatureRow]:
+        """What the table shows of some features, by index; those that do not exist are left out.
+
+        Raises:
+            NotFound: nothing is published of the dictionary.
+        """
+        with reading(self._engine) as connection:
+            return store_features.rows(connection, dictionary, indices)
+
     def window(self, dictionary: DictionaryView, number: int) -> WindowRecord:
         """One window that the dictionary's examples point to.
 
@@ -134,6 +153,11 @@ class Store:
         """The cached ablations of a feature in these windows, as far as there are any."""
         with reading(self._engine) as connection:
             return store_effects.of_feature(connection, dictionary, index, windows)
+
+    def presets(self, model: str) -> list[PresetView]:
+        """The named settings of a model's steering page, by name."""
+        with reading(self._engine) as connection:
+            return store_presets.views(connection, model)
 
     def add_model(self, record: ModelRecord) -> int:
         """Add a model or bring it up to date; its id.
@@ -236,6 +260,25 @@ class Store:
             return 0
         with writing(self._engine) as connection:
             return store_effects.add(connection, dictionary, packed)
+
+    def save_preset(self, model: str, name: str, settings: Mapping[str, Any]) -> bool:
+        """Keep a preset, in the place of one of the same name; whether it is new.
+
+        Raises:
+            InvalidRequest: its name is empty or too long, it is too large, or there are too many.
+            NotFound: there is no such model.
+        """
+        with writing(self._engine, alone=True) as connection:
+            return store_presets.save(connection, model, name, settings)
+
+    def delete_preset(self, model: str, name: str) -> None:
+        """Forget a preset.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        with writing(self._engine) as connection:
+            store_presets.remove(connection, model, name)
 
     def report_progress(
         self, model: str, name: str, phase: str, done: int, total: int, rate: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, select
@@ -36,6 +37,10 @@ _WINDOWS = select(Window.number, Window.document, Window.line, Window.tokens).wh
     Window.number.in_(bindparam("numbers", expanding=True)),
 )
 _ROW = (Feature.index, Feature.firings, Feature.maximum, Feature.label, Feature.summary)
+_ROWS = select(*_ROW).where(
+    Feature.dictionary_id == bindparam("dictionary_id"),
+    Feature.index.in_(bindparam("indices", expanding=True)),
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,17 @@ def feature(connection: Connection, dictionary: DictionaryView, index: int) -> F
         windows=_windows(connection, there.set_id, sorted(numbers)),
         effects=store_effects.of_feature(connection, now, index),
     )
+
+
+def rows(
+    connection: Connection, dictionary: DictionaryView, indices: Collection[int]
+) -> dict[int, FeatureRow]:
+    """The table's rows of some features, by index; those that do not exist are left out."""
+    now = published(connection, dictionary).dictionary
+    found = connection.execute(
+        _ROWS, {"dictionary_id": now.id, "indices": sorted(i for i in set(indices) if _fits(i))}
+    )
+    return {row["index"]: _row(row, now) for row in found.mappings()}
 
 
 def window(connection: Connection, dictionary: DictionaryView, number: int) -> WindowRecord:

@@ -267,6 +267,19 @@ class FeatureView:
 
 
 @dataclass(frozen=True)
+class PresetView:
+    """A named setting of a model's steering page.
+
+    Attributes:
+        name: unique for the model.
+        settings: JSON values; what they mean is the steering page's.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class ProgressView:
     """A harvest that runs.
 
