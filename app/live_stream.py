@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Literal
 
@@ -46,7 +46,7 @@ class DoneEvent(LiveEvent):
     event: Literal["done"] = "done"
 
 
-Say = Callable[[Result | Progress], LiveEvent | None]
+Say = Callable[[Result | Progress], LiveEvent | Awaitable[LiveEvent | None] | None]
 
 
 class LiveStream(Response):
@@ -59,7 +59,7 @@ class LiveStream(Response):
 
     Args:
         events: of the worker; closed here, whatever happens.
-        say: what an event is to the client; None: nothing.
+        say: what an event is to the client, at once or to be awaited; None: nothing.
         heartbeat_seconds: longest silence; then comes a comment.
         patience_seconds: how long the first event may take before the answer begins without it.
         room: events that wait to be sent.
@@ -105,7 +105,10 @@ class LiveStream(Response):
         async with aclosing(self._events) as events:
             try:
                 async for event in events:
-                    if (said := self._say(event)) is not None:
+                    said = self._say(event)
+                    if isinstance(said, Awaitable):
+                        said = await said
+                    if said is not None:
                         await self._box.put(said)
             except Exception as error:
                 last = error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,7 @@ from app.errors import (
     Overloaded,
 )
 from app.site import Site
+from app.steer_questions import SENTENCE
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +60,18 @@ def wants_json(request: Request) -> bool:
 
 
 def respond(
-    request: Request, status: int, sentence: str, headers: dict[str, str] | None = None
+    request: Request,
+    status: int,
+    sentence: str,
+    headers: dict[str, str] | None = None,
+    field: str = "",
 ) -> Response:
-    """The error in the form that the asker reads."""
+    """The error in the form that the asker reads; `field`: the value that it is about."""
     title = _TITLES.get(status, HTTPStatus(status).phrase)
     if wants_json(request):
         problem = {"title": HTTPStatus(status).phrase, "status": status, "detail": sentence}
+        if field:
+            problem["field"] = field
         return JSONResponse(problem, status, headers, media_type=_PROBLEM)
     site: Site = request.app.state.site
     fragment = request.headers.get("hx-request") == "true"
@@ -100,22 +108,35 @@ def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     in_path = first["loc"][0] == "path"
-    return respond(request, 404 if in_path else 422, _sentence(first))
+    field = ".".join(map(str, first["loc"][1:]))
+    return respond(request, 404 if in_path else 422, sentence_of(first), field=field)
 
 
-def _sentence(problem: Any) -> str:
-    """One sentence for the first value that cannot be used."""
+def sentence_of(problem: Any) -> str:
+    """One sentence for a value that cannot be used, from an entry of a validation error."""
+    if problem["type"] == SENTENCE:
+        return str(problem["msg"])
+    if problem["type"] == "json_invalid":
+        return f"The body is no JSON: {problem['ctx']['error']}."
     where: Sequence[Any] = problem["loc"]
-    name, given = where[-1], problem.get("input")
+    name, given = where[-1] if where else "the body", _Short().repr(problem.get("input"))
     expected = problem["msg"].removeprefix("Value error, ")
     expected = expected[:1].lower() + expected[1:].replace("Input should", "It should")
     expected = expected.replace("input should be", "it must be")
-    return f"{name} cannot be {given!r}: {expected}."
+    return f"{name} cannot be {given}: {expected}."
 
 
 def _defect(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return respond(request, 500, DEFECT)
+
+
+class _Short(reprlib.Repr):
+    """What was given, in a sentence's length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 80
 
 
 def install(app: FastAPI) -> None:

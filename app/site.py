@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
 from app.ablations import Ablations
+from app.feature_search import FeatureSearch
 from app.rendering import Renderer
 from app.rendering_tokens import Typeset, Typesets
 from app.store import Store
@@ -27,6 +28,7 @@ class Site:
         renderer: the templates.
         typesets: each model's tokens, ready for pages.
         live: the worker, for streams that no thread waits with.
+        search: finds features by what is typed.
     """
 
     store: Store
@@ -35,6 +37,7 @@ class Site:
     renderer: Renderer
     typesets: Typesets
     live: LiveWorker
+    search: FeatureSearch = field(default_factory=FeatureSearch)
 
     def typeset(self, dictionary: DictionaryView) -> Typeset:
         """The tokens of the dictionary's model."""

@@ -17,7 +17,7 @@ from app.listening import is_loopback
 from app.rendering import Renderer
 from app.rendering_tokens import Typesets
 from app.resources import resource
-from app.routes import api, contexts, dictionaries, features, health, home
+from app.routes import api, api_steer, contexts, dictionaries, features, health, home, steer
 from app.settings import Settings
 from app.site import Site
 from app.store import Store
@@ -74,8 +74,9 @@ def create_app(
         store, ablations, worker, Renderer(resource("templates"), assets), Typesets(), streams
     )
     rendering_errors.install(app)
-    app.include_router(api.router)
-    for pages in (health, home, dictionaries, contexts, features):
+    for interface in (api, api_steer):
+        app.include_router(interface.router)
+    for pages in (health, home, dictionaries, contexts, features, steer):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", assets, name="static")
     app.add_middleware(HeadAsGet)

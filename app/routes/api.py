@@ -15,13 +15,13 @@ from app.site import Site, TheDictionary, TheSite
 from app.views import FeatureView
 from sae_core.records import ContextEffect, WindowRecord
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
+ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": types.Problem, "description": "There is no such thing; the sentence says why."},
     422: {"model": types.Problem, "description": "A value cannot be used; the sentence says why."},
     503: {"model": types.Problem, "description": "The store or the worker cannot answer now."},
 }
 
-router = APIRouter(prefix="/api/v1", tags=["pages"], responses=_ERRORS)
+router = APIRouter(prefix="/api/v1", tags=["pages"], responses=ERRORS)
 
 
 @router.get("")

@@ -22,6 +22,9 @@ class Problem(Answer):
         description="A sentence that says what to do.",
         examples=["demo/mlp-4096 has features 0 to 4095; there is no feature 5000."],
     )
+    field: str | None = Field(
+        default=None, description="The value that it is about, such as `edits.0.strength`."
+    )
 
 
 class Corpus(Answer):

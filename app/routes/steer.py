@@ -1,0 +1,111 @@
+"""The steering page and its parts."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import replace
+
+from anyio import from_thread
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from app import steering
+from app.errors import FeaturescopeError, InvalidRequest
+from app.live_stream import LiveEvent
+from app.rendering_errors import status_of
+from app.rendering_steer import FeatureLine, SliderCard, SteerPage, cards_of, line_of
+from app.rendering_steer_state import Slider, SteerState
+from app.rendering_steer_texts import SteerTexts
+from app.rendering_tokens import Typeset
+from app.routes.api_steer_answers import SteerSpeech
+from app.site import Site, TheSite
+from app.steering import Dictionaries
+
+router = APIRouter(prefix="/m/{model}/steer")
+
+
+@router.get("")
+def page(request: Request, model: str, site: TheSite) -> Response:
+    """The page. With `run=1` it waits for both texts; scripts ask for them by themselves."""
+    query = request.query_params.multi_items()
+    names = dict(query)
+    if "form" in names:
+        return RedirectResponse(SteerState.submitted(query).address(model, run="1"), 303)
+    dictionaries = steering.dictionaries_of(site.store, model)
+    state = SteerState.read(query)
+    made = _page(site, dictionaries, state, names.get("dictionary", ""), names.get("q", ""))
+    status = 422 if made.problems or any(card.problem for card in made.cards) else 200
+    if "run" in names and status == 200:
+        try:
+            made = replace(made, texts=_texts(site, dictionaries, made))
+        except FeaturescopeError as error:
+            made, status = replace(made, failure=str(error)), status_of(error)
+    return site.renderer.html("steer/steer.html", status, page=made)
+
+
+@router.get("/slider")
+def slider(model: str, f: str, site: TheSite) -> Response:
+    """One slider, for the page to add."""
+    dictionaries = steering.dictionaries_of(site.store, model)
+    wanted = Slider.read(f)
+    line = None
+    if wanted is not None:
+        line = line_of(site.store, dictionaries, _typeset(site, dictionaries), wanted)
+    if wanted is None or line is None:
+        raise InvalidRequest(f"{f[:80]!r} names no feature: write dictionary:index.")
+    return site.renderer.html("steer/_slider.html", card=SliderCard(wanted, line, ""), place="")
+
+
+@router.get("/search")
+def search(model: str, site: TheSite, dictionary: str = "", q: str = "") -> Response:
+    """The features that fit what is typed, as links that add them."""
+    dictionaries = steering.dictionaries_of(site.store, model)
+    made = _page(site, dictionaries, SteerState(), dictionary, q)
+    return site.renderer.html("steer/_found.html", page=made)
+
+
+def _page(
+    site: Site, dictionaries: Dictionaries, state: SteerState, dictionary: str, typed: str
+) -> SteerPage:
+    question, problems = state.question()
+    typeset = _typeset(site, dictionaries)
+    if question is not None:
+        try:
+            steering.check_room(dictionaries, question)
+        except InvalidRequest as error:
+            problems["n"] = str(error)
+    if dictionary and dictionary not in dictionaries:
+        steering.dictionary_of(dictionaries, dictionary)
+    view = dictionaries[dictionary] if dictionary else next(iter(dictionaries.values()))
+    found = site.search.find(site.store, typeset, view, typed[:200])
+    return SteerPage(
+        dictionaries=dictionaries,
+        state=state,
+        typeset=typeset,
+        cards=cards_of(site.store, dictionaries, typeset, state, problems),
+        problems=problems,
+        question=question,
+        presets=site.store.presets(view.model),
+        chosen=view.name,
+        typed=typed,
+        found=[FeatureLine.of(view, row, typeset) for row in found],
+    )
+
+
+def _typeset(site: Site, dictionaries: Dictionaries) -> Typeset:
+    return site.typeset(next(iter(dictionaries.values())))
+
+
+def _texts(site: Site, dictionaries: Dictionaries, made: SteerPage) -> SteerTexts | None:
+    """Both texts, waited for; None where there is nothing to ask."""
+    if made.question is None:
+        return None
+    asked = steering.steer(site.store, dictionaries, made.question)
+    speech = SteerSpeech(site.store, made.typeset, asked)
+
+    async def all_said() -> list[LiveEvent]:
+        async with aclosing(site.live.ask(asked.request)) as events:
+            said = [await speech.say(event) async for event in events]
+        return [event for event in said if event is not None]
+
+    return SteerTexts.of(from_thread.run(all_said))

@@ -1,0 +1,148 @@
+// The steering page: whatever changes on it, the texts follow, and the last change wins.
+import * as dose from "./steer-dose.js";
+import { byId, figure, page, say } from "./steer-dom.js";
+import * as effects from "./steer-effects.js";
+import { Pane } from "./steer-panes.js";
+import * as presets from "./steer-presets.js";
+import * as sliders from "./steer-sliders.js";
+import { address, changed, question, restorable, sliders as all } from "./steer-state.js";
+import { stream } from "./steer-stream.js";
+import * as token from "./steer-token.js";
+
+const SHOWN_MS = 50; // a text that was begun is seen this long before the next replaces it
+const PATIENCE_MS = 120; // but a text that does not come is not waited for
+const LONGEST_WAIT = 16; // seconds between two attempts
+
+const panes = {
+  unsteered: new Pane(byId("unsteered")),
+  steered: new Pane(byId("steered")),
+};
+const both = Object.values(panes);
+const IDS = { prompt: "text", n_tokens: "n", edits: "f" };
+
+let running = null;
+let timer = 0;
+let attempts = 0;
+
+/** The place for a sentence about a value. */
+function placeOf(field) {
+  const [name, at] = field.split(".");
+  if (name === "edits" && at !== undefined) return all()[Number(at)]?.querySelector(".problem");
+  return byId(`problem-${IDS[name] ?? name}`);
+}
+
+function clear() {
+  for (const place of page.querySelectorAll("#settings .problem")) say(place);
+  for (const pane of both) pane.fail("");
+}
+
+function fail(error) {
+  const place = error.field && placeOf(error.field);
+  if (place) say(place, error.message);
+  const wait = error.again === null
+    ? 0
+    : Math.min(LONGEST_WAIT, Math.max(error.again, 2 ** attempts));
+  attempts += 1;
+  const again = wait ? ` Trying again in ${wait} s.` : "";
+  for (const pane of both) pane.fail(place ? "" : error.message + again);
+  byId("status").textContent = place ? error.message : "";
+  if (wait) timer = setTimeout(run, wait * 1000);
+}
+
+function finish(asked) {
+  for (const pane of both) pane.end();
+  const { unsteered, steered } = panes;
+  const said = unsteered.traits && steered.traits
+    ? ` Perplexity of the steered text ${figure(steered.traits.perplexity)}, unsteered ${figure(unsteered.traits.perplexity)}.`
+    : "";
+  byId("status").textContent = `${steered.fresh} tokens.${said}`;
+  byId("copy-python").href = `${page.dataset.page}/python${new URL(address(asked), location).search}`;
+}
+
+function take(event, mine) {
+  switch (event.event) {
+    case "began":
+      for (const pane of both) pane.show(mine.asked.prompt);
+      break;
+    case "token":
+      if (!mine.shown) {
+        mine.shown = true;
+        attempts = 0;
+        clear();
+      }
+      panes[event.pane].put(event);
+      break;
+    case "traits":
+      panes[event.pane].end();
+      panes[event.pane].setTraits(event);
+      break;
+    case "side_effects":
+      effects.show(event, mine.asked);
+      break;
+  }
+}
+
+/** Asks for the texts of the page as it is now; a text under way is given up. */
+async function run() {
+  clearTimeout(timer);
+  timer = 0;
+  running?.abort.abort();
+  const mine = { abort: new AbortController(), asked: question(), began: performance.now(), shown: false };
+  running = mine;
+  for (const pane of both) pane.begin();
+  effects.stale();
+  try {
+    for await (const event of stream(`${page.dataset.api}/steer`, mine.asked, mine.abort.signal)) {
+      if (running !== mine) return;
+      take(event, mine);
+    }
+    if (running !== mine) return;
+    finish(mine.asked);
+    token.refresh();
+  } catch (error) {
+    if (running === mine) fail(error);
+  }
+  if (running === mine) running = null;
+}
+
+/** Asks soon: at once where nothing is under way or the text under way was seen for a moment. */
+function runSoon() {
+  if (!running) return run();
+  const wait = running.began + (running.shown ? SHOWN_MS : PATIENCE_MS) - performance.now();
+  if (wait <= 0) return run();
+  clearTimeout(timer);
+  timer = setTimeout(runSoon, Math.min(wait, SHOWN_MS / 2));
+}
+
+function follow(ended) {
+  attempts = 0;
+  changed(ended);
+  dose.follow();
+  byId("copy-link").disabled = !restorable();
+  runSoon();
+}
+
+sliders.start();
+token.start((bdi) => both.find((pane) => pane.written.contains(bdi)));
+dose.start();
+presets.start();
+
+page.addEventListener("steer:change", (event) => follow(event.detail.ended));
+byId("settings").addEventListener("input", (event) => {
+  if (event.target.closest("#settings")) {
+    if (!event.target.closest("#sliders")) for (const pane of both) pane.settle();
+    follow(false);
+  }
+});
+byId("settings").addEventListener("change", () => changed(true));
+byId("settings").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (event.submitter?.name !== "drop") run();
+});
+byId("text").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
+});
+byId("copy-link").addEventListener("click", () => {
+  byId("copy-link").dataset.copy = JSON.stringify(new URL(address(), location).href);
+}, { capture: true });
+run();
