@@ -1,14 +1,20 @@
-"""Contexts as HTML: joined from prepared pieces, because a page has thousands of tokens."""
+"""Contexts as HTML: joined from prepared pieces, because a page has thousands of tokens.
+
+Tokens carry only what is seen of them. The numbers stand once a context: `data-a` has an activation
+for each token that fires (the elements with a class a1 to a16), in units of the last digit of the
+context's own activation; `data-d` has what ablation changes for each token from the first one
+shown, empty for exactly 0.
+"""
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate, pairwise, product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.rendering_numbers import decimals, nats
 from app.rendering_tokens import Typeset, printable
@@ -21,8 +27,29 @@ EFFECT_STEPS = (0.005, 0.02, 0.06, 0.2, 0.6, 2.0)
 """Changes of the loss, in nats, from which an underline is one step thicker."""
 
 _STEPS = np.array(EFFECT_STEPS, dtype=np.float32)
-_RAISES = ("", *(f"u{level}" for level in range(1, len(EFFECT_STEPS) + 1)))
-_LOWERS = ("", *(f"n{level}" for level in range(1, len(EFFECT_STEPS) + 1)))
+_UNDERLINES = (
+    "",
+    *(f"u{level}" for level in range(1, len(EFFECT_STEPS) + 1)),
+    *(f"n{level}" for level in range(1, len(EFFECT_STEPS) + 1)),
+)
+_ORANGES = ("", *(f"a{level}" for level in range(1, ACTIVATION_LEVELS + 1)))
+_UNDERLINED, _PEAK = len(_ORANGES), len(_ORANGES) * len(_UNDERLINES)
+_PLAIN = len("<bdi>")
+
+
+def _opening(*names: str) -> str:
+    """The start tag of a token; the strongest one of a context can be focused."""
+    classes = " ".join(filter(None, names))
+    quoted = f'"{classes}"' if " " in classes else classes
+    tab = " tabindex=0" if "p" in names else ""
+    return f"<bdi{f' class={quoted}' if classes else ''}{tab}>"
+
+
+# A token's look is a number: its orange, _UNDERLINED times its underline, _PEAK if it is the peak.
+_LOOKS = tuple(
+    _opening(orange, underline, peak)
+    for peak, underline, orange in product(("", "p"), _UNDERLINES, _ORANGES)
+)
 
 
 @dataclass(frozen=True)
@@ -46,24 +73,36 @@ class Context:
         number: in its group, from 0.
         window: the window it points to.
         peak: position of the token that the example was drawn for.
-        positions: where the feature fires, ascending.
-        values: the activations there.
+        fires: where the feature fires, ascending, uint16.
+        activations: its activations there, float32.
         line: line of the document in which the peak lies.
     """
 
     number: int
     window: WindowRecord
     peak: int
-    positions: Sequence[int]
-    values: Sequence[float]
+    fires: NDArray[np.uint16]
+    activations: NDArray[np.float32]
     line: int
+
+    @property
+    def positions(self) -> list[int]:
+        """`fires` as plain numbers."""
+        positions: list[int] = self.fires.tolist()
+        return positions
+
+    @property
+    def values(self) -> list[float]:
+        """`activations` as plain numbers."""
+        values: list[float] = self.activations.tolist()
+        return values
 
     @property
     def value(self) -> float:
         """The activation at the peak."""
-        at = bisect_left(self.positions, self.peak)
-        found = at < len(self.positions) and self.positions[at] == self.peak
-        return self.values[at] if found else max(self.values, default=0.0)
+        at = int(self.fires.searchsorted(self.peak))
+        found = at < len(self.fires) and self.fires[at] == self.peak
+        return float(self.activations[at] if found else self.activations.max(initial=0.0))
 
     @property
     def source(self) -> str:
@@ -81,27 +120,79 @@ def unpack(
 ) -> list[Context]:
     """The examples of a group whose windows are known, in the group's order."""
     examples = group.examples
-    numbers, peaks = examples.windows.tolist(), examples.peaks.tolist()
-    bounds = examples.bounds.tolist()
-    positions, values = examples.positions.tolist(), examples.values.tolist()
-    newlines = typeset.vocabulary.newlines
-    first_text = 0 if typeset.vocabulary.bos is None else 1
-    contexts = []
-    for i, number in enumerate(numbers):
-        window = windows[number]
-        lines = int(newlines[window.tokens[first_text : peaks[i]]].sum())
-        span = slice(bounds[i], bounds[i + 1])
-        contexts.append(
-            Context(i, window, peaks[i], positions[span], values[span], window.line + lines)
+    shown = [windows[number] for number in examples.windows.tolist()]
+    peaks, bounds = examples.peaks.tolist(), examples.bounds.tolist()
+    feeds = _feeds_before(shown, peaks, typeset)
+    fires, activations = examples.positions, examples.values
+    return [
+        Context(i, window, peak, fires[start:end], activations[start:end], window.line + before)
+        for i, (window, peak, start, end, before) in enumerate(
+            zip(shown, peaks, bounds, bounds[1:], feeds, strict=False)
         )
-    return contexts
+    ]
 
 
-def activation_level(value: float, maximum: float) -> int:
-    """1 (barely) to 16 (the maximum)."""
+def _feeds_before(
+    windows: Sequence[WindowRecord], peaks: Sequence[int], typeset: Typeset
+) -> list[int]:
+    """Line feeds in each window's text before its peak."""
+    if not windows:
+        return []
+    first_text = 0 if typeset.vocabulary.bos is None else 1
+    texts = [window.tokens[first_text:peak] for window, peak in zip(windows, peaks, strict=True)]
+    feeds = typeset.vocabulary.newlines[np.concatenate(texts)].cumsum()
+    ends = list(accumulate(map(len, texts), initial=0))
+    totals = np.concatenate(([0], feeds))[ends].tolist()
+    return [after - before for before, after in pairwise(totals)]
+
+
+def activation_levels(values: NDArray[np.float32], maximum: float) -> NDArray[np.intp]:
+    """Each value's orange: 1 (barely) to 16 (the maximum)."""
     if maximum <= 0:
-        return 1
-    return min(ACTIVATION_LEVELS, max(1, math.ceil(ACTIVATION_LEVELS * value / maximum)))
+        return np.ones(len(values), dtype=np.intp)
+    levels = np.ceil(ACTIVATION_LEVELS * values.astype(np.float64) / maximum)
+    return levels.clip(1, ACTIVATION_LEVELS).astype(np.intp)
+
+
+class _Cut:
+    """What is shown of some contexts: their tokens, one context after the other.
+
+    Args:
+        contexts: at least one.
+        full: whole windows instead of the surroundings of the peaks.
+
+    Attributes:
+        lows: position, in its window, of each context's first token.
+        tokens: all of them.
+        ends: where in `tokens` each context ends.
+        peaks: where in `tokens` the peaks are.
+    """
+
+    def __init__(self, contexts: Sequence[Context], full: bool) -> None:
+        parts, self.lows, self.ends, peaks = [], [], [], []
+        self._shifts, end = [], 0
+        for context in contexts:
+            peak = context.peak
+            low = 0 if full else max(0, peak - SHORT_BEFORE)
+            part = context.window.tokens[low : None if full else peak + SHORT_AFTER + 1]
+            parts.append(part)
+            self.lows.append(low)
+            self._shifts.append(end - low)
+            peaks.append(end + peak - low)
+            end += len(part)
+            self.ends.append(end)
+        self.tokens = np.concatenate(parts)
+        self.peaks = np.array(peaks)
+
+    def places(
+        self, positions: Sequence[NDArray[np.uint16]]
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Where in `tokens` each context's positions are, and which of them are shown at all."""
+        counts = [len(part) for part in positions]
+        places = np.concatenate(positions) + np.array(self._shifts).repeat(counts)
+        starts = np.array([0, *self.ends])
+        shown = (places >= starts[:-1].repeat(counts)) & (places < starts[1:].repeat(counts))
+        return places[shown], shown
 
 
 class ContextWriter:
@@ -115,12 +206,10 @@ class ContextWriter:
     """
 
     def __init__(self, typeset: Typeset, maximum: float, base: str, style: ContextStyle) -> None:
-        self._typeset = typeset
         self._maximum = maximum
         self._base = escape(base)
         self._style = style
         self._digits = decimals(maximum)
-        self._inner = typeset.broken if style.newlines else typeset.inline
         self._bare = typeset.bare_broken if style.newlines else typeset.bare
 
     def group(
@@ -130,78 +219,102 @@ class ContextWriter:
         effects: Mapping[int, ContextEffect],
     ) -> str:
         """The list items of a group."""
-        return "".join(
-            self.context(key, context, effects.get(context.window.number)) for context in contexts
-        )
+        return self._items(key, contexts, [effects.get(one.window.number) for one in contexts])
 
     def context(self, key: str, context: Context, effect: ContextEffect | None) -> str:
         """One context as a list item."""
-        tokens = context.window.tokens.tolist()
-        peak, full = context.peak, self._style.full
-        low = 0 if full else max(0, peak - SHORT_BEFORE)
-        high = len(tokens) if full else min(len(tokens), peak + SHORT_AFTER + 1)
-        html = self._tokens(context, effect, tokens, low, high)
-        before, after = "".join(html[: peak - low]), "".join(html[peak - low :])
+        return self._items(key, [context], [effect])
+
+    def _items(
+        self, key: str, contexts: Sequence[Context], effects: Sequence[ContextEffect | None]
+    ) -> str:
+        """Contexts as list items."""
+        if not contexts:
+            return ""
+        cut = _Cut(contexts, self._style.full)
+        looks = np.zeros(len(cut.tokens), dtype=np.intp)
+        looks[cut.peaks] = _PEAK
+        data = [f"data-p={low}" for low in cut.lows]
+        self._fires(contexts, cut, looks, data)
+        if any(effect is not None for effect in effects):
+            self._changes(effects, cut, looks, data)
+        html = self._bare[cut.tokens]
+        seen = looks.nonzero()[0]
+        for place, look in zip(seen.tolist(), looks[seen].tolist(), strict=True):
+            html[place] = _LOOKS[look] + html[place][_PLAIN:]
+        starts = [0, *cut.ends]
+        return "".join(
+            self._item(key, context, known, "".join(html[start:peak]), "".join(html[peak:end]))
+            for context, known, start, peak, end in zip(
+                contexts, data, starts, cut.peaks.tolist(), cut.ends, strict=False
+            )
+        )
+
+    def _fires(
+        self,
+        contexts: Sequence[Context],
+        cut: _Cut,
+        looks: NDArray[np.intp],
+        data: list[str],
+    ) -> None:
+        """Add the oranges to the looks and the activations to the data."""
+        places, shown = cut.places([context.fires for context in contexts])
+        values = np.concatenate([context.activations for context in contexts])[shown]
+        looks[places] += activation_levels(values, self._maximum)
+        # A product of 24 and 30 bits is exact: these are the digits that formatting would give.
+        units = np.rint(values.astype(np.float64) * 10.0**self._digits).tolist()
+        start = 0
+        for i, end in enumerate(places.searchsorted(cut.ends).tolist()):
+            if end > start:
+                data[i] += " data-a=" + _joined(units[start:end])
+                start = end
+
+    def _changes(
+        self,
+        effects: Sequence[ContextEffect | None],
+        cut: _Cut,
+        looks: NDArray[np.intp],
+        data: list[str],
+    ) -> None:
+        """Add the underlines to the looks and the changes of the loss to the data."""
+        none = np.zeros(0, dtype=np.uint16)
+        places, shown = cut.places([none if one is None else one.positions for one in effects])
+        values = np.concatenate([one.loss_change for one in effects if one is not None])[shown]
+        levels = _STEPS.searchsorted(np.abs(values), side="right")
+        levels[(levels > 0) & (values < 0)] += len(EFFECT_STEPS)
+        looks[places] += _UNDERLINED * levels
+        every = [""] * len(cut.tokens)
+        for place, change in zip(places.tolist(), values.tolist(), strict=True):
+            every[place] = nats(change)
+        start = 0
+        for i, (effect, end) in enumerate(zip(effects, cut.ends, strict=True)):
+            if effect is not None:
+                data[i] += " data-e"
+                if changes := ",".join(every[start:end]).rstrip(","):
+                    data[i] += f" data-d={changes}"
+            start = end
+
+    def _item(self, key: str, context: Context, data: str, before: str, after: str) -> str:
+        """A list item around the tokens before the peak, and from it on."""
+        full, newlines = self._style.full, self._style.newlines
         shown = f"{context.value:.{self._digits}f}"
         width = "short" if full else "full"
-        lines = "&amp;newlines=1" if self._style.newlines else ""
+        lines = "&amp;newlines=1" if newlines else ""
         link = (
             f'<a class=v href="{self._base}/contexts/{key}/{context.number}?width={width}{lines}" '
             f'aria-label="{"narrow" if full else "widen"} context {context.number + 1}, '
             f'activation {shown}">{shown}</a>'
         )
-        known = "" if effect is None else " data-e"
         source = escape(printable(context.source))
         body = (
             f"<p>{before}{after}</p>"
-            if full or self._style.newlines
+            if full or newlines
             else f"<p class=l><span>{before}</span></p><p class=r>{after}</p>"
         )
-        kind = ' class="full"' if full else ' class="lines"' if self._style.newlines else ""
-        return (
-            f'<li{kind} id="{key}-{context.number}" data-p={low} data-s="{source}"{known}>'
-            f"{link}{body}</li>"
-        )
+        kind = ' class="full"' if full else ' class="lines"' if newlines else ""
+        return f'<li{kind} id="{key}-{context.number}" {data} data-s="{source}">{link}{body}</li>'
 
-    def _tokens(
-        self,
-        context: Context,
-        effect: ContextEffect | None,
-        tokens: Sequence[int],
-        low: int,
-        high: int,
-    ) -> list[str]:
-        """HTML of tokens low to high."""
-        bare, inner = self._bare, self._inner
-        html = [bare[token] for token in tokens[low:high]]
-        classes: dict[int, str] = {}
-        attributes: dict[int, str] = {}
-        digits, scale = self._digits, self._maximum
-        fires = slice(bisect_left(context.positions, low), bisect_left(context.positions, high))
-        for position, value in zip(context.positions[fires], context.values[fires], strict=True):
-            classes[position] = f"a{activation_level(value, scale)}"
-            attributes[position] = f" data-a={value:.{digits}f}"
-        if effect is not None:
-            shown = slice(*np.searchsorted(effect.positions, (low, high)))
-            changes = effect.loss_change[shown]
-            levels = np.searchsorted(_STEPS, np.abs(changes), side="right")
-            for position, change, level in zip(
-                effect.positions[shown].tolist(), changes.tolist(), levels.tolist(), strict=True
-            ):
-                if level:
-                    name = _RAISES[level] if change > 0 else _LOWERS[level]
-                    before = classes.get(position)
-                    classes[position] = f"{before} {name}" if before else name
-                attributes[position] = f"{attributes.get(position, '')} data-d={nats(change)}"
-        peak = context.peak
-        attributes[peak] = f"{attributes.get(peak, '')} tabindex=0"
-        for position, attribute in attributes.items():
-            if low <= position < high:
-                name = classes.get(position, "")
-                if position == peak:
-                    name = f"{name} p" if name else "p"
-                quoted = f'"{name}"' if " " in name else name
-                chosen = f" class={quoted}" if name else ""
-                token = inner[tokens[position]]
-                html[position - low] = f"<bdi{chosen}{attribute}>{token}</bdi>"
-        return html
+
+def _joined(numbers: Sequence[float]) -> str:
+    """Whole numbers with commas between."""
+    return ",".join(["%d"] * len(numbers)) % tuple(numbers)

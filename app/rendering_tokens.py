@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from html import escape
 from itertools import groupby
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sae_core.vocabulary import Vocabulary
 
 SPACE, NEWLINE, TAB = "␣", "⏎", "⇥"
@@ -134,13 +137,30 @@ class Lazy(dict[int, str]):
         return rendered
 
 
+class LazyArray:
+    """The same for thousands of tokens at once, all of them in the vocabulary."""
+
+    def __init__(self, make: Callable[[int], str], size: int) -> None:
+        self._make = make
+        self._made = np.full(size, None, dtype=object)
+
+    def __getitem__(self, tokens: NDArray[np.int64]) -> list[str]:
+        rendered: list[str] = self._made[tokens].tolist()
+        if None in rendered:
+            for token in {t for t, form in zip(tokens.tolist(), rendered, strict=True) if not form}:
+                self._made[token] = self._make(token)
+            rendered = self._made[tokens].tolist()
+        return rendered
+
+
 class Typeset:
     """A vocabulary ready for pages.
 
     Attributes:
         inline: HTML inside running text, a line feed as its mark.
         broken: the same, and the line breaks there.
-        bare: `inline` in a <bdi> of its own, so that no token turns its neighbours' direction.
+        bare: `inline` in a <bdi> of its own, so that no token turns its neighbours' direction;
+            for arrays of tokens.
         bare_broken: `broken` likewise.
         label: HTML of a token that stands alone.
         visible: plain text in which nothing is invisible.
@@ -151,8 +171,9 @@ class Typeset:
         self.vocabulary = vocabulary
         self.inline = Lazy(lambda token: self._html(token, _inline))
         self.broken = Lazy(lambda token: self._html(token, _broken))
-        self.bare = Lazy(lambda token: f"<bdi>{self.inline[token]}</bdi>")
-        self.bare_broken = Lazy(lambda token: f"<bdi>{self.broken[token]}</bdi>")
+        size = len(vocabulary.pieces)
+        self.bare = LazyArray(lambda token: f"<bdi>{self.inline[token]}</bdi>", size)
+        self.bare_broken = LazyArray(lambda token: f"<bdi>{self.broken[token]}</bdi>", size)
         self.label = Lazy(lambda token: self._html(token, _label))
         self.visible = Lazy(lambda token: visible(self._piece(token)))
         self.real = Lazy(lambda token: real(self._piece(token)))

@@ -1,6 +1,6 @@
 // Moving through contexts: one tab stop each, arrows inside, click or Enter to widen.
 
-const tokens = (context) => [...context.querySelectorAll("bdi")];
+export const tokens = (context) => [...context.querySelectorAll("bdi")];
 const strongest = (context) => context?.querySelector(".p") ?? null;
 
 function focusToken(token) {

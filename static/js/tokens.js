@@ -1,5 +1,5 @@
 // One tooltip for all tokens: what fires there, what ablation changes, which predictions move.
-import { position } from "./contexts.js";
+import { position, tokens } from "./contexts.js";
 
 const DELAY = 60;
 const MINUS = "−";
@@ -43,12 +43,28 @@ function fact(list, name, value) {
   list.append(element("dt", name), element("dd", value));
 }
 
+/** What fires at a token, as its context's own activation is written; empty: nothing. */
+function activation(token) {
+  const context = token.closest("li");
+  const at = [...context.querySelectorAll("bdi[class^='a']")].indexOf(token);
+  if (at < 0) return "";
+  const digits = context.querySelector("a.v").textContent.split(".")[1]?.length ?? 0;
+  return (context.dataset.a.split(",")[at] / 10 ** digits).toFixed(digits);
+}
+
+/** What ablation changes there; empty: nothing, or nothing known. */
+function change(token) {
+  const context = token.closest("li");
+  return context.dataset.d?.split(",")[tokens(context).indexOf(token)] ?? "";
+}
+
 function describe(token) {
   const context = token.closest("li");
   const text = token.textContent.replace(/⏎\n/g, "⏎").replaceAll(" ", "␣");
   const list = element("dl");
-  fact(list, "activation", token.dataset.a ?? "0: does not fire");
-  if (token.dataset.d) fact(list, "Δloss if ablated", `${token.dataset.d} nats`);
+  fact(list, "activation", activation(token) || "0: does not fire");
+  const nats = change(token);
+  if (nats) fact(list, "Δloss if ablated", `${nats} nats`);
   else if ("e" in context.dataset) fact(list, "Δloss if ablated", "exactly 0");
   const source = element("p", `token ${position(token)}, ${context.dataset.s}`, "quiet");
   tooltip.replaceChildren(element("div", text, "token"), list, source);
@@ -97,7 +113,7 @@ async function show(token) {
   describe(token);
   tooltip.hidden = false;
   place(token);
-  if (!token.dataset.d) return;
+  if (!change(token)) return;
   const answer = await contextDetails(token.closest("li"));
   if (shown !== token || !answer?.effect) return;
   const table = predictions(answer.effect, position(token));

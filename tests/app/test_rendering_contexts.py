@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.rendering_contexts import (
     SHORT_AFTER,
@@ -11,10 +15,11 @@ from app.rendering_contexts import (
     Context,
     ContextStyle,
     ContextWriter,
-    activation_level,
+    activation_levels,
     group_key,
     unpack,
 )
+from app.rendering_numbers import decimals
 from app.rendering_tokens import Typeset
 from sae_core.records import ContextEffect, ExampleGroup, Examples, GroupKind, WindowRecord
 from sae_core.vocabulary import Vocabulary
@@ -65,48 +70,103 @@ def test_examples_unpack_with_the_line_of_their_peak() -> None:
     assert contexts[0].source == 'x "&.py:7'
 
 
+def shown(
+    tokens: WindowRecord, peak: int, *firings: tuple[int, float], number: int = 0, line: int = 5
+) -> Context:
+    return Context(
+        number,
+        tokens,
+        peak,
+        np.array([p for p, _ in firings], dtype=np.uint16),
+        np.array([v for _, v in firings], dtype=np.float32),
+        line,
+    )
+
+
 def test_a_short_context_to_the_letter() -> None:
-    context = Context(2, window(0, 1, 2, 3, 4), 2, [1, 2], [0.5, 2.0], 5)
+    context = shown(window(0, 1, 2, 3, 4), 2, (1, 0.5), (2, 2.0), number=2)
     writer = ContextWriter(TYPESET, 2.0, "/d/m/n/7", ContextStyle())
     assert writer.context("band-3", context, effect((2, 0.3), (3, -0.0001), (4, -0.03))) == (
-        '<li id="band-3-2" data-p=0 data-s="x &quot;&amp;.py:5" data-e>'
+        '<li id="band-3-2" data-p=0 data-a=50,200 data-e data-d=,,+0.300,−1e−04,−0.030 '
+        'data-s="x &quot;&amp;.py:5">'
         '<a class=v href="/d/m/n/7/contexts/band-3/2?width=full" '
         'aria-label="widen context 3, activation 2.00">2.00</a>'
-        "<p class=l><span><bdi><i>&lt;s&gt;</i></bdi><bdi class=a4 data-a=0.50>a</bdi></span></p>"
-        '<p class=r><bdi class="a16 u4 p" data-a=2.00 data-d=+0.300 tabindex=0> &lt;b&gt;</bdi>'
-        "<bdi data-d=−1e−04><i>⏎</i></bdi><bdi class=n2 data-d=−0.030>c</bdi></p></li>"
+        "<p class=l><span><bdi><i>&lt;s&gt;</i></bdi><bdi class=a4>a</bdi></span></p>"
+        '<p class=r><bdi class="a16 u4 p" tabindex=0> &lt;b&gt;</bdi>'
+        "<bdi><i>⏎</i></bdi><bdi class=n2>c</bdi></p></li>"
     )
 
 
 def test_a_full_context_with_newlines() -> None:
-    context = Context(0, window(0, 3, 1), 2, [2], [1.0], 6)
+    context = shown(window(0, 3, 1), 2, (2, 1.0), line=6)
     writer = ContextWriter(TYPESET, 2.0, "/d/m/n/7", ContextStyle(full=True, newlines=True))
     html = writer.context("top", context, None)
-    assert html.startswith('<li class="full" id="top-0" data-p=0 data-s="x &quot;&amp;.py:6"><a')
+    assert html.startswith(
+        '<li class="full" id="top-0" data-p=0 data-a=100 data-s="x &quot;&amp;.py:6"><a'
+    )
     assert "?width=short&amp;newlines=1" in html
     assert html.endswith(
         "<p><bdi><i>&lt;s&gt;</i></bdi><bdi><i>⏎</i>\n</bdi>"
-        '<bdi class="a8 p" data-a=1.00 tabindex=0>a</bdi></p></li>'
+        '<bdi class="a8 p" tabindex=0>a</bdi></p></li>'
     )
 
 
 def test_the_short_form_cuts_around_the_peak() -> None:
-    context = Context(0, window(*[1] * 100), 50, [50], [1.0], 1)
+    context = shown(window(*[1] * 100), 50, (50, 1.0))
     writer = ContextWriter(TYPESET, 1.0, "/f", ContextStyle())
     html = writer.context("top", context, None)
     assert html.count("<bdi") == SHORT_BEFORE + 1 + SHORT_AFTER
     assert f"data-p={50 - SHORT_BEFORE}" in html
-    near_start = writer.context("top", Context(0, window(*[1] * 100), 1, [1], [1.0], 1), None)
+    near_start = writer.context("top", shown(window(*[1] * 100), 1, (1, 1.0)), None)
     assert near_start.count("<bdi") == 2 + SHORT_AFTER
 
 
 def test_firings_and_effects_outside_the_short_form_are_left_out() -> None:
-    context = Context(0, window(*[1] * 100), 50, [2, 50, 99], [1.0, 1.0, 1.0], 1)
-    html = ContextWriter(TYPESET, 1.0, "/f", ContextStyle()).context(
-        "top", context, effect((99, 3))
-    )
-    assert html.count("data-a") == 1
-    assert "data-d" not in html
+    low = 50 - SHORT_BEFORE
+    context = shown(window(*[1] * 100), 50, (2, 1), (low - 1, 1), (low, 0.25), (50, 1), (99, 1))
+    writer = ContextWriter(TYPESET, 1.0, "/f", ContextStyle())
+    html = writer.context("top", context, effect((low - 1, 3), (50 + SHORT_AFTER + 1, 3)))
+    assert f"data-p={low} data-a=25,100 data-e data-s" in html
+    assert len(re.findall("class=.?a", html)) == 2
+    html = writer.context("top", context, effect((low, 3), (50 + SHORT_AFTER, -3), (99, 3)))
+    listed = "," * (SHORT_BEFORE + SHORT_AFTER)
+    assert f"data-d=+3.00{listed}−3.00 " in html
+
+
+def test_a_group_is_its_contexts_one_after_the_other() -> None:
+    other = WindowRecord(4, "y.py", 1, np.array([0, 4, 4], dtype=np.int64))
+    third = WindowRecord(5, "z.py", 1, np.array([0, 1, 2, 3], dtype=np.int64))
+    contexts = [
+        shown(window(*[0, 1, 2, 3] * 20), 41, (1, 0.5), (40, 0.1), (41, 2.0), (79, 1.0)),
+        shown(other, 1, (1, 0.004), (2, 0.002), number=1),
+        shown(third, 3, (3, 1.0), number=2),
+    ]
+    effects = {9: effect((41, 0.3), (44, -0.1)), 5: effect()}
+    for style in (ContextStyle(), ContextStyle(full=True), ContextStyle(newlines=True)):
+        writer = ContextWriter(TYPESET, 2.0, "/f", style)
+        html = writer.group("top", contexts, effects)
+        each = [writer.context("top", c, effects.get(c.window.number)) for c in contexts]
+        assert html == "".join(each)
+        assert html.count("data-e") == 2
+        assert html.count("data-d") == 1
+        assert html.count("tabindex=0") == 3
+    assert writer.group("top", [], {}) == ""
+    assert unpack(group([], [], []), {}, TYPESET) == []
+
+
+@settings(max_examples=200)
+@given(value=st.floats(1e-6, 1e6), share=st.floats(0.01, 1), other=st.floats(0, 1))
+def test_the_listed_activations_are_those_that_are_written(
+    value: float, share: float, other: float
+) -> None:
+    maximum = value / share
+    context = shown(window(1, 1), 0, (0, value), (1, value * other))
+    html = ContextWriter(TYPESET, maximum, "/f", ContextStyle()).context("top", context, None)
+    listed = re.search(r"data-a=(\d+),(\d+) ", html)
+    assert listed
+    digits = decimals(maximum)
+    for units, activation in zip(listed.groups(), context.values, strict=True):
+        assert f"{int(units) / 10**digits:.{digits}f}" == f"{activation:.{digits}f}"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +174,7 @@ def test_firings_and_effects_outside_the_short_form_are_left_out() -> None:
     [(8.0, 8.0, 16), (1e-9, 8.0, 1), (0.5, 8.0, 1), (0.51, 8.0, 2), (9.0, 8.0, 16), (1.0, 0.0, 1)],
 )
 def test_orange_has_sixteen_levels(value: float, maximum: float, level: int) -> None:
-    assert activation_level(value, maximum) == level
+    assert activation_levels(np.array([value], dtype=np.float32), maximum).tolist() == [level]
 
 
 @pytest.mark.parametrize(
@@ -122,12 +182,13 @@ def test_orange_has_sixteen_levels(value: float, maximum: float, level: int) -> 
     [(0.0, ""), (0.0049, ""), (0.005, "u1"), (-0.005, "n1"), (0.07, "u3"), (9.0, "u6"), (-9, "n6")],
 )
 def test_underlines_have_six_steps_each_way(change: float, name: str) -> None:
-    context = Context(0, window(1, 1), 0, [0], [1.0], 1)
+    context = shown(window(1, 1), 0, (0, 1.0))
     html = ContextWriter(TYPESET, 1.0, "/f", ContextStyle()).context(
         "top", context, effect((1, change))
     )
     chosen = f" class={name}" if name else ""
-    assert f"<bdi{chosen} data-d=" in html
+    assert html.endswith(f"<bdi{chosen}>a</bdi></p></li>")
+    assert re.search(rf"data-d=,{'0' if not change else '[+−]'}", html)
 
 
 def test_groups_are_named_in_addresses() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from app.rendering_tokens import Typeset, Typesets, printable, real, visible
@@ -61,9 +62,10 @@ def test_html_is_escaped_and_marks_are_set_apart() -> None:
     assert typeset.label[2] == "<i>␣</i>a<i>⇥</i>b"
     assert typeset.inline[3] == "<i>⏎</i><i>⏎</i>"
     assert typeset.broken[3] == "<i>⏎</i>\n<i>⏎</i>\n"
-    assert typeset.bare[4] == "<bdi><i>␀</i></bdi>"
+    assert typeset.bare[np.array([4, 4])] == ["<bdi><i>␀</i></bdi>"] * 2
     assert typeset.inline[0] == "<i>&lt;|end|&gt;</i>"
-    assert typeset.bare_broken[3] == f"<bdi>{typeset.broken[3]}</bdi>"
+    assert typeset.bare[np.array([2, 4])] == [f"<bdi>{typeset.inline[i]}</bdi>" for i in (2, 4)]
+    assert typeset.bare_broken[np.array([3])] == [f"<bdi>{typeset.broken[3]}</bdi>"]
 
 
 def test_long_runs_in_a_label_are_counted() -> None:

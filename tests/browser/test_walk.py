@@ -7,9 +7,11 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.rendering_numbers import activation, nats
 from tests.browser.conftest import FakeAblations
 
 FEATURE = "/d/demo/mlp-12/0"
+UNDERLINED = "li[data-d] bdi:is([class*='u'], [class*='n'])"
 
 
 @pytest.mark.usefixtures("complaints")
@@ -27,9 +29,9 @@ def test_from_home_to_a_feature_and_back(page: Page, ablations: FakeAblations) -
     expect(page).to_have_url(re.compile(f"{FEATURE}$"))
 
     top = page.locator("#group-top")
-    expect(top.locator("[class*='u'][data-d], [class*='n'][data-d]").first).to_be_visible()
+    expect(top.locator(UNDERLINED).first).to_be_visible()
     expect(top.locator(".underlines")).to_have_count(0)
-    token = top.locator("bdi[data-d]").first
+    token = top.locator(UNDERLINED).first
     token.hover()
     tooltip = page.get_by_role("tooltip")
     expect(tooltip).to_contain_text("nats")
@@ -39,7 +41,7 @@ def test_from_home_to_a_feature_and_back(page: Page, ablations: FakeAblations) -
     expect(page.get_by_role("heading", level=1)).to_have_text("feature 1")
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("feature 0")
-    expect(page.locator("#group-top bdi[data-d]").first).to_be_visible()
+    expect(page.locator("#group-top").locator(UNDERLINED).first).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", level=2)).to_have_text(re.compile("^120 features"))
 
@@ -49,11 +51,30 @@ def test_underlines_of_later_groups_come_when_they_are_seen(
     page: Page, ablations: FakeAblations
 ) -> None:
     page.goto(FEATURE)
-    expect(page.locator("#group-top bdi[data-d]").first).to_be_visible()
+    expect(page.locator("#group-top").locator(UNDERLINED).first).to_be_visible()
     expect(page.locator("#underlines-weakest")).to_have_count(1)
     page.locator("#group-weakest").scroll_into_view_if_needed()
     expect(page.locator("#group-weakest li[data-e]").first).to_be_visible()
     expect(page.locator("#underlines-weakest")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("complaints", "ablations")
+def test_each_token_says_its_numbers(page: Page) -> None:
+    page.goto(f"{FEATURE}?width=full")
+    expect(page.locator("#group-top li[data-e]").first).to_be_visible()
+    told = page.request.get(f"/api/v1{FEATURE}/contexts/top/0").json()
+    maximum = page.request.get(f"/api/v1{FEATURE}").json()["maximum"]
+    fires = dict(zip(told["positions"], told["values"], strict=True))
+    effect = told["effect"]
+    changes = dict(zip(effect["positions"], effect["loss_change"], strict=True))
+    page.locator("#top-0 .p").focus()
+    page.keyboard.press("Home")
+    for at in range(page.locator("#top-0 bdi").count()):
+        expected = activation(fires[at], maximum) if at in fires else "0: does not fire"
+        change = f"{nats(changes[at])} nats" if at in changes else "exactly 0"
+        said = page.locator("#tooltip dd").all_text_contents()
+        assert (at, said) == (at, [expected, change])
+        page.keyboard.press("ArrowRight")
 
 
 @pytest.mark.usefixtures("complaints", "ablations")
