@@ -28,6 +28,22 @@ Strength = Annotated[
 ]
 
 
+def whole(text: str) -> str:
+    """The text, if it can be written as UTF-8.
+
+    Raises:
+        PydanticCustomError: it holds half a character, as broken JSON escapes do.
+    """
+    half = next((char for char in text if "\ud800" <= char <= "\udfff"), None)
+    if half is not None:
+        raise PydanticCustomError(
+            SENTENCE,
+            "The text holds half a character ({half}): send the whole of it.",
+            {"half": f"U+{ord(half):04X}"},
+        )
+    return text
+
+
 class Question(BaseModel):
     """Immutable, and refuses fields that it does not know."""
 
@@ -66,6 +82,11 @@ class Continuation(Question):
     seed: int = Field(
         default=0, ge=0, lt=2**53, description="The same seed draws alike for both texts."
     )
+
+    @field_validator("prompt")
+    @classmethod
+    def _whole(cls, prompt: str) -> str:
+        return whole(prompt)
 
     @field_validator("prompt")
     @classmethod

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from app.live_stream import DoneEvent, FailedEvent, LiveEvent
+from app.live_events import DoneEvent, FailedEvent, LiveEvent
 from app.routes.api_types import Answer
-from app.steer_questions import SteerQuestion
+from app.steer_questions import SteerQuestion, whole
 from app.worker.events import Pane
 
 
@@ -126,7 +126,7 @@ DoseAnswer = DoseBaseEvent | DosePointEvent | WaitEvent | FailedEvent | DoneEven
 class PresetQuestion(Answer):
     """A setting to be kept under a name."""
 
-    name: str = Field(examples=["more docstrings"])
+    name: Annotated[str, AfterValidator(whole)] = Field(examples=["more docstrings"])
     settings: SteerQuestion
 
 

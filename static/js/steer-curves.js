@@ -82,7 +82,8 @@ export class Curve {
       draw(this.svg, "path", { d: `M${LEFT} ${this.y(limit)}h${INNER}`, class: "limit" });
       draw(this.svg, "text", { x: WIDTH - RIGHT - 2, y: this.y(limit) - 4, "text-anchor": "end" }, "twice the unsteered");
     }
-    lines.forEach((line, place) => this.line(line, place, lines.length > 1));
+    lines.forEach((line, place) => this.line(line, place));
+    if (lines.length > 1) this.names(lines);
     this.guide = draw(this.svg, "path", { class: "guide" });
     const ends = `from ${figure(Math.min(...finite))} to ${figure(Math.max(...finite))}`;
     this.svg.setAttribute("aria-label", `${this.title} against strength, ${ends} ${this.unit}`);
@@ -101,7 +102,7 @@ export class Curve {
     draw(this.svg, "path", { d: `M${LEFT} ${TOP + TALL}h${INNER}`, class: "base" });
   }
 
-  line({ name, points }, place, named) {
+  line({ points }, place) {
     let path = "";
     let gap = true;
     for (const [strength, value] of points) {
@@ -112,11 +113,15 @@ export class Curve {
       draw(this.svg, "circle", { cx: at[0], cy: at[1], r: 2.2, class: `line${place}` });
     }
     draw(this.svg, "path", { d: path, class: `curve-line line${place}` });
-    const last = points.findLast((point) => point[1] !== null);
-    if (named && last) {
-      const y = Math.max(TOP + 8, this.y(last[1]) - 5);
-      draw(this.svg, "text", { x: WIDTH - RIGHT, y, "text-anchor": "end", class: `name line${place}` }, name);
-    }
+  }
+
+  /** A key to the lines, in the corner where they begin. */
+  names(lines) {
+    lines.forEach(({ name }, place) => {
+      const y = TOP + 7 + 13 * place;
+      draw(this.svg, "path", { d: `M${LEFT + 8} ${y - 4}h18`, class: `curve-line line${place}` });
+      draw(this.svg, "text", { x: LEFT + 31, y, class: "name" }, name);
+    });
   }
 
   /** Puts the guide at a strength. */

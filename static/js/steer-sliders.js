@@ -111,6 +111,10 @@ export function start() {
     const link = event.target.closest?.("[data-add]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
+    if (link.closest("#found")) {
+      byId("q").value = "";
+      byId("found").replaceChildren();
+    }
     add(link.dataset.add);
   });
   byId("finder").addEventListener("submit", (event) => {

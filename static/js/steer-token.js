@@ -1,5 +1,5 @@
 // What is known of a generated token, on hover and focus: a box that can be entered for its links.
-import { element, featurePage, figure, MINUS, marked, meaning, page } from "./steer-dom.js";
+import { byId, element, featurePage, figure, MINUS, marked, meaning } from "./steer-dom.js";
 
 const OPEN_MS = 60;
 const CLOSE_MS = 180; // long enough to move from the token into the box
@@ -9,7 +9,7 @@ box.id = "token-box";
 box.setAttribute("role", "group");
 box.setAttribute("aria-label", "The token in numbers");
 box.hidden = true;
-page.append(box);
+byId("main").append(box);
 
 let shown = null;
 let pane = null;
@@ -61,13 +61,12 @@ function fill(facts) {
 
 function place(token) {
   const at = token.getClientRects()[0] ?? token.getBoundingClientRect();
-  const home = page.getBoundingClientRect();
   const size = box.getBoundingClientRect();
   const left = Math.max(8, Math.min(at.left, innerWidth - size.width - 12));
   const below = at.bottom + 4;
   const top = below + size.height < innerHeight - 4 ? below : Math.max(4, at.top - size.height - 4);
-  box.style.left = `${left - home.left}px`;
-  box.style.top = `${top - home.top}px`;
+  box.style.left = `${left}px`;
+  box.style.top = `${top}px`;
 }
 
 function close() {
@@ -144,6 +143,7 @@ export function start(paneOf) {
     else if (!box.contains(event.target)) close();
   });
   document.addEventListener("keydown", key);
+  addEventListener("scroll", () => shown && place(shown), { passive: true, capture: true });
 }
 
 /** The texts have changed: what is shown is filled anew, or goes. */

@@ -1,6 +1,6 @@
 // The steering page: whatever changes on it, the texts follow, and the last change wins.
 import * as dose from "./steer-dose.js";
-import { byId, figure, page, say } from "./steer-dom.js";
+import { byId, page, say } from "./steer-dom.js";
 import * as effects from "./steer-effects.js";
 import { Pane } from "./steer-panes.js";
 import * as presets from "./steer-presets.js";
@@ -11,6 +11,7 @@ import * as token from "./steer-token.js";
 
 const SHOWN_MS = 50; // a text that was begun is seen this long before the next replaces it
 const PATIENCE_MS = 120; // but a text that does not come is not waited for
+const LATE_MS = 300; // after which the old text fades
 const LONGEST_WAIT = 16; // seconds between two attempts
 
 const panes = {
@@ -22,6 +23,7 @@ const IDS = { prompt: "text", n_tokens: "n", edits: "f" };
 
 let running = null;
 let timer = 0;
+let late = 0;
 let attempts = 0;
 
 /** The place for a sentence about a value. */
@@ -37,6 +39,7 @@ function clear() {
 }
 
 function fail(error) {
+  fade(0);
   const place = error.field && placeOf(error.field);
   if (place) say(place, error.message);
   const wait = error.again === null
@@ -51,11 +54,8 @@ function fail(error) {
 
 function finish(asked) {
   for (const pane of both) pane.end();
-  const { unsteered, steered } = panes;
-  const said = unsteered.traits && steered.traits
-    ? ` Perplexity of the steered text ${figure(steered.traits.perplexity)}, unsteered ${figure(unsteered.traits.perplexity)}.`
-    : "";
-  byId("status").textContent = `${steered.fresh} tokens.${said}`;
+  page.dataset.complete = address(asked);
+  byId("status").textContent = `${panes.unsteered.fresh} and ${panes.steered.fresh} tokens`;
   byId("copy-python").href = `${page.dataset.page}/python${new URL(address(asked), location).search}`;
 }
 
@@ -67,6 +67,7 @@ function take(event, mine) {
     case "token":
       if (!mine.shown) {
         mine.shown = true;
+        page.dataset.shown = address(mine.asked); // which text this is, for whoever watches
         attempts = 0;
         clear();
       }
@@ -82,6 +83,13 @@ function take(event, mine) {
   }
 }
 
+/** Old text fades after a while, or at once, or (null) not at all. */
+function fade(ms) {
+  clearTimeout(late);
+  page.classList.toggle("late", ms === 0);
+  if (ms) late = setTimeout(fade, ms, 0);
+}
+
 /** Asks for the texts of the page as it is now; a text under way is given up. */
 async function run() {
   clearTimeout(timer);
@@ -91,6 +99,7 @@ async function run() {
   running = mine;
   for (const pane of both) pane.begin();
   effects.stale();
+  fade(LATE_MS);
   try {
     for await (const event of stream(`${page.dataset.api}/steer`, mine.asked, mine.abort.signal)) {
       if (running !== mine) return;
@@ -98,6 +107,7 @@ async function run() {
     }
     if (running !== mine) return;
     finish(mine.asked);
+    fade(null);
     token.refresh();
   } catch (error) {
     if (running === mine) fail(error);

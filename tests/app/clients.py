@@ -17,6 +17,7 @@ from app.settings import Settings
 from app.store import Store
 from app.views import DictionaryView
 from app.web import create_app
+from app.worker.async_client import LiveWorker
 from sae_core.records import ContextEffect, WindowRecord
 from tests import factories
 
@@ -57,23 +58,25 @@ class Client:
 
 
 @contextmanager
-def client(store: Any, home: Path, **settings: Any) -> Iterator[Client]:
+def client(
+    store: Any, home: Path, live: LiveWorker | None = None, **settings: Any
+) -> Iterator[Client]:
     """An application that runs; `store` may be a stand-in."""
     ablations = FakeAblations()
-    app = create_app(Settings(home=home, **settings), store, ablations, None)  # type: ignore[arg-type]
+    app = create_app(Settings(home=home, **settings), store, ablations, None, live)  # type: ignore[arg-type]
     with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as http:
         yield Client(http, store, ablations)
 
 
 @contextmanager
-def filled(folder: Path) -> Iterator[Client]:
+def filled(folder: Path, live: LiveWorker | None = None) -> Iterator[Client]:
     """An application over the samples `demo/mlp-12` and `demo/neurons` in a store of its own."""
     engine = database.connect(f"sqlite:///{folder / 'store.db'}")
     database.upgrade(engine)
     store = Store(engine)
     factories.publish(store, factories.sample())
     factories.publish(store, factories.neurons_sample())
-    with client(store, folder) as made:
+    with client(store, folder, live) as made:
         yield made
     engine.dispose()
 

@@ -35,6 +35,7 @@ from app.worker.jobs import Workbench
 from app.worker.limits import Limits
 from app.worker.protocol import DoseRequest, SteerRequest, WorkRequest
 from app.worker.server import create_worker, serve_on
+from app.worker.supervisor import WorkerPhase, WorkerProcess
 from tests.factories import PIECES
 
 PROMPT_TOKENS = (0, 1, 2)
@@ -162,6 +163,24 @@ def steering_worker(workbench: PretendSteering, settings: Settings) -> Iterator[
             server.should_exit = True
             thread.join(10)
             assert not thread.is_alive()
+
+
+@contextmanager
+def steering_child(settings: Settings) -> Iterator[WorkerProcess]:
+    """A worker in a process of its own, ready and watched as the real one is."""
+    process = WorkerProcess(
+        settings,
+        lambda descriptor: [sys.executable, "-m", "tests.app.pretend_steering", str(descriptor)],
+    )
+    process.start()
+    try:
+        end = time.monotonic() + 60
+        while process.state.phase != WorkerPhase.READY:
+            assert time.monotonic() < end, "the worker never became ready"
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.stop()
 
 
 if __name__ == "__main__":
