@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sae_core.hook_point import HookKind, HookPoint, Side
 from sae_core.language_model import LanguageModel
-from sae_core.module_hooks import answering, first, touching, watching, with_first
+from sae_core.module_hooks import Stop, answering, first, touching, watching, with_first
 
 KeysAndValues = tuple[tuple[Tensor, Tensor], ...]
 
@@ -80,7 +80,8 @@ class CleanRun:
     def last_hidden(self, x: Tensor) -> Tensor:
         """Final hidden state of the last position, for many variants of a batch of one context.
 
-        Where keys and values were kept, nothing before the first position that differs is computed.
+        Where keys and values were kept, nothing before the first position that differs is computed,
+        and of the last block only what the last position needs.
 
         Args:
             x: activations of the last m positions, [n, m, d_in]; before them nothing changes.
@@ -96,7 +97,10 @@ class CleanRun:
         if self.past is None:
             whole = torch.cat([self.x[:, :begin].expand(n, -1, -1), x], dim=1)
             return self._rows(n, 0).rerun(whole)[:, -1]
-        return self._rows(n, begin).run_on(x, _cache(self.past, n, begin))[:, -1]
+        past = tuple(
+            (keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1)) for keys, values in self.past
+        )
+        return self._rows(n, begin)._end_of(x, past)
 
     def _rows(self, n: int, begin: int) -> CleanRun:
         """A batch of one, from a position on, n times."""
@@ -112,21 +116,65 @@ class CleanRun:
             attention=with_first(self.attention, rows(first(self.attention))),
         )
 
+    def _end_of(self, x: Tensor, past: KeysAndValues) -> Tensor:
+        """As `run_on`, but the last position's alone, [n, d_model].
+
+        A first pass ends as soon as the last block has its keys and values; a second one is the
+        last position's way through that block.
+
+        Args:
+            x: activations from some position on, [n, m, d_in].
+            past: keys and values of all positions of the clean run, n times.
+        """
+        last, n_before = self.model.n_layers - 1, past[0][0].shape[2] - x.shape[1]
+        cache, seen = _cache(_cut(past, n_before)), dict[str, Any]()
+        update = cache.update
+
+        def update_or_stop(keys: Tensor, values: Tensor, layer: int, *args: Any) -> Any:
+            seen["keys and values"] = update(keys, values, layer, *args)
+            if layer == last:
+                raise Stop
+            return seen["keys and values"]
+
+        cache.update = update_or_stop
+        block = self.model.block(last)
+        watching_entry = touching(block, Side.INPUT, _keep(seen, "entering"))
+        with self.model.lock, self._taken_up(x), watching_entry, suppress(Stop):
+            self.model.final_hidden(self.tokens, cache)
+        # Of the other blocks' keys and values only the number counts now.
+        cache = _cache(_cut((*past[:last], seen["keys and values"]), -1))
+        entering = seen["entering"][:, -1:]
+        with self._passed_through(last), touching(block, Side.INPUT, lambda _: entering):
+            return self.model.final_hidden(self.tokens[:, -1:], cache)[:, -1]
+
     @torch.no_grad()
-    def run_on(self, x: Tensor, past: Any = None) -> Tensor:
-        """As `rerun`, always taken up at the hook point's block, after `past` where it is given."""
+    def run_on(self, x: Tensor) -> Tensor:
+        """As `rerun`, always taken up at the hook point's block."""
+        with self._taken_up(x):
+            return self.model.final_hidden(self.tokens)
+
+    @contextmanager
+    def _taken_up(self, x: Tensor) -> Iterator[None]:
+        """Within the block a forward pass computes nothing before the hook point."""
         kind, layer = self.hook_point.kind, self.hook_point.layer
         whole_block = kind is HookKind.RESID_POST
         with ExitStack() as stack:
-            stack.enter_context(self.model.lock)
-            for below in range(layer + whole_block):
-                stack.enter_context(answering(self.model.block(below), self._pass_through))
+            stack.enter_context(self._passed_through(layer + whole_block))
             if not whole_block:
                 entry = self.model.block(layer)
                 stack.enter_context(touching(entry, Side.INPUT, lambda _: self.resid))
                 stack.enter_context(self._with_attention(first(self.attention), x))
             stack.enter_context(self.model.replaced(self.hook_point, lambda _: x))
-            return self.model.final_hidden(self.tokens, past)
+            yield
+
+    @contextmanager
+    def _passed_through(self, n: int) -> Iterator[None]:
+        """Within the block the first n of the model's blocks return what they are given."""
+        with ExitStack() as stack:
+            stack.enter_context(self.model.lock)
+            for below in range(n):
+                stack.enter_context(answering(self.model.block(below), self._pass_through))
+            yield
 
     @torch.no_grad()
     def run_on_rows(self, rows: Tensor, x: Tensor) -> Tensor:
@@ -181,7 +229,7 @@ def _clean_run(
     model: LanguageModel, tokens: Tensor, hook_point: HookPoint, keep_past: bool
 ) -> CleanRun:
     seen: dict[str, Any] = {}
-    cache = _cache((), 1, 0) if keep_past else None
+    cache = _cache(()) if keep_past else None
     block = model.block(hook_point.layer)
     with (
         model.lock,
@@ -196,18 +244,24 @@ def _clean_run(
     return CleanRun(model, hook_point, tokens, hidden=hidden, tuples=tuples, past=past, **seen)
 
 
-def _cache(past: KeysAndValues, n: int, length: int) -> Any:
-    """The first positions of one context's keys and values, n times, as the library's cache.
+def _cut(past: KeysAndValues, end: int) -> KeysAndValues:
+    """Keys and values of the positions before `end`."""
+    return tuple((keys[:, :, :end], values[:, :, :end]) for keys, values in past)
+
+
+def _cache(past: KeysAndValues) -> Any:
+    """Keys and values as the library's cache; what it adds to them it adds to copies.
 
     It holds on to all positions even where a layer attends to a window only: the library's masks
     see to that.
     """
     from transformers import DynamicCache
 
-    def rows(whole: Tensor) -> Tensor:
-        return whole[:, :, :length].expand(n, -1, -1, -1)
-
-    return DynamicCache([(rows(keys), rows(values)) for keys, values in past])
+    cache = DynamicCache([(keys[:, :, :0], values[:, :, :0]) for keys, values in past])
+    layers: list[Any] = cache.layers
+    for layer, (keys, values) in zip(layers, past, strict=True):
+        layer.keys, layer.values = keys, values
+    return cache
 
 
 def _keep(seen: dict[str, Any], name: str) -> Callable[[Any], None]:

@@ -115,6 +115,14 @@ class Dictionary(nn.Module):
         """d_f of one feature, [d_in], model units."""
         return self.decoder_rows[feature]
 
+    def rows_of(self, features: Tensor) -> Tensor:
+        """d_f of some features [n]: [n, d_in], model units; equal to `decoder_rows[features]`."""
+        return self.W_dec[features]
+
+    def along_rows(self, vectors: Tensor) -> Tensor:
+        """Dot products of vectors [..., d_in] with d_f of each feature, [..., d_sae]."""
+        return vectors @ self.decoder_rows.T
+
     @override
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.encode(x))
@@ -204,17 +212,23 @@ class TopKDictionary(Dictionary):
         flat = self.encoder_input(x).reshape(-1, self.d_in)
         own = torch.relu(self._pre_of(flat, slice(feature, feature + 1))[:, 0])
         open_rows = own.nonzero()[:, 0]
+        if not len(open_rows):
+            return own.view(x.shape[:-1])
+        # Most rows have k features above this one long before all are looked at. The margin, relative
+        # to what was summed up, keeps rounding from deciding a close race here, or the feature from
+        # beating itself; `activate` decides it below.
+        margin = flat.norm(dim=-1) * self.W_enc[:, feature].norm() + self.b_enc[feature].abs()
+        if self.rescale_acts_by_decoder_norm:
+            margin = margin * self.W_dec[feature].norm()
+        bars = own + 1e-5 * margin
         ahead = torch.zeros_like(open_rows)
-        # Most rows have k features above this one long before all are looked at. The margin keeps
-        # rounding from deciding a close race here; `activate` decides it below.
         for first in range(0, self.d_sae, _RACE):
-            if not len(open_rows):
-                break
-            bar = own[open_rows] * (1 + 1e-5)
             rivals = self._pre_of(flat[open_rows], slice(first, first + _RACE))
-            ahead = ahead + (rivals > bar[:, None]).sum(dim=-1)
+            ahead = ahead + (rivals > bars[open_rows, None]).sum(dim=-1)
             undecided = ahead < self.k
             open_rows, ahead = open_rows[undecided], ahead[undecided]
+            if not len(open_rows):
+                break
         acts = torch.zeros_like(own)
         if len(open_rows):
             pre = self._pre_of(flat[open_rows], slice(None))
@@ -239,6 +253,11 @@ class TopKDictionary(Dictionary):
         if self.rescale_acts_by_decoder_norm:
             return functional.normalize(self.W_dec, dim=-1)
         return self.W_dec
+
+    @override
+    def rows_of(self, features: Tensor) -> Tensor:
+        rows = self.W_dec[features]
+        return functional.normalize(rows, dim=-1) if self.rescale_acts_by_decoder_norm else rows
 
 
 def sparse_top(values: Tensor, indices: Tensor) -> Firings:
@@ -290,3 +309,12 @@ class NeuronBasis(Dictionary):
         row = torch.zeros_like(self.b_dec)
         row[feature] = 1.0
         return row
+
+    @override
+    def rows_of(self, features: Tensor) -> Tensor:
+        rows = self.b_dec.new_zeros(len(features), self.d_in)
+        return rows.scatter_(1, features[:, None], 1.0)
+
+    @override
+    def along_rows(self, vectors: Tensor) -> Tensor:
+        return vectors

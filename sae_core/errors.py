@@ -17,6 +17,10 @@ class HookPointError(ModelError):
     """The language model has no such hook point."""
 
 
+class PromptError(ModelError):
+    """What is asked of a prompt cannot be: it is too long, or has no such position or token."""
+
+
 class CheckpointError(FeaturescopeError):
     """A dictionary on disk is missing, damaged, or does not fit its model."""
 
@@ -27,3 +31,7 @@ class DiskError(FeaturescopeError):
 
 class HarvestError(FeaturescopeError):
     """A harvest cannot start or go on."""
+
+
+class SteeringError(FeaturescopeError):
+    """An edit, or what is asked of steered text, cannot be."""

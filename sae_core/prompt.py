@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionary import Dictionary, Firings
-from sae_core.errors import ModelError
+from sae_core.errors import PromptError
 from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
 from sae_core.module_hooks import touching
@@ -50,7 +50,7 @@ def prompt_tokens(model: LanguageModel, prompt: str | Sequence[int]) -> Tensor:
         prompt: text, or token ids.
 
     Raises:
-        ModelError: it is longer than the model's context, empty for a model without BOS, or has a
+        PromptError: it is longer than the model's context, empty for a model without BOS, or has a
             token that is not in the vocabulary.
     """
     bos = model.vocabulary.bos
@@ -59,7 +59,7 @@ def prompt_tokens(model: LanguageModel, prompt: str | Sequence[int]) -> Tensor:
         n_given = next((n for n, token in enumerate(ids) if token != bos), len(ids))
         ids = [bos, *ids[n_given:]]
     if not ids:
-        raise ModelError(
+        raise PromptError(
             "The prompt is empty, and the model has no token that opens a text: write something."
         )
     check_tokens(model, ids)
@@ -70,19 +70,41 @@ def check_tokens(model: LanguageModel, tokens: Sequence[int]) -> None:
     """Refuse what the model cannot be given.
 
     Raises:
-        ModelError: naming the two numbers that disagree.
+        PromptError: naming the two numbers that disagree.
     """
     if len(tokens) > model.n_ctx:
         opening = "" if model.vocabulary.bos is None else ", the opening one included"
-        raise ModelError(
+        raise PromptError(
             f"The prompt has {len(tokens)} tokens{opening}, but the model takes at most "
             f"{model.n_ctx}: shorten it."
         )
-    strange = next((token for token in tokens if not 0 <= token < model.d_vocab), None)
-    if strange is not None:
-        raise ModelError(
-            f"The prompt has token {strange}, but the model's vocabulary has {model.d_vocab} "
-            f"tokens, 0 to {model.d_vocab - 1}."
+    for token in tokens:
+        check_token(model, token)
+
+
+def check_token(model: LanguageModel, token: int) -> None:
+    """Refuse a token that is not in the vocabulary.
+
+    Raises:
+        PromptError: naming the token and how many there are.
+    """
+    if not 0 <= token < model.d_vocab:
+        raise PromptError(
+            f"There is no token {token}: the model's vocabulary has {model.d_vocab} tokens, 0 to "
+            f"{model.d_vocab - 1}."
+        )
+
+
+def check_feature(dictionary: Dictionary, feature: int) -> None:
+    """Refuse a feature that is not there.
+
+    Raises:
+        PromptError: naming the feature and how many there are.
+    """
+    if not 0 <= feature < dictionary.d_sae:
+        raise PromptError(
+            f"There is no feature {feature}: the dictionary has {dictionary.d_sae} features, 0 to "
+            f"{dictionary.d_sae - 1}."
         )
 
 
@@ -99,7 +121,7 @@ def read_prompt(
     """One forward pass over tokens [n]: losses, predictions, and x at any number of hook points.
 
     Raises:
-        ModelError: the tokens are too many for the model, or not in its vocabulary.
+        PromptError: the tokens are too many for the model, or not in its vocabulary.
     """
     seen: dict[HookPoint, list[Tensor]] = {point: [] for point in hook_points}
     with ExitStack() as stack:

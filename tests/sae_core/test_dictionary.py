@@ -106,6 +106,30 @@ def test_one_feature_and_sparse_equal_dense(kind: str, options: dict[str, bool])
     assert (place.diff() > 0).all()
 
 
+@pytest.mark.parametrize("rescale", [False, True])
+def test_a_weak_feature_that_just_fires_is_not_rounded_away(rescale: bool) -> None:
+    """It is the last of the k, and so weak that rounding changes it by more than its last digits:
+    however its sum is ordered, it must not count as its own rival."""
+    generator = torch.Generator().manual_seed(0)
+    found = 0
+    for feature in range(60):
+        dictionary = _random("topk", rescale_acts_by_decoder_norm=rescale)
+        x = 50 * torch.randn(1, dictionary.d_in, generator=generator)
+        others = [f for f in range(dictionary.d_sae) if f != feature]
+        with torch.no_grad():
+            dictionary.b_enc[feature] += (
+                1e-3 - (x @ dictionary.W_enc + dictionary.b_enc)[0, feature]
+            )
+            dictionary.b_enc[others] -= 1e4
+            dictionary.b_enc[others[: dictionary.k - 1]] += 2e4
+        dense = dictionary.encode(x)[0, feature]
+        one = dictionary.encode_feature(x, feature)[0]
+        assert (one > 0) == (dense > 0)
+        assert torch.allclose(one, dense, atol=1e-3)
+        found += int(dense > 0)
+    assert found > 40
+
+
 @pytest.mark.parametrize(("kind", "options"), CASES)
 def test_decode_sums_decoder_rows(kind: str, options: dict[str, bool]) -> None:
     dictionary = _random(kind, **options)
@@ -115,6 +139,17 @@ def test_decode_sums_decoder_rows(kind: str, options: dict[str, bool]) -> None:
         total = total + acts[0, feature].double() * dictionary.decoder_row(feature).double()
         assert torch.equal(dictionary.decoder_row(feature), dictionary.decoder_rows[feature])
     assert (dictionary.decode(acts)[0].double() - total).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+def test_some_rows_and_what_lies_along_them(kind: str, options: dict[str, bool]) -> None:
+    dictionary = _random(kind, **options)
+    some = torch.tensor([3, 0, 3])
+    assert torch.equal(dictionary.rows_of(some), dictionary.decoder_rows[some])
+    vectors = _x()
+    assert torch.allclose(
+        dictionary.along_rows(vectors), vectors @ dictionary.decoder_rows.T, atol=1e-5
+    )
 
 
 def test_hand_set_topk() -> None:

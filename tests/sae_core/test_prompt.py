@@ -11,7 +11,7 @@ import pytest
 import torch
 from tokenizers import processors
 
-from sae_core.errors import ModelError
+from sae_core.errors import PromptError
 from sae_core.language_model import LanguageModel, load_model
 from sae_core.prompt import prompt_firings, prompt_tokens, read_prompt, text_positions
 from tests.sae_core.double_models import in_double
@@ -108,7 +108,7 @@ def test_an_empty_prompt_needs_a_bos(gpt2: LanguageModel, without_bos: LanguageM
     for empty in ("", END, [], [0]):
         assert prompt_tokens(gpt2, empty).tolist() == [0]
     for empty in ("", []):
-        with pytest.raises(ModelError, match=r"prompt is empty.*write something"):
+        with pytest.raises(PromptError, match=r"prompt is empty.*write something"):
             prompt_tokens(without_bos, empty)
 
 
@@ -116,14 +116,14 @@ def test_what_does_not_fit_is_refused_with_both_numbers(
     gpt2: LanguageModel, without_bos: LanguageModel
 ) -> None:
     assert len(prompt_tokens(gpt2, "\x01" * 63)) == 64
-    with pytest.raises(ModelError, match=r"65 tokens, the opening one included, .* at most 64"):
+    with pytest.raises(PromptError, match=r"65 tokens, the opening one included, .* at most 64"):
         prompt_tokens(gpt2, "\x01" * 64)
-    with pytest.raises(ModelError, match=r"65 tokens, but .* at most 64"):
+    with pytest.raises(PromptError, match=r"65 tokens, but .* at most 64"):
         prompt_tokens(without_bos, "\x01" * 65)
-    with pytest.raises(ModelError, match=r"100001 tokens.* at most 64"):
+    with pytest.raises(PromptError, match=r"100001 tokens.* at most 64"):
         prompt_tokens(gpt2, "\x01" * 100_000)
     for strange in (-1, 300):
-        with pytest.raises(ModelError, match=f"token {strange}, but .* 300 tokens, 0 to 299"):
+        with pytest.raises(PromptError, match=rf"no token {strange}: .* 300 tokens, 0 to 299"):
             prompt_tokens(gpt2, [0, strange])
 
 
