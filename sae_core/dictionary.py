@@ -214,9 +214,9 @@ class TopKDictionary(Dictionary):
         open_rows = own.nonzero()[:, 0]
         if not len(open_rows):
             return own.view(x.shape[:-1])
-        # Most rows have k features above this one long before all are looked at. The margin, relative
-        # to what was summed up, keeps rounding from deciding a close race here, or the feature from
-        # beating itself; `activate` decides it below.
+        # Most rows have k features above this one long before all are looked at. The margin,
+        # relative to what was summed up, keeps rounding from deciding a close race here, or the
+        # feature from beating itself; `activate` decides it below.
         margin = flat.norm(dim=-1) * self.W_enc[:, feature].norm() + self.b_enc[feature].abs()
         if self.rescale_acts_by_decoder_norm:
             margin = margin * self.W_dec[feature].norm()

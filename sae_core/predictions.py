@@ -44,3 +44,19 @@ def log_probabilities(model: LanguageModel, hidden: Tensor) -> Iterator[Tensor]:
 def target_log_probability(model: LanguageModel, hidden: Tensor, target: int) -> Tensor:
     """Log-probability of one token after each of n positions [n, d_model]; nats, [n]."""
     return torch.cat([piece[:, target] for piece in log_probabilities(model, hidden)])
+
+
+def log_probabilities_of(model: LanguageModel, hidden: Tensor, tokens: Tensor) -> Iterator[Tensor]:
+    """Log-probability of each position's own token after it, piece by piece, in order.
+
+    Args:
+        model: whose hidden states they are.
+        hidden: what the unembedding reads, [n, d_model].
+        tokens: the token in question after each, int64 [n].
+
+    Yields:
+        [rows], nats.
+    """
+    pieces = torch.split(tokens.to(hidden.device), rows_at_once(model))
+    for log_p, piece in zip(log_probabilities(model, hidden), pieces, strict=True):
+        yield log_p.gather(-1, piece[:, None])[:, 0]

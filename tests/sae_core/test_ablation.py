@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from sae_core.dictionary import Dictionary
 from sae_core.errors import HookPointError, ModelError
 from sae_core.language_model import LanguageModel, load_model
 from sae_core.records import ContextEffect
-from tests.sae_core.double_models import in_double
+from tests.sae_core.double_models import exchanged, in_double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import STORIES
 
@@ -38,34 +37,7 @@ def brute_logits(
     model: nn.Module, name: str, tokens: Tensor, edit: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """Logits [pos, d_vocab] of the float64 model with the activation at `name` exchanged."""
-    _, layer, kind = name.split(".", 2)
-    gpt2 = hasattr(model, "transformer")
-    block = (model.transformer.h if gpt2 else model.model.layers)[int(layer)]
-    attention = block.attn if gpt2 else block.self_attn
-    projection = {
-        "attn.hook_z": attention.c_proj if gpt2 else attention.o_proj,
-        "mlp.hook_post": block.mlp.c_proj if gpt2 else block.mlp.down_proj,
-    }
-    entered: list[Tensor] = []
-    with ExitStack() as stack:
-        if kind in projection:
-            handle = projection[kind].register_forward_pre_hook(lambda m, args: (edit(args[0]),))
-        elif kind == "hook_mlp_out":
-            handle = block.mlp.register_forward_hook(lambda m, args, out: edit(out))
-        elif kind == "hook_attn_out":
-            handle = attention.register_forward_hook(lambda m, args, out: (edit(out[0]), *out[1:]))
-        elif kind == "hook_resid_mid":
-            stack.callback(
-                block.register_forward_pre_hook(lambda m, args: entered.append(args[0])).remove
-            )
-            handle = attention.register_forward_hook(
-                lambda m, args, out: (edit(entered[-1] + out[0]) - entered[-1], *out[1:])
-            )
-        elif kind == "hook_resid_pre":
-            handle = block.register_forward_pre_hook(lambda m, args: (edit(args[0]), *args[1:]))
-        else:
-            handle = block.register_forward_hook(lambda m, args, out: edit(out))
-        stack.callback(handle.remove)
+    with exchanged(model, name, edit):
         return model(input_ids=tokens[None], use_cache=False).logits[0]
 
 

@@ -1,0 +1,160 @@
+"""Sweeps of strengths against a float64 loop, one strength at a time, without cache."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from sae_core.dose_response import DoseBase, DosePoint, dose_response
+from sae_core.errors import PromptError, SteeringError
+from sae_core.generation import Scope
+from sae_core.language_model import LanguageModel, load_model
+from sae_core.next_token import Sampler, Sampling
+from sae_core.prompt import prompt_tokens
+from sae_core.steering import Edit, Mode
+from tests.sae_core.steered_reference import HandEdit, busiest, steered_pass, written
+from tests.sae_core.test_generation import bosless  # noqa: F401
+from tests.sae_core.tiny_dictionaries import random_dictionary
+
+PROMPT = [17, 40, 0, 99, 250, 31]
+HOOK = "blocks.1.mlp.hook_post"
+N = 8
+WATCHED = [5, 99, 0]
+STRENGTHS = [-2.0, 0.0, 0.5, 1.0, 3.0]
+
+
+def edit(model: LanguageModel, mode: Mode, hook: str = HOOK) -> Edit:
+    dictionary = random_dictionary(hook, model.hook_point(hook).d_in, architecture="topk")
+    return Edit(dictionary, busiest(model, dictionary, PROMPT), mode, 0.0, 2.0)
+
+
+def sweep(
+    model: LanguageModel, edit: Edit, scope: Scope = Scope.ALL, strengths: Any = STRENGTHS
+) -> tuple[DoseBase, list[DosePoint]]:
+    prompt = prompt_tokens(model, PROMPT)
+    steps = dose_response(model, edit, strengths, prompt, N, Sampling(seed=11), scope, WATCHED)
+    base, *points = [step for step in steps if step is not None]
+    assert isinstance(base, DoseBase)
+    assert all(isinstance(point, DosePoint) for point in points)
+    return base, points  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("hook", [HOOK, "blocks.0.hook_resid_mid", "blocks.2.hook_resid_post"])
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "bosless"])
+def test_every_strength_is_as_by_hand(
+    architecture: str, hook: str, mode: Mode, scope: Scope, request: Any
+) -> None:
+    model: LanguageModel = request.getfixturevalue(architecture)
+    made = edit(model, mode, hook)
+    base, points = sweep(model, made, scope)
+    assert [point.strength for point in points] == STRENGTHS
+    prompt = prompt_tokens(model, PROMPT).tolist()
+    begin = len(prompt) - 1 if scope is Scope.GENERATED else 0
+    real = torch.tensor([token not in model.vocabulary.special for token in prompt])
+    uniform = Sampler(Sampling(seed=11), N).uniform
+    clean, _ = steered_pass(model, prompt, [])
+    for strength, point in [(None, base), *zip(STRENGTHS, points, strict=True)]:
+        hand = HandEdit(made.dictionary, made.feature, mode, strength or 0.0, 2.0)
+        if strength is None:
+            hand = HandEdit(made.dictionary, made.feature, "add", 0.0, 2.0)
+        logits, x = steered_pass(model, prompt, [hand], begin)
+        acts = made.dictionary.encode(x[hook].float())[:, made.feature]
+        assert point.activation == pytest.approx(float(acts[real].mean()), rel=1e-3, abs=1e-5)
+        if isinstance(point, DosePoint):
+            log_q, log_p = logits.log_softmax(-1), clean.log_softmax(-1)
+            kl = (log_q.exp() * (log_q - log_p)).sum(-1)
+            assert point.kl == pytest.approx(float(kl[real].mean()), rel=2e-3, abs=1e-5)
+        chances = logits[-1].softmax(-1)[WATCHED].tolist()
+        assert point.probabilities == pytest.approx(chances, rel=2e-3)
+        tokens, _ = written(model, prompt, [hand], uniform, begin)
+        pieces = [model.vocabulary.pieces[token] for token in tokens if token]
+        assert point.text == b"".join(pieces).decode("utf-8", "replace")
+        logits, _ = steered_pass(model, [*prompt, *tokens], [])
+        index = (torch.arange(len(prompt) - 1, len(prompt) + len(tokens) - 1), torch.tensor(tokens))
+        perplexity = float((-logits.log_softmax(-1)[index].mean()).exp())
+        assert point.perplexity == pytest.approx(perplexity, rel=2e-3)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_neutral_strength_is_the_unsteered_model(llama: LanguageModel, mode: Mode) -> None:
+    neutral = {Mode.ADD: [0.0], Mode.SCALE: [1.0], Mode.CLAMP: []}[mode]
+    made = edit(llama, mode)
+    base, points = sweep(llama, made)
+    for point in points:
+        assert (point.kl == 0.0) == (point.strength in neutral)
+        if point.strength in neutral:
+            assert vars(point) == {"strength": point.strength, "kl": 0.0, **vars(base)}
+    _, still = sweep(llama, replace(made, maximum=0.0))
+    assert all(vars(p) == {"strength": p.strength, "kl": 0.0, **vars(base)} for p in still)
+
+
+def test_strengths_in_several_batches(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, points = sweep(llama, edit(llama, Mode.CLAMP))
+    monkeypatch.setattr("sae_core.dose_response._TOKENS_HELD", 2 * (7 + N))
+    monkeypatch.setattr("sae_core.steered_run._MOST_TOKENS", 6)
+    monkeypatch.setattr("sae_core.predictions._LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr("sae_core.predictions._LEAST_ROWS", 3)
+    other, apart = sweep(llama, edit(llama, Mode.CLAMP))
+    for one, two in zip([base, *points], [other, *apart], strict=True):
+        assert one.text == two.text
+        assert one.perplexity == pytest.approx(two.perplexity, rel=1e-4)
+        assert one.activation == pytest.approx(two.activation, rel=1e-4, abs=1e-6)
+        if isinstance(one, DosePoint):
+            assert isinstance(two, DosePoint)
+            assert one.kl == pytest.approx(two.kl, rel=1e-3, abs=1e-6)
+
+
+def test_a_prompt_of_nothing_but_bos(gpt2: LanguageModel) -> None:
+    """There is no text to take a mean over, and none to steer before the first token."""
+    made = edit(gpt2, Mode.ADD)
+    for scope in Scope:
+        steps = dose_response(gpt2, made, [2.0], torch.tensor([0]), 3, Sampling(), scope, [4])
+        base, point = (step for step in steps if step is not None)
+        assert isinstance(point, DosePoint)
+        assert (base.activation, point.activation, point.kl) == (0.0, 0.0, 0.0)
+        assert point.probabilities == pytest.approx(base.probabilities, rel=1e-5)
+
+
+def test_one_token_is_enough(gpt2: LanguageModel) -> None:
+    made = edit(gpt2, Mode.ADD)
+    prompt = torch.tensor([0, 17, 40])
+    steps = dose_response(gpt2, made, [2.0], prompt, 1, Sampling(seed=2))
+    base, point = (step for step in steps if step is not None)
+    assert base.probabilities == point.probabilities == ()
+    assert base.perplexity > 1
+    assert point.perplexity > 1
+
+
+def test_what_cannot_be_is_refused(gpt2: LanguageModel) -> None:
+    made, prompt = edit(gpt2, Mode.ADD), torch.tensor([0, 17, 40])
+    with pytest.raises(SteeringError, match=r"62 tokens after a prompt of 3 make 65"):
+        next(dose_response(gpt2, made, [1.0], prompt, 62, Sampling()))
+    with pytest.raises(PromptError, match="token 300"):
+        next(dose_response(gpt2, made, [1.0], prompt, 5, Sampling(), watched=[300]))
+    with pytest.raises(SteeringError, match="no finite number"):
+        next(dose_response(gpt2, replace(made, maximum=1e306), [1e9], prompt, 5, Sampling()))
+
+
+def test_numbers_that_overflow_are_said(gpt2: LanguageModel) -> None:
+    model = load_model(gpt2.path, dtype="float16")
+    made = replace(edit(model, Mode.ADD), maximum=1e6)
+    with pytest.raises(SteeringError, match="no numbers any more"):
+        list(dose_response(model, made, [1.0, 1000.0], torch.tensor([0, 17]), 5, Sampling()))
+
+
+def test_closing_leaves_no_hook(gpt2: LanguageModel) -> None:
+    prompt = torch.tensor([0, 17, 40, 3])
+    modules = list(gpt2.module.modules())
+    for n_steps in range(0, 20, 3):
+        steps = dose_response(gpt2, edit(gpt2, Mode.CLAMP), STRENGTHS, prompt, N, Sampling())
+        for _ in range(n_steps):
+            next(steps)
+            assert not any(m._forward_hooks or m._forward_pre_hooks for m in modules)
+        steps.close()  # type: ignore[attr-defined]
