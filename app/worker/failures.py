@@ -8,7 +8,7 @@ import sys
 
 from app.errors import InvalidRequest
 from app.worker.events import Failed, FailureCode
-from sae_core.errors import FeaturescopeError
+from sae_core.errors import FeaturescopeError, PromptError, SteeringError
 
 INTERNAL = "The worker met a defect and gave this request up; its log has the details."
 MEMORY = (
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def failure(error: BaseException) -> Failed:
     """The last event of the request that raised `error`; other requests never notice it."""
-    if isinstance(error, InvalidRequest):
+    if isinstance(error, InvalidRequest | PromptError | SteeringError):
         return Failed(code=FailureCode.INVALID, message=str(error))
     if isinstance(error, FeaturescopeError):
         return Failed(code=FailureCode.REFUSED, message=str(error))
