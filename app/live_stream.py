@@ -6,44 +6,21 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
+from app.live_events import DoneEvent, FailedEvent, LiveEvent
 from app.rendering_errors import DEFECT, status_of
 from app.worker.events import Progress, Result
+
+__all__ = ["DoneEvent", "FailedEvent", "LiveEvent", "LiveStream"]
 
 HEARTBEAT = ": still at it\n\n"
 AGAIN_SECONDS = 1  # where the worker is out of reach, its restart takes about that
 
 log = logging.getLogger(__name__)
-
-
-class LiveEvent(BaseModel):
-    """One event; `event` is its name in the stream, and stands in its data too."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
-    event: str
-
-
-class FailedEvent(LiveEvent):
-    """The last event of a stream that ends early; the fields of a problem."""
-
-    event: Literal["failed"] = "failed"
-    status: int = Field(description="What the status of the answer would have been.")
-    detail: str = Field(description="A sentence for the user.")
-    retry_after: int | None = Field(
-        default=None, description="Seconds after which asking again makes sense; null: it does not."
-    )
-
-
-class DoneEvent(LiveEvent):
-    """The last event of a stream that is complete."""
-
-    event: Literal["done"] = "done"
 
 
 Say = Callable[[Result | Progress], LiveEvent | Awaitable[LiveEvent | None] | None]

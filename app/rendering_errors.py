@@ -18,6 +18,7 @@ from app.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
+    WorkerUnavailable,
 )
 from app.site import Site
 from app.steer_questions import SENTENCE
@@ -29,6 +30,7 @@ _STATUS: tuple[tuple[type[FeaturescopeError], int], ...] = (
     (InvalidRequest, 422),
 )
 _UNAVAILABLE = 503
+RESTART_SECONDS = 2  # about what a worker needs to start again
 
 _TITLES = {
     404: "Not here",
@@ -52,10 +54,10 @@ def status_of(error: FeaturescopeError) -> int:
 
 
 def wants_json(request: Request) -> bool:
-    """Whether the asker is a program: anything below /api, or JSON before HTML."""
+    """Whether the asker is a program: anything below /api, or JSON or a stream and no HTML."""
     accepted = request.headers.get("accept", "")
     return request.url.path.startswith("/api/") or (
-        "json" in accepted and "text/html" not in accepted
+        ("json" in accepted or "event-stream" in accepted) and "text/html" not in accepted
     )
 
 
@@ -90,7 +92,11 @@ def _domain(request: Request, error: Exception) -> Response:
     status = status_of(error)
     if status >= 500:
         logger.warning("%s %s: %s", request.method, request.url.path, error)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Overloaded) else None
+    headers = None
+    if isinstance(error, Overloaded):
+        headers = {"Retry-After": str(error.retry_after)}
+    elif isinstance(error, WorkerUnavailable):
+        headers = {"Retry-After": str(RESTART_SECONDS)}
     return respond(request, status, str(error), headers)
 
 

@@ -21,6 +21,7 @@ from app.worker.async_client import AsyncWorkerClient
 from app.worker.client import WorkerClient
 from app.worker.supervisor import WorkerProcess
 
+LONGEST_HEAD = 2**20  # bytes of address and headers: a prompt is part of its page's address
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -64,6 +65,7 @@ def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None
             lifespan="on",
             timeout_graceful_shutdown=3,
             server_header=False,
+            h11_max_incomplete_event_size=LONGEST_HEAD,
         )
         # What is loaded by now stays: the collector need not walk through it at every page.
         gc.collect()

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 
 from app.ablations import Ablations
 from app.feature_search import FeatureSearch
+from app.prompt_work import PromptWork
 from app.rendering import Renderer
 from app.rendering_tokens import Typeset, Typesets
 from app.store import Store
@@ -28,6 +29,7 @@ class Site:
         renderer: the templates.
         typesets: each model's tokens, ready for pages.
         live: the worker, for streams that no thread waits with.
+        prompts: asks the worker about prompts, and remembers.
         search: finds features by what is typed.
     """
 
@@ -37,6 +39,7 @@ class Site:
     renderer: Renderer
     typesets: Typesets
     live: LiveWorker
+    prompts: PromptWork
     search: FeatureSearch = field(default_factory=FeatureSearch)
 
     def typeset(self, dictionary: DictionaryView) -> Typeset:

@@ -28,6 +28,7 @@ from app.views import (
     DictionaryView,
     FeatureQuery,
     FeatureRow,
+    FeatureScales,
     FeatureTable,
     FeatureView,
     HarvestRecord,
@@ -58,6 +59,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._vocabularies: dict[int, tuple[str, Vocabulary]] = {}
+        self._scales: dict[int, tuple[str, FeatureScales]] = {}
         self._lock = threading.Lock()
 
     def catalogue(self) -> list[DictionaryView]:
@@ -101,6 +103,22 @@ class Store:
         """
         with reading(self._engine) as connection:
             return store_features.rows(connection, dictionary, indices)
+
+    def scales(self, dictionary: DictionaryView) -> FeatureScales:
+        """How often and how strongly each feature fires, kept in memory until the next harvest.
+
+        Raises:
+            NotFound: nothing is published of the dictionary.
+        """
+        with self._lock:
+            known = self._scales.get(dictionary.id)
+        if known and known[0] == dictionary.digest:
+            return known[1]
+        with reading(self._engine) as connection:
+            found = store_features.scales(connection, dictionary)
+        with self._lock:
+            self._scales[dictionary.id] = found
+        return found[1]
 
     def window(self, dictionary: DictionaryView, number: int) -> WindowRecord:
         """One window that the dictionary's examples point to.

@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import numpy as np
 from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, select
 
 from app import store_catalogue, store_effects
@@ -17,6 +18,7 @@ from app.views import (
     DictionaryView,
     FeatureQuery,
     FeatureRow,
+    FeatureScales,
     FeatureTable,
     FeatureView,
 )
@@ -136,6 +138,16 @@ def rows(
         _ROWS, {"dictionary_id": now.id, "indices": sorted(i for i in set(indices) if _fits(i))}
     )
     return {row["index"]: _row(row, now) for row in found.mappings()}
+
+
+def scales(connection: Connection, dictionary: DictionaryView) -> tuple[str, FeatureScales]:
+    """Density and maximum of every feature, and the digest of the harvest that they are from."""
+    now = published(connection, dictionary).dictionary
+    maxima, firings = np.zeros(now.d_sae), np.zeros(now.d_sae, dtype=np.int64)
+    columns = select(Feature.index, Feature.maximum, Feature.firings)
+    for index, maximum, count in connection.execute(columns.where(Feature.dictionary_id == now.id)):
+        maxima[index], firings[index] = maximum, count
+    return now.digest, FeatureScales(maxima, firings, now.n_tokens)
 
 
 def window(connection: Connection, dictionary: DictionaryView, number: int) -> WindowRecord:

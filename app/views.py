@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sae_core.records import ContextEffect, FeatureRecord, Histogram, Ranking, WindowRecord
 from sae_core.vocabulary import Vocabulary
 
@@ -226,6 +229,21 @@ class FeatureRow:
     histogram: Histogram
     label: str
     raised: Ranking
+
+
+@dataclass(frozen=True)
+class FeatureScales:
+    """How often and how strongly each feature of a dictionary fires in its harvest.
+
+    Attributes:
+        maxima: largest activation of each, model units, float64 [d_sae]; 0.0 for a dead one.
+        firings: non-special tokens on which each fires, int64 [d_sae].
+        n_tokens: non-special tokens of the harvest.
+    """
+
+    maxima: NDArray[np.float64]
+    firings: NDArray[np.int64]
+    n_tokens: int
 
 
 @dataclass(frozen=True)

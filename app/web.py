@@ -14,10 +14,22 @@ from app.ablations import Ablations
 from app.assets import Assets
 from app.headers import HeadAsGet, LoopbackHosts, SecurityHeaders
 from app.listening import is_loopback
+from app.prompt_work import PromptWork
 from app.rendering import Renderer
 from app.rendering_tokens import Typesets
 from app.resources import resource
-from app.routes import api, api_steer, contexts, dictionaries, features, health, home, steer
+from app.routes import (
+    api,
+    api_prompt,
+    api_steer,
+    contexts,
+    dictionaries,
+    features,
+    health,
+    home,
+    prompt,
+    steer,
+)
 from app.settings import Settings
 from app.site import Site
 from app.store import Store
@@ -71,12 +83,18 @@ def create_app(
     )
     assets = Assets(resource("static"))
     app.state.site = Site(
-        store, ablations, worker, Renderer(resource("templates"), assets), Typesets(), streams
+        store,
+        ablations,
+        worker,
+        Renderer(resource("templates"), assets),
+        Typesets(),
+        streams,
+        PromptWork(streams),
     )
     rendering_errors.install(app)
-    for interface in (api, api_steer):
+    for interface in (api, api_prompt, api_steer):
         app.include_router(interface.router)
-    for pages in (health, home, dictionaries, contexts, features, steer):
+    for pages in (health, home, dictionaries, contexts, features, prompt, steer):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", assets, name="static")
     app.add_middleware(HeadAsGet)

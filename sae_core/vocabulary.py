@@ -47,6 +47,14 @@ class Vocabulary:
         mask[sorted(self.special)] = True
         return mask
 
+    @cached_property
+    def tokens(self) -> dict[bytes, int]:
+        """The token of each bytes: one of the text's own before a special one, and of two that say
+        the same the later, because bytes that stand in for unknown characters come first."""
+        special = {self.pieces[token]: token for token in sorted(self.special)}
+        own = {p: token for token, p in enumerate(self.pieces) if token not in self.special}
+        return special | own
+
 
 def read_vocabulary(tokenizer: Tokenizer, d_vocab: int, bos: int | None) -> Vocabulary:
     """The bytes behind each id of a byte-level or SentencePiece-style tokenizer.

@@ -9,17 +9,15 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app import rendering_errors
-from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
+from app.errors import FeaturescopeError, WorkerUnavailable
 from app.rendering_feature import FeaturePage
 from app.routes.parameters import Style
+from app.routes.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
 from app.site import Fragment, Site, TheDictionary, TheSite
 from app.views import DictionaryView
-from app.worker.supervisor import WorkerPhase
 from sae_core.records import ContextEffect, WindowRecord
 
 router = APIRouter(prefix="/d/{model}/{dictionary}/{index}")
-
-FIRST_WAIT, LONGEST_WAIT = 1, 16
 
 
 @router.get("/groups/{group}")
@@ -31,7 +29,7 @@ def group(
     style: Style,
     site: TheSite,
     fragment: Fragment,
-    attempt: Annotated[int, Query(ge=0, le=1000)] = 0,
+    attempt: Annotated[int, Query(ge=0, le=MOST_ATTEMPTS)] = 0,
 ) -> Response:
     """A group with its underlines; while the worker cannot, a sentence in their place."""
     view = site.store.feature(dictionary, index)
@@ -39,7 +37,7 @@ def group(
     found = page.group(group)
     windows = [context.window for context in page.contexts(found)]
     missing = any(window.number not in view.effects for window in windows)
-    if fragment and missing and (sentence := _not_yet(site)):
+    if fragment and missing and (sentence := not_yet(site)):
         return _later(request, site, group, attempt, sentence, HTTPStatus.ACCEPTED, FIRST_WAIT)
     try:
         effects = site.ablations.effects(view.dictionary, index, windows)
@@ -47,32 +45,17 @@ def group(
         if not fragment:
             raise
         status = rendering_errors.status_of(error)
-        return _later(request, site, group, attempt, str(error), status, _wait(error, attempt))
+        gone = isinstance(error, WorkerUnavailable)  # perhaps because it died meanwhile
+        sentence = (gone and not_yet(site)) or str(error)
+        return _later(
+            request, site, group, attempt, sentence, status, seconds_to_wait(error, attempt)
+        )
     return site.renderer.html(
         "feature/_group.html" if fragment else "feature/group.html",
         dictionary=view.dictionary,
         page=page,
         part=page.part(found, effects),
     )
-
-
-def _not_yet(site: Site) -> str:
-    """What to say while the worker that serving started cannot take work; empty when it can."""
-    state = site.worker.state if site.worker else None
-    if state is None or state.phase not in (WorkerPhase.STARTING, WorkerPhase.RESTARTING):
-        return ""
-    if state.restarts or state.phase is WorkerPhase.RESTARTING:
-        return "The worker stopped and is being started again."
-    return "The worker is starting."
-
-
-def _wait(error: FeaturescopeError, attempt: int) -> int:
-    """Seconds until asking again: 1, 2, 4, … `LONGEST_WAIT`; 0 where waiting does not help."""
-    if isinstance(error, Overloaded):
-        return max(1, min(LONGEST_WAIT, max(error.retry_after, FIRST_WAIT << min(attempt, 10))))
-    if isinstance(error, WorkerUnavailable):
-        return min(LONGEST_WAIT, FIRST_WAIT << min(attempt, 10))
-    return 0
 
 
 def _later(
@@ -82,7 +65,7 @@ def _later(
     headers = {"HX-Retarget": f"#underlines-{group}", "HX-Reswap": "outerHTML"}
     if wait:
         headers["Retry-After"] = str(wait)
-    again = request.url.include_query_params(attempt=min(attempt + 1, 1000))
+    again = request.url.include_query_params(attempt=min(attempt + 1, MOST_ATTEMPTS))
     return site.renderer.html(
         "feature/_later.html",
         status,

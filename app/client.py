@@ -1,0 +1,332 @@
+"""Featurescope from Python: everything that its pages show, without torch.
+
+from app.client import FeaturescopeClient
+
+client = FeaturescopeClient("http://127.0.0.1:8000")
+read = client.activations("demo", "def __init__(self, host):")
+for dictionary, feature in read.active()[:10]:
+    print(dictionary, feature.index, feature.activation, feature.raised)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from app.live_events import DoneEvent, FailedEvent
+from app.prompt_compare import KINDS, SAME, Kind
+from app.routes import api_prompt_types as types
+from app.routes.api_types import Problem
+from sae_core.errors import FeaturescopeError
+
+__all__ = ["Difference", "FeaturescopeClient", "PromptRead", "RequestFailed"]
+
+Prompt = str | Sequence[int]
+Sort = Literal["activation", "share", "rarity"]
+LOST = "The connection to {address} was lost before the answer was complete."
+
+Answer = TypeVar("Answer", bound=BaseModel)
+Asked = TypeVar("Asked", bound=BaseModel)
+
+
+class RequestFailed(FeaturescopeError):
+    """The server refused a request, or could not finish it; the message is its sentence.
+
+    Attributes:
+        status: of the answer, such as 404 or 503; 0: there was none.
+        retry_after: seconds after which asking again makes sense; None: it does not.
+    """
+
+    def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A feature that differs between two prompts.
+
+    Attributes:
+        kind: gained, lost, stronger or weaker.
+        dictionary: its name.
+        index: of the feature.
+        change: of its largest activation, as a share of that in the harvest.
+    """
+
+    kind: Kind
+    dictionary: str
+    index: int
+    change: float
+
+
+class PromptRead(types.Activations):
+    """A prompt, and all that fires on it."""
+
+    def active(
+        self, sort: Sort = "activation", position: int | None = None
+    ) -> list[tuple[str, types.ActiveFeature]]:
+        """Dictionary and feature, largest first, equal ones by dictionary and index.
+
+        Args:
+            sort: what they are ordered by.
+            position: of a token; only what fires there, with `activation`, `share` and `rarity` of
+                that token. None, or beyond the prompt: the whole prompt.
+        """
+        found = [
+            (place, here)
+            for place, dictionary in enumerate(self.dictionaries)
+            for one in dictionary.features
+            if (here := _at(one, position, len(self.tokens))) is not None
+        ]
+        found.sort(key=lambda row: (-getattr(row[1], sort), row[0], row[1].index))
+        return [(self.dictionaries[place].name, here) for place, here in found]
+
+    def compare(self, other: PromptRead) -> list[Difference]:
+        """What differs on another prompt that was read with the same dictionaries: by kind, the
+        largest change first."""
+        found: list[Difference] = []
+        for first, second in zip(self.dictionaries, other.dictionaries, strict=True):
+            before = {one.index: one.share for one in first.features}
+            after = {one.index: one.share for one in second.features}
+            for index in sorted(before.keys() | after.keys()):
+                change = after.get(index, 0.0) - before.get(index, 0.0)
+                kind: Kind = "stronger" if change > 0 else "weaker"
+                if index not in before or index not in after:
+                    kind = "lost" if index in before else "gained"
+                elif abs(change) < SAME:
+                    continue
+                found.append(Difference(kind, first.name, index, change))
+        return sorted(found, key=lambda one: (KINDS.index(one.kind), -abs(one.change)))
+
+
+class FeaturescopeClient:
+    """Asks a server that runs. Its connections close with `close`, or at the end of a `with`.
+
+    Every method raises RequestFailed where the server refuses or cannot be reached.
+
+    Args:
+        base_url: where it serves.
+        timeout: longest silence, seconds.
+        http: another client to send with.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8000",
+        timeout: float = 120.0,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._base = base_url.rstrip("/")
+        self._http = http or httpx.Client(timeout=timeout)
+
+    def activations(
+        self, model: str, prompt: Prompt, dictionaries: Sequence[str] | None = None
+    ) -> PromptRead:
+        """All features that fire on a prompt: of these dictionaries, or of all of the model."""
+        question = _question(
+            types.ActivationsQuestion,
+            prompt=_prompt(prompt),
+            dictionaries=None if dictionaries is None else (*dictionaries,),
+        )
+        return self._post(model, "activations", question, PromptRead)
+
+    def ablate(self, model: str, prompt: Prompt, dictionary: str, feature: int) -> types.Ablation:
+        """What removing a feature does to the prediction of each token."""
+        question = _question(
+            types.AblationQuestion, prompt=_prompt(prompt), dictionary=dictionary, feature=feature
+        )
+        return self._post(model, "ablation", question, types.Ablation)
+
+    def attribute(
+        self,
+        model: str,
+        prompt: Prompt,
+        dictionary: str,
+        position: int | None = None,
+        target: int | str | None = None,
+        features: Sequence[int] | None = None,
+    ) -> Generator[types.AttributionEvent, None, None]:
+        """Which features are responsible for a prediction: estimates, then exact changes as they
+        are computed. Closing the iterator ends the work.
+
+        Args:
+            model: name of the model.
+            prompt: text or token ids.
+            dictionary: name of the dictionary.
+            position: of the predicted token; None: the one after the prompt.
+            target: the predicted token; None: the one that stands there, or the likeliest one.
+            features: only these; None: all that fire before the position.
+        """
+        question = _question(
+            types.AttributionQuestion,
+            prompt=_prompt(prompt),
+            dictionary=dictionary,
+            position=position,
+            target=target,
+            features=None if features is None else (*features,),
+        )
+        return self._stream(model, "attribution", question, TypeAdapter(types.AttributionAnswer))
+
+    def together(
+        self,
+        model: str,
+        prompt: Prompt,
+        dictionary: str,
+        features: Sequence[int],
+        position: int | None = None,
+        target: int | str | None = None,
+    ) -> types.Together:
+        """What ablating features at once does to a prediction, beside each of them alone."""
+        question = _question(
+            types.TogetherQuestion,
+            prompt=_prompt(prompt),
+            dictionary=dictionary,
+            position=position,
+            target=target,
+            features=(*features,),
+        )
+        return self._post(model, "together", question, types.Together)
+
+    def occlude(
+        self,
+        model: str,
+        prompt: Prompt,
+        dictionary: str,
+        feature: int,
+        position: int | None = None,
+        replacement: int | str | None = None,
+    ) -> types.Occlusion:
+        """How a feature's activation changes when each token is left out or replaced.
+
+        Args:
+            model: name of the model.
+            prompt: text or token ids.
+            dictionary: name of the dictionary.
+            feature: its index.
+            position: where it is read; None: where it is strongest.
+            replacement: put in each token's place; None: the token is left out.
+        """
+        question = _question(
+            types.OcclusionQuestion,
+            prompt=_prompt(prompt),
+            dictionary=dictionary,
+            feature=feature,
+            position=position,
+            replacement=replacement,
+        )
+        return self._post(model, "occlusion", question, types.Occlusion)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _address(self, model: str, name: str) -> str:
+        return f"{self._base}/api/v1/m/{quote(model, safe='')}/{name}"
+
+    def _post(self, model: str, name: str, question: BaseModel, kind: type[Answer]) -> Answer:
+        """One question, one answer."""
+        address = self._address(model, name)
+        with _failures(address):
+            answer = self._http.post(address, json=question.model_dump(mode="json"))
+            if answer.status_code != httpx.codes.OK:
+                raise _refused(answer)
+            return kind.model_validate_json(answer.content)
+
+    def _stream(
+        self, model: str, name: str, question: BaseModel, adapter: TypeAdapter[Any]
+    ) -> Generator[Any, None, None]:
+        """One question, many events, those that end a stream left out."""
+        address = self._address(model, name)
+        with (
+            _failures(address),
+            self._http.stream("POST", address, json=question.model_dump(mode="json")) as answer,
+        ):
+            if answer.status_code != httpx.codes.OK:
+                answer.read()
+                raise _refused(answer)
+            for line in answer.iter_lines():
+                if not line.startswith("data:"):
+                    continue
+                event = adapter.validate_json(line.removeprefix("data:"))
+                if isinstance(event, DoneEvent):
+                    return
+                if isinstance(event, FailedEvent):
+                    raise RequestFailed(event.detail, event.status, event.retry_after)
+                yield event
+            raise RequestFailed(LOST.format(address=address), 0)
+
+
+def _question(kind: type[Asked], **values: Any) -> Asked:
+    """A question, or what makes it none."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise RequestFailed(f"{name} cannot be used: {first['msg']}.", 422) from error
+
+
+def _prompt(prompt: Prompt) -> str | tuple[int, ...]:
+    return prompt if isinstance(prompt, str) else tuple(prompt)
+
+
+def _at(
+    feature: types.ActiveFeature, position: int | None, n_tokens: int
+) -> types.ActiveFeature | None:
+    """A feature as it is at a position; None where it does not fire there."""
+    if position is None or position >= n_tokens:
+        return feature
+    if position not in feature.positions:
+        return None
+    value = feature.values[feature.positions.index(position)]
+    scale = value / feature.activation
+    changed = {
+        "activation": value,
+        "share": feature.share * scale,
+        "rarity": feature.rarity * scale,
+        "total": value,
+        "position": position,
+    }
+    return feature.model_copy(update=changed)
+
+
+@contextmanager
+def _failures(address: str) -> Iterator[None]:
+    """Turn what can go wrong on the way into our own error."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise RequestFailed(f"{address} does not answer: {error}", 0) from error
+    except ValidationError as error:
+        raise RequestFailed(
+            f"{address} gave an answer that makes no sense here: {error}", 0
+        ) from error
+
+
+def _refused(answer: httpx.Response) -> RequestFailed:
+    """What an answer that is no success says."""
+    try:
+        sentence = Problem.model_validate_json(answer.content).detail
+    except ValidationError:
+        sentence = f"{answer.url} answered {answer.status_code}."
+    after = answer.headers.get("retry-after", "")
+    return RequestFailed(sentence, answer.status_code, float(after) if after.isdigit() else None)

@@ -1,0 +1,167 @@
+"""The prompt page: what fires on a text, what is responsible for a prediction, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel
+from starlette.responses import RedirectResponse, Response
+
+from app import steering
+from app.errors import InvalidRequest, WorkerUnavailable
+from app.live_stream import LiveStream
+from app.prompt_attribution import Ranking
+from app.prompt_features import RARITY
+from app.prompt_query import PromptQuery, check_typed, parse
+from app.prompt_session import PromptSession
+from app.prompt_snippet import snippet
+from app.prompt_stream import EffectsStream
+from app.rendering_errors import status_of
+from app.rendering_prompt import Problems, PromptPage, PromptPages
+from app.rendering_prompt_effects import effects
+from app.rendering_prompt_rows import FeatureLines
+from app.rendering_tokens import Typeset
+from app.routes.waiting import MOST_ATTEMPTS, not_yet, seconds_to_wait
+from app.site import Fragment, Site, TheSite
+
+MOST_BODY = 2**20  # bytes; forms of longer texts are read as far as this to be refused
+
+router = APIRouter(prefix="/m/{model}/prompt")
+Attempt = Annotated[int, Query(ge=0, le=MOST_ATTEMPTS)]
+
+
+@dataclass(frozen=True)
+class Later:
+    """When a page asks again by itself: in so many seconds, at that address."""
+
+    seconds: int
+    address: str
+
+
+@router.get("")
+def page(
+    request: Request, model: str, site: TheSite, fragment: Fragment, attempt: Attempt = 0
+) -> Response:
+    """The page, or all of it below the prompt's field."""
+    query, problem = parse(request.query_params.multi_items())
+    return _answer(request, site, _asked(site, model, query), problem, fragment, attempt)
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BODY:
+            break
+    return bytes(body)
+
+
+@router.post("")
+def ask(
+    request: Request,
+    model: str,
+    site: TheSite,
+    fragment: Fragment,
+    body: Annotated[bytes, Depends(_body)],
+) -> Response:
+    """To the address of what was typed. A text that no address can hold is refused in its place,
+    and stays in its field."""
+    text = body.decode("utf-8", "replace")
+    query, problem = parse(parse_qsl(text, keep_blank_values=True, encoding="utf-8"))
+    asked = _asked(site, model, query)
+    if problem is None:
+        try:
+            check_typed(query.text or "")
+            if query.other:
+                check_typed(query.other, "other prompt")
+        except InvalidRequest as error:
+            return _answer(request, site, asked, error, fragment, 0)
+        if set(query.dictionaries) >= set(asked.session.dictionaries):
+            query = query.with_(dictionaries=())
+        return RedirectResponse(query.address(model), HTTPStatus.SEE_OTHER)
+    return _answer(request, site, asked, problem, fragment, 0)
+
+
+class EffectsQuestion(BaseModel):
+    """The address of the page that asks, without what comes before the question mark."""
+
+    query: str
+
+
+@router.post("/effects")
+def stream(model: str, question: EffectsQuestion, site: TheSite) -> Response:
+    """The table of responsible features, again and again until all effects are exact."""
+    query, problem = parse(parse_qsl(question.query, keep_blank_values=True))
+    asked = _asked(site, model, query)
+    session, typeset = asked.session, asked.typeset
+    if problem is not None:
+        raise problem
+    target = session.target()
+    if target is None:
+        raise InvalidRequest("No prediction was chosen: say which token is to be explained.")
+    active = session.active(session.reading)
+    writer = FeatureLines(site.store, session.chosen, typeset, len(session.reading))
+
+    def draw(known: Ranking) -> str:
+        table = effects(known, active, writer, query)
+        return site.renderer.text("prompt/_effects.html", effects=table)
+
+    stream = EffectsStream(site.live, site.prompts, session.requests(target), draw)
+    return LiveStream(stream.events(), stream.say)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an address asks, and the tokens of the model that it asks about."""
+
+    session: PromptSession
+    typeset: Typeset
+
+
+def _asked(site: Site, model: str, query: PromptQuery) -> Asked:
+    dictionaries = steering.dictionaries_of(site.store, model)
+    typeset = site.typeset(next(iter(dictionaries.values())))
+    session = PromptSession(site.store, site.prompts, typeset.vocabulary, dictionaries, query)
+    return Asked(session, typeset)
+
+
+def _answer(
+    request: Request,
+    site: Site,
+    asked: Asked,
+    problem: InvalidRequest | None,
+    fragment: bool,
+    attempt: int,
+) -> Response:
+    """The page of a session, with its problems beside what they are about."""
+    problems = Problems()
+    if problem is not None:
+        problems.add("form", problem)
+    session = asked.session
+    if session.query.text is not None and (sentence := not_yet(site)):
+        problems.add("text", WorkerUnavailable(sentence))
+        made = PromptPage(session, problems)
+    else:
+        made = PromptPages(session, asked.typeset, problems).page()
+    status, headers, later = int(HTTPStatus.OK), {}, None
+    if (error := problems.error) is not None:
+        status = status_of(error)
+        if wait := seconds_to_wait(error, attempt):
+            again = request.url.include_query_params(attempt=min(attempt + 1, MOST_ATTEMPTS))
+            later = Later(wait, f"{again.path}?{again.query}")
+            headers["Retry-After"] = str(wait)
+    return site.renderer.html(
+        "prompt/_view.html" if fragment else "prompt/prompt.html",
+        status,
+        headers,
+        page=made,
+        query=session.query,
+        fragment=fragment,
+        later=later,
+        rarity=RARITY,
+        snippet=snippet(made, str(request.base_url)),
+    )
