@@ -133,20 +133,27 @@ class Prediction:
         """Loss changes with chosen features removed, each from the variant of the context that
         `rows` names; one a variant, nats, on the CPU."""
         n, begin = int(rows[-1]) + 1, int(self.firings.first[chosen].min())
-        firings = self.firings.of(chosen)
         x = self.run.x[0, begin:]
+        firings = self.firings.of(chosen)
         places = rows.repeat_interleave(self.firings.counts[chosen]) * len(x)
-        places = (places + self.firings.positions[firings] - begin).to(x.device)
-        directions = self.dictionary.rows_of(
-            self.features[self.firings.owners[firings]].to(x.device)
-        )
-        values = self.firings.values[firings].to(x.device)
-        written = directions.new_zeros(n * len(x), x.shape[-1])
-        written.index_add_(0, places, values[:, None] * directions)
-        ablated = (x - written.view(n, *x.shape)).to(x.dtype)
-        hidden = self.run.last_hidden(ablated)
+        places += self.firings.positions[firings] - begin
+        written = self._written(firings, places, n * len(x)).view(n, *x.shape)
+        hidden = self.run.last_hidden((x - written).to(x.dtype))
         after = target_log_probability(self.run.model, hidden, self.target)
         return self.log_probability - after.cpu()
+
+    def _written(self, firings: Tensor, places: Tensor, n_places: int) -> Tensor:
+        """Sums of a_f d_f over firings, each at its place; [n_places, d_in], device of `run`."""
+        dictionary, device = self.dictionary, self.run.x.device
+        written = torch.zeros(
+            n_places, dictionary.d_in, dtype=dictionary.b_dec.dtype, device=device
+        )
+        step = max(1, _NUMBERS_AT_ONCE // dictionary.d_in)
+        for some, where in zip(torch.split(firings, step), torch.split(places, step), strict=True):
+            features = self.features[self.firings.owners[some]].to(device)
+            values = self.firings.values[some].to(device)
+            written.index_add_(0, where.to(device), values[:, None] * dictionary.rows_of(features))
+        return written
 
 
 @dataclass(frozen=True)

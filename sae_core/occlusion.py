@@ -69,6 +69,9 @@ class Reading:
         """
         if replacement is not None:
             check_token(self.model, replacement)
+        return self._occlusions(replacement)
+
+    def _occlusions(self, replacement: int | None) -> Iterator[Occluded]:
         text = text_positions(self.model, self.tokens)
         before = text[text < self.position].flip(0)
         pace = Pace(self.model, max(self.model.d_model, self.hook_point.d_in))

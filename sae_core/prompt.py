@@ -17,6 +17,7 @@ from sae_core.module_hooks import touching
 from sae_core.predictions import log_probabilities
 
 N_PREDICTED = 5
+_LONG_TEXT = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -181,5 +182,13 @@ def _encoded(model: LanguageModel, text: str) -> list[int]:
         # than what begins a text.
         while text.startswith(name):
             text = text.removeprefix(name)
+    if len(text) > _LONG_TEXT:
+        # Reading millions of characters takes seconds: not where they cannot fit anyway.
+        longest = max(len(piece) for piece in model.vocabulary.pieces)
+        if len(text) > longest * model.n_ctx:
+            raise PromptError(
+                f"The prompt has {len(text)} characters, but the model takes at most {model.n_ctx} "
+                f"tokens, each of at most {longest}: shorten it."
+            )
     ids: list[int] = model.tokenizer.encode(text, add_special_tokens=False).ids
     return ids

@@ -184,6 +184,6 @@ def test_what_is_not_there_is_refused_with_the_numbers(gpt2: LanguageModel, toke
     with pytest.raises(PromptError, match=r"65 tokens.* at most 64"):
         read_feature(gpt2, dictionary, 0, torch.ones(65, dtype=torch.int64))
     with pytest.raises(PromptError, match=r"no token 300: .* 300 tokens, 0 to 299"):
-        list(read_feature(gpt2, dictionary, 0, tokens).occlusions(300))
+        read_feature(gpt2, dictionary, 0, tokens).occlusions(300)
     with pytest.raises(HookPointError, match=r"width 7.*width 48"):
         read_feature(gpt2, random_dictionary(HOOKS[3], 7), 0, tokens)

@@ -122,6 +122,8 @@ def test_what_does_not_fit_is_refused_with_both_numbers(
         prompt_tokens(without_bos, "\x01" * 65)
     with pytest.raises(PromptError, match=r"100001 tokens.* at most 64"):
         prompt_tokens(gpt2, "\x01" * 100_000)
+    with pytest.raises(PromptError, match=r"1000000 characters, but .* at most 64 tokens"):
+        prompt_tokens(gpt2, "\x01" * 1_000_000)
     for strange in (-1, 300):
         with pytest.raises(PromptError, match=rf"no token {strange}: .* 300 tokens, 0 to 299"):
             prompt_tokens(gpt2, [0, strange])
