@@ -7,13 +7,35 @@ from typing import Any, Protocol
 
 from app.worker.events import Event
 from app.worker.jobs_ablate import ablate_contexts
+from app.worker.jobs_prompt import (
+    ablate_together,
+    attribute_prediction,
+    occlude_tokens,
+    read_text,
+)
+from app.worker.jobs_steer import steer_text, sweep_strengths
 from app.worker.limits import Limits
-from app.worker.protocol import AblateRequest, WorkRequest
+from app.worker.protocol import (
+    AblateRequest,
+    AttributeRequest,
+    DoseRequest,
+    OccludeRequest,
+    ReadRequest,
+    SteerRequest,
+    TogetherRequest,
+    WorkRequest,
+)
 from app.worker.shelf import Shelf
 from sae_core.errors import ModelError
 
 JOBS: dict[type[WorkRequest], Callable[[Any, Shelf, Limits], Iterator[Event]]] = {
     AblateRequest: ablate_contexts,
+    ReadRequest: read_text,
+    AttributeRequest: attribute_prediction,
+    TogetherRequest: ablate_together,
+    OccludeRequest: occlude_tokens,
+    SteerRequest: steer_text,
+    DoseRequest: sweep_strengths,
 }
 
 
@@ -45,7 +67,10 @@ class TorchWorkbench:
         import torch
         from transformers import AutoModelForCausalLM, PreTrainedModel  # noqa: F401
 
-        import sae_core.ablation  # noqa: F401
+        import sae_core.ablation
+        import sae_core.attribution
+        import sae_core.dose_response
+        import sae_core.occlusion  # noqa: F401
 
         if self._threads is not None:
             torch.set_num_threads(self._threads)
