@@ -141,6 +141,11 @@ class SteerPage:
         """The address that restores it."""
         return self.state.address(self.model)
 
+    @property
+    def python(self) -> str:
+        """The address of the page as a program."""
+        return f"{self.base}/python?{self.state.query()}"
+
     def adding(self, line: FeatureLine) -> str:
         """The address with one more feature."""
         return self.state.adding(line.dictionary, line.row.index).address(self.model)

@@ -13,11 +13,11 @@ from app.rendering_errors import sentence_of
 from app.steer_questions import SteerQuestion
 from app.worker.protocol import SteerMode
 
-DEFAULT_STRENGTH = "2"
+DEFAULT_STRENGTH = "1"
 _OFF = "off"
 _MODES = frozenset(mode.value for mode in SteerMode)
 _DEFAULTS = SteerQuestion()
-_FIELDS = {
+FIELDS = {
     "scope": "scope",
     "n": "n_tokens",
     "temperature": "temperature",
@@ -35,7 +35,7 @@ def written(value: Any) -> str:
     return str(value)
 
 
-DEFAULTS = {name: written(getattr(_DEFAULTS, key)) for name, key in _FIELDS.items()}
+DEFAULTS = {name: written(getattr(_DEFAULTS, key)) for name, key in FIELDS.items()}
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class SteerState:
                 )
                 for edit in question.edits
             ),
-            settings={name: written(getattr(question, key)) for name, key in _FIELDS.items()},
+            settings={name: written(getattr(question, key)) for name, key in FIELDS.items()},
         )
 
     def question(self) -> tuple[SteerQuestion | None, dict[str, str]]:
@@ -149,7 +149,7 @@ class SteerState:
         Sentences are by the name of the field: `text`, `n`, …, `f` for the features as a whole,
         `f0`, `f1`, … for each.
         """
-        given: dict[str, Any] = {key: self.settings[name] for name, key in _FIELDS.items()}
+        given: dict[str, Any] = {key: self.settings[name] for name, key in FIELDS.items()}
         given["prompt"] = self.text
         given["edits"] = [
             {
@@ -170,7 +170,7 @@ class SteerState:
         try:
             question = SteerQuestion.model_validate(given)
         except ValidationError as error:
-            names = {key: name for name, key in _FIELDS.items()} | {"prompt": "text", "edits": "f"}
+            names = {key: name for name, key in FIELDS.items()} | {"prompt": "text", "edits": "f"}
             for one in error.errors():
                 name = names[str(one["loc"][0])] + "".join(map(str, one["loc"][1:2]))
                 problems.setdefault(name, sentence_of(one).replace("n_tokens", "tokens", 1))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from anyio import from_thread
 from fastapi import APIRouter, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from app import steering
 from app.errors import FeaturescopeError, InvalidRequest
@@ -19,6 +19,7 @@ from app.rendering_steer_texts import SteerTexts
 from app.rendering_tokens import Typeset
 from app.routes.api_steer_answers import SteerSpeech
 from app.site import Site, TheSite
+from app.steer_snippet import snippet
 from app.steering import Dictionaries
 
 router = APIRouter(prefix="/m/{model}/steer")
@@ -54,6 +55,16 @@ def slider(model: str, f: str, site: TheSite) -> Response:
     if wanted is None or line is None:
         raise InvalidRequest(f"{f[:80]!r} names no feature: write dictionary:index.")
     return site.renderer.html("steer/_slider.html", card=SliderCard(wanted, line, ""), place="")
+
+
+@router.get("/python")
+def python(request: Request, model: str, site: TheSite) -> Response:
+    """The page as a program."""
+    steering.dictionaries_of(site.store, model)
+    question, problems = SteerState.read(request.query_params.multi_items()).question()
+    if question is None:
+        raise InvalidRequest(next(iter(problems.values())))
+    return PlainTextResponse(snippet(model, question, str(request.base_url)))
 
 
 @router.get("/search")

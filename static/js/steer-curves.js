@@ -39,6 +39,13 @@ function ticks(low, high, log) {
   return Array.from({ length: Math.floor((high - first) / step + 1e-9) + 1 }, (_, n) => first + n * step);
 }
 
+/** A figure at an axis: as short as it can be. */
+function tick(value) {
+  const size = [[1e6, "M"], [1e3, "k"]].find(([one]) => Math.abs(value) >= one);
+  const text = size ? `${Number((value / size[0]).toPrecision(3))}${size[1]}` : String(Number(value.toPrecision(3)));
+  return text.replace("-", MINUS);
+}
+
 export class Curve {
   /** `series`: names of the lines; `log`: whether the axis is logarithmic. */
   constructor(title, unit, { log = false } = {}) {
@@ -92,12 +99,11 @@ export class Curve {
   axes() {
     for (const value of ticks(this.low, this.high, this.log)) {
       draw(this.svg, "path", { d: `M${LEFT} ${this.y(value)}h${INNER}`, class: "grid" });
-      draw(this.svg, "text", { x: LEFT - 5, y: this.y(value) + 3, "text-anchor": "end" }, figure(value));
+      draw(this.svg, "text", { x: LEFT - 5, y: this.y(value) + 3, "text-anchor": "end" }, tick(value));
     }
     const [low, high] = this.reach;
     for (const strength of [low, (low + high) / 2, high]) {
-      const text = String(strength).replace("-", MINUS);
-      draw(this.svg, "text", { x: this.x(strength), y: HEIGHT - 6, "text-anchor": "middle" }, text);
+      draw(this.svg, "text", { x: this.x(strength), y: HEIGHT - 6, "text-anchor": "middle" }, tick(strength));
     }
     draw(this.svg, "path", { d: `M${LEFT} ${TOP + TALL}h${INNER}`, class: "base" });
   }

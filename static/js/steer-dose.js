@@ -51,9 +51,9 @@ function drawAll() {
   curves.probability.update(REACH, base.watched.map((name, at) => ({
     name, points: points.map((point) => [point.strength, 100 * point.probabilities[at]]),
   })), { coherent: range });
-  byId("coherent").textContent = range
+  if (points.length === STRENGTHS.length) byId("coherent").textContent = range
     ? `The text stays coherent from ${strength(range[0])} to ${strength(range[1])}: its perplexity is under twice the unsteered ${figure(base.perplexity)}.`
-    : "";
+    : "No strength leaves the text coherent, with a perplexity under twice the unsteered one.";
   if (chosen !== null) look(chosen);
 }
 
@@ -102,6 +102,7 @@ async function sweep() {
     for await (const event of stream(`${page.dataset.api}/dose`, asked, mine.signal)) {
       if (event.event === "dose_base") base = event;
       if (event.event === "dose") points.push(event);
+      else if (event.event === "progress") byId("coherent").textContent = `${event.done} of ${event.total} strengths`;
       if (base && points.length) requestAnimationFrame(drawAll);
     }
     if (!mine.signal.aborted) look(Number(edit(slider).strength));

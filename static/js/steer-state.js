@@ -52,18 +52,23 @@ export function address(asked = question()) {
 /** Whether the address on top carries everything. */
 export const restorable = () => address().length <= LONGEST;
 
+const current = () => location.pathname + location.search;
+
 let gesture = false;
 let timer = 0;
+let here = current();
 
 function follow() {
   clearTimeout(timer);
   timer = 0;
-  if (restorable()) history.replaceState(null, "", address());
+  if (!restorable() || current() === address()) return;
+  history.replaceState(null, "", address());
+  here = current();
 }
 
 /** The page has changed: its address follows, in a new entry of the history for each gesture. */
 export function changed(ended) {
-  if (!gesture && location.pathname + location.search !== address()) {
+  if (!gesture && current() !== address()) {
     history.pushState(null, "", location.href);
     gesture = true;
   }
@@ -74,3 +79,11 @@ export function changed(ended) {
     timer = setTimeout(follow, FOLLOW_MS);
   }
 }
+
+/** The texts are complete: the address says what they are of, in the form that pages write. */
+export const agree = follow;
+
+// Back and forward lead to another state of this page: it is read anew from its address.
+addEventListener("popstate", () => {
+  if (current() !== here) location.reload();
+});

@@ -5,7 +5,8 @@ import * as effects from "./steer-effects.js";
 import { Pane } from "./steer-panes.js";
 import * as presets from "./steer-presets.js";
 import * as sliders from "./steer-sliders.js";
-import { address, changed, question, restorable, sliders as all } from "./steer-state.js";
+import * as share from "./steer-share.js";
+import { address, agree, changed, question, sliders as all } from "./steer-state.js";
 import { stream } from "./steer-stream.js";
 import * as token from "./steer-token.js";
 
@@ -55,8 +56,8 @@ function fail(error) {
 function finish(asked) {
   for (const pane of both) pane.end();
   page.dataset.complete = address(asked);
+  agree();
   byId("status").textContent = `${panes.unsteered.fresh} and ${panes.steered.fresh} tokens`;
-  byId("copy-python").href = `${page.dataset.page}/python${new URL(address(asked), location).search}`;
 }
 
 function take(event, mine) {
@@ -112,6 +113,7 @@ async function run() {
   } catch (error) {
     if (running === mine) fail(error);
   }
+  mine.abort.abort(); // whatever its end was, nothing of it stays open
   if (running === mine) running = null;
 }
 
@@ -128,7 +130,7 @@ function follow(ended) {
   attempts = 0;
   changed(ended);
   dose.follow();
-  byId("copy-link").disabled = !restorable();
+  share.follow();
   runSoon();
 }
 
@@ -152,7 +154,5 @@ byId("settings").addEventListener("submit", (event) => {
 byId("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
 });
-byId("copy-link").addEventListener("click", () => {
-  byId("copy-link").dataset.copy = JSON.stringify(new URL(address(), location).href);
-}, { capture: true });
+share.start();
 run();

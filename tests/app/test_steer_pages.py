@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +10,13 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-import uvicorn
 
 from app.settings import Settings
 from app.store import Store
-from app.web import create_app
 from app.worker.async_client import AsyncWorkerClient
 from app.worker.events import Pane
 from app.worker.protocol import SteerRequest
-from tests.app.clients import Client, FakeAblations, filled
+from tests.app.clients import Client, filled
 from tests.app.pretend_steering import (
     PretendSteering,
     drawn,
@@ -27,6 +24,7 @@ from tests.app.pretend_steering import (
     steering_worker,
     strengths_of,
 )
+from tests.app.served import Served
 from tests.app.test_live_stream import parsed, wait
 from tests.factories import PIECES
 
@@ -139,7 +137,7 @@ def test_unknown_models_and_parts(site: Client) -> None:
 def test_a_slider_by_itself(site: Client) -> None:
     html = site.get(f"{STEER}/slider?f=mlp-12:2").text
     assert html.startswith('<li class="slider" data-feature="mlp-12:2"')
-    assert 'value="2"' in html
+    assert 'value="mlp-12:2:add:1"' in html
 
 
 def test_features_are_found_by_number_label_and_token(site: Client) -> None:
@@ -210,37 +208,15 @@ def test_a_preset_is_a_link(site: Client) -> None:
     site.store.delete_preset("demo", "<i>mine</i>")
 
 
-class Served:
-    """The application on a real socket, in front of some worker."""
-
-    def __init__(self, store: Store, home: Path, live: AsyncWorkerClient) -> None:
-        app = create_app(Settings(home=home), store, FakeAblations(), None, live)  # type: ignore[arg-type]
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._listening]}
-        )
-
-    def __enter__(self) -> str:
-        self._thread.start()
-        return f"{self.url}/api/v1/m/demo"
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
-        assert not self._thread.is_alive()
-
-
 def test_a_browser_that_leaves_ends_the_work_within_a_step(
     sqlite_store: Store, tmp_path: Path
 ) -> None:
     bench = PretendSteering(step_ms=30)
     with (
         steering_worker(bench, Settings(home=tmp_path)) as worker,
-        Served(sqlite_store, tmp_path, AsyncWorkerClient(lambda: worker)) as api,
+        Served(sqlite_store, tmp_path, AsyncWorkerClient(lambda: worker)) as url,
     ):
+        api = f"{url}/api/v1/m/demo"
         with httpx.stream("POST", f"{api}/steer", json={"n_tokens": 120}) as answer:
             lines = answer.iter_lines()
             assert next(lines) == "event: began"
@@ -257,8 +233,9 @@ def test_many_streams_end_as_lone_ones_whatever_the_others_do(
     bench = PretendSteering(step_ms=0)
     with (
         steering_worker(bench, Settings(home=tmp_path)) as worker,
-        Served(sqlite_store, tmp_path, AsyncWorkerClient(lambda: worker)) as api,
+        Served(sqlite_store, tmp_path, AsyncWorkerClient(lambda: worker)) as url,
     ):
+        api = f"{url}/api/v1/m/demo"
         threads = threading.active_count()
         answers: dict[int, str] = {}
 
@@ -297,8 +274,9 @@ def test_a_worker_that_dies_is_said_and_the_next_request_is_answered(
 ) -> None:
     with (
         steering_child(Settings(home=tmp_path / "home")) as process,
-        Served(sqlite_store, tmp_path, AsyncWorkerClient(process.url)) as api,
+        Served(sqlite_store, tmp_path, AsyncWorkerClient(process.url)) as url,
     ):
+        api = f"{url}/api/v1/m/demo"
         answer = httpx.post(f"{api}/steer", json={"prompt": "die", "n_tokens": 50}, timeout=60)
         events = parsed(answer.text)
         assert events[0][0] == "began"
