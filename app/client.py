@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -23,10 +23,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from app.live_events import DoneEvent, FailedEvent
 from app.prompt_compare import KINDS, SAME, Kind
 from app.routes import api_prompt_types as types
+from app.routes import api_steer_types as steer_types
 from app.routes.api_types import Problem
+from app.steer_questions import ContinuationSettings, DoseQuestion, Edit, SteerQuestion
+from app.worker.protocol import SteerMode
 from sae_core.errors import FeaturescopeError
 
-__all__ = ["Difference", "FeaturescopeClient", "PromptRead", "RequestFailed"]
+__all__ = ["Difference", "Edit", "FeaturescopeClient", "PromptRead", "RequestFailed"]
 
 Prompt = str | Sequence[int]
 Sort = Literal["activation", "share", "rarity"]
@@ -223,6 +226,65 @@ class FeaturescopeClient:
             replacement=replacement,
         )
         return self._post(model, "occlusion", question, types.Occlusion)
+
+    def steer(
+        self,
+        model: str,
+        prompt: str,
+        edits: Sequence[Edit] = (),
+        traits: str | None = "",
+        **settings: Unpack[ContinuationSettings],
+    ) -> Generator[steer_types.SteerEvent, None, None]:
+        """Continue a prompt twice, unsteered and steered: tokens as they are drawn, then what is
+        known of them. Closing the iterator ends the work.
+
+        Args:
+            model: name of the model.
+            prompt: text.
+            edits: the features that are pushed, and how far.
+            traits: the dictionary whose features are listed for each token; empty: that of the
+                first edit, else the model's first; None: no traits.
+            settings: where edits apply, how many tokens, how they are drawn.
+        """
+        question = _question(
+            SteerQuestion, prompt=prompt, edits=(*edits,), traits=traits, **settings
+        )
+        return self._stream(model, "steer", question, TypeAdapter(steer_types.SteerAnswer))
+
+    def dose(
+        self,
+        model: str,
+        prompt: str,
+        dictionary: str,
+        feature: int,
+        mode: SteerMode = SteerMode.ADD,
+        strengths: Sequence[float] = tuple(range(-10, 11)),
+        watched: int = 3,
+        **settings: Unpack[ContinuationSettings],
+    ) -> Generator[steer_types.DoseEvent, None, None]:
+        """What each strength of one feature does to the text. Closing the iterator ends the work.
+
+        Args:
+            model: name of the model.
+            prompt: text.
+            dictionary: name of the dictionary.
+            feature: its index.
+            mode: how it is pushed.
+            strengths: in multiples of its largest activation in the harvest.
+            watched: how many of its strongest logit tokens are followed.
+            settings: where edits apply, how many tokens, how they are drawn.
+        """
+        question = _question(
+            DoseQuestion,
+            prompt=prompt,
+            dictionary=dictionary,
+            feature=feature,
+            mode=mode,
+            strengths=(*strengths,),
+            watched=watched,
+            **settings,
+        )
+        return self._stream(model, "dose", question, TypeAdapter(steer_types.DoseAnswer))
 
     def close(self) -> None:
         """Close all connections."""

@@ -98,7 +98,7 @@ class SteerState:
         features = [value for name, value in pairs if name == "f"]
         sliders = [Slider.read(value) for value in features]
         return cls(
-            text=given.get("text", ""),
+            text=given.get("text", "").replace("\r\n", "\n"),  # forms send line breaks so
             sliders=tuple(slider for slider in sliders if slider),
             settings={name: given.get(name, default) for name, default in DEFAULTS.items()},
             malformed=tuple(
@@ -122,8 +122,7 @@ class SteerState:
             )
             if str(place) not in several["drop"]
         ]
-        # Forms send line breaks as CR LF.
-        return replace(state, text=state.text.replace("\r\n", "\n"), sliders=tuple(sliders))
+        return replace(state, sliders=tuple(sliders))
 
     @classmethod
     def of(cls, question: SteerQuestion) -> SteerState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -98,6 +98,17 @@ class Continuation(Question):
                 {"given": f"{len(prompt):,}", "most": f"{LONGEST_PROMPT:,}"},
             )
         return prompt
+
+
+class ContinuationSettings(TypedDict, total=False):
+    """The same as keyword arguments."""
+
+    scope: SteerScope | Literal["all", "generated"]
+    n_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int
 
 
 class SteerQuestion(Continuation):

@@ -117,10 +117,10 @@ class WaitEvent(LiveEvent):
     total: int
 
 
-SteerAnswer = (
-    BeganEvent | TokenEvent | TraitsEvent | SideEffectsEvent | WaitEvent | FailedEvent | DoneEvent
-)
-DoseAnswer = DoseBaseEvent | DosePointEvent | WaitEvent | FailedEvent | DoneEvent
+SteerEvent = BeganEvent | TokenEvent | TraitsEvent | SideEffectsEvent | WaitEvent
+DoseEvent = DoseBaseEvent | DosePointEvent | WaitEvent
+SteerAnswer = Annotated[SteerEvent | FailedEvent | DoneEvent, Field(discriminator="event")]
+DoseAnswer = Annotated[DoseEvent | FailedEvent | DoneEvent, Field(discriminator="event")]
 
 
 class PresetQuestion(Answer):
