@@ -20,8 +20,8 @@ for name, feature in read.active({options})[:{rows}]:
 """
 _COMPARE = """
 other = client.activations(model, {other}, dictionaries)
-for kind, name, index, change in read.compare(other):
-    print(kind, name, index, change)
+for one in read.compare(other):
+    print(one.kind, one.dictionary, one.index, one.change)
 """
 _ABLATE = """
 ablated = client.ablate(model, prompt, {dictionary}, {index})

@@ -13,8 +13,10 @@ from app.prompt_features import ActiveFeatures
 from app.prompt_query import FeatureName, PromptQuery
 from app.prompt_session import TogetherResult
 from app.rendering_numbers import nats, percent
-from app.rendering_prompt_rows import MOST_ROWS, FeatureLine, FeatureLines
+from app.rendering_prompt_rows import FeatureLine, FeatureLines
 from app.rendering_prompt_strip import signed_bar
+
+MOST_EFFECTS = 40
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def effects(
     best, sure = ranking.best, np.isfinite(ranking.exact)
     placed = [(place, features.row(ranking.names[place])) for place in ranking.order]
     active = [(place, row) for place, row in placed if row is not None]
-    shown = active if query.everything else active[:MOST_ROWS]
+    shown = active if query.everything else active[:MOST_EFFECTS]
     written = writer.lines(features, [row for _, row in shown], query.feature)
     lines = {line.described.name: line for line in written}
     largest = float(np.abs(best).max(initial=0.0))

@@ -102,8 +102,9 @@ class FeatureLines:
         found = {}
         for dictionary, indices in wanted.items():
             view = self._dictionaries[dictionary]
+            base = address(view.model, view.name)
             for index, row in self._store.rows(view, indices).items():
-                found[FeatureName(dictionary, index)] = self._described(view, row)
+                found[FeatureName(dictionary, index)] = self._described(view, base, row)
         return found
 
     def lines(
@@ -121,11 +122,11 @@ class FeatureLines:
             if name in known
         ]
 
-    def _described(self, view: DictionaryView, row: FeatureRow) -> Described:
+    def _described(self, view: DictionaryView, base: str, row: FeatureRow) -> Described:
         tokens = row.raised.ids.tolist()[:_TOKENS_SHOWN]
         return Described(
             FeatureName(view.name, row.index),
-            address(view.model, view.name, row.index),
+            f"{base}/{row.index}",
             noun(view),
             row.label,
             tuple(trusted(self._typeset.label[token]) for token in tokens),

@@ -62,13 +62,7 @@ class Model:
         return view
 
     def read(self, prompt: str | tuple[int, ...], *views: DictionaryView) -> Reading:
-        """A prompt.
-
-        Raises:
-            InvalidRequest: it is empty.
-        """
-        if not prompt:
-            raise InvalidRequest("The prompt is empty: send some text, or some token ids.")
+        """A prompt, with some of the dictionaries."""
         return self.site.prompts.read(self.view, prompt, views)
 
     def target(self, reading: Reading, question: types.PredictionQuestion) -> Target:

@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from app.live_events import DoneEvent, FailedEvent, LiveEvent
 from app.routes.api_types import Answer, Effect
-from app.steer_questions import LONGEST_PROMPT, Name, Question
+from app.steer_questions import LONGEST_PROMPT, SENTENCE, Name, Question, whole
 
 MOST_DICTIONARIES = 16
 
-Id = Annotated[int, Field(ge=0, lt=2**31)]
+MOST_ID = 2**31 - 1
+
+
+def _prompt(value: Any) -> Any:
+    """Text or token ids; what is neither is refused in one sentence."""
+    if not isinstance(value, str | list | tuple):
+        raise PydanticCustomError(SENTENCE, "The prompt is a text, or a list of token ids.")
+    kind = "characters" if isinstance(value, str) else "tokens"
+    if not value:
+        raise PydanticCustomError(
+            SENTENCE, "The prompt is empty: send some text, or some token ids."
+        )
+    if len(value) > LONGEST_PROMPT:
+        raise PydanticCustomError(
+            SENTENCE,
+            "The prompt has {given} {kind}; at most {most} are taken.",
+            {"given": f"{len(value):,}", "kind": kind, "most": f"{LONGEST_PROMPT:,}"},
+        )
+    if not isinstance(value, str) and not all(map(_is_id, value)):
+        raise PydanticCustomError(SENTENCE, "The prompt's token ids are whole numbers from 0.")
+    return whole(value) if isinstance(value, str) else tuple(value)
+
+
+def _token(value: Any) -> Any:
+    """A token by id or text; what is neither is refused in one sentence."""
+    if isinstance(value, str):
+        return whole(value)
+    if value is None or _is_id(value):
+        return value
+    raise PydanticCustomError(
+        SENTENCE, "A token is named by its text, or by its id, a whole number from 0."
+    )
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ID
+
+
 Prompt = Annotated[
-    Annotated[str, Field(max_length=LONGEST_PROMPT)]
-    | Annotated[tuple[Id, ...], Field(max_length=LONGEST_PROMPT)],
+    str | tuple[int, ...],
+    BeforeValidator(_prompt),
     Field(
         description="Text, or token ids. BOS is put first where the model has one, exactly once.",
         examples=["def __init__(self, host, port):\n    self.host ="],
     ),
 ]
+TokenOf = Annotated[int | str | None, BeforeValidator(_token)]
 FeatureIndex = Annotated[int, Field(ge=0, lt=2**31, examples=[1733])]
 Position = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -55,7 +94,7 @@ class PredictionQuestion(Question):
         description="Of the predicted token, from 1; null, or the number of tokens: the token "
         "after the prompt.",
     )
-    target: Id | str | None = Field(
+    target: TokenOf = Field(
         default=None,
         description="The predicted token, by its id or its text; null: the one that stands there, "
         "or the likeliest one after the prompt.",
@@ -86,7 +125,7 @@ class OcclusionQuestion(Question):
     position: Position | None = Field(
         default=None, description="Where its activation is read; null: where it is strongest."
     )
-    replacement: Id | str | None = Field(
+    replacement: TokenOf = Field(
         default=None,
         description="What is put in each token's place, by its id or its text; null: the token is "
         "left out.",

@@ -286,8 +286,8 @@ def test_the_same_question_is_asked_once(on: Prompts) -> None:
 def test_rows_are_bounded_until_all_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("rendering_prompt", "rendering_prompt_effects"):
-        monkeypatch.setattr(f"app.{module}.MOST_ROWS", 5)
+    monkeypatch.setattr("app.rendering_prompt.MOST_ROWS", 5)
+    monkeypatch.setattr("app.rendering_prompt_effects.MOST_EFFECTS", 5)
     with filled(tmp_path, PretendPrompts()) as site:
         page = site.get(address(target=5, exact=1)).text
         assert len(rows(page)) == 5
