@@ -96,7 +96,8 @@ class Prediction:
         order = estimates.abs().argsort(descending=True, stable=True)
         silent = self.firings.counts[order] == 0
         length = self.run.tokens.shape[1]
-        pace = Pace(self.run.model, self.run.x.shape[-1])
+        model = self.run.model
+        pace = Pace(model, max(model.d_model, self.dictionary.d_in))
         for leading in _rounds(order[~silent]):
             rest = leading[self.firings.first[leading].argsort(stable=True)]
             while len(rest):
