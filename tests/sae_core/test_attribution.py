@@ -296,3 +296,15 @@ def test_questions_without_an_answer_are_refused_with_the_numbers(
 def test_refuses_a_dictionary_that_does_not_fit(gpt2: LanguageModel, tokens: Tensor) -> None:
     with pytest.raises(HookPointError, match=r"width 7.*width 48"):
         predict(gpt2, random_dictionary("blocks.1.mlp.hook_post", 7), tokens, 20)
+
+
+@pytest.mark.parametrize("maker", ["gpt2", "llama"])
+def test_estimates_after_work_in_inference_mode(maker: str, tokens: Tensor, request: Any) -> None:
+    """Harvests and generations run so; what they leave in the model must not stop a gradient."""
+    model = load_model(request.getfixturevalue(maker).path)
+    dictionary = random_dictionary("blocks.0.hook_mlp_out", 32)
+    with torch.inference_mode():
+        model.head(model.final_hidden(tokens[None])[0])
+        before = predict(model, dictionary, tokens, 20)
+        assert list(before.effects(torch.zeros(len(before.features))))
+    assert float(predict(model, dictionary, tokens, 20).estimates().abs().max()) > 0
