@@ -41,10 +41,11 @@ from app.worker.protocol import (
 from app.worker.server import create_worker
 from sae_core.language_model import LanguageModel, load_model
 from tests.app.worker.conftest import Until
-from tests.app.worker.tiny import D_SAE, D_VOCAB, HOOK_POINT, N_CTX, save_features, save_model
+from tests.app.worker.tiny import D_SAE, HOOK_POINT, N_CTX, save_features, save_model
 
 N_REQUESTS = 200
 LEAVE = 0.35
+N_BYTES = 256  # ids below stand for text in the tiny model
 
 
 class Fleet:
@@ -58,7 +59,7 @@ class Fleet:
     def draw(self, seed: int) -> WorkRequest:
         """One request, small enough that two hundred take seconds."""
         draw = random.Random(seed)
-        tokens = (0, *(draw.randrange(1, D_VOCAB) for _ in range(draw.randrange(2, N_CTX - 7))))
+        tokens = (0, *(draw.randrange(1, N_BYTES) for _ in range(draw.randrange(2, N_CTX - 7))))
         feature = draw.randrange(D_SAE)
         one = {"model": self.model, "dictionary": self.features}
         edit = SteerEdit(
