@@ -1,9 +1,9 @@
-"""Take the README's screenshots: home, table and feature page, two widths, light and dark.
+"""Take the README's screenshots: every kind of page, two widths, light and dark.
 
-    python -m scripts.screenshots http://127.0.0.1:8000 --table /d/demo/mlp-4096 --feature 1733
+    python -m scripts.screenshots http://127.0.0.1:8000 --table /d/demo/mlp-4096 \\
+        --feature 2561 --steered 1613
 
-Featurescope must be serving there already. Files: docs/images/PAGE-WIDTH-SCHEME.png, and
-docs/images/PAGE.png for the wide light one.
+Featurescope must be serving there already. Files: docs/images/PAGE-WIDTH-SCHEME.png.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
@@ -22,6 +22,17 @@ WIDTHS = {1280: 900, 400: 800}
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 60_000
+SIGNATURE = "def read(self, path):\n"
+PROMPT = (
+    SIGNATURE
+    + """\
+    \"\"\"Return the contents of the file.\"\"\"
+    with open(path) as f:
+        return f.read()
+"""
+)
+EXPLAINED = 24  # position of the token whose prediction is shown
+STRENGTH = 4
 
 
 def launch(playwright: Playwright) -> Browser:
@@ -38,6 +49,17 @@ def first_table(page: Page, base: str) -> str:
     if not tables:
         raise SystemExit(f"{base} shows no dictionary yet: harvest one first.")
     return tables[0]
+
+
+def live_pages(table: str, steered: str) -> dict[str, str]:
+    """The pages that the worker answers, for the model and dictionary of a table."""
+    model, dictionary = table.strip("/").split("/")[1:3]
+    prompt = {"text": PROMPT, "d": dictionary, "token": EXPLAINED, "target": EXPLAINED}
+    steer = {"text": SIGNATURE, "f": f"{dictionary}:{steered}:add:{STRENGTH}", "n": 60}
+    return {
+        "prompt": f"/m/{model}/prompt?{urlencode(prompt)}",
+        "steer": f"/m/{model}/steer?{urlencode(steer)}",
+    }
 
 
 def settle(page: Page) -> None:
@@ -72,6 +94,7 @@ def main() -> None:
     parser.add_argument("base", help="where Featurescope is serving")
     parser.add_argument("--table", help="path of a dictionary (default: the first on home)")
     parser.add_argument("--feature", help="index of the feature shown (default: a random one)")
+    parser.add_argument("--steered", default="0", help="index of the feature that steers")
     given = parser.parse_args()
     IMAGES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
@@ -81,13 +104,11 @@ def main() -> None:
             "home": "/",
             "table": table,
             "feature": f"{table.rstrip('/')}/{given.feature or 'random'}",
+            **live_pages(table, given.steered),
         }
         for file in take(browser, given.base, pages):
             print(file.name)
         browser.close()
-    for name in pages:
-        widest = max(WIDTHS)
-        shutil.copyfile(IMAGES / f"{name}-{widest}-light.png", IMAGES / f"{name}.png")
 
 
 if __name__ == "__main__":
