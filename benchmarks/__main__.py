@@ -16,13 +16,14 @@ def main(names: list[str]) -> int:
     os.environ.setdefault("FEATURESCOPE_HOME", str(Path(__file__).parents[1] / ".featurescope"))
     from app.demo import harvest_demo, is_harvested
     from app.settings import read_settings
-    from benchmarks import ablation, attribution, harvest, pages, store
+    from benchmarks import ablation, attribution, harvest, pages, slider, store
 
     known: dict[str, Callable[[], int | None]] = {
         "harvest": harvest.main,
         "ablation": ablation.main,
         "attribution": attribution.main,
         "pages": pages.main,
+        "slider": slider.main,
         "store": store.main,
     }
     if unknown := [name for name in names if name not in known]:

@@ -84,6 +84,14 @@ function reset(slider) {
   put(slider, NEUTRAL[mode.value]);
 }
 
+/** Adds any feature of the chosen dictionary that fires. */
+async function addRandom() {
+  const dictionary = byId("dictionary").value;
+  const address = page.dataset.api.replace("/m/", "/d/");
+  const answer = await fetch(`${address}/${encodeURIComponent(dictionary)}/random`).catch(() => null);
+  if (answer?.ok) await add(`${dictionary}:${(await answer.json()).index}`);
+}
+
 export function start() {
   const list = byId("sliders");
   for (const slider of sliders()) describe(slider);
@@ -117,6 +125,7 @@ export function start() {
     }
     add(link.dataset.add);
   });
+  byId("random").addEventListener("click", addRandom);
   byId("finder").addEventListener("submit", (event) => {
     event.preventDefault();
     byId("found").querySelector("[data-add]")?.click();

@@ -15,6 +15,9 @@ const PATIENCE_MS = 120; // but a text that does not come is not waited for
 const LATE_MS = 300; // after which the old text fades
 const LONGEST_WAIT = 16; // seconds between two attempts
 
+// HTML itself cannot hold every character that a prompt can.
+if (byId("text").dataset.text) byId("text").value = JSON.parse(byId("text").dataset.text);
+
 const panes = {
   unsteered: new Pane(byId("unsteered")),
   steered: new Pane(byId("steered")),
@@ -88,7 +91,13 @@ function take(event, mine) {
 function fade(ms) {
   clearTimeout(late);
   page.classList.toggle("late", ms === 0);
-  if (ms) late = setTimeout(fade, ms, 0);
+  if (ms) late = setTimeout(linger, ms);
+}
+
+/** The new text lets itself be waited for: a busy worker, or a model that is being loaded. */
+function linger() {
+  fade(0);
+  byId("status").textContent = "waiting for the worker …";
 }
 
 /** Asks for the texts of the page as it is now; a text under way is given up. */

@@ -121,6 +121,12 @@ def test_a_slider_that_cannot_be_says_why(site: Client, feature: str, sentence: 
     assert f'name="f" value="{feature}"' in cards[1]
 
 
+def test_what_html_cannot_hold_is_kept_beside(site: Client) -> None:
+    html = site.get(f"{STEER}?text=%22%3Cb%3E%00%27").text
+    assert 'data-text="&#34;\\&#34;\\u003cb\\u003e\\u0000\\u0027&#34;"' in html
+    assert "data-text" not in site.get(f"{STEER}?text=%22%3Cb%3E").text
+
+
 def test_dead_features_are_named(site: Client) -> None:
     assert "dead: it never fires" in site.get(f"{STEER}?f=mlp-12:3:add:1").text
 
