@@ -261,7 +261,7 @@ class ContextWriter:
         places, shown = cut.places([context.fires for context in contexts])
         values = np.concatenate([context.activations for context in contexts])[shown]
         looks[places] += activation_levels(values, self._maximum)
-        # A product of 24 and 30 bits is exact: these are the digits that formatting would give.
+        # 24 bits times the 21 of 5^9 fit a float64: these are the digits that formatting gives.
         units = np.rint(values.astype(np.float64) * 10.0**self._digits).tolist()
         start = 0
         for i, end in enumerate(places.searchsorted(cut.ends).tolist()):
