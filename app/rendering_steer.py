@@ -13,7 +13,7 @@ from app.rendering import address
 from app.rendering_markup import trusted
 from app.rendering_numbers import activation
 from app.rendering_steer_state import DEFAULTS, Slider, SteerState
-from app.rendering_steer_texts import SteerTexts
+from app.rendering_steer_texts import SteerTexts, given
 from app.rendering_tokens import Typeset
 from app.steer_questions import MOST_FEATURES, SteerQuestion
 from app.steering import Dictionaries, dictionary_of, unknown
@@ -145,6 +145,11 @@ class SteerPage:
     def python(self) -> str:
         """The address of the page as a program."""
         return f"{self.base}/python?{self.state.query()}"
+
+    @property
+    def given(self) -> Markup:
+        """The end of the prompt, as it stands before the texts."""
+        return given(self.state.text)
 
     def adding(self, line: FeatureLine) -> str:
         """The address with one more feature."""

@@ -11,9 +11,11 @@ from markupsafe import Markup
 from app.live_stream import LiveEvent
 from app.rendering_markup import trusted
 from app.rendering_numbers import percent
+from app.rendering_tokens import printable
 from app.routes import api_steer_types as types
 from app.worker.events import Pane
 
+N_GIVEN = 160  # characters
 _MARKS = {"⏎": "<i>⏎</i>\n", "⇥": "<i>⇥</i>", "␍": "<i>␍</i>"}
 
 
@@ -49,7 +51,17 @@ class SteerTexts:
         return cls(texts, perplexities, effects)
 
 
+def given(prompt: str) -> Markup:
+    """The end of a prompt, as it stands before a text."""
+    end = f"…{prompt[-N_GIVEN:]}" if len(prompt) > N_GIVEN else prompt
+    return trusted(_running(printable(end)))
+
+
 def _token(event: types.TokenEvent) -> str:
     shown = event.text if event.shown is None else event.shown
-    html = "".join(_MARKS.get(char, escape(char)) for char in shown)
-    return f'<bdi title="probability {percent(event.probability)}">{html}</bdi>'
+    return f'<bdi title="probability {percent(event.probability)}">{_running(shown)}</bdi>'
+
+
+def _running(shown: str) -> str:
+    """Running text, of which everything is visible already: lines break after their marks."""
+    return "".join(_MARKS.get(char, escape(char)) for char in shown)

@@ -19,6 +19,7 @@ const parts = (slider) => ({
 /** Says what a slider does in units of the model, beside it and to those who listen. */
 function describe(slider) {
   const { range, number, mode, on } = parts(slider);
+  if (!slider.dataset.maximum) return; // there is no such feature
   const s = Number(number.value);
   const units = figure(s * Number(slider.dataset.maximum));
   const does = {

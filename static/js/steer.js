@@ -52,7 +52,7 @@ function fail(error) {
   attempts += 1;
   const again = wait ? ` Trying again in ${wait} s.` : "";
   for (const pane of both) pane.fail(place ? "" : error.message + again);
-  byId("status").textContent = place ? error.message : "";
+  byId("status").textContent = "";
   if (wait) timer = setTimeout(run, wait * 1000);
 }
 

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -220,4 +221,6 @@ def test_a_client_that_reads_slowly_slows_the_source_down() -> None:
         await asyncio.wait_for(answering, 10)
         assert source.closed
 
-    asyncio.run(work())
+    # On a thread of its own: a browser's tests leave a loop running on this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work()).result()

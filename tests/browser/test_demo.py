@@ -14,6 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.client import Edit, FeaturescopeClient
 from app.demo import FEATURES, MODEL, demo_specs
 from app.harvesting import harvest
 from app.settings import Settings
@@ -98,3 +99,36 @@ def test_a_killed_worker_is_said_and_comes_back(
     expect(late).to_have_count(0)
     assert _worker_of(pid) != worker
     complaints[:] = [line for line in complaints if "503" not in line]
+
+
+@pytest.mark.usefixtures("complaints")
+def test_a_slider_steers_the_real_model(page: Page, server: tuple[str, int]) -> None:
+    address, _ = server
+    feature = _busy_features(address)[5]
+    steer = f"{address}/m/{MODEL}/steer?text=def%20f(self):&f={FEATURES}:{feature}"
+    page.goto(f"{steer}:add:0&n=12&temperature=0.8")
+    done = page.locator("#steer[data-complete]")
+    done.wait_for(timeout=PATIENCE_MS)
+    # A neutral setting writes the very text of the unsteered model.
+    texts = [page.locator(f"#{pane} .written").inner_text() for pane in ("unsteered", "steered")]
+    assert texts[0] == texts[1]
+    slider = page.locator("#sliders input[type=range]")
+    slider.focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    expect(slider).to_have_value("3")
+    expect(done).to_have_attribute("data-complete", re.compile(":add:3&"), timeout=PATIENCE_MS)
+    edit = Edit(dictionary=FEATURES, feature=feature, strength=3.0)
+    with FeaturescopeClient(address) as client:
+        events = list(client.steer(MODEL, "def f(self):", [edit], n_tokens=12, temperature=0.8))
+    for pane in ("unsteered", "steered"):
+        drawn = [e for e in events if e.event == "token" and e.pane == pane]
+        expect(page.locator(f"#{pane} bdi")).to_have_count(len(drawn))
+        shown = page.locator(f"#{pane} .written").inner_text()
+        said = "".join(event.text for event in drawn)
+        assert re.sub(r"[\s⏎⇥∎]", "", shown) == re.sub(r"\s", "", f"def f(self):{said}")
+    assert page.locator("#unsteered .written").inner_text() == texts[0]
+    page.locator("#steered bdi").nth(3).focus()
+    expect(page.locator("#token-box")).to_contain_text("most active here")
+    page.get_by_role("button", name="Sweep").click()
+    expect(page.locator("#coherent")).to_contain_text("coherent", timeout=PATIENCE_MS)
