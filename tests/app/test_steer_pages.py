@@ -50,7 +50,8 @@ def site(bench: PretendSteering, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def problem(html: str, name: str) -> str:
     """The sentence in the place for a field; empty where it is hidden."""
-    found = re.search(rf'<p class="problem" id="problem-{name}" role="alert"( hidden)?>(.*?)</p>', html, re.S)
+    place = rf'<p class="problem" id="problem-{name}" role="alert"( hidden)?>(.*?)</p>'
+    found = re.search(place, html, re.S)
     assert found is not None
     assert bool(found[1]) == (found[2] == "")
     return found[2]
