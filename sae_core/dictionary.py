@@ -16,6 +16,7 @@ from typing_extensions import override
 from sae_core.errors import CheckpointError
 
 _RACE = 256
+_FEW = 4  # rows that are encoded sooner than raced
 
 
 @dataclass(frozen=True)
@@ -212,28 +213,33 @@ class TopKDictionary(Dictionary):
         flat = self.encoder_input(x).reshape(-1, self.d_in)
         own = torch.relu(self._pre_of(flat, slice(feature, feature + 1))[:, 0])
         open_rows = own.nonzero()[:, 0]
-        if not len(open_rows):
-            return own.view(x.shape[:-1])
-        # Most rows have k features above this one long before all are looked at. The margin,
-        # relative to what was summed up, keeps rounding from deciding a close race here, or the
-        # feature from beating itself; `activate` decides it below.
-        margin = flat.norm(dim=-1) * self.W_enc[:, feature].norm() + self.b_enc[feature].abs()
-        if self.rescale_acts_by_decoder_norm:
-            margin = margin * self.W_dec[feature].norm()
-        bars = own + 1e-5 * margin
-        ahead = torch.zeros_like(open_rows)
-        for first in range(0, self.d_sae, _RACE):
-            rivals = self._pre_of(flat[open_rows], slice(first, first + _RACE))
-            ahead = ahead + (rivals > bars[open_rows, None]).sum(dim=-1)
-            undecided = ahead < self.k
-            open_rows, ahead = open_rows[undecided], ahead[undecided]
-            if not len(open_rows):
-                break
+        if len(open_rows) > _FEW:
+            open_rows = self._contenders(flat, own, open_rows, feature)
         acts = torch.zeros_like(own)
         if len(open_rows):
             pre = self._pre_of(flat[open_rows], slice(None))
             acts[open_rows] = self.activate(pre)[:, feature]
         return acts.view(x.shape[:-1])
+
+    def _contenders(self, flat: Tensor, own: Tensor, rows: Tensor, feature: int) -> Tensor:
+        """Those of some rows in which the feature may be among the k largest.
+
+        In most there are k larger ones long before all are looked at. The margin, relative to what
+        was summed up, keeps rounding from deciding a close race here, or the feature from beating
+        itself.
+        """
+        margin = flat.norm(dim=-1) * self.W_enc[:, feature].norm() + self.b_enc[feature].abs()
+        if self.rescale_acts_by_decoder_norm:
+            margin = margin * self.W_dec[feature].norm()
+        bars = own + 1e-5 * margin
+        ahead = torch.zeros_like(rows)
+        for first in range(0, self.d_sae, _RACE):
+            rivals = self._pre_of(flat[rows], slice(first, first + _RACE))
+            ahead = ahead + (rivals > bars[rows, None]).sum(dim=-1)
+            rows, ahead = rows[ahead < self.k], ahead[ahead < self.k]
+            if len(rows) <= _FEW:
+                break
+        return rows
 
     def _pre_of(self, x: Tensor, features: slice) -> Tensor:
         """Pre-activations of some features, for encoder inputs [n, d_in]."""

@@ -86,7 +86,8 @@ class LanguageModel:
         self.module = module.eval().requires_grad_(False)
         self.lock = threading.RLock()
         self.layout = KNOWN_LAYOUTS.get(self.architecture) or _layout_by_transformer_lens(module)
-        self.n_layers = len(module.get_submodule(self.layout.blocks))
+        self._blocks: Any = module.get_submodule(self.layout.blocks)
+        self.n_layers = len(self._blocks)
         self.d_model = int(config.hidden_size)
         self.n_ctx = folder.n_ctx(config)
         self.d_vocab = int(self._unembedding_weight().shape[0])
@@ -133,7 +134,7 @@ class LanguageModel:
 
     def block(self, layer: int) -> nn.Module:
         """One transformer block."""
-        module: nn.Module = self.module.get_submodule(f"{self.layout.blocks}.{layer}")
+        module: nn.Module = self._blocks[layer]
         return module
 
     def site(self, layer: int, kind: HookKind) -> tuple[nn.Module, Side]:

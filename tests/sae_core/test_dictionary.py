@@ -114,7 +114,7 @@ def test_a_weak_feature_that_just_fires_is_not_rounded_away(rescale: bool) -> No
     found = 0
     for feature in range(60):
         dictionary = _random("topk", rescale_acts_by_decoder_norm=rescale)
-        x = 50 * torch.randn(7, D_IN, generator=generator)
+        x = 50 * torch.randn(40, D_IN, generator=generator)
         others = [f for f in range(D_SAE) if f != feature]
         sums = (dictionary.encoder_input(x) @ dictionary.W_enc)[:, feature]
         with torch.no_grad():

@@ -90,6 +90,16 @@ def test_a_step_is_one_more_token(model: LanguageModel, tokens: Tensor) -> None:
             )
 
 
+def test_logits_are_those_of_the_model(model: LanguageModel, tokens: Tensor) -> None:
+    """Soft caps and scales behind the unembedding are not left out."""
+    run = SteeredRun(Steering(model, [()] * 3))
+    hidden = model.final_hidden(tokens)[:, -1] * 5
+    capped = model.architecture.startswith("Gemma")
+    assert (run._head == model.head) == capped
+    first = run.next_logits(hidden)[0]
+    torch.testing.assert_close(first, model.head(hidden)[0])
+
+
 def test_a_fork_goes_on_alone(model: LanguageModel, tokens: Tensor) -> None:
     """Its past is the unsteered text; the run it came from does not notice."""
     plain = SteeredRun(Steering(model, [()]))
