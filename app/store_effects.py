@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.codec import pack_effect, unpack_effect
@@ -14,6 +14,16 @@ from app.views import DictionaryView
 from sae_core.records import ContextEffect
 
 _BATCH = 500
+_OF_FEATURE = (
+    select(Effect.window, Effect.effect)
+    .join(Harvest, Harvest.dictionary_id == Effect.dictionary_id)
+    .where(
+        Effect.dictionary_id == bindparam("dictionary_id"),
+        Effect.index == bindparam("at"),
+        Harvest.digest == bindparam("digest"),
+    )
+    .order_by(Effect.window)
+)
 
 
 def of_feature(
@@ -23,20 +33,12 @@ def of_feature(
     windows: Sequence[int] | None = None,
 ) -> dict[int, ContextEffect]:
     """A feature's cached effects by window; `windows`: of these only."""
-    query = (
-        select(Effect.window, Effect.effect)
-        .join(Harvest, Harvest.dictionary_id == Effect.dictionary_id)
-        .where(
-            Effect.dictionary_id == dictionary.id,
-            Effect.index == index,
-            Harvest.digest == dictionary.digest,
-        )
-        .order_by(Effect.window)
-    )
+    query = _OF_FEATURE
+    here = {"dictionary_id": dictionary.id, "at": index, "digest": dictionary.digest}
     if windows is not None:
         query = query.where(Effect.window.in_(windows))
     what = f"A cached ablation of feature {index} of {dictionary.title}"
-    return {window: unpack_effect(blob, what) for window, blob in connection.execute(query)}
+    return {window: unpack_effect(blob, what) for window, blob in connection.execute(query, here)}
 
 
 def pack(

@@ -38,6 +38,12 @@ _WINDOWS = select(Window.number, Window.document, Window.line, Window.tokens).wh
     Window.set_id == bindparam("set_id"),
     Window.number.in_(bindparam("numbers", expanding=True)),
 )
+_PUBLISHED = select(Harvest.set_id, Harvest.digest).where(
+    Harvest.dictionary_id == bindparam("dictionary_id")
+)
+_FEATURE = select(
+    Feature.firings, Feature.maximum, Feature.label, Feature.summary, Feature.body
+).where(Feature.dictionary_id == bindparam("dictionary_id"), Feature.index == bindparam("at"))
 _ROW = (Feature.index, Feature.firings, Feature.maximum, Feature.label, Feature.summary)
 _ROWS = select(*_ROW).where(
     Feature.dictionary_id == bindparam("dictionary_id"),
@@ -59,8 +65,7 @@ def published(connection: Connection, dictionary: DictionaryView) -> Published:
     Raises:
         NotFound: nothing is published of it.
     """
-    query = select(Harvest.set_id, Harvest.digest)
-    row = connection.execute(query.where(Harvest.dictionary_id == dictionary.id)).first()
+    row = connection.execute(_PUBLISHED, {"dictionary_id": dictionary.id}).first()
     if row is None:
         raise NotFound(
             f"Nothing is published of {dictionary.title} yet. Run `featurescope harvest` for it."
@@ -97,9 +102,8 @@ def feature(connection: Connection, dictionary: DictionaryView, index: int) -> F
     """One feature, its windows, its cached effects: four statements."""
     there = published(connection, dictionary)
     now = there.dictionary
-    here = (Feature.dictionary_id == now.id, Feature.index == index)
-    columns = select(Feature.firings, Feature.maximum, Feature.label, Feature.summary, Feature.body)
-    row = connection.execute(columns.where(*here)).first() if _fits(index) else None
+    here = {"dictionary_id": now.id, "at": index}
+    row = connection.execute(_FEATURE, here).first() if _fits(index) else None
     if row is None:
         raise NotFound(
             f"{now.title} has features 0 to {now.d_sae - 1}; there is no feature {index}."
