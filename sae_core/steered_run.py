@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from sae_core.decoding import body, empty_past, head, shortcuts
 from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
 from sae_core.module_hooks import touching
@@ -61,9 +61,10 @@ class SteeredRun:
         self.length = 0
         self._fed = torch.empty(len(steering.rows), 0, dtype=torch.int64)
         if cached is None:
-            cached = can_grow(steering.model)
-        self._past = _empty_cache(steering.model) if cached else None
-        self._head = _head(steering.model)
+            cached = shortcuts(steering.model).past
+        self._past = empty_past(steering.model) if cached else None
+        self._body = body(steering.model)
+        self._head = head(steering.model)
 
     # No gradients are taken of what a run computes; inference mode saves a tenth of a small model's
     # step.
@@ -113,11 +114,9 @@ class SteeredRun:
             return self.next_logits(self.feed(column).hidden[:, -1])
         model = self.steering.model
         with model.lock, self.steering.applied([[token] for token in tokens], self.length):
-            output = model.module.base_model(
-                input_ids=column.to(model.device), past_key_values=self._past, use_cache=True
-            )
+            hidden = self._body(column.to(model.device), self.length, self._past)
         self.length += 1
-        return self.next_logits(output.last_hidden_state[:, -1])
+        return self.next_logits(hidden[:, -1])
 
     @torch.inference_mode()
     def forked(self, steering: Steering) -> SteeredRun:
@@ -137,51 +136,3 @@ def tokens_at_once(model: LanguageModel) -> int:
         return _TOKENS_ON_DEVICE
     flops = 2 * sum(parameter.numel() for parameter in model.module.parameters())
     return int(min(_MOST_TOKENS, max(_LEAST_TOKENS, _PIECE_FLOPS // flops)))
-
-
-_grows: WeakKeyDictionary[LanguageModel, bool] = WeakKeyDictionary()
-
-
-def can_grow(model: LanguageModel) -> bool:
-    """Whether keys and values kept give what a pass over the whole text gives: tried once."""
-    if model not in _grows:
-        _grows[model] = _try(model)
-    return _grows[model]
-
-
-@torch.inference_mode()
-def _try(model: LanguageModel) -> bool:
-    tokens = torch.arange(16).reshape(2, 8)[:, : model.n_ctx] % model.d_vocab
-    whole = model.final_hidden(tokens)
-    run = SteeredRun(Steering(model, [(), ()]), cached=True)
-    try:
-        pieces = [
-            run.feed(piece).hidden for piece in (tokens[:, :3], tokens[:, 3:4], tokens[:, 4:])
-        ]
-    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError):
-        return False
-    tolerance = 1e-4 if whole.dtype in (torch.float32, torch.float64) else 0.02
-    difference = (torch.cat(pieces, dim=1) - whole).abs().max()
-    return bool(difference <= tolerance * whole.abs().max())
-
-
-_bare: WeakKeyDictionary[LanguageModel, bool] = WeakKeyDictionary()
-
-
-@torch.inference_mode()
-def _head(model: LanguageModel) -> Callable[[Tensor], Tensor]:
-    """The unembedding by itself, where that is all there is to `LanguageModel.head`: tried once.
-
-    It takes a twentieth less of a small model's step.
-    """
-    unembedding = model.module.get_submodule(model.layout.unembedding)
-    if model not in _bare:
-        noise = torch.linspace(-3, 3, 2 * model.d_model).view(2, -1).to(model.device, model.dtype)
-        _bare[model] = torch.equal(unembedding(noise), model.head(noise))
-    return unembedding if _bare[model] else model.head
-
-
-def _empty_cache(model: LanguageModel) -> Any:
-    from transformers import DynamicCache
-
-    return DynamicCache(config=model.module.config)

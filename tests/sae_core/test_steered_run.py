@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from sae_core import steered_run
 from sae_core.language_model import LanguageModel, load_model
-from sae_core.steered_run import SteeredRun, can_grow, tokens_at_once
+from sae_core.steered_run import SteeredRun, tokens_at_once
 from sae_core.steering import Edit, Mode, Steering
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_bloom, tiny_gemma2, tiny_neox
@@ -90,16 +90,6 @@ def test_a_step_is_one_more_token(model: LanguageModel, tokens: Tensor) -> None:
             )
 
 
-def test_logits_are_those_of_the_model(model: LanguageModel, tokens: Tensor) -> None:
-    """Soft caps and scales behind the unembedding are not left out."""
-    run = SteeredRun(Steering(model, [()] * 3))
-    hidden = model.final_hidden(tokens)[:, -1] * 5
-    capped = model.architecture.startswith("Gemma")
-    assert (run._head == model.head) == capped
-    first = run.next_logits(hidden)[0]
-    torch.testing.assert_close(first, model.head(hidden)[0])
-
-
 def test_a_fork_goes_on_alone(model: LanguageModel, tokens: Tensor) -> None:
     """Its past is the unsteered text; the run it came from does not notice."""
     plain = SteeredRun(Steering(model, [()]))
@@ -140,7 +130,6 @@ def test_a_model_that_cannot_grow_runs_from_the_start(
         return final_hidden(ids)
 
     monkeypatch.setattr(model, "final_hidden", without_past)
-    assert not can_grow(model)
     steering = Steering(model, [(), (), edits(model, Mode.ADD)])
     run = SteeredRun(steering)
     asked.clear()
@@ -148,7 +137,6 @@ def test_a_model_that_cannot_grow_runs_from_the_start(
     assert asked == [None, None]
     monkeypatch.undo()
     torch.testing.assert_close(torch.cat(pieces, 1), whole_pass(steering, tokens))
-    assert can_grow(load_model(gpt2_folder))
 
 
 def test_pieces_are_cut_by_the_model_not_by_the_clock(
