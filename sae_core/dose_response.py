@@ -23,7 +23,13 @@ from sae_core.generation import NO_NUMBERS, Scope, check_room, continuations
 from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
 from sae_core.next_token import Sampling
-from sae_core.predictions import log_probabilities, log_probabilities_of, rows_at_once, wide
+from sae_core.predictions import (
+    log_probabilities,
+    log_probabilities_of,
+    perplexity,
+    rows_at_once,
+    wide,
+)
 from sae_core.prompt import check_tokens, text_positions
 from sae_core.steered_run import SteeredRun
 from sae_core.steering import Edit, Steering, hook_point_of
@@ -203,10 +209,10 @@ def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
     reading = yield from _read(question, whole, question.prompt[None, begin:])
     logits = whole.next_logits(reading.hidden[:, -1])
     written = yield from _write(question, whole.forked(plain), logits)
-    (perplexity,) = yield from _perplexities(whole, reading.hidden[0, -1], written.tokens)
+    (own,) = yield from _perplexities(whole, reading.hidden[0, -1], written.tokens)
     (probabilities,) = question.chances(logits)
     result = DoseBase(
-        perplexity=perplexity,
+        perplexity=own,
         activation=question.mean(early, reading.acts[0]),
         probabilities=probabilities,
         text=written.texts[0],
@@ -331,7 +337,5 @@ def _perplexities(
     for piece in log_probabilities_of(model, all_hidden, tokens.flatten()):
         pieces.append(piece)
         yield None
-    log_p = torch.cat(pieces).view(n_rows, longest).cpu().double()
-    return [
-        math.exp(-float(row[: len(text)].mean())) for row, text in zip(log_p, texts, strict=True)
-    ]
+    log_p = torch.cat(pieces).view(n_rows, longest)
+    return [perplexity(row[: len(text)]) for row, text in zip(log_p, texts, strict=True)]

@@ -6,6 +6,7 @@ where the vocabulary is large. Much smaller pieces would read W_U too often.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -60,3 +61,8 @@ def log_probabilities_of(model: LanguageModel, hidden: Tensor, tokens: Tensor) -
     pieces = torch.split(tokens.to(hidden.device), rows_at_once(model))
     for log_p, piece in zip(log_probabilities(model, hidden), pieces, strict=True):
         yield log_p.gather(-1, piece[:, None])[:, 0]
+
+
+def perplexity(log_p: Tensor) -> float:
+    """exp(mean of -log p) over a text's tokens [n]; at most e^700, short of what a float holds."""
+    return math.exp(min(700.0, -float(log_p.cpu().double().mean())))

@@ -7,7 +7,6 @@ Each text is read once more from its beginning, by the unsteered and by the stee
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from sae_core.dictionary import Dictionary
 from sae_core.generation import STEERED, UNSTEERED, Scope
 from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
-from sae_core.predictions import log_probabilities_of
+from sae_core.predictions import log_probabilities_of, perplexity
 from sae_core.prompt import text_positions
 from sae_core.steered_run import SteeredRun
 from sae_core.steering import Edit, Steering
@@ -117,7 +116,7 @@ def traits(
             steered=p[-1],
             features=active[dictionary].features,
             activations=active[dictionary].activations,
-            perplexity=math.exp(-float(reading.log_p[UNSTEERED].double().mean())),
+            perplexity=perplexity(reading.log_p[UNSTEERED]),
         )
     reads = tuple(float(means[STEERED][edit.dictionary][edit.feature]) for edit in edits)
     yield _side_effects(means[UNSTEERED][dictionary], means[STEERED][dictionary], reads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from sae_core.dictionary import Dictionary
 from sae_core.generation import STEERED, UNSTEERED, Scope
 from sae_core.language_model import LanguageModel
+from sae_core.predictions import perplexity
 from sae_core.prompt import prompt_tokens
 from sae_core.steering import Edit, Mode
 from sae_core.traits import N_SIDE_EFFECTS, SideEffects, TextTraits, traits
@@ -147,3 +149,8 @@ def test_a_text_of_nothing_but_its_end(gpt2: LanguageModel) -> None:
     assert one.features.tolist() == other.features.tolist() == [[-1] * 5]
     assert effects.reads == (0.0,)
     assert len(effects.features) == 0
+
+
+def test_a_text_beyond_belief_has_a_finite_perplexity() -> None:
+    assert perplexity(torch.tensor([-1.0, -3.0])) == pytest.approx(math.exp(2.0))
+    assert math.isfinite(perplexity(torch.tensor([-1e6, 0.0])))
