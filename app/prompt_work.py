@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import aclosing
 from typing import Any, TypeVar
 
-from anyio import from_thread
-
 from app.errors import WorkerUnavailable
+from app.presence import Waiters
 from app.prompt_attribution import Attribution
 from app.prompt_reading import Occlusion, Reading, occlusion, reading
 from app.references import dictionary_ref, model_ref
@@ -48,8 +46,9 @@ class PromptWork:
     Every method raises what `WorkerClient` raises.
     """
 
-    def __init__(self, live: LiveWorker) -> None:
+    def __init__(self, live: LiveWorker, waiters: Waiters) -> None:
         self._live = live
+        self._waiters = waiters
         self._known = Remembered(MOST_ANSWERS, MOST_BYTES)
 
     def read(
@@ -139,17 +138,13 @@ class PromptWork:
         return self._ask(request, read) if found is None else found
 
     def _ask(self, request: WorkRequest, read: Callable[[Events], T]) -> T:
-        events: Events = from_thread.run(self._all, request)
+        events = self._waiters.all(self._live, request)
         try:
             answer = read(events)
         except ValueError as error:
             raise WorkerUnavailable(STRANGE) from error
         self._known.put(_key(request), answer, getattr(answer, "nbytes", 1000))
         return answer
-
-    async def _all(self, request: WorkRequest) -> Events:
-        async with aclosing(self._live.ask(request)) as events:
-            return [event async for event in events]
 
 
 class Remembered:

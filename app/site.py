@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 
 from app.ablations import Ablations
 from app.feature_search import FeatureSearch
+from app.presence import Waiters
 from app.prompt_work import PromptWork
 from app.rendering import Renderer
 from app.rendering_tokens import Typeset, Typesets
@@ -30,6 +31,7 @@ class Site:
         typesets: each model's tokens, ready for pages.
         live: the worker, for streams that no thread waits with.
         prompts: asks the worker about prompts, and remembers.
+        waiters: the plain routes that wait for the worker.
         search: finds features by what is typed.
     """
 
@@ -40,6 +42,7 @@ class Site:
     typesets: Typesets
     live: LiveWorker
     prompts: PromptWork
+    waiters: Waiters
     search: FeatureSearch = field(default_factory=FeatureSearch)
 
     def typeset(self, dictionary: DictionaryView) -> Typeset:

@@ -14,6 +14,7 @@ from app.ablations import Ablations
 from app.assets import Assets
 from app.headers import HeadAsGet, LoopbackHosts, SecurityHeaders
 from app.listening import is_loopback
+from app.presence import Presence, Waiters
 from app.prompt_work import PromptWork
 from app.rendering import Renderer
 from app.rendering_tokens import Typesets
@@ -59,10 +60,12 @@ def create_app(
         live: the way to the worker for streams; None: there is no worker.
     """
     streams = live or AsyncWorkerClient(lambda: None)
+    waiters = Waiters()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
+            waiters.make_room()
             if worker is not None:
                 await run_in_threadpool(worker.start)
             yield
@@ -89,7 +92,8 @@ def create_app(
         Renderer(resource("templates"), assets),
         Typesets(),
         streams,
-        PromptWork(streams),
+        PromptWork(streams, waiters),
+        waiters,
     )
     rendering_errors.install(app)
     for interface in (api, api_prompt, api_steer):
@@ -97,6 +101,7 @@ def create_app(
     for pages in (health, home, dictionaries, contexts, features, prompt, steer):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", assets, name="static")
+    app.add_middleware(Presence)
     app.add_middleware(HeadAsGet)
     app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=5)
     if is_loopback(settings.host):

@@ -58,6 +58,12 @@ class SteerSpeech:
         self._steer = steer
 
     async def say(self, event: Result | Progress) -> LiveEvent | None:
+        """As `said`, on the event loop: what asks the store is asked in a thread."""
+        if isinstance(event, Traits | SideEffects):
+            return await run_in_threadpool(self.said, event)
+        return self.said(event)
+
+    def said(self, event: Result | Progress) -> LiveEvent | None:
         """What an event of the worker is to a client; None: nothing.
 
         Raises:
@@ -73,7 +79,7 @@ class SteerSpeech:
                     return types.WaitEvent(done=event.done, total=event.total)
                 case Traits() | SideEffects() if (about := self._steer.traits) is not None:
                     make = self._traits if isinstance(event, Traits) else self._side_effects
-                    return await run_in_threadpool(make, event, about)
+                    return make(event, about)
                 case _:
                     return None
         except (ValueError, IndexError) as error:

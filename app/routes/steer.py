@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import replace
 
-from anyio import from_thread
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from app import steering
 from app.errors import FeaturescopeError, InvalidRequest
-from app.live_stream import LiveEvent
 from app.rendering_errors import status_of
 from app.rendering_steer import FeatureLine, SliderCard, SteerPage, cards_of, line_of
 from app.rendering_steer_state import Slider, SteerState
@@ -113,10 +110,5 @@ def _texts(site: Site, dictionaries: Dictionaries, made: SteerPage) -> SteerText
         return None
     asked = steering.steer(site.store, dictionaries, made.question)
     speech = SteerSpeech(site.store, made.typeset, asked)
-
-    async def all_said() -> list[LiveEvent]:
-        async with aclosing(site.live.ask(asked.request)) as events:
-            said = [await speech.say(event) async for event in events]
-        return [event for event in said if event is not None]
-
-    return SteerTexts.of(from_thread.run(all_said))
+    said = [speech.said(event) for event in site.waiters.all(site.live, asked.request)]
+    return SteerTexts.of([event for event in said if event is not None])
