@@ -119,9 +119,10 @@ class PromptQuery:
         return replace(self, **changes)
 
 
-def page_address(model: str, page: str = "prompt") -> str:
-    """Where a page of a model is found, whatever it is asked."""
-    return f"/m/{quote(model, safe='')}/{page}"
+def page_address(model: str, page: str = "prompt", **query: str) -> str:
+    """Where a page of a model is found; empty query values are left out."""
+    kept = urlencode({name: value for name, value in query.items() if value}, safe=":")
+    return f"/m/{quote(model, safe='')}/{page}" + (f"?{kept}" if kept else "")
 
 
 def parse(pairs: Iterable[tuple[str, str]]) -> tuple[PromptQuery, InvalidRequest | None]:
@@ -134,12 +135,12 @@ def parse(pairs: Iterable[tuple[str, str]]) -> tuple[PromptQuery, InvalidRequest
     for name, value in pairs:
         given.setdefault(name, []).append(value)
     reader = _Reader(given)
-    target, instead = reader.last("target"), _lines(reader.last("instead"))
+    target, instead = reader.last("target"), lines(reader.last("instead"))
     if target and not _is_number(target):  # a token typed in its place: the one after the prompt
         target, instead = "", target
     query = PromptQuery(
-        text=_lines(reader.last("text")) if "text" in given else None,
-        other=_lines(reader.last("other")),
+        text=lines(reader.last("text")) if "text" in given else None,
+        other=lines(reader.last("other")),
         dictionaries=tuple(dict.fromkeys(name for name in given.get("d", ()) if name)),
         sort=reader.one_of("sort", SORTS, "activation"),
         token=reader.number("token"),
@@ -148,7 +149,7 @@ def parse(pairs: Iterable[tuple[str, str]]) -> tuple[PromptQuery, InvalidRequest
         instead=instead,
         together=reader.features("a", MOST_TOGETHER),
         why=reader.one_of("why", ("", "out", "replaced"), ""),
-        neutral=_lines(reader.last("with")),
+        neutral=lines(reader.last("with")),
         everything=reader.last("all") == "1",
         exact=reader.last("exact") == "1",
     )
@@ -242,6 +243,6 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:60]}…")
 
 
-def _lines(text: str) -> str:
+def lines(text: str) -> str:
     """Forms send every line break as CR LF; a prompt has what was typed."""
     return text.replace("\r\n", "\n")

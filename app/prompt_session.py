@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -129,6 +129,7 @@ class PromptSession:
         self.vocabulary = vocabulary
         self.dictionaries = dictionaries
         self.query = query
+        self._readings: dict[str, Reading] = {}
 
     @property
     def model(self) -> DictionaryView:
@@ -144,7 +145,7 @@ class PromptSession:
             names = [*dict.fromkeys([*names, feature.dictionary])][-MOST_DICTIONARIES:]
         return {name: self.dictionaries[name] for name in names}
 
-    @cached_property
+    @property
     def reading(self) -> Reading:
         """The prompt.
 
@@ -153,9 +154,9 @@ class PromptSession:
         """
         text = self.query.text or ""
         check_typed(text)
-        return self.work.read(self.model, text, list(self.chosen.values()))
+        return self._read(text)
 
-    @cached_property
+    @property
     def second(self) -> Reading:
         """The prompt that it is compared with.
 
@@ -163,7 +164,14 @@ class PromptSession:
             InvalidRequest: it is empty or too long.
         """
         check_typed(self.query.other, "other prompt")
-        return self.work.read(self.model, self.query.other, list(self.chosen.values()))
+        return self._read(self.query.other)
+
+    # Not a cached_property: Python 3.11 computes only one of a kind at a time, whoever's it is.
+    def _read(self, text: str) -> Reading:
+        if text not in self._readings:
+            found = self.work.read(self.model, text, list(self.chosen.values()))
+            self._readings[text] = found
+        return self._readings[text]
 
     def active(self, reading: Reading, token: int | None = None) -> ActiveFeatures:
         """What fires on a prompt, or on one of its tokens."""
@@ -205,9 +213,8 @@ class PromptSession:
             raise unknown(dictionary, feature.index)
         return dictionary
 
-    def ablation(self, feature: FeatureName) -> list[ContextEffect]:
-        """What removing a feature does to the prompt and, where there is one, to the other."""
-        readings = [self.reading, *([self.second] if self.query.other else [])]
+    def ablation(self, feature: FeatureName, readings: Sequence[Reading]) -> list[ContextEffect]:
+        """What removing a feature does to some prompts."""
         return self.work.ablate(self.known(feature), feature.index, [one.ids for one in readings])
 
     def replacement(self) -> int | None:

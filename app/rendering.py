@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 
 from app import rendering_charts, rendering_numbers
 from app.assets import Assets
+from app.prompt_query import page_address
 from app.rendering_markup import trusted
 from app.rendering_tokens import printable
 from app.views import DictionaryView
@@ -76,6 +77,7 @@ class Renderer:
             "asset": assets.address,
             "caveat": caveat,
             "noun": noun,
+            "page_address": page_address,
             "wilson": numbers.wilson,
         }
 

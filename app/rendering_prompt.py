@@ -167,14 +167,22 @@ class PromptPages:
         session: what is asked.
         typeset: of the model's tokens.
         problems: what was wrong with the address already.
+        feature_alone: only what the chosen feature does on the prompt.
     """
 
-    def __init__(self, session: PromptSession, typeset: Typeset, problems: Problems) -> None:
+    def __init__(
+        self,
+        session: PromptSession,
+        typeset: Typeset,
+        problems: Problems,
+        feature_alone: bool = False,
+    ) -> None:
         self._session = session
         self._query = session.query
         self._typeset = typeset
         self._page = PromptPage(session, problems)
         self._problems = problems
+        self._alone = feature_alone
         self._ranking: Ranking | None = None
         self._missing: Paint | None = None
 
@@ -185,12 +193,15 @@ class PromptPages:
         if self._query.text is not None:
             with self._problems.at("text"):
                 self._page.reading = self._session.reading
-        if self._page.reading is not None:
+        reading = self._page.reading
+        if reading is not None and self._alone:
+            self._page.strips = [self._strip(reading, self._feature([reading])[0], "your text")]
+        elif reading is not None:
             second = None
             if self._query.other:
                 with self._problems.at("other"):
                     second = self._session.second
-            self._show(self._page.reading, second)
+            self._show(reading, second)
         return self._page
 
     def _show(self, reading: Reading, second: Reading | None) -> None:
@@ -198,47 +209,56 @@ class PromptPages:
         page.summary = self._summary(reading, active)
         if (put := neutral_token(self._session.vocabulary)) is not None:
             page.neutral = self._typeset.visible[put]
-        readings = [reading] if second is None else [reading, second]
-        paints = self._feature(readings)
+        paints = self._feature([reading] if second is None else [reading, second])
         target = None
-        if second is not None:
-            there = self._session.active(second)
-            found = compare(active, there)
-            page.counts = {kind: len(differences) for kind, differences in found.items()}
-            page.differences = difference_lines(
-                found,
-                ((self._writer(reading), active), (self._writer(second), there)),
-                self._query,
-            )
-        else:
+        if second is None:
             with self._problems.at("token"):
                 if (position := self._session.token()) is not None:
                     page.token = token_panel(reading, self._typeset, position)
             self._why(reading)
             target = self._responsible(reading, active)
             self._table(reading, active)
-        page.numbers = token_numbers(
+        else:
+            self._compare((reading, active), (second, self._session.active(second)))
+        rows = len(reading) if self._query.everything else MOST_ROWS
+        page.numbers = token_numbers(reading, self._typeset, paints[0], self._missing, rows)
+        aim = target.position if target else None
+        page.strips = [self._strip(reading, paints[0], "the prompt", aim, second is None)]
+        if second is not None:
+            page.strips.append(self._strip(second, paints[1], "the other prompt"))
+
+    def _compare(
+        self, first: tuple[Reading, ActiveFeatures], second: tuple[Reading, ActiveFeatures]
+    ) -> None:
+        """The features that differ between two prompts."""
+        page, found = self._page, compare(first[1], second[1])
+        page.counts = {kind: len(differences) for kind, differences in found.items()}
+        sides = ((self._writer(first[0]), first[1]), (self._writer(second[0]), second[1]))
+        page.differences = difference_lines(found, sides, self._query)
+
+    def _strip(
+        self,
+        reading: Reading,
+        paint: Paint,
+        name: str,
+        aim: int | None = None,
+        following: bool = False,
+    ) -> Markup:
+        page = self._page
+        return strip(
             reading,
             self._typeset,
-            paints[0],
-            self._missing,
-            len(reading) if self._query.everything else MOST_ROWS,
+            paint,
+            f"Tokens of {name}",
+            chosen=page.token.position if page.token else None,
+            aim=aim,
+            following=following,
+            ablated=(
+                (f"/api/v1{page_address(page.model, 'ablation')}", page.feature.described.name)
+                if page.feature
+                else None
+            ),
         )
-        names = ("the prompt", "the other prompt")
-        ablation = f"/api/v1{page_address(page.model, 'ablation')}"
-        page.strips = [
-            strip(
-                one,
-                self._typeset,
-                paint,
-                f"Tokens of {name}",
-                chosen=page.token.position if page.token else None,
-                aim=target.position if target else None,
-                following=second is None,
-                ablated=(ablation, page.feature.described.name) if page.feature else None,
-            )
-            for one, paint, name in zip(readings, paints, names, strict=False)
-        ]
 
     def _writer(self, reading: Reading) -> FeatureLines:
         session = self._session
@@ -267,7 +287,7 @@ class PromptPages:
             fired = [self._session.firings(one, name) for one in readings]
             ablated: list[ContextEffect | None] = [None for _ in readings]
             with self._problems.at("ablation"):
-                ablated = [*self._session.ablation(name)]
+                ablated = [*self._session.ablation(name, readings)]
             peaks = [float(values.max(initial=0.0)) for _, values in fired]
             full = ever or max(peaks)
             paints = [

@@ -16,7 +16,7 @@ from app.errors import InvalidRequest, WorkerUnavailable
 from app.live_stream import LiveStream
 from app.prompt_attribution import Ranking
 from app.prompt_features import RARITY
-from app.prompt_query import PromptQuery, check_typed, parse
+from app.prompt_query import PromptQuery, check_typed, lines, page_address, parse
 from app.prompt_session import PromptSession
 from app.prompt_snippet import snippet
 from app.prompt_stream import EffectsStream
@@ -86,6 +86,15 @@ def ask(
     return _answer(request, site, asked, problem, fragment, 0)
 
 
+@router.get("/steer")
+def steer(request: Request, model: str) -> Response:
+    """To the steering page with the same prompt and a feature: a form sends every line break as
+    CR LF, and the address there means what it says."""
+    asked = request.query_params
+    where = page_address(model, "steer", text=lines(asked.get("text", "")), f=asked.get("f", ""))
+    return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+
+
 class EffectsQuestion(BaseModel):
     """The address of the page that asks, without what comes before the question mark."""
 
@@ -142,11 +151,13 @@ def _answer(
     if problem is not None:
         problems.add("form", problem)
     session = asked.session
+    # A feature's own page tests it on a text, and asks for what it does there alone.
+    tested = fragment and request.headers.get("hx-target", "").endswith("#test-result")
     if session.query.text is not None and (sentence := not_yet(site)):
         problems.add("text", WorkerUnavailable(sentence))
         made = PromptPage(session, problems)
     else:
-        made = PromptPages(session, asked.typeset, problems).page()
+        made = PromptPages(session, asked.typeset, problems, feature_alone=tested).page()
     status, headers, later = int(HTTPStatus.OK), {}, None
     if (error := problems.error) is not None:
         status = status_of(error)
@@ -154,8 +165,9 @@ def _answer(
             again = request.url.include_query_params(attempt=min(attempt + 1, MOST_ATTEMPTS))
             later = Later(wait, f"{again.path}?{again.query}")
             headers["Retry-After"] = str(wait)
+    template = "prompt/_view.html" if fragment else "prompt/prompt.html"
     return site.renderer.html(
-        "prompt/_view.html" if fragment else "prompt/prompt.html",
+        "prompt/_test.html" if tested else template,
         status,
         headers,
         page=made,

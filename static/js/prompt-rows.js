@@ -2,13 +2,14 @@
 import { tokensOf } from "./prompt-strip.js";
 
 const BAR = /M(\d+) 16v-(\d+)/g;
+const KEPT = ["here", "aim", "next"];
 
 let tinted = [];
 
 function untint() {
-  for (const [token, name] of tinted) {
-    token.classList.remove(name, "tinted");
-    if (!token.classList.length) token.removeAttribute("class");
+  for (const [token, before] of tinted) {
+    if (before) token.className = before;
+    else token.removeAttribute("class");
   }
   tinted = [];
   document.querySelector(".stage")?.classList.remove("previewing");
@@ -24,9 +25,9 @@ function tint(button) {
   for (const [, position, level] of button.querySelector("path").getAttribute("d").matchAll(BAR)) {
     const token = tokens[Number(position)];
     if (!token) continue;
-    const name = `t${level}`;
-    token.classList.add(name, "tinted");
-    tinted.push([token, name]);
+    const kept = KEPT.filter((name) => token.classList.contains(name));
+    tinted.push([token, token.className]);
+    token.className = [`a${level}`, "tinted", ...kept].join(" ");
   }
 }
 
@@ -45,6 +46,10 @@ document.addEventListener("focusin", (event) => {
 });
 document.addEventListener("focusout", untint);
 document.addEventListener("htmx:before:swap", untint);
+document.addEventListener("htmx:after:swap", () => {
+  const button = document.querySelector(".where:focus, .features tbody tr:hover .where");
+  if (button) tint(button);
+});
 
 document.addEventListener("click", (event) => {
   if (event.target.closest("a, button, input, label") || !getSelection().isCollapsed) return;

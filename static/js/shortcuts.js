@@ -5,10 +5,12 @@ const LINKS = {
   k: "[data-key-previous]", p: "[data-key-previous]",
   r: "[data-key-random]", w: "[data-key-width]", l: "[data-key-newlines]",
 };
-const AFTER_G = { t: "[data-key-table]", h: ".brand" };
+const AFTER_G = {
+  t: "[data-key-table]", h: ".brand", p: "[data-key-prompt]", s: "[data-key-steer]",
+};
 const G_SECONDS = 1.5;
 
-let gPressed = 0;
+let gPressed = -Infinity;
 
 const typing = (element) =>
   element.closest("input, textarea, select, [contenteditable]") !== null;

@@ -24,6 +24,8 @@ from app.views import DictionaryView
 from app.web import create_app
 from sae_core.records import ContextEffect, WindowRecord
 from tests import factories
+from tests.app.pretend_prompts import PretendPrompts
+from tests.app.served import Served
 
 expect.set_options(timeout=20_000)  # a loaded machine is slow, not wrong
 
@@ -98,6 +100,30 @@ def base_url(
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         server.should_exit = True
         thread.join(5)
+
+
+@pytest.fixture(scope="session")
+def shared_prompts() -> PretendPrompts:
+    return PretendPrompts()
+
+
+@pytest.fixture
+def live(shared_prompts: PretendPrompts) -> Iterator[PretendPrompts]:
+    """The worker behind `prompt_site`, at its best at the start and the end of each test."""
+    shared_prompts.reset()
+    yield shared_prompts
+    shared_prompts.reset()
+
+
+@pytest.fixture(scope="session")
+def prompt_site(
+    shared_store: Store,
+    shared_prompts: PretendPrompts,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    """The address of an application whose worker pretends to read prompts."""
+    with Served(shared_store, tmp_path_factory.mktemp("prompts"), shared_prompts) as address:
+        yield address
 
 
 @pytest.fixture

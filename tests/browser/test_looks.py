@@ -50,7 +50,7 @@ def test_no_page_violates_accessibility_or_scrolls_sideways(
             expect(page.locator("#group-top li[data-e]").first).to_be_visible()
         if address in EACH_KIND or (scheme, width) == ("light", 1280):
             rules = None if scheme == "light" else ["color-contrast"]  # the rest knows no scheme
-            problems += [f"{address} {violation}" for violation in _violations(page, rules)]
+            problems += [f"{address} {violation}" for violation in violations(page, rules)]
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if overflow > 0:
             problems.append(f"{address} scrolls sideways by {overflow} px")
@@ -64,10 +64,10 @@ def test_open_parts_are_accessible_too(page: Page) -> None:
     expect(page.locator("#group-top li[data-e]").first).to_be_visible()
     page.locator("#top-0 .p").focus()
     expect(page.get_by_role("tooltip")).to_be_visible()
-    assert _violations(page) == []
+    assert violations(page) == []
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
-    assert _violations(page) == []
+    assert violations(page) == []
 
 
 @pytest.mark.usefixtures("ablations")
@@ -88,7 +88,7 @@ def test_pages_are_documents_without_scripts(browser: Browser, base_url: str) ->
     context.close()
 
 
-def _violations(page: Page, rules: list[str] | None = None) -> list[str]:
+def violations(page: Page, rules: list[str] | None = None) -> list[str]:
     """What axe finds, by all rules or some, in a line each."""
     options = {"runOnly": rules} if rules else None
     found = Axe().run(page, options=options).response["violations"]
