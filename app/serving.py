@@ -47,6 +47,20 @@ def build(settings: Settings) -> ASGIApp:
     )
 
 
+def server_config(app: ASGIApp, access_log: bool = False) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        http="h11",  # the other parser takes addresses of 64 KB at most, whatever is set
+        log_config=None,
+        access_log=access_log,
+        lifespan="on",
+        timeout_graceful_shutdown=3,
+        server_header=False,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+    )
+
+
 def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None:
     """Serve the pages until interrupted.
 
@@ -58,15 +72,7 @@ def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None
     with listen(settings.host, settings.port) as listening:
         if prepare is not None:
             prepare()
-        config = uvicorn.Config(
-            build(settings),
-            log_config=None,
-            access_log=settings.log_level == "debug",
-            lifespan="on",
-            timeout_graceful_shutdown=3,
-            server_header=False,
-            h11_max_incomplete_event_size=LONGEST_HEAD,
-        )
+        config = server_config(build(settings), access_log=settings.log_level == "debug")
         # What is loaded by now stays: the collector need not walk through it at every page.
         gc.collect()
         gc.freeze()

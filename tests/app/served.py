@@ -9,6 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
+from app.serving import server_config
 from app.settings import Settings
 from app.store import Store
 from app.web import create_app
@@ -22,9 +23,10 @@ class Served:
     def __init__(self, store: Store, home: Path, live: LiveWorker) -> None:
         app = create_app(Settings(home=home), store, FakeAblations(), None, live)  # type: ignore[arg-type]
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, ws="none")
-        )
+        config = server_config(app)
+        config.timeout_graceful_shutdown = 1
+        config.ws = "none"
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._listening]}
         )
