@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,9 @@ from app.prompt_reading import column
 from app.worker.events import Attributed, Estimated, Progress, Result
 
 
-class Attribution:
-    """The answer to an AttributeRequest, as far as it has arrived.
-
-    Changes are log p_clean - log p_ablated of the prediction in question, nats; positive: the
-    feature helped.
+@dataclass(frozen=True)
+class Effects:
+    """What is known of some features at one moment; never changed.
 
     Attributes:
         log_probability: of the prediction, undisturbed, nats; NaN before the first event.
@@ -27,32 +25,10 @@ class Attribution:
         exact: exact changes, float32 [n]; NaN where not known yet.
     """
 
-    def __init__(self) -> None:
-        self.log_probability = math.nan
-        self.features: NDArray[np.int32] = np.zeros(0, np.int32)
-        self.estimates: NDArray[np.float32] = np.zeros(0, np.float32)
-        self.exact: NDArray[np.float32] = np.zeros(0, np.float32)
-
-    def take(self, event: Result | Progress) -> None:
-        """Take in one event of the answer.
-
-        Raises:
-            ValueError: it does not fit to those before.
-        """
-        if isinstance(event, Estimated):
-            features = column(event.features, "<i4")
-            estimates = column(event.loss_change, "<f4")
-            if len(features) != len(estimates) or (np.diff(features) <= 0).any():
-                raise ValueError("columns of the estimates differ, or are not in order")
-            self.log_probability = event.log_probability
-            self.features, self.estimates = features, estimates
-            self.exact = np.full(len(features), np.nan, np.float32)
-        elif isinstance(event, Attributed):
-            features = column(event.features, "<i4")
-            changes = column(event.loss_change, "<f4")
-            if len(features) != len(changes) or not np.isin(features, self.features).all():
-                raise ValueError("exact changes of features that are not in question")
-            self.exact[np.searchsorted(self.features, features)] = changes
+    log_probability: float
+    features: NDArray[np.int32]
+    estimates: NDArray[np.float32]
+    exact: NDArray[np.float32]
 
     @property
     def known(self) -> int:
@@ -69,17 +45,76 @@ class Attribution:
         """Whether every change is exact."""
         return self.begun and self.known == len(self.features)
 
+
+_NOTHING = Effects(
+    math.nan, np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32)
+)
+
+
+class Attribution:
+    """The answer to an AttributeRequest, as far as it has arrived.
+
+    Changes are log p_clean - log p_ablated of the prediction in question, nats; positive: the
+    feature helped. One thread takes events in while others read: whoever needs several values that
+    belong together reads them from one `effects`.
+
+    Attributes:
+        effects: what is known by now, replaced as a whole by each event.
+    """
+
+    def __init__(self) -> None:
+        self.effects = _NOTHING
+
+    def take(self, event: Result | Progress) -> None:
+        """Take in one event of the answer.
+
+        Raises:
+            ValueError: it does not fit to those before.
+        """
+        if isinstance(event, Estimated):
+            features = column(event.features, "<i4")
+            estimates = column(event.loss_change, "<f4")
+            if len(features) != len(estimates) or (np.diff(features) <= 0).any():
+                raise ValueError("columns of the estimates differ, or are not in order")
+            unknown = np.full(len(features), np.nan, np.float32)
+            self.effects = Effects(event.log_probability, features, estimates, unknown)
+        elif isinstance(event, Attributed):
+            before = self.effects
+            features = column(event.features, "<i4")
+            changes = column(event.loss_change, "<f4")
+            if len(features) != len(changes) or not np.isin(features, before.features).all():
+                raise ValueError("exact changes of features that are not in question")
+            exact = before.exact.copy()
+            exact[np.searchsorted(before.features, features)] = changes
+            self.effects = replace(before, exact=exact)
+
+    @property
+    def known(self) -> int:
+        """How many exact changes have arrived."""
+        return self.effects.known
+
+    @property
+    def begun(self) -> bool:
+        """Whether the estimates are there."""
+        return self.effects.begun
+
+    @property
+    def complete(self) -> bool:
+        """Whether every change is exact."""
+        return self.effects.complete
+
     @property
     def nbytes(self) -> int:
-        """Memory that it takes."""
-        return 3 * self.exact.nbytes
+        """Memory that it takes; final as soon as it has begun."""
+        return 3 * self.effects.exact.nbytes
 
     def of(self, feature: int) -> tuple[float, float]:
         """Estimate and exact change of one feature; NaN where there is none."""
-        place = int(np.searchsorted(self.features, feature))
-        if place == len(self.features) or self.features[place] != feature:
+        now = self.effects
+        place = int(np.searchsorted(now.features, feature))
+        if place == len(now.features) or now.features[place] != feature:
             return math.nan, math.nan
-        return float(self.estimates[place]), float(self.exact[place])
+        return float(now.estimates[place]), float(now.exact[place])
 
 
 @dataclass(frozen=True)
@@ -121,9 +156,9 @@ class Ranking:
 def ranking(attributions: Mapping[str, Attribution], dictionaries: Collection[str]) -> Ranking:
     """What is known by now of the features of these dictionaries."""
     begun = {
-        name: one
+        name: now
         for name in dictionaries
-        if (one := attributions.get(name)) is not None and one.begun
+        if (one := attributions.get(name)) is not None and (now := one.effects).begun
     }
     none = np.zeros(0, np.float32)
     return Ranking(

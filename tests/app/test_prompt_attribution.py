@@ -44,7 +44,7 @@ def test_exact_effects_take_their_places_in_whatever_order() -> None:
     assert all(math.isnan(value) for value in (*found.of(3), *found.of(100)))
     found.take(attributed([5], [2.0]))
     assert found.complete
-    assert found.exact.tolist() == [1.0, 2.0, 3.0]
+    assert found.effects.exact.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_nothing_in_question_is_complete_at_once() -> None:
@@ -89,3 +89,23 @@ def test_the_order_of_several_dictionaries_takes_what_is_best_known() -> None:
     nothing = ranking({}, ["a"])
     assert (nothing.names, nothing.complete) == ((), False)
     assert math.isnan(nothing.log_probability)
+
+
+def test_a_reader_sees_the_state_before_an_event_or_after_it() -> None:
+    """Pages read in threads of their own what a stream takes in meanwhile."""
+    changed: list[str] = []
+
+    class Watched(Attribution):
+        def __setattr__(self, name: str, value: Any) -> None:
+            changed.append(name)
+            super().__setattr__(name, value)
+
+    found = Watched()
+    for event in (estimated([2, 5], [0.5, -1.0]), attributed([5], [2.0])):
+        before = found.effects
+        seen = (before.known, before.features.tolist())
+        changed.clear()
+        found.take(event)
+        assert changed == ["effects"]
+        assert (before.known, before.features.tolist()) == seen
+    assert found.known == 1
