@@ -23,7 +23,15 @@ class NotFound(FeaturescopeError):
 
 
 class InvalidRequest(FeaturescopeError):
-    """What is asked for makes no sense: an unknown sort key, a page below one."""
+    """What is asked for makes no sense: an unknown sort key, a page below one.
+
+    Attributes:
+        field: the value that it is about, as questions name it (`edits.0`); empty: none alone.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class SettingsError(FeaturescopeError):

@@ -5,7 +5,8 @@ For a strength, with p the unsteered and q the steered model:
     KL = mean over positions t of the prompt of  sum_v q(v | tok_<=t) log(q(v | ..) / p(v | ..))
     perplexity = exp(mean of -log p(tok_t | tok_<t))  over the continuation that q writes
 
-Means over the prompt leave special tokens out, which are never edited.
+Means over the prompt leave special tokens out, which are never edited. A strength that drives the
+model out of its numbers has NaN for each of its figures; the others know nothing of it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sae_core.errors import SteeringError
-from sae_core.generation import NO_NUMBERS, Scope, check_room, continuations
+from sae_core.generation import Scope, check_room, continuations
 from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
 from sae_core.next_token import Sampling
@@ -58,7 +59,7 @@ class DoseBase:
 
 @dataclass(frozen=True)
 class DosePoint:
-    """The model steered by one strength.
+    """The model steered by one strength; where one figure is no number, all are NaN.
 
     Attributes:
         strength: in multiples of the feature's maximum; in mode scale, of what it reads.
@@ -66,7 +67,7 @@ class DosePoint:
         perplexity: of its continuation under the unsteered model.
         activation: what the feature reads back, mean over the prompt, model units.
         probabilities: of the watched tokens after the prompt.
-        text: its continuation.
+        text: its continuation, up to where it has no numbers any more.
     """
 
     strength: float
@@ -105,8 +106,8 @@ def dose_response(
 
     Raises:
         PromptError: a watched token is not in the vocabulary.
-        SteeringError: the tokens do not fit the model's context, or a strength drives the model
-            out of its numbers.
+        SteeringError: the tokens do not fit the model's context, a strength times the maximum is
+            no finite number, or the unsteered model itself leaves its numbers.
     """
     check_room(model, len(prompt), n_tokens)
     check_tokens(model, watched)
@@ -160,10 +161,7 @@ class _Question:
     def mean(self, early: float, late: Tensor) -> float:
         """Mean over the prompt's text, of a sum up to `begin` and of values [n] from there on."""
         is_text = self.is_text[self.begin :]
-        total = early + float(late.cpu().double() @ is_text)
-        if not math.isfinite(total):
-            raise SteeringError(NO_NUMBERS)
-        return total / max(1.0, float(self.is_text.sum()))
+        return (early + float(late.cpu().double() @ is_text)) / max(1.0, float(self.is_text.sum()))
 
     def chances(self, logits: Tensor) -> list[tuple[float, ...]]:
         """Probabilities of the watched tokens, by logits [rows, d_vocab]."""
@@ -191,10 +189,17 @@ class _Unsteered:
 
 
 class _Written(NamedTuple):
-    """The continuations of a batch: each row's tokens and text."""
+    """The continuations of a batch.
+
+    Attributes:
+        tokens: of each row.
+        texts: of each row.
+        broken: the rows that ended because their predictions were no numbers any more.
+    """
 
     tokens: list[list[int]]
     texts: list[str]
+    broken: set[int]
 
 
 def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
@@ -211,9 +216,15 @@ def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
     written = yield from _write(question, whole.forked(plain), logits)
     (own,) = yield from _perplexities(whole, reading.hidden[0, -1], written.tokens)
     (probabilities,) = question.chances(logits)
+    activation = question.mean(early, reading.acts[0])
+    if written.broken or not math.isfinite(activation):
+        raise SteeringError(
+            "The unsteered model's predictions on this prompt are no numbers: harvest it in a "
+            "wider dtype."
+        )
     result = DoseBase(
         perplexity=own,
-        activation=question.mean(early, reading.acts[0]),
+        activation=activation,
         probabilities=probabilities,
         text=written.texts[0],
     )
@@ -235,10 +246,10 @@ def _steered(
     written = yield from _write(question, run, logits)
     perplexities = yield from _perplexities(base.whole, base.hidden[-1], written.tokens)
     probabilities = question.chances(logits)
-    return [
+    points = [
         DosePoint(
             strength=edit.strength,
-            kl=max(0.0, question.mean(0.0, kl[row])),  # rounding may bring it below
+            kl=question.mean(0.0, kl[row]),
             perplexity=perplexities[row],
             activation=question.mean(base.early, reading.acts[row]),
             probabilities=probabilities[row],
@@ -246,6 +257,17 @@ def _steered(
         )
         for row, edit in enumerate(edits)
     ]
+    return [_figured(point, row in written.broken) for row, point in enumerate(points)]
+
+
+def _figured(point: DosePoint, broken: bool) -> DosePoint:
+    """The point with figures that mean something: NaN, all of them, where one is no number."""
+    if broken or not (math.isfinite(point.kl) and math.isfinite(point.activation)):
+        none = (math.nan,) * len(point.probabilities)
+        return replace(
+            point, kl=math.nan, perplexity=math.nan, activation=math.nan, probabilities=none
+        )
+    return replace(point, kl=max(0.0, point.kl))  # rounding may bring it below
 
 
 class _Reading(NamedTuple):
@@ -281,10 +303,13 @@ def _read(question: _Question, run: SteeredRun, tokens: Tensor) -> Generator[Non
 
 
 def _write(question: _Question, run: SteeredRun, logits: Tensor) -> Generator[None, None, _Written]:
-    written = _Written([[] for _ in logits], ["" for _ in logits])
+    written = _Written([[] for _ in logits], ["" for _ in logits], set())
     for step in continuations(run, logits, question.n_tokens, question.sampling):
         for drawn in step:
-            written.tokens[drawn.row].append(drawn.token)
+            if math.isfinite(drawn.probability):
+                written.tokens[drawn.row].append(drawn.token)
+            else:
+                written.broken.add(drawn.row)
             written.texts[drawn.row] += drawn.text
         yield None
     return written
@@ -319,10 +344,10 @@ def _perplexities(
     Args:
         whole: the unsteered run at the end of the prompt.
         hidden: its last final hidden state, [d_model].
-        texts: tokens of each continuation, at least one.
+        texts: tokens of each continuation; what is said of none means nothing.
     """
     model = whole.steering.model
-    n_rows, longest = len(texts), max(map(len, texts))
+    n_rows, longest = len(texts), max(1, *map(len, texts))
     tokens = torch.zeros(n_rows, longest, dtype=torch.int64)
     for row, text in zip(tokens, texts, strict=True):
         row[: len(text)] = torch.tensor(text)

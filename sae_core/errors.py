@@ -21,6 +21,10 @@ class PromptError(ModelError):
     """What is asked of a prompt cannot be: it is too long, or has no such position or token."""
 
 
+class PromptLengthError(PromptError):
+    """A prompt is too long for its model, or empty where the model needs text."""
+
+
 class CheckpointError(FeaturescopeError):
     """A dictionary on disk is missing, damaged, or does not fit its model."""
 
@@ -35,3 +39,7 @@ class HarvestError(FeaturescopeError):
 
 class SteeringError(FeaturescopeError):
     """An edit, or what is asked of steered text, cannot be."""
+
+
+class RoomError(SteeringError):
+    """Prompt and text together are too long for the model."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from torch import Tensor
 
-from sae_core.errors import SteeringError
+from sae_core.errors import RoomError, SteeringError
 from sae_core.language_model import LanguageModel
 from sae_core.next_token import Sampler, Sampling
 from sae_core.steered_run import SteeredRun
@@ -43,10 +43,11 @@ class Drawn:
         row: of the batch; of `generate` UNSTEERED or STEERED.
         step: from 0.
         token: id.
-        probability: under the model that drew it, before temperature, top-k and top-p.
+        probability: under the model that drew it, before temperature, top-k and top-p; NaN where
+            its predictions are no numbers any more, which ends the text without meaning the token.
         text: the characters that are complete with this token; bytes of none, and with the last
             token those of half a character, are U+FFFD. An end-of-text token has no text.
-        end: whether it is an end-of-text token.
+        end: whether the text ends with it, by an end-of-text token or without numbers.
     """
 
     row: int
@@ -90,7 +91,10 @@ def generate(
         hidden = fed.hidden
         if run.length < len(prompt):
             yield ()
-    yield from continuations(run, run.next_logits(hidden[:, -1]), n_tokens, sampling)
+    for step in continuations(run, run.next_logits(hidden[:, -1]), n_tokens, sampling):
+        if not all(math.isfinite(drawn.probability) for drawn in step):
+            raise SteeringError(NO_NUMBERS)
+        yield step
 
 
 def continuations(
@@ -103,9 +107,6 @@ def continuations(
         logits: of the first token, [rows, d_vocab].
         n_tokens: most tokens of a text.
         sampling: for all texts, by the same chance.
-
-    Raises:
-        SteeringError: the edits drive the model out of its numbers.
     """
     model = run.steering.model
     ends = end_tokens(model)
@@ -118,9 +119,7 @@ def continuations(
         drawn = []
         for row in sorted(open_rows):
             token, probability = draws.tokens[row], draws.probabilities[row]
-            if not math.isfinite(probability):
-                raise SteeringError(NO_NUMBERS)
-            end = token in ends
+            end = token in ends or not math.isfinite(probability)
             piece = b"" if end else model.vocabulary.pieces[token]
             text = decoders[row].decode(piece, final=end or step + 1 == n_tokens)
             drawn.append(Drawn(row, step, token, probability, text, end))
@@ -138,10 +137,10 @@ def check_room(model: LanguageModel, n_prompt: int, n_tokens: int) -> None:
     """Refuse to write beyond the model's context.
 
     Raises:
-        SteeringError: naming the numbers.
+        RoomError: naming the numbers.
     """
     if n_prompt + n_tokens > model.n_ctx:
-        raise SteeringError(
+        raise RoomError(
             f"{n_tokens} tokens after a prompt of {n_prompt} make {n_prompt + n_tokens}, but the "
             f"model takes at most {model.n_ctx}: "
             + (

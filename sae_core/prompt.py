@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionary import Dictionary, Firings
-from sae_core.errors import PromptError
+from sae_core.errors import PromptError, PromptLengthError
 from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
 from sae_core.module_hooks import touching
@@ -60,7 +60,7 @@ def prompt_tokens(model: LanguageModel, prompt: str | Sequence[int]) -> Tensor:
         n_given = next((n for n, token in enumerate(ids) if token != bos), len(ids))
         ids = [bos, *ids[n_given:]]
     if not ids:
-        raise PromptError(
+        raise PromptLengthError(
             "The prompt is empty, and the model has no token that opens a text: write something."
         )
     check_tokens(model, ids)
@@ -75,7 +75,7 @@ def check_tokens(model: LanguageModel, tokens: Sequence[int]) -> None:
     """
     if len(tokens) > model.n_ctx:
         opening = "" if model.vocabulary.bos is None else ", the opening one included"
-        raise PromptError(
+        raise PromptLengthError(
             f"The prompt has {len(tokens)} tokens{opening}, but the model takes at most "
             f"{model.n_ctx}: shorten it."
         )

@@ -48,7 +48,7 @@ class Edit:
         feature: index in it.
         mode: how its direction is written.
         strength: in multiples of the maximum; in mode scale, of what the feature reads.
-        maximum: the feature's largest activation, model units; 0 makes the edit neutral.
+        maximum: the feature's largest activation, model units.
     """
 
     dictionary: Dictionary
@@ -80,7 +80,7 @@ class Edit:
     @property
     def is_neutral(self) -> bool:
         """Whether it changes nothing, whatever the activation."""
-        return self.maximum == 0 or (self.constant == 0 and self.slope == 0)
+        return self.constant == 0 and self.slope == 0
 
 
 class Steering:

@@ -180,7 +180,7 @@ class DoseBase(Message):
 
 
 class DosePoint(Message):
-    """One strength."""
+    """One strength. Where it drives the model out of its numbers, every figure is NaN."""
 
     event: Literal["dose"] = "dose"
     strength: float
@@ -200,6 +200,7 @@ class Failed(Message):
     code: FailureCode
     message: str
     retry_after: int | None = Field(default=None, description="Seconds, where trying again helps.")
+    field: str = Field(default="", description="The value that it is about, where it is about one.")
 
 
 class Done(Message):

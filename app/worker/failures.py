@@ -8,7 +8,13 @@ import sys
 
 from app.errors import InvalidRequest
 from app.worker.events import Failed, FailureCode
-from sae_core.errors import FeaturescopeError, PromptError, SteeringError
+from sae_core.errors import (
+    FeaturescopeError,
+    PromptError,
+    PromptLengthError,
+    RoomError,
+    SteeringError,
+)
 
 INTERNAL = "The worker met a defect and gave this request up; its log has the details."
 MEMORY = (
@@ -22,7 +28,7 @@ log = logging.getLogger(__name__)
 def failure(error: BaseException) -> Failed:
     """The last event of the request that raised `error`; other requests never notice it."""
     if isinstance(error, InvalidRequest | PromptError | SteeringError):
-        return Failed(code=FailureCode.INVALID, message=str(error))
+        return Failed(code=FailureCode.INVALID, message=str(error), field=_field(error))
     if isinstance(error, FeaturescopeError):
         return Failed(code=FailureCode.REFUSED, message=str(error))
     log.error("a request failed", exc_info=error)
@@ -32,6 +38,15 @@ def failure(error: BaseException) -> Failed:
         _give_memory_back()
         return Failed(code=FailureCode.MEMORY, message=MEMORY)
     return Failed(code=FailureCode.INTERNAL, message=INTERNAL)
+
+
+def _field(error: BaseException) -> str:
+    """The value of the request that the error is about; empty: none alone."""
+    if isinstance(error, InvalidRequest):
+        return error.field
+    if isinstance(error, PromptLengthError):
+        return "prompt"
+    return "n_tokens" if isinstance(error, RoomError) else ""
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -86,7 +86,7 @@ def refuse(failed: Failed) -> NoReturn:
         case FailureCode.OVERLOADED:
             raise Overloaded(failed.message, failed.retry_after or 1)
         case FailureCode.INVALID:
-            raise InvalidRequest(failed.message)
+            raise InvalidRequest(failed.message, failed.field)
         case FailureCode.STOPPED:
             raise WorkerUnavailable(RESTARTING)
         case _:

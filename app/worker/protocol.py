@@ -1,7 +1,8 @@
 """What the web process asks of the worker: frozen types, no functions, no torch.
 
 A request is one JSON body, posted to its `path`; its answer is a stream of events
-(`app/worker/events.py`).
+(`app/worker/events.py`). Numbers that are not finite travel as the strings NaN, Infinity and
+-Infinity, where a field takes them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ class Message(BaseModel):
     """Immutable, and refuses fields that it does not know."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
+        frozen=True,
+        extra="forbid",
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        ser_json_inf_nan="strings",
     )
 
 

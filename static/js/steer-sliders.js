@@ -21,10 +21,10 @@ function describe(slider) {
   const { range, number, mode, on } = parts(slider);
   if (!slider.dataset.maximum) return; // there is no such feature
   const s = Number(number.value);
-  const units = figure(s * Number(slider.dataset.maximum));
+  const pushed = s * Number(slider.dataset.maximum);
   const does = {
-    add: s ? `adds ${units}` : "changes nothing",
-    clamp: s ? `set to ${units}` : "taken away",
+    add: pushed ? `adds ${figure(pushed)}` : "changes nothing",
+    clamp: pushed ? `set to ${figure(pushed)}` : "taken away",
     scale: s === 1 ? "changes nothing" : `× ${figure(s)} where it fires`,
   }[mode.value];
   slider.querySelector(".does").textContent = on.checked ? `${does} ·` : "off ·";

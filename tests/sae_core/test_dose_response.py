@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from sae_core.generation import Scope
 from sae_core.language_model import LanguageModel, load_model
 from sae_core.next_token import Sampler, Sampling
 from sae_core.prompt import prompt_tokens
+from sae_core.steered_run import SteeredRun
 from sae_core.steering import Edit, Mode
 from tests.sae_core.steered_reference import HandEdit, busiest, steered_pass, written
 from tests.sae_core.test_generation import bosless  # noqa: F401
@@ -90,7 +92,14 @@ def test_a_neutral_strength_is_the_unsteered_model(llama: LanguageModel, mode: M
         if point.strength in neutral:
             assert vars(point) == {"strength": point.strength, "kl": 0.0, **vars(base)}
     _, still = sweep(llama, replace(made, maximum=0.0))
-    assert all(vars(p) == {"strength": p.strength, "kl": 0.0, **vars(base)} for p in still)
+    if mode is Mode.ADD:
+        assert all(vars(p) == {"strength": p.strength, "kl": 0.0, **vars(base)} for p in still)
+    elif mode is Mode.SCALE:
+        assert still == points
+    else:  # ablation, whatever the strength
+        (taken,) = (p for p in points if p.strength == 0)
+        assert {p.text for p in still} == {taken.text}
+        assert [p.kl for p in still] == pytest.approx([taken.kl] * len(still), rel=1e-5)
 
 
 def test_strengths_in_several_batches(
@@ -142,11 +151,54 @@ def test_what_cannot_be_is_refused(gpt2: LanguageModel) -> None:
         next(dose_response(gpt2, replace(made, maximum=1e306), [1e9], prompt, 5, Sampling()))
 
 
-def test_numbers_that_overflow_are_said(gpt2: LanguageModel) -> None:
+@pytest.mark.parametrize("scope", list(Scope))
+def test_a_strength_that_overflows_is_alone_in_it(gpt2: LanguageModel, scope: Scope) -> None:
     model = load_model(gpt2.path, dtype="float16")
-    made = replace(edit(model, Mode.ADD), maximum=1e6)
-    with pytest.raises(SteeringError, match="no numbers any more"):
-        list(dose_response(model, made, [1.0, 1000.0], torch.tensor([0, 17]), 5, Sampling()))
+    made = edit(model, Mode.ADD)
+    _, (one, broken, other) = sweep(model, made, scope, [1.0, 1e9, -2.0])
+    _, (alone, beside) = sweep(model, made, scope, [1.0, -2.0])
+    figures = (broken.kl, broken.perplexity, broken.activation, *broken.probabilities)
+    assert len(figures) == 3 + len(WATCHED)
+    assert all(map(math.isnan, figures))
+    assert (broken.strength, broken.text) == (1e9, "")
+    for found, wanted in ((one, alone), (other, beside)):
+        assert found.text == wanted.text
+        for name in ("kl", "perplexity", "activation", "probabilities"):
+            assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=1e-2)
+    _, points = sweep(model, made, scope, [1e9, 1e8])
+    assert [math.isnan(point.kl) for point in points] == [True, True]
+
+
+def test_a_text_that_overflows_half_way_keeps_what_there_was(
+    gpt2: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = edit(gpt2, Mode.ADD)
+    _, (wanted, _) = sweep(gpt2, made, strengths=[1.0, 2.0])
+    step = SteeredRun.step
+
+    def overflowing(run: SteeredRun, tokens: list[int]) -> torch.Tensor:
+        logits = step(run, tokens)
+        if len(tokens) == 2 and run.length == 10:  # both are steered; three tokens are written
+            logits = logits.clone()
+            logits[0] = math.nan
+        return logits
+
+    monkeypatch.setattr(SteeredRun, "step", overflowing)
+    _, (broken, other) = sweep(gpt2, made, strengths=[1.0, 2.0])
+    assert math.isnan(broken.perplexity)
+    assert math.isnan(broken.activation)
+    assert 0 < len(broken.text) < len(wanted.text)
+    assert wanted.text.startswith(broken.text.rstrip("\ufffd"))
+    assert math.isfinite(other.kl)
+    assert math.isfinite(other.perplexity)
+
+
+def test_a_model_without_numbers_of_its_own_is_said(gpt2: LanguageModel) -> None:
+    made = edit(gpt2, Mode.ADD)
+    broken = load_model(gpt2.path)
+    broken.module.get_input_embeddings().weight.data[17] = math.nan
+    with pytest.raises(SteeringError, match="unsteered model's predictions"):
+        list(dose_response(broken, made, [1.0], torch.tensor([0, 17]), 5, Sampling()))
 
 
 def test_closing_leaves_no_hook(gpt2: LanguageModel) -> None:

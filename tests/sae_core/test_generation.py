@@ -77,9 +77,13 @@ def test_neutral_settings_are_the_unsteered_model_bit_for_bit(
 ) -> None:
     """Text and probabilities; and the unsteered text is one and the same whatever is beside it."""
     model: LanguageModel = request.getfixturevalue(architecture)
-    neutral = {Mode.ADD: (0.0, 2.0), Mode.SCALE: (1.0, 2.0), Mode.CLAMP: (3.0, 0.0)}[mode]
+    neutral = {
+        Mode.ADD: (Mode.ADD, 0.0, 2.0),
+        Mode.SCALE: (Mode.SCALE, 1.0, 2.0),
+        Mode.CLAMP: (Mode.ADD, 3.0, 0.0),  # clamp always takes away what the feature reads
+    }[mode]
     dictionary = edit(model, mode).dictionary
-    still = [Edit(dictionary, 3, mode, *neutral), Edit(dictionary, 4, Mode.SCALE, 1.0, 9.0)]
+    still = [Edit(dictionary, 3, *neutral), Edit(dictionary, 4, Mode.SCALE, 1.0, 9.0)]
     prompt = torch.tensor(PROMPT)
     lone, beside = run(generate(model, prompt, [], N, sampling))
     assert [(d.token, d.probability, d.text) for d in lone] == [

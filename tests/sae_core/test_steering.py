@@ -15,7 +15,7 @@ from sae_core.dictionary import Dictionary, StandardDictionary
 from sae_core.errors import HookPointError, PromptError, SteeringError
 from sae_core.language_model import LanguageModel, load_model
 from sae_core.steering import Edit, Mode, Steering, hook_point_of
-from tests.sae_core.steered_reference import HandEdit, steered_pass
+from tests.sae_core.steered_reference import HandEdit, busiest, steered_pass
 from tests.sae_core.test_ablation import KINDS
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
@@ -94,7 +94,7 @@ def test_several_edits_add_up(gpt2_double: LanguageModel) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "strength", "maximum"),
-    [(Mode.ADD, 0.0, 5.0), (Mode.SCALE, 1.0, 5.0), *((mode, 3.0, 0.0) for mode in Mode)],
+    [(Mode.ADD, 0.0, 5.0), (Mode.SCALE, 1.0, 5.0), (Mode.ADD, 3.0, 0.0), (Mode.SCALE, 1.0, 0.0)],
 )
 def test_a_neutral_edit_is_no_edit(
     gpt2: LanguageModel, mode: Mode, strength: float, maximum: float
@@ -112,6 +112,21 @@ def test_a_neutral_edit_is_no_edit(
 def test_clamp_at_zero_is_no_neutral_edit() -> None:
     edit = Edit(random_dictionary(HOOK, 48), 3, Mode.CLAMP, 0.0, 2.0)
     assert not edit.is_neutral
+
+
+def test_a_feature_that_never_fired_can_still_fire_and_be_edited(gpt2: LanguageModel) -> None:
+    """With a maximum of 0 clamp is ablation whatever the strength, and scale is what it is."""
+    dictionary = random_dictionary(HOOK, 48)
+    feature = busiest(gpt2, dictionary, TOKENS)
+
+    def logits(mode: Mode, strength: float, maximum: float) -> torch.Tensor:
+        return steered_logits(gpt2, [[Edit(dictionary, feature, mode, strength, maximum)]])
+
+    ablated = logits(Mode.CLAMP, 0.0, 2.0)
+    assert not torch.equal(ablated, logits(Mode.ADD, 0.0, 2.0))
+    assert torch.equal(logits(Mode.CLAMP, 3.0, 0.0), ablated)
+    assert torch.equal(logits(Mode.SCALE, 3.0, 0.0), logits(Mode.SCALE, 3.0, 2.0))
+    assert torch.equal(logits(Mode.ADD, 3.0, 0.0), logits(Mode.ADD, 0.0, 2.0))
 
 
 @pytest.mark.parametrize("kind", KINDS)

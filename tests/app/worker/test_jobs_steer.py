@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,7 @@ def test_neutral_sliders_give_one_text(
     neutral = (
         SteerEdit(dictionary=features, feature=3, mode=SteerMode.ADD, strength=0.0, maximum=2.0),
         SteerEdit(dictionary=features, feature=4, mode=SteerMode.SCALE, strength=1.0, maximum=2.0),
-        SteerEdit(dictionary=NEURONS, feature=4, mode=SteerMode.CLAMP, strength=5.0, maximum=0.0),
+        SteerEdit(dictionary=NEURONS, feature=4, mode=SteerMode.ADD, strength=5.0, maximum=0.0),
     )
     texts = []
     for edits in ((), neutral):
@@ -265,14 +266,17 @@ def test_what_is_loaded_is_said(
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "words", "field"),
     [
-        ({"prompt": "tiny " * N_CTX}, [f"at most {N_CTX}"]),
-        ({"prompt": (0, D_VOCAB)}, [f"token {D_VOCAB}", f"{D_VOCAB} tokens, 0 to"]),
-        ({"n_tokens": N_CTX}, [f"{N_CTX} tokens after a prompt of", f"at most {N_CTX}"]),
-        ({"feature": D_SAE}, [f"no feature {D_SAE}", f"0 to {D_SAE - 1}"]),
-        ({"strength": 1000.0, "maximum": 1e306}, ["no finite number"]),
-        ({"strength": 1000.0, "maximum": 1e38}, ["no numbers any more", "smaller strengths"]),
+        ({"prompt": "tiny " * N_CTX}, [f"at most {N_CTX}"], "prompt"),
+        ({"prompt": (0, D_VOCAB)}, [f"token {D_VOCAB}", f"{D_VOCAB} tokens, 0 to"], ""),
+        (
+            {"n_tokens": N_CTX},
+            [f"{N_CTX} tokens after a prompt of", f"at most {N_CTX}"],
+            "n_tokens",
+        ),
+        ({"feature": D_SAE}, [f"no feature {D_SAE}", f"0 to {D_SAE - 1}"], ""),
+        ({"strength": 1000.0, "maximum": 1e306}, ["no finite number"], ""),
     ],
 )
 @pytest.mark.parametrize("dose", [False, True])
@@ -282,6 +286,7 @@ def test_requests_that_do_not_fit_name_the_numbers(
     features: DictionaryRef,
     changes: dict[str, Any],
     words: list[str],
+    field: str,
     dose: bool,
 ) -> None:
     request: WorkRequest
@@ -299,8 +304,23 @@ def test_requests_that_do_not_fit_name_the_numbers(
         list(workbench.work(request))
     told = failure(refused.value)
     assert told.code is FailureCode.INVALID
+    assert told.field == field
     for word in words:
         assert word in told.message
+
+
+def test_edits_that_overflow_are_refused_but_end_no_sweep(
+    workbench: TorchWorkbench, model: ModelRef, features: DictionaryRef
+) -> None:
+    edit = SteerEdit(dictionary=features, feature=3, strength=1000.0, maximum=1e38)
+    with pytest.raises(FeaturescopeError, match="no numbers any more: choose smaller strengths"):
+        list(workbench.work(ask(model, features, edits=(edit,))))
+    request = ask_dose(model, features, strengths=(0.0, 1000.0), maximum=1e38)
+    _, still, broken = spoken(workbench.work(request))
+    assert isinstance(still, DosePoint)
+    assert isinstance(broken, DosePoint)
+    assert still.kl == 0
+    assert math.isnan(broken.kl)
 
 
 def test_watched_tokens_are_in_the_vocabulary(

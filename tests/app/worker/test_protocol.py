@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import math
 from pathlib import Path
 from types import ModuleType
 
@@ -10,8 +12,11 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from app.errors import InvalidRequest
 from app.worker import events, protocol
-from app.worker.events import ContextDone, Done, Event, Failed, FailureCode, Progress
+from app.worker.events import ContextDone, Done, DosePoint, Event, Failed, FailureCode, Progress
+from app.worker.failures import failure
+from app.worker.faults import read_event
 from app.worker.packing import pack, unpack
 from app.worker.protocol import AblateRequest
 from sae_core.records import ContextEffect
@@ -52,6 +57,32 @@ def test_extreme_numbers_survive() -> None:
         effect.lowered,
     )
     assert equal(unpack(pack(0, effect)), effect)
+
+
+def test_what_is_no_number_survives() -> None:
+    point = DosePoint(
+        strength=9.0,
+        kl=math.nan,
+        perplexity=math.inf,
+        activation=-math.inf,
+        probabilities=(0.5, math.nan),
+        text="",
+    )
+    line = point.model_dump_json()
+    assert json.loads(line, parse_constant=pytest.fail)["kl"] == "NaN"
+    event = read_event(line)
+    assert isinstance(event, DosePoint)
+    assert math.isnan(event.kl)
+    assert (event.perplexity, event.activation) == (math.inf, -math.inf)
+    assert event.probabilities[0] == 0.5
+    assert math.isnan(event.probabilities[1])
+
+
+def test_a_refusal_names_its_field() -> None:
+    line = failure(InvalidRequest("No.", "edits.2")).model_dump_json()
+    with pytest.raises(InvalidRequest, match=r"No\.") as refused:
+        read_event(line)
+    assert refused.value.field == "edits.2"
 
 
 def test_columns_of_different_length_are_refused() -> None:
