@@ -23,6 +23,9 @@ class FailedEvent(LiveEvent):
     retry_after: int | None = Field(
         default=None, description="Seconds after which asking again makes sense; null: it does not."
     )
+    field: str | None = Field(
+        default=None, description="The value that it is about, such as `prompt`."
+    )
 
 
 class DoneEvent(LiveEvent):

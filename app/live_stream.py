@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
 from app.live_events import DoneEvent, FailedEvent, LiveEvent
-from app.rendering_errors import DEFECT, status_of
+from app.rendering_errors import DEFECT, field_of, status_of
 from app.worker.events import Progress, Result
 
 __all__ = ["DoneEvent", "FailedEvent", "LiveEvent", "LiveStream"]
@@ -137,4 +137,9 @@ def _failed(error: Exception) -> FailedEvent:
     again = AGAIN_SECONDS if isinstance(error, WorkerUnavailable) else None
     if isinstance(error, Overloaded):
         again = error.retry_after
-    return FailedEvent(status=status_of(error), detail=str(error), retry_after=again)
+    return FailedEvent(
+        status=status_of(error),
+        detail=str(error),
+        retry_after=again,
+        field=field_of(error) or None,
+    )

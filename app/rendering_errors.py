@@ -44,6 +44,7 @@ DEFECT = (
     "This page failed through a mistake in the program, not in what you asked for. "
     "The log of the server names it; please report it with that."
 )
+_LENGTHS = {"too_long": ("max_length", "at most"), "too_short": ("min_length", "at least")}
 _PROBLEM = "application/problem+json"
 
 
@@ -51,6 +52,11 @@ def status_of(error: FeaturescopeError) -> int:
     """The HTTP status of a domain error: the asker's mistake, or something that has to be mended
     first (the store, the worker, a file), as its sentence says."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), _UNAVAILABLE)
+
+
+def field_of(error: FeaturescopeError) -> str:
+    """The value that a domain error is about; empty: none alone."""
+    return error.field if isinstance(error, InvalidRequest) else ""
 
 
 def wants_json(request: Request) -> bool:
@@ -97,7 +103,7 @@ def _domain(request: Request, error: Exception) -> Response:
         headers = {"Retry-After": str(error.retry_after)}
     elif isinstance(error, WorkerUnavailable):
         headers = {"Retry-After": str(RESTART_SECONDS)}
-    return respond(request, status, str(error), headers)
+    return respond(request, status, str(error), headers, field_of(error))
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -124,12 +130,21 @@ def sentence_of(problem: Any) -> str:
         return str(problem["msg"])
     if problem["type"] == "json_invalid":
         return f"The body is no JSON: {problem['ctx']['error']}."
-    where: Sequence[Any] = problem["loc"]
-    name, given = where[-1] if where else "the body", _Short().repr(problem.get("input"))
+    name = _name(problem["loc"])
+    if (found := _LENGTHS.get(problem["type"])) is not None:
+        key, bound = found
+        entries, allowed = problem["ctx"]["actual_length"], problem["ctx"][key]
+        return f"{name} cannot have {entries} entries: it takes {bound} {allowed}."
+    given = _Short().repr(problem.get("input"))
     expected = problem["msg"].removeprefix("Value error, ")
     expected = expected[:1].lower() + expected[1:].replace("Input should", "It should")
     expected = expected.replace("input should be", "it must be")
     return f"{name} cannot be {given}: {expected}."
+
+
+def _name(where: Sequence[int | str]) -> str:
+    """What to call the place of a value: the entries of a list are called by the list's name."""
+    return next((part for part in reversed(where) if isinstance(part, str)), "the body")
 
 
 def _defect(request: Request, error: Exception) -> Response:

@@ -133,7 +133,8 @@ def check_room(dictionaries: Dictionaries, question: Continuation) -> Dictionary
     if question.n_tokens >= model.n_ctx:
         raise InvalidRequest(
             f"{question.n_tokens:,} tokens do not fit: the context of {model.model} has "
-            f"{model.n_ctx:,} positions, the prompt included."
+            f"{model.n_ctx:,} positions, the prompt included.",
+            "n_tokens",
         )
     return model
 
@@ -158,7 +159,7 @@ def row_of(store: Store, dictionary: DictionaryView, index: int) -> FeatureRow:
     """
     row = store.rows(dictionary, [index]).get(index)
     if row is None:
-        raise unknown(dictionary, index)
+        raise unknown(dictionary, index, "feature")
     return row
 
 
@@ -175,16 +176,18 @@ def rows_of(
     for name in dict.fromkeys(edit.dictionary for edit in edits):
         indices = [edit.feature for edit in edits if edit.dictionary == name]
         found[name] = store.rows(dictionary_of(dictionaries, name), indices)
-    for edit in edits:
+    for place, edit in enumerate(edits):
         if edit.feature not in found[edit.dictionary]:
-            raise unknown(dictionaries[edit.dictionary], edit.feature)
+            raise unknown(dictionaries[edit.dictionary], edit.feature, f"edits.{place}")
     return tuple(found[edit.dictionary][edit.feature] for edit in edits)
 
 
-def unknown(dictionary: DictionaryView, index: int) -> InvalidRequest:
-    """The error that a feature does not exist."""
+def unknown(dictionary: DictionaryView, index: int, field: str = "") -> InvalidRequest:
+    """The error that a feature does not exist; `field`: the value that names it."""
     return InvalidRequest(
-        f"{dictionary.title} has features 0 to {dictionary.d_sae - 1}; there is no feature {index}."
+        f"{dictionary.title} has features 0 to {dictionary.d_sae - 1}; there is no feature "
+        f"{index}.",
+        field,
     )
 
 

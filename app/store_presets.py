@@ -14,7 +14,7 @@ from app.store_catalogue import canonical, model_id_of
 from app.views import PresetView
 
 LONGEST_NAME = 100  # characters; an index entry of Postgres holds 2,700 bytes
-LONGEST_SETTINGS = 2**20  # characters
+LONGEST_SETTINGS = 32 * 2**10  # bytes of JSON
 MOST = 1000  # of one model
 
 
@@ -29,11 +29,16 @@ def save(connection: Connection, model: str, name: str, settings: Mapping[str, A
     """Keep a preset, in the place of one of the same name; whether it is new.
 
     Raises:
-        InvalidRequest: its name is empty or too long, it is too large, or there are too many.
+        InvalidRequest: its name is empty, too long or dots alone, it is too large, or there are
+            too many.
         NotFound: there is no such model.
     """
     if not name.strip():
         raise InvalidRequest("A preset needs a name.")
+    if name.strip() in {".", ".."}:
+        raise InvalidRequest(
+            f"A preset cannot be called {name.strip()!r}: addresses mean something else by it."
+        )
     if len(name) > LONGEST_NAME:
         raise InvalidRequest(
             f"The name of a preset has at most {LONGEST_NAME} characters; this one has {len(name)}."
@@ -41,7 +46,8 @@ def save(connection: Connection, model: str, name: str, settings: Mapping[str, A
     written = canonical(settings)
     if len(written) > LONGEST_SETTINGS:
         raise InvalidRequest(
-            f"A preset has at most {LONGEST_SETTINGS:,} characters; this one has {len(written):,}."
+            f"A preset takes at most {LONGEST_SETTINGS:,} bytes, its prompt included; this one "
+            f"takes {len(written):,}: shorten the prompt."
         )
     model_id = model_id_of(connection, model)
     here = (Preset.model_id == model_id, Preset.name == name)

@@ -167,7 +167,7 @@ class DoseSpeech:
                     kl=_finite(event.kl),
                     perplexity=_finite(event.perplexity),
                     activation=_finite(event.activation),
-                    probabilities=list(event.probabilities),
+                    probabilities=[_finite(p) for p in event.probabilities],
                     text=event.text,
                     shown=printable(event.text),
                 )

@@ -93,7 +93,7 @@ class DoseBaseEvent(LiveEvent):
 
 
 class DosePointEvent(LiveEvent):
-    """One strength."""
+    """One strength. Where it drives the model out of its numbers, every figure is null."""
 
     event: Literal["dose"] = "dose"
     strength: float
@@ -104,8 +104,8 @@ class DosePointEvent(LiveEvent):
         description="Of the steered continuation under the unsteered model."
     )
     activation: float | None = Field(description="Mean activation that the feature reads back.")
-    probabilities: list[float]
-    text: str = Field(description="The continuation.")
+    probabilities: list[float | None] = Field(description="Of the tokens that are followed.")
+    text: str = Field(description="The continuation, up to where it has no numbers any more.")
     shown: str = Field(description="The same with everything visible, line feeds as ⏎.")
 
 

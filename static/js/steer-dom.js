@@ -26,7 +26,7 @@ export function figure(value) {
 }
 
 /** A probability as per cent. */
-export const percent = (share) => `${figure(100 * share)} %`;
+export const percent = (share) => `${figure(share === null ? null : 100 * share)} %`;
 
 /** A strength as it is written on a slider. */
 export const strength = (value) => (value > 0 ? `+${value}` : String(value).replace("-", MINUS));

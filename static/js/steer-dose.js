@@ -49,7 +49,7 @@ function drawAll() {
   curves.kl.update(REACH, line("kl"), { coherent: range });
   curves.activation.update(REACH, line("activation"), { coherent: range });
   curves.probability.update(REACH, base.watched.map((name, at) => ({
-    name, points: points.map((point) => [point.strength, 100 * point.probabilities[at]]),
+    name, points: points.map(({ strength: s, probabilities: { [at]: p } }) => [s, p === null ? null : 100 * p]),
   })), { coherent: range });
   if (points.length === STRENGTHS.length) byId("coherent").textContent = range
     ? `The text stays coherent from ${strength(range[0])} to ${strength(range[1])}: its perplexity is under twice the unsteered ${figure(base.perplexity)}.`

@@ -87,9 +87,15 @@ export class Pane {
     this.about.textContent = `perplexity ${figure(traits.perplexity)}`;
   }
 
+  /** No text comes; the sentence says why, unless it stands elsewhere. */
   fail(sentence) {
     say(this.broken, sentence);
-    if (sentence) this.section.setAttribute("aria-busy", "false");
+    this.section.setAttribute("aria-busy", "false");
+  }
+
+  /** Takes the sentence back. */
+  mend() {
+    say(this.broken);
   }
 
   /** What is known of a token: its probabilities and the features most active on it. */

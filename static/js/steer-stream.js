@@ -54,7 +54,7 @@ export async function* stream(address, question, signal) {
       for (const event of parsed(rest.slice(0, end))) {
         if (signal.aborted || event.event === "done") return;
         if (event.event === "failed") {
-          throw new StreamError(event.detail, { again: event.retry_after });
+          throw new StreamError(event.detail, { field: event.field ?? "", again: event.retry_after });
         }
         yield event;
       }

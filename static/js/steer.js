@@ -39,7 +39,7 @@ function placeOf(field) {
 
 function clear() {
   for (const place of page.querySelectorAll("#settings .problem")) say(place);
-  for (const pane of both) pane.fail("");
+  for (const pane of both) pane.mend();
 }
 
 function fail(error) {

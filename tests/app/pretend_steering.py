@@ -5,6 +5,7 @@ The prompt chooses the behaviour: it may ask for slow steps, a refusal, or the w
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import socket
@@ -40,6 +41,7 @@ from tests.factories import PIECES
 
 PROMPT_TOKENS = (0, 1, 2)
 N_FEATURES = 3
+OVERFLOWS, STRONGEST_FINITE = "overflow", 8.0
 DIES, REFUSES, SLOW = "die", "refuse", re.compile(r"slow (\d+)")
 
 
@@ -83,7 +85,9 @@ class PretendSteering(Workbench):
         self.most_running = max(self.most_running, self.running)
         try:
             if request.prompt == REFUSES:
-                raise InvalidRequest("The prompt has 200 tokens, and the model takes 128 at most.")
+                raise InvalidRequest(
+                    "The prompt has 200 tokens, and the model takes 128 at most.", "prompt"
+                )
             steps = _dose(request) if isinstance(request, DoseRequest) else _steer(request)
             slow = SLOW.search(str(request.prompt))
             for number, event in enumerate(steps):
@@ -136,6 +140,16 @@ def _steer(request: SteerRequest) -> Iterator[Event]:
 def _dose(request: DoseRequest) -> Iterator[Event]:
     yield DoseBase(perplexity=10.0, activation=0.1, probabilities=(0.05,) * len(request.watched))
     for strength in request.strengths:
+        if request.prompt == OVERFLOWS and abs(strength) > STRONGEST_FINITE:
+            yield DosePoint(
+                strength=strength,
+                kl=math.nan,
+                perplexity=math.nan,
+                activation=math.nan,
+                probabilities=(math.nan,) * len(request.watched),
+                text="",
+            )
+            continue
         yield DosePoint(
             strength=strength,
             kl=0.02 * strength * strength,

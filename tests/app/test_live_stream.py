@@ -150,7 +150,8 @@ def test_what_fails_at_once_is_a_status(
 @pytest.mark.parametrize(
     ("error", "status", "again"),
     [
-        (InvalidRequest("Too many tokens."), 422, None),
+        (InvalidRequest("It makes no sense."), 422, None),
+        (InvalidRequest("Too many tokens.", "n_tokens"), 422, None),
         (WorkerUnavailable("It died."), 503, 1),
         (Overloaded("Too much to do.", 7), 503, 7),
     ],
@@ -161,6 +162,7 @@ def test_what_fails_later_is_the_last_event(
     name, data = parsed(httpx.get(serve(Source(3, error=error))).text)[-1]
     assert name == "failed"
     expected = {"event": "failed", "status": status, "detail": str(error), "retry_after": again}
+    expected["field"] = getattr(error, "field", "") or None
     assert data == expected
 
 

@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.worker.async_client import AsyncWorkerClient
 from app.worker.protocol import DoseRequest, SteerRequest
 from tests.app.clients import Client, filled
-from tests.app.pretend_steering import PretendSteering, steering_worker
+from tests.app.pretend_steering import OVERFLOWS, PretendSteering, steering_worker
 from tests.app.test_live_stream import parsed
 from tests.factories import PIECES
 
@@ -174,23 +174,50 @@ BAD = [
         "/steer",
         {"edits": [EDIT | {"feature": 12}]},
         "features 0 to 11; there is no feature 12",
-        None,
+        "edits.0",
+    ),
+    (
+        422,
+        "/steer",
+        {"edits": [EDIT, EDIT | {"feature": 12, "on": False}]},
+        "there is no feature 12",
+        "edits.1",
     ),
     (422, "/steer", {"edits": [EDIT | {"feature": -1}]}, "feature cannot be -1", "edits.0.feature"),
     (422, "/steer", {"edits": [EDIT | {"maximum": 5}]}, "maximum cannot be 5", "edits.0.maximum"),
     (422, "/steer", {"temperature": -0.1}, "temperature cannot be -0.1", "temperature"),
     (422, "/steer", {"top_p": 0}, "greater than 0", "top_p"),
-    (422, "/steer", {"n_tokens": 128}, "128 tokens do not fit: the context of demo has 128", None),
+    (
+        422,
+        "/steer",
+        {"n_tokens": 128},
+        "128 tokens do not fit: the context of demo has 128",
+        "n_tokens",
+    ),
     (422, "/steer", {"prompt": "x" * 200_001}, "200,001 characters", "prompt"),
-    (422, "/steer", {"prompt": "refuse"}, "200 tokens, and the model takes 128", None),
+    (422, "/steer", {"prompt": "refuse"}, "200 tokens, and the model takes 128", "prompt"),
     (
         422,
         "/dose",
         {"dictionary": "mlp-12", "feature": 2, "strengths": []},
-        "strengths cannot",
+        "strengths cannot have 0 entries: it takes at least 1.",
         "strengths",
     ),
-    (422, "/dose", {"dictionary": "mlp-12", "feature": 99}, "there is no feature 99", None),
+    (
+        422,
+        "/dose",
+        {"dictionary": "mlp-12", "feature": 2, "strengths": [0] * 102},
+        "strengths cannot have 102 entries: it takes at most 101.",
+        "strengths",
+    ),
+    (
+        422,
+        "/dose",
+        {"dictionary": "mlp-12", "feature": 2, "strengths": [0, 1e9]},
+        "strengths cannot be 1000000000.0: it",
+        "strengths.1",
+    ),
+    (422, "/dose", {"dictionary": "mlp-12", "feature": 99}, "there is no feature 99", "feature"),
     (404, "/steer", {"edits": [EDIT | {"dictionary": "no"}]}, "it has mlp-12, neurons", None),
     (404, "/steer", {"traits": "no"}, "no dictionary 'no'", None),
     (404, "/dose", {"dictionary": "no", "feature": 2}, "no dictionary 'no'", None),
@@ -215,6 +242,32 @@ def test_no_number_is_no_strength(site: Client, number: str) -> None:
     answer = raw(site, f'{{"edits": [{edit}]}}')
     assert answer.status_code == 422
     assert "finite number" in answer.json()["detail"]
+    answer = site.http.post(
+        f"{API}/dose",
+        content=f'{{"dictionary": "mlp-12", "feature": 2, "strengths": [0, {number}]}}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("strengths cannot be ")
+    assert answer.json()["field"] == "strengths.1"
+
+
+def test_a_strength_without_numbers_is_null_and_the_others_stand(site: Client) -> None:
+    asked = {"prompt": OVERFLOWS, "dictionary": "mlp-12", "feature": 2, "strengths": [-1, 9, 4]}
+    said = events(post(site, "/dose", asked))
+    assert [name for name, _ in said] == ["dose_base", "dose", "dose", "dose", "done"]
+    assert said[2][1] == {
+        "event": "dose",
+        "strength": 9.0,
+        "kl": None,
+        "perplexity": None,
+        "activation": None,
+        "probabilities": [None] * 3,
+        "text": "",
+        "shown": "",
+    }
+    assert None not in said[1][1].values()
+    assert None not in said[3][1].values()
 
 
 @pytest.mark.parametrize("prompt", ["", "x", "   ", "🙂", "\x00", "\u202e", "<script>"])
@@ -269,6 +322,8 @@ def test_presets(site: Client) -> None:
     for body, status in (
         ({"name": "", "settings": settings}, 422),
         ({"name": "x" * 101, "settings": settings}, 422),
+        ({"name": " .. ", "settings": settings}, 422),
+        ({"name": "x", "settings": {"prompt": "y" * 40_000}}, 422),
         ({"name": "x", "settings": {"edits": [EDIT | {"feature": 99}]}}, 422),
         ({"name": "x", "settings": {"edits": [EDIT | {"dictionary": "no"}]}}, 404),
     ):

@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import InvalidRequest, NotFound
 from app.store import Store, dump
-from app.store_presets import LONGEST_NAME
+from app.store_presets import LONGEST_NAME, LONGEST_SETTINGS
 from app.views import DictionaryView, FeatureQuery
 from tests import factories
 
@@ -30,8 +30,13 @@ def test_presets_that_cannot_be(store: Store, published: DictionaryView) -> None
         store.save_preset("demo", "  ", {})
     with pytest.raises(InvalidRequest, match="at most 100 characters; this one has 101"):
         store.save_preset("demo", "x" * (LONGEST_NAME + 1), {})
-    with pytest.raises(InvalidRequest, match="at most 1,048,576 characters"):
-        store.save_preset("demo", "x", {"prompt": "y" * 2**20})
+    for dots in (".", "..", " .. "):
+        with pytest.raises(InvalidRequest, match=r"cannot be called '\.\.?': addresses"):
+            store.save_preset("demo", dots, {})
+    assert store.save_preset("demo", "...", {})
+    assert store.save_preset("demo", "x", {"prompt": "y" * (LONGEST_SETTINGS - 13)})
+    with pytest.raises(InvalidRequest, match=r"at most 32,768 bytes.*takes 32,769: shorten"):
+        store.save_preset("demo", "x", {"prompt": "y" * (LONGEST_SETTINGS - 12)})
     with pytest.raises(NotFound, match="no model 'other'"):
         store.save_preset("other", "x", {})
 

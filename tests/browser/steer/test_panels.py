@@ -104,6 +104,19 @@ def test_a_sweep_is_drawn_and_sets_the_slider(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("complaints")
+def test_strengths_without_numbers_are_gaps_in_the_curves(page: Page) -> None:
+    page.goto(f"{STEER}?text=overflow&f=mlp-12:2:add:9&n=5")
+    complete(page)
+    page.get_by_role("button", name="Sweep").click()
+    expect(page.locator("#at-figures")).to_contain_text("at +9: perplexity – · KL – nats")
+    expect(page.locator("#at-figures")).not_to_contain_text("NaN")
+    assert "0 %" not in page.locator("#at-figures").inner_text()
+    for curve in page.locator("#curves svg").all():
+        n_lines = max(1, curve.locator("text.name").count())
+        expect(curve.locator("circle")).to_have_count(17 * n_lines)  # −8 to +8
+
+
+@pytest.mark.usefixtures("complaints")
 def test_presets_are_kept_followed_and_deleted(page: Page) -> None:
     page.goto(ONE)
     page.locator("#preset-name").fill("<i>mine</i>")

@@ -166,6 +166,8 @@ def test_what_cannot_be_used_is_said_beside_its_field(page: Page, complaints: li
     page.get_by_label("temperature").fill("-1")
     place = page.locator("#problem-temperature")
     expect(place).to_contain_text("temperature cannot be '-1'")
+    for pane in ("unsteered", "steered"):
+        expect(page.locator(f"#{pane}")).to_have_attribute("aria-busy", "false")
     assert written(page, Pane.STEERED) == before
     page.get_by_label("temperature").fill("0.5")
     expect(place).to_be_hidden()
@@ -174,9 +176,15 @@ def test_what_cannot_be_used_is_said_beside_its_field(page: Page, complaints: li
     page.get_by_label("2: strength, in multiples of its maximum").nth(1).fill("2")
     expect(page.locator("#sliders .problem")).to_be_hidden()
     page.get_by_label("Prompt", exact=True).fill("refuse")
-    expect(page.locator("#steered .broken")).to_contain_text("the model takes 128 at most")
-    page.get_by_label("Prompt", exact=True).fill("def")
+    place = page.locator("#problem-text")
+    expect(place).to_contain_text("the model takes 128 at most")
     expect(page.locator("#steered .broken")).to_be_hidden()
+    page.get_by_label("Prompt", exact=True).fill("def")
+    expect(place).to_be_hidden()
+    page.locator("#n").fill("128")
+    expect(page.locator("#problem-n")).to_contain_text("128 tokens do not fit")
+    page.locator("#n").fill("5")
+    expect(page.locator("#problem-n")).to_be_hidden()
     complete(page)
     assert complaints
     assert all("422" in complaint for complaint in complaints)
