@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     worker_threads: int | None = Field(
         default=None,
         ge=1,
-        description="CPU threads that the worker computes with. Unset: as many as torch chooses.",
+        description="CPU threads that the worker computes with. Unset: half of the processors.",
     )
     device: Literal["cpu", "cuda", "mps"] = Field(
         default="cpu", description="Device that the worker and the harvest compute on."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -49,6 +50,16 @@ class Workbench(Protocol):
         """Steps that answer the request, as its class says, with Progress in between."""
 
 
+def default_threads() -> int:
+    """Half of the processors that this process may use, at least one.
+
+    Two threads of one core gain nothing, and threads that wait for one another in every small
+    product lose everything as soon as the web process or a browser wants a processor, too.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (usable or 1) // 2)
+
+
 class TorchWorkbench:
     """The workbench that computes. Everything but its construction runs on the device thread."""
 
@@ -72,8 +83,7 @@ class TorchWorkbench:
         import sae_core.dose_response
         import sae_core.occlusion  # noqa: F401
 
-        if self._threads is not None:
-            torch.set_num_threads(self._threads)
+        torch.set_num_threads(self._threads or default_threads())
         try:
             torch.zeros(1, device=self._device)
         except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -49,12 +49,12 @@ class Job:
 class Scheduler:
     """Advances generators fairly: no job waits for another one's end.
 
-    A turn is one step, or as many as fit into a few milliseconds: the second of two contexts that
-    were computed together costs nothing and need not wait. A newcomer's turn comes next, so that
-    short work, which is most of the work, is done while long work goes on; newcomers and the jobs
-    under way take turns, so that neither starves. A job whose reader is slow is passed over while
-    `room` of its events wait. A generator's `close` is its cancellation and runs on the device
-    thread like its steps.
+    A turn is one step and whatever more fits into a few milliseconds: the second of two contexts
+    that were computed together costs nothing and need not wait. A newcomer's turn comes next, so
+    that short work, which is most of the work, is done while long work goes on; newcomers and the
+    jobs under way take turns, so that neither starves. A job whose reader is slow is passed over
+    while `room` of its events wait. A generator's `close` is its cancellation and runs on the
+    device thread like its steps.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Scheduler:
             prepare: runs first on the device thread; what it raises makes the phase BROKEN.
             capacity: jobs held at most; `submit` refuses more.
             room: events of one job that may wait unread.
-            turn_seconds: a job whose steps have taken less in this turn goes on.
+            turn_seconds: a job whose steps after the first have taken less in this turn goes on.
         """
         self.capacity = capacity
         self.phase = Phase.STARTING
@@ -159,9 +159,10 @@ class Scheduler:
             self.phase = Phase.READY
         self._step_began = 0.0
         while (job := self._wait()) is not None:
+            more = self._step(job)
             end = time.monotonic() + self._turn_seconds
-            while self._step(job) and time.monotonic() < end:
-                pass
+            while more and time.monotonic() < end:
+                more = self._step(job)
             with self._changed:
                 self._running = None
                 if not job.finished:

@@ -256,7 +256,7 @@ def test_the_real_worker_end_to_end(
         assert health.device == "cpu"
         request = ask(model, features, feature=5)
         found = effects(client.ask(request))
-        assert process.state.phase == WorkerPhase.READY
+        until(lambda: process.state.phase == WorkerPhase.READY)
         wanted = expected(request)
         assert len(found) == len(wanted)
         for one, other in zip(found, wanted, strict=True):
