@@ -25,7 +25,7 @@ from app.rendering_prompt import Problems, PromptPage, PromptPages
 from app.rendering_prompt_effects import effects
 from app.rendering_prompt_rows import FeatureLines
 from app.rendering_tokens import Typeset
-from app.routes.waiting import MOST_ATTEMPTS, not_yet, seconds_to_wait
+from app.routes.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
 from app.site import Fragment, Site, TheSite
 
 MOST_BODY = 2**20  # bytes; forms of longer texts are read as far as this to be refused
@@ -153,15 +153,16 @@ def _answer(
     session = asked.session
     # A feature's own page tests it on a text, and asks for what it does there alone.
     tested = fragment and request.headers.get("hx-target", "").endswith("#test-result")
-    if session.query.text is not None and (sentence := not_yet(site)):
+    sentence = not_yet(site) if session.query.text is not None else ""
+    if sentence:
         problems.add("text", WorkerUnavailable(sentence))
         made = PromptPage(session, problems)
     else:
         made = PromptPages(session, asked.typeset, problems, feature_alone=tested).page()
     status, headers, later = int(HTTPStatus.OK), {}, None
     if (error := problems.error) is not None:
-        status = status_of(error)
-        if wait := seconds_to_wait(error, attempt):
+        status = int(HTTPStatus.ACCEPTED) if sentence else status_of(error)
+        if wait := FIRST_WAIT if sentence else seconds_to_wait(error, attempt):
             again = request.url.include_query_params(attempt=min(attempt + 1, MOST_ATTEMPTS))
             later = Later(wait, f"{again.path}?{again.query}")
             headers["Retry-After"] = str(wait)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -22,28 +21,10 @@ from app.worker.protocol import (
     TogetherRequest,
 )
 from tests import factories
-from tests.app.clients import Client, client, filled
+from tests.app.clients import client, filled
 from tests.app.pretend_prompts import PretendPrompts, change_of, firings_of, tokens_of
 from tests.app.prompt_site import PAGE, PROMPT, ROW, Prompts, address, rows
 from tests.app.test_pages import text as words
-
-
-@pytest.fixture(scope="module")
-def live() -> PretendPrompts:
-    return PretendPrompts()
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, live: PretendPrompts) -> Iterator[Client]:
-    with filled(tmp_path_factory.mktemp("site"), live) as made:
-        yield made
-
-
-@pytest.fixture
-def on(shared: Client, live: PretendPrompts) -> Prompts:
-    live.reset()
-    shared.http.app.state.site.prompts.forget()  # type: ignore[attr-defined]
-    return Prompts(shared, live)
 
 
 def test_without_a_prompt_the_page_asks_for_one(on: Prompts) -> None:

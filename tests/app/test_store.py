@@ -245,3 +245,24 @@ def test_the_number_of_statements_is_constant(engine, store, published):
     assert max(pages) <= 5
     for query in (FeatureQuery(), FeatureQuery(sort="label", search="", per_page=3, page=4)):
         assert statements(engine, lambda q=query: store.features(published, q)) <= 4
+
+
+def test_scales_are_those_of_every_feature_and_follow_the_harvest(store, sample, published, engine):
+    scales = store.scales(published)
+    rows = store.rows(published, range(12))
+    assert scales.n_tokens == published.n_tokens
+    for index, row in rows.items():
+        assert (scales.firings[index], scales.maxima[index]) == (row.firings, row.maximum)
+    assert len(scales.maxima) == len(scales.firings) == published.d_sae
+    assert statements(engine, lambda: store.scales(published)) == 0
+    smaller = factories.sample(d_sae=8, checksum="f" * 64)
+    factories.publish(store, smaller)
+    now = store.dictionary("demo", "mlp-12")
+    assert len(store.scales(now).maxima) == 8
+
+
+def test_scales_of_what_is_not_harvested(store, sample):
+    store.add_model(sample.model)
+    store.add_dictionary(sample.dictionary)
+    with pytest.raises(NotFound, match="Nothing is published"):
+        store.scales(store.dictionary("demo", "mlp-12"))

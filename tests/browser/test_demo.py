@@ -132,3 +132,38 @@ def test_a_slider_steers_the_real_model(page: Page, server: tuple[str, int]) -> 
     expect(page.locator("#token-box")).to_contain_text("most active here")
     page.get_by_role("button", name="Sweep").click()
     expect(page.locator("#coherent")).to_contain_text("coherent", timeout=PATIENCE_MS)
+
+
+def test_a_researcher_asks_what_a_prompt_is_made_of(
+    page: Page, server: tuple[str, int], complaints: list[str]
+) -> None:
+    address, _ = server
+    page.goto(f"{address}/m/{MODEL}/prompt")
+    page.get_by_label("Prompt", exact=True).fill("class Server:\n    def __init__(self, host):\n")
+    strip = page.locator(".stage .strip")
+    expect(strip).to_contain_text("__init__", timeout=PATIENCE_MS)
+    page.get_by_role("button", name="rarity").click()
+    rarest = page.locator("#features .where").first
+    name = rarest.get_attribute("value") or ""
+    rarest.click()
+    expect(page.locator("#the-feature")).to_contain_text(name.replace(":", " "))
+    expect(strip.locator("bdi[class*='a1'], bdi[class^='a']").first).to_be_visible()
+    page.get_by_role("button", name="leave each token out").click()
+    expect(page.locator("#reasons .words tbody tr").first).to_be_visible(timeout=PATIENCE_MS)
+    token = strip.locator("bdi", has_text=re.compile(r"^self$")).first
+    token.click()
+    page.locator("#the-token .expected button.strong").click()
+    effects = page.locator("#responsible")
+    expect(effects).to_contain_text("each ablated alone", timeout=PATIENCE_MS)
+    expect(effects.locator("td[data-name='exact']", has_text="…")).to_have_count(0)
+    for box in effects.locator("input[type=checkbox]").all()[:3]:
+        box.check()
+    page.get_by_role("button", name="Ablate the checked ones together").click()
+    expect(effects.locator(".joint").first).to_contain_text("not additive", timeout=PATIENCE_MS)
+    program = page.locator(".program code").text_content()
+    ran = subprocess.run(
+        [sys.executable, "-c", program or ""], capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert f"{FEATURES} attributed [" in ran.stdout
+    complaints[:] = [line for line in complaints if "503" not in line]  # while the worker starts
