@@ -129,7 +129,8 @@ def test_what_html_cannot_hold_is_kept_beside(site: Client) -> None:
 
 
 def test_dead_features_are_named(site: Client) -> None:
-    assert "dead: it never fires" in site.get(f"{STEER}?f=mlp-12:3:add:1").text
+    said = "dead: it never fires, and mode add does nothing"
+    assert said in site.get(f"{STEER}?f=mlp-12:3:add:1").text
 
 
 def test_unknown_models_and_parts(site: Client) -> None:

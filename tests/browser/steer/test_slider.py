@@ -159,6 +159,18 @@ def test_features_are_found_added_changed_and_removed(page: Page, bench: Pretend
     assert page.url.endswith("f=neurons:3:add:1&n=5")
 
 
+@pytest.mark.usefixtures("complaints")
+def test_a_dead_feature_says_what_each_mode_does(page: Page) -> None:
+    page.goto(f"{STEER}?text=def&f=mlp-12:3:add:2&n=5")
+    does = page.locator("#sliders .does")
+    expect(does).to_have_text("changes nothing ·")
+    page.locator("#sliders select").select_option("clamp")
+    expect(does).to_have_text("taken away ·")
+    page.locator("#sliders select").select_option("scale")
+    expect(does).to_have_text("× 2.00 where it fires ·")
+    complete(page)
+
+
 def test_what_cannot_be_used_is_said_beside_its_field(page: Page, complaints: list[str]) -> None:
     page.goto(ONE)
     complete(page)
