@@ -74,12 +74,14 @@ def ask(
     query, problem = parse(parse_qsl(text, keep_blank_values=True, encoding="utf-8"))
     asked = _asked(site, model, query)
     if problem is None:
+        place = "text"
         try:
             check_typed(query.text or "")
             if query.other:
+                place = "other"
                 check_typed(query.other, "other prompt")
         except InvalidRequest as error:
-            return _answer(request, site, asked, error, fragment, 0)
+            return _answer(request, site, asked, error, fragment, 0, place)
         if set(query.dictionaries) >= set(asked.session.dictionaries):
             query = query.with_(dictionaries=())
         return RedirectResponse(query.address(model), HTTPStatus.SEE_OTHER)
@@ -145,11 +147,12 @@ def _answer(
     problem: InvalidRequest | None,
     fragment: bool,
     attempt: int,
+    place: str = "form",
 ) -> Response:
     """The page of a session, with its problems beside what they are about."""
     problems = Problems()
     if problem is not None:
-        problems.add("form", problem)
+        problems.add(place, problem)
     session = asked.session
     # A feature's own page tests it on a text, and asks for what it does there alone.
     tested = fragment and request.headers.get("hx-target", "").endswith("#test-result")
