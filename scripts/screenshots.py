@@ -22,6 +22,14 @@ WIDTHS = {1280: 900, 400: 800}
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 60_000
+PROMPT = '''class Server:
+    def __init__(self, host, port, timeout=None):
+        self.host = host
+        self.port = port
+        self._socket = None
+
+    def close(self):
+        """Close the connection.'''
 SIGNATURE = "def read(self, path):\n"
 PROMPT = (
     SIGNATURE
@@ -65,7 +73,7 @@ def live_pages(table: str, steered: str) -> dict[str, str]:
 def settle(page: Page) -> None:
     """Wait until everything has arrived, underlines included."""
     page.wait_for_load_state("networkidle")
-    page.wait_for_function("!document.querySelector('[aria-busy=true]')", timeout=PATIENCE_MS)
+    page.wait_for_function("() => !document.querySelector('[aria-busy=true]')", timeout=PATIENCE_MS)
 
 
 def take(browser: Browser, base: str, pages: dict[str, str]) -> Iterator[Path]:
@@ -95,6 +103,7 @@ def main() -> None:
     parser.add_argument("--table", help="path of a dictionary (default: the first on home)")
     parser.add_argument("--feature", help="index of the feature shown (default: a random one)")
     parser.add_argument("--steered", default="0", help="index of the feature that steers")
+    parser.add_argument("--prompt", default=PROMPT, help="text of the prompt page")
     given = parser.parse_args()
     IMAGES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:

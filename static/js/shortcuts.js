@@ -27,7 +27,7 @@ document.addEventListener("keydown", (event) => {
   const afterG = event.timeStamp - gPressed < G_SECONDS * 1000;
   gPressed = event.key === "g" ? event.timeStamp : -Infinity;
   if (event.key === "?") dialog?.showModal();
-  else if (event.key === "/") document.querySelector("#jump, #q")?.focus();
+  else if (event.key === "/") (document.querySelector("#jump, #q") ?? document.getElementById("text"))?.focus();
   else if (afterG && AFTER_G[event.key]) press(AFTER_G[event.key]);
   else if (LINKS[event.key]) press(LINKS[event.key]);
   else return;

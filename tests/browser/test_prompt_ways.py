@@ -49,6 +49,9 @@ def test_everything_by_keyboard(page: Page) -> None:
     strip = page.locator(".stage .strip")
     expect(strip).to_be_visible()
     page.wait_for_load_state("networkidle")
+    page.locator("#main").focus()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Prompt", exact=True)).to_be_focused()
     for _ in range(40):
         page.keyboard.press("Tab")
         if page.locator(".stage bdi:focus").count():
