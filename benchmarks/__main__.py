@@ -16,11 +16,22 @@ def main(names: list[str]) -> int:
     os.environ.setdefault("FEATURESCOPE_HOME", str(Path(__file__).parents[1] / ".featurescope"))
     from app.demo import harvest_demo, is_harvested
     from app.settings import read_settings
-    from benchmarks import ablation, attribution, harvest, load, pages, slider, steering, store
+    from benchmarks import (
+        ablation,
+        attribution,
+        harvest,
+        load,
+        pages,
+        prompts,
+        slider,
+        steering,
+        store,
+    )
 
     known: dict[str, Callable[[], int | None]] = {
         "harvest": harvest.main,
         "ablation": ablation.main,
+        "prompts": prompts.main,
         "attribution": attribution.main,
         "steering": steering.main,
         "pages": pages.main,
