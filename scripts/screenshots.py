@@ -1,9 +1,10 @@
 """Take the README's screenshots: every kind of page, two widths, light and dark.
 
     python -m scripts.screenshots http://127.0.0.1:8000 --table /d/demo/mlp-4096 \\
-        --feature 2561 --steered 1613
+        --feature 2561 --steered 2928
 
-Featurescope must be serving there already. Files: docs/images/PAGE-WIDTH-SCHEME.png.
+Featurescope must be serving there already. Files: docs/images/PAGE-WIDTH-SCHEME.png, which
+stay here, and docs/images/PAGE.png for the wide light one, which is committed.
 """
 
 from __future__ import annotations
@@ -22,25 +23,8 @@ WIDTHS = {1280: 900, 400: 800}
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 60_000
-PROMPT = '''class Server:
-    def __init__(self, host, port, timeout=None):
-        self.host = host
-        self.port = port
-        self._socket = None
-
-    def close(self):
-        """Close the connection.'''
-SIGNATURE = "def read(self, path):\n"
-PROMPT = (
-    SIGNATURE
-    + """\
-    \"\"\"Return the contents of the file.\"\"\"
-    with open(path) as f:
-        return f.read()
-"""
-)
-EXPLAINED = 24  # position of the token whose prediction is shown
-STRENGTH = 4
+PROMPT = "    def read(self, path):\n       "
+EXPLAINED = ' """'  # the next token whose prediction is shown
 
 
 def launch(playwright: Playwright) -> Browser:
@@ -62,8 +46,9 @@ def first_table(page: Page, base: str) -> str:
 def live_pages(table: str, steered: str) -> dict[str, str]:
     """The pages that the worker answers, for the model and dictionary of a table."""
     model, dictionary = table.strip("/").split("/")[1:3]
-    prompt = {"text": PROMPT, "d": dictionary, "token": EXPLAINED, "target": EXPLAINED}
-    steer = {"text": SIGNATURE, "f": f"{dictionary}:{steered}:add:{STRENGTH}", "n": 60}
+    feature = f"{dictionary}:{steered}"
+    prompt = {"text": PROMPT, "d": dictionary, "feature": feature, "target": EXPLAINED}
+    steer = {"text": PROMPT, "f": f"{feature}:add:1", "scope": "generated", "n": 60}
     return {
         "prompt": f"/m/{model}/prompt?{urlencode(prompt)}",
         "steer": f"/m/{model}/steer?{urlencode(steer)}",
@@ -103,7 +88,6 @@ def main() -> None:
     parser.add_argument("--table", help="path of a dictionary (default: the first on home)")
     parser.add_argument("--feature", help="index of the feature shown (default: a random one)")
     parser.add_argument("--steered", default="0", help="index of the feature that steers")
-    parser.add_argument("--prompt", default=PROMPT, help="text of the prompt page")
     given = parser.parse_args()
     IMAGES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
@@ -118,6 +102,8 @@ def main() -> None:
         for file in take(browser, given.base, pages):
             print(file.name)
         browser.close()
+    for name in pages:
+        shutil.copyfile(IMAGES / f"{name}-{max(WIDTHS)}-light.png", IMAGES / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ import asyncio
 import random
 import socket
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -124,6 +126,13 @@ def worker(settings: Settings, workbench: TorchWorkbench, limits: Limits) -> Ite
 
 
 Events = list[Result | Progress]
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """In a thread of its own: the browser tests leave a running loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def collect(events: AsyncGenerator[Result | Progress, None], most: int | None) -> Events:
@@ -194,8 +203,8 @@ def test_a_crowd_gets_what_each_would_get_alone(
     workbench = TorchWorkbench("cpu", 1, Limits())
     limits = Limits(jobs=N_REQUESTS, deadline_seconds=600)
     with worker(settings, workbench, limits) as url:
-        lone = asyncio.run(alone(url, requests))
-        found = asyncio.run(crowd(url, requests, leaving))
+        lone = run(alone(url, requests))
+        found = run(crowd(url, requests, leaving))
 
         def idle() -> bool:
             client = WorkerClient(lambda: url)
@@ -213,7 +222,7 @@ def test_a_crowd_gets_what_each_would_get_alone(
         assert all(found[i] for i in stayed)
         assert not hooked(workbench._shelf.model(fleet.model))
         # And the device still answers as before.
-        again = asyncio.run(alone(url, requests[:7]))
+        again = run(alone(url, requests[:7]))
         assert all(same(a, b) for a, b in zip(again, lone, strict=False))
 
 
@@ -251,7 +260,7 @@ def test_beyond_the_queue_requests_are_refused_with_a_time(
             finally:
                 await client.close()
 
-        answers = asyncio.run(ask_all())
+        answers = run(ask_all())
     refused = [a for a in answers if isinstance(a, Overloaded)]
     served = [a for a in answers if isinstance(a, list)]
     assert len(refused) + len(served) == len(answers)
