@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +26,8 @@ from app.resources import resource
 
 _log = logging.getLogger(__name__)
 _LOCK = 0x46656174  # advisory lock of Postgres that one writer at a time holds
+_SWITCH_SECONDS = 10.0
 _SQLITE_SETTINGS = (
-    "journal_mode=WAL",
     "synchronous=NORMAL",
     "foreign_keys=ON",
     "journal_size_limit=33554432",  # a publication lets the log grow; later it shrinks to this
@@ -72,8 +73,22 @@ def connect(url: str | URL, busy_seconds: float = 10.0) -> Engine:
 def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where we say so, reads included
     with failures_explained():
+        _write_ahead(connection)
         for setting in _SQLITE_SETTINGS:
             connection.execute(f"PRAGMA {setting}").close()
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. While another process switches, SQLite does not wait."""
+    end = time.monotonic() + _SWITCH_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.02)
 
 
 def _begin_sqlite(connection: Connection) -> None:
