@@ -102,6 +102,12 @@ def base_url(
         thread.join(5)
 
 
+@pytest.fixture
+def browser_context_args(browser_context_args: dict[str, Any], base_url: str) -> dict[str, Any]:
+    """With the address of the test's own folder; pytest-playwright keeps the first for all."""
+    return browser_context_args | {"base_url": base_url}
+
+
 @pytest.fixture(scope="session")
 def shared_prompts() -> PretendPrompts:
     return PretendPrompts()
