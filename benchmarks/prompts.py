@@ -98,7 +98,9 @@ def measure() -> Result:
         ]
         with serving(copied) as http:
             page = f"/m/{model}/prompt"
-            http.get(page, params={"text": texts[0], "d": name}).raise_for_status()
+            # Until the worker has started, the page says so with a status of its own.
+            while http.get(page, params={"text": texts[0], "d": name}).status_code != 200:
+                time.sleep(0.2)
             page_ms = [
                 timed(lambda text=text: http.get(page, params={"text": text, "d": name}))[0]
                 for text in texts[1:]
@@ -121,7 +123,8 @@ def timed(ask: Callable[[], httpx.Response]) -> tuple[float, httpx.Response]:
     began = time.perf_counter()
     answer = ask()
     took = 1000 * (time.perf_counter() - began)
-    answer.raise_for_status()
+    if answer.status_code != 200:
+        raise SystemExit(f"{answer.url} answered {answer.status_code}.")
     return took, answer
 
 
