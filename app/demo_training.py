@@ -31,7 +31,7 @@ from sae_core.demo_model import (
 from sae_core.evaluation import evaluate, mean_loss
 from sae_core.language_model import load_model
 from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
-from sae_core.training import TrainingConfig, TrainingPoint, train_topk
+from sae_core.training.topk_loop import TrainingConfig, TrainingPoint, train_topk
 
 N_CTX = 128
 

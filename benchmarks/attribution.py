@@ -36,7 +36,7 @@ from sae_core.language_model import LanguageModel, load_model
 from sae_core.predictions import target_log_probability
 from sae_core.prompt import prompt_firings, prompt_tokens, read_prompt, text_positions
 from sae_core.tokenized import Windows, tokenize
-from sae_core.training import TrainingConfig, train_topk
+from sae_core.training.topk_loop import TrainingConfig, train_topk
 
 SHARED = Path(__file__).parents[2] / "shared"
 STORIES = SHARED / "models" / "stories260K"

@@ -11,16 +11,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sae_core.architectures import dictionary_classes
+from sae_core.architectures.neurons import NeuronBasis
 from sae_core.atomic import atomic_file
 from sae_core.checksum import folder_checksum
-from sae_core.dictionary import (
-    Dictionary,
-    JumpReLUDictionary,
-    NeuronBasis,
-    StandardDictionary,
-    TopKDictionary,
-)
+from sae_core.dictionary import Dictionary
 from sae_core.errors import CheckpointError
+from sae_core.json_config import JsonConfig
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -41,9 +38,7 @@ def save_dictionary(
         "reshape_activations": "none",
         "metadata": {"hook_name": dictionary.hook_point},
     }
-    if isinstance(dictionary, TopKDictionary):
-        config["k"] = dictionary.k
-        config["rescale_acts_by_decoder_norm"] = dictionary.rescale_acts_by_decoder_norm
+    config |= dictionary.own_config()
     weights = {
         name: tensor.detach().to("cpu", dtype).contiguous()
         for name, tensor in dictionary.named_parameters()
@@ -63,8 +58,7 @@ def load_dictionary(
         CheckpointError: a file is missing or damaged, a shape disagrees with the configuration, or
             the architecture is not one of ours.
     """
-    config = _read_config(folder)
-    dictionary = _build(config, folder)
+    dictionary = _build(JsonConfig.read(folder / CONFIG))
     weights = _read_weights(folder)
     expected = {name: tuple(p.shape) for name, p in dictionary.named_parameters()}
     for name, shape in expected.items():
@@ -93,19 +87,6 @@ def neuron_basis(hook_point: str, d_in: int) -> NeuronBasis:
     return NeuronBasis(hook_point, d_in)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} is no dictionary: it has no {CONFIG}.") from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} is not a JSON object.")
-    return config
-
-
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS
     try:
@@ -118,43 +99,23 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _build(config: dict[str, Any], folder: Path) -> Dictionary:
-    def need(key: str) -> Any:
-        if key not in config:
-            raise CheckpointError(f"{folder / CONFIG} does not give {key!r}.")
-        return config[key]
-
-    def size(key: str) -> int:
-        value = need(key)
-        if isinstance(value, float) and value.is_integer():  # SAELens may write k as 32.0
-            value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise CheckpointError(
-                f"{key} in {folder / CONFIG} is {value!r}, not a positive number."
-            )
-        return value
-
-    normalisation = config.get("normalize_activations", "none")
+def _build(config: JsonConfig) -> Dictionary:
+    normalisation = config.word("normalize_activations", "none")
     if normalisation not in ("none", "expected_average_only_in"):
         raise CheckpointError(
-            f"{folder / CONFIG} normalises activations by {normalisation!r}, which depends on the "
+            f"{config.path} normalises activations by {normalisation!r}, which depends on the "
             "input and is not supported: fold a fixed scale into the weights and say 'none'."
         )
-    metadata = config.get("metadata")
+    metadata = config.values.get("metadata")
     hook_point = metadata.get("hook_name") if isinstance(metadata, dict) else None
     if not isinstance(hook_point, str):
-        raise CheckpointError(f"{folder / CONFIG} does not give metadata.hook_name.")
-    d_in, d_sae = size("d_in"), size("d_sae")
-    subtract = bool(config.get("apply_b_dec_to_input", True))
-    match need("architecture"):
-        case "standard":
-            return StandardDictionary(hook_point, d_in, d_sae, subtract)
-        case "jumprelu":
-            return JumpReLUDictionary(hook_point, d_in, d_sae, subtract)
-        case "topk":
-            rescale = bool(config.get("rescale_acts_by_decoder_norm", False))
-            return TopKDictionary(hook_point, d_in, d_sae, size("k"), subtract, rescale)
-        case other:
-            raise CheckpointError(
-                f"{folder} has the unknown architecture {other!r}: use standard, topk or jumprelu."
-            )
+        raise CheckpointError(f"{config.path} does not give metadata.hook_name.")
+    known = dictionary_classes()
+    architecture = config.need("architecture")
+    if architecture not in known or architecture == NeuronBasis.architecture:
+        names = ", ".join(name for name in known if name != NeuronBasis.architecture)
+        raise CheckpointError(
+            f"{config.path.parent} has the unknown architecture {architecture!r}: "
+            f"use one of {names}."
+        )
+    return known[architecture].from_config(hook_point, config)

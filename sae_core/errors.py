@@ -43,3 +43,7 @@ class SteeringError(FeaturescopeError):
 
 class RoomError(SteeringError):
     """Prompt and text together are too long for the model."""
+
+
+class TrainingError(FeaturescopeError):
+    """A training cannot start or go on; what was trained so far is still there."""

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sae_core.architectures.neurons import NeuronBasis
 from sae_core.co_firing import aligned_neurons, coactive, joint_counts, nearest
-from sae_core.dictionary import Dictionary, NeuronBasis
+from sae_core.dictionary import Dictionary
 from sae_core.firing_log import FiringLog
 from sae_core.harvest import HarvestPlan
 from sae_core.hook_point import HookKind

@@ -14,7 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sae_core.dictionary import Dictionary, Firings, TopKDictionary, sparse_top
+from sae_core.architectures.topk import TopKDictionary, sparse_top
+from sae_core.dictionary import Dictionary, Firings
 
 SPARE = 24
 _ROUNDING = 2.0**-8  # of a bfloat16 result, with a factor of two to spare

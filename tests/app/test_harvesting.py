@@ -20,8 +20,8 @@ from app.settings import Settings
 from app.source import SourceSpec
 from app.store import Store, dump
 from app.views import DictionaryView
+from sae_core.architectures.topk import TopKDictionary
 from sae_core.checkpoint import save_dictionary
-from sae_core.dictionary import TopKDictionary
 from sae_core.errors import CheckpointError, HarvestError, HookPointError
 from sae_core.records import GroupKind
 from tests.sae_core.tiny_dictionaries import random_dictionary

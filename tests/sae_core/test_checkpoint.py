@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sae_core.architectures.jumprelu import JumpReLUDictionary
+from sae_core.architectures.topk import TopKDictionary
 from sae_core.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
-from sae_core.dictionary import JumpReLUDictionary, TopKDictionary
 from sae_core.errors import CheckpointError
 
 HOOK = "blocks.0.mlp.hook_post"

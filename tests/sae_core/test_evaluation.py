@@ -14,7 +14,7 @@ from sae_core.errors import HarvestError
 from sae_core.evaluation import evaluate, mean_loss
 from sae_core.language_model import LanguageModel
 from sae_core.tokenized import Windows, tokenize
-from sae_core.training import TrainingConfig, TrainingPoint, train_topk
+from sae_core.training.topk_loop import TrainingConfig, TrainingPoint, train_topk
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sae_core.dictionary import NeuronBasis
+from sae_core.architectures.neurons import NeuronBasis
 from sae_core.errors import HookPointError
 from sae_core.language_model import LanguageModel, load_model
 from sae_core.logit_weights import logit_weights

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.dictionary import TopKDictionary
+from sae_core.architectures.topk import TopKDictionary
 from sae_core.screening import ScreenedTopK, screened
 from tests.sae_core.tiny_dictionaries import random_dictionary
 

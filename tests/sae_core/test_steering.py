@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.dictionary import Dictionary, StandardDictionary
+from sae_core.architectures.standard import StandardDictionary
+from sae_core.dictionary import Dictionary
 from sae_core.errors import HookPointError, PromptError, SteeringError
 from sae_core.language_model import LanguageModel, load_model
 from sae_core.steering import Edit, Mode, Steering, hook_point_of

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sae_core.dictionary import Dictionary, NeuronBasis, StandardDictionary, TopKDictionary
+from sae_core.architectures.neurons import NeuronBasis
+from sae_core.architectures.standard import StandardDictionary
+from sae_core.architectures.topk import TopKDictionary
+from sae_core.dictionary import Dictionary
 
 
 def random_dictionary(

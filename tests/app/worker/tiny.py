@@ -53,8 +53,8 @@ def save_features(folder: Path, hook_point: str = HOOK_POINT, d_in: int = D_MLP)
     """A random dictionary whose features fire often."""
     import torch
 
+    from sae_core.architectures.topk import TopKDictionary
     from sae_core.checkpoint import save_dictionary
-    from sae_core.dictionary import TopKDictionary
 
     torch.manual_seed(1)
     dictionary = TopKDictionary(hook_point, d_in, D_SAE, k=8)

@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from app.worker.protocol import DictionaryRef
+from tests.browser.prompt.conftest import PAGE, PROMPT, address, asked, token
 from tests.browser.test_looks import violations
-
-PROMPT = " self. word20\n word21 word22 self"
-PAGE = "/m/demo/prompt"
-MLP = DictionaryRef(path="mlp", hook_point="blocks.0.mlp.hook_post", checksum="c")
-
-
-@pytest.fixture
-def page(browser: Browser, prompt_site: str) -> Iterator[Page]:
-    """Addresses are those of the site whose worker pretends."""
-    context = browser.new_context(base_url=prompt_site)
-    yield context.new_page()
-    context.close()
-
-
-pytestmark = pytest.mark.usefixtures("live")
-
-
-def address(text: str = PROMPT, **query: object) -> str:
-    return f"{PAGE}?{urlencode({'text': text} | query, doseq=True)}"
-
-
-def asked(page: Page) -> dict[str, list[str]]:
-    """What the address bar asks."""
-    return parse_qs(urlsplit(page.url).query, keep_blank_values=True)
-
-
-def token(page: Page, place: int):  # type: ignore[no-untyped-def]
-    return page.locator(".stage .strip bdi").nth(place)
 
 
 @pytest.mark.usefixtures("complaints")

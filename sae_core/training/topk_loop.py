@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sae_core.architectures.topk import TopKDictionary
 from sae_core.atomic import atomic_file
-from sae_core.dictionary import TopKDictionary
 from sae_core.errors import HarvestError
 from sae_core.language_model import LanguageModel
 from sae_core.tokenized import Windows

@@ -1,0 +1,109 @@
+"""How a dictionary is trained, as a value: the same configuration trains the same weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sae_core.errors import TrainingError
+
+
+class Normalisation(StrEnum):
+    """What is done to activations before training; folded into the weights at the end.
+
+    `MEAN_NORM` divides by one fixed number, so that the mean squared norm is d_in (the
+    `expected_average_only_in` of SAELens); `MEAN_AND_NORM` subtracts the mean first.
+    """
+
+    NONE = "none"
+    MEAN_NORM = "mean-norm"
+    MEAN_AND_NORM = "mean-and-norm"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How one dictionary is trained.
+
+    Attributes:
+        architecture: a key of `sae_core.training.methods.methods()`.
+        d_sae: number of features.
+        l0: features active on a token: k where the architecture has one (a mean over the batch
+            for the BatchTopK kinds), else what the penalty's weight is steered to reach.
+        penalty: a fixed weight of the sparsity penalty instead of `l0`; None: steered to `l0`.
+        tokens: training tokens; the last step is a whole batch.
+        batch: tokens in a step.
+        learning_rate: Adam's peak; None: the architecture's own default for this d_sae.
+        warmup: share of the steps over which the learning rate rises.
+        decay: share of the steps at the end over which it falls to 0, linearly.
+        sparsity_warmup: share of the steps over which the penalty's weight rises.
+        normalisation: of the activations.
+        dead_after: tokens without a firing after which a feature counts as dead.
+        downstream: share of the steps, at the end, whose loss adds the divergence of the
+            predictions (KL) to the reconstruction's; 0: none.
+        precision: `bfloat16` screens encoders in bfloat16 where that is faster; `float32` never.
+        seed: of weights, order of text, and shuffles.
+    """
+
+    architecture: str = "topk"
+    d_sae: int = 4096
+    l0: float | None = 32
+    penalty: float | None = None
+    tokens: int = 5_000_000
+    batch: int = 2048
+    learning_rate: float | None = None
+    warmup: float = 0.02
+    decay: float = 0.2
+    sparsity_warmup: float = 0.05
+    normalisation: Normalisation = Normalisation.MEAN_NORM
+    dead_after: int = 500_000
+    downstream: float = 0.0
+    precision: str = "bfloat16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.l0 is None) == (self.penalty is None):
+            raise TrainingError("Give either the L0 to reach or the penalty's weight, not both.")
+        if self.l0 is not None and not 0 < self.l0 <= self.d_sae:
+            raise TrainingError(
+                f"An L0 of {self.l0:g} does not fit a dictionary of {self.d_sae} features."
+            )
+        if self.penalty is not None and not 0 <= self.penalty < float("inf"):
+            raise TrainingError(f"The penalty is {self.penalty:g}: give a weight of at least 0.")
+        for name in ("d_sae", "tokens", "batch", "dead_after"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} is {getattr(self, name)}: give a positive number.")
+        for name in ("warmup", "decay", "sparsity_warmup", "downstream"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TrainingError(f"{name} is {getattr(self, name):g}: give a share from 0 to 1.")
+        if self.precision not in ("bfloat16", "float32"):
+            raise TrainingError(f"Precision {self.precision!r}: give bfloat16 or float32.")
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps: `tokens` in whole batches, rounded up."""
+        return -(-self.tokens // self.batch)
+
+
+@dataclass(frozen=True)
+class TrainingPoint:
+    """A point of the curves: means over the steps since the point before.
+
+    Attributes:
+        step: steps done.
+        tokens: tokens seen.
+        loss: the architecture's own training loss.
+        l0: mean number of active features on a token.
+        fvu: fraction of variance unexplained, on training batches.
+        dead_share: features that have not fired for `dead_after` tokens, at this point.
+        penalty: weight of the sparsity penalty at this point; 0 where there is none.
+        tokens_per_second: since the point before, activations included.
+    """
+
+    step: int
+    tokens: int
+    loss: float
+    l0: float
+    fvu: float
+    dead_share: float
+    penalty: float
+    tokens_per_second: float
