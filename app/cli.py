@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from app import __version__, cli_commands
+from app.cli_options import PORT, Commands, add_address, add_device, add_dictionary, whole
 from sae_core.errors import FeaturescopeError
 
 INTERRUPTED = 130
@@ -60,31 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-Commands = argparse._SubParsersAction  # argparse has no public name for it
-
-
-def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
-    """What reads an option's value: a whole number from `low` on, up to `high` where given."""
-    bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
-
-    def read(word: str) -> int:
-        try:
-            number = int(word)
-        except ValueError:
-            number = low - 1
-        if number < low or (high is not None and number > high):
-            raise argparse.ArgumentTypeError(f"{word!r} is not a whole number {bounds}")
-        return number
-
-    return read
-
-
-_PORT = _whole(0, 65535)
-
-
 def _serving(commands: Commands[argparse.ArgumentParser]) -> None:
     serve = commands.add_parser("serve", help="serve the pages")
-    _add_address(serve)
+    add_address(serve)
     serve.set_defaults(command=cli_commands.serve, interrupted="Stopped.")
 
 
@@ -93,19 +72,19 @@ def _worker(commands: Commands[argparse.ArgumentParser]) -> None:
         "worker", help="run the process that holds the model, for pages served elsewhere"
     )
     worker.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    worker.add_argument("--port", type=_PORT, default=8001, help="port (default: %(default)s)")
+    worker.add_argument("--port", type=PORT, default=8001, help="port (default: %(default)s)")
     worker.add_argument(
         "--allow-network",
         action="store_true",
         help="agree to an address that other machines reach; there is no login",
     )
-    _add_device(worker)
+    add_device(worker)
     worker.set_defaults(command=cli_commands.worker, interrupted="Stopped.")
 
 
 def _harvest(commands: Commands[argparse.ArgumentParser]) -> None:
     harvest = commands.add_parser("harvest", help="read a corpus and fill the store")
-    _add_dictionary(harvest)
+    add_dictionary(harvest)
     harvest.add_argument(
         "--ablate",
         action="store_true",
@@ -123,22 +102,22 @@ def _evaluate(commands: Commands[argparse.ArgumentParser]) -> None:
     evaluate = commands.add_parser(
         "evaluate", help="recompute a dictionary's losses, L0 and FVU on held-out text"
     )
-    _add_dictionary(evaluate)
+    add_dictionary(evaluate)
     evaluate.set_defaults(command=cli_commands.evaluate, interrupted="Interrupted.")
 
 
 def _demo(commands: Commands[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser("demo", help="harvest the bundled demo once, then serve it")
-    _add_address(demo)
-    _add_device(demo)
+    add_address(demo)
+    add_device(demo)
     demo.add_argument("--no-serve", action="store_true", help="only harvest it")
     demo.set_defaults(command=cli_commands.demo, interrupted="Stopped.")
     train = commands.add_parser(
         "demo-train", help="make the bundled demo anew: tokenizer, model and dictionary"
     )
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, help="default: %(default)s")
-    _add_device(train)
+    train.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="default: %(default)s")
+    add_device(train)
     train.set_defaults(command=cli_commands.demo_train, interrupted=RESUME)
 
 
@@ -152,59 +131,3 @@ def _database(commands: Commands[argparse.ArgumentParser]) -> None:
     downgrade.set_defaults(command=cli_commands.db_downgrade, interrupted="Interrupted.")
     dump = actions.add_parser("dump", help="print the store as text, always in the same order")
     dump.set_defaults(command=cli_commands.db_dump, interrupted="Interrupted.")
-
-
-def _add_address(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", help="address to serve on (default: loopback only)")
-    parser.add_argument("--port", type=_PORT, help="port to serve on, 0 for a free one")
-    parser.add_argument(
-        "--allow-network",
-        action="store_true",
-        default=None,
-        help="agree to an address that other machines reach; there is no login",
-    )
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="what to compute on")
-
-
-def _add_dictionary(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model", required=True, metavar="DIR", help="folder of a Hugging Face model"
-    )
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument(
-        "--dictionary",
-        type=Path,
-        metavar="DIR",
-        help="folder with cfg.json and sae_weights.safetensors",
-    )
-    which.add_argument(
-        "--neurons",
-        metavar="HOOK_POINT",
-        help="the neuron basis there instead, such as blocks.0.mlp.hook_post",
-    )
-    parser.add_argument("--name", help="what the pages call the dictionary (default: its folder)")
-    parser.add_argument("--model-name", help="what the pages call the model (default: its folder)")
-    parser.add_argument(
-        "--corpus",
-        default="python-stdlib",
-        metavar="TEXT",
-        help="a text file, a folder of them, or python-stdlib (default)",
-    )
-    parser.add_argument(
-        "--writers",
-        type=Path,
-        metavar="DIR",
-        help="for neurons: a dictionary whose features are listed with the neurons they write to",
-    )
-    parser.add_argument(
-        "--writers-name",
-        metavar="NAME",
-        help="what the pages call that dictionary (default: its folder)",
-    )
-    parser.add_argument("--tokens", type=_whole(1), help="how much to read (default: all of it)")
-    parser.add_argument("--context", type=_whole(2), help="tokens in a context (default: 128)")
-    parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, help="default: %(default)s")
-    _add_device(parser)

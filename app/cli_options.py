@@ -1,0 +1,87 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """What reads an option's value: a whole number from `low` on, up to `high` where given."""
+    bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
+
+    def read(word: str) -> int:
+        try:
+            number = int(word)
+        except ValueError:
+            number = low - 1
+        if number < low or (high is not None and number > high):
+            raise argparse.ArgumentTypeError(f"{word!r} is not a whole number {bounds}")
+        return number
+
+    return read
+
+
+PORT = whole(0, 65535)
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Where pages are served."""
+    parser.add_argument("--host", help="address to serve on (default: loopback only)")
+    parser.add_argument("--port", type=PORT, help="port to serve on, 0 for a free one")
+    parser.add_argument(
+        "--allow-network",
+        action="store_true",
+        default=None,
+        help="agree to an address that other machines reach; there is no login",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """What is computed on."""
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="what to compute on")
+
+
+def add_dictionary(parser: argparse.ArgumentParser) -> None:
+    """A model, a dictionary of it and a text."""
+    parser.add_argument(
+        "--model", required=True, metavar="DIR", help="folder of a Hugging Face model"
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--dictionary",
+        type=Path,
+        metavar="DIR",
+        help="folder with cfg.json and sae_weights.safetensors",
+    )
+    which.add_argument(
+        "--neurons",
+        metavar="HOOK_POINT",
+        help="the neuron basis there instead, such as blocks.0.mlp.hook_post",
+    )
+    parser.add_argument("--name", help="what the pages call the dictionary (default: its folder)")
+    parser.add_argument("--model-name", help="what the pages call the model (default: its folder)")
+    parser.add_argument(
+        "--corpus",
+        default="python-stdlib",
+        metavar="TEXT",
+        help="a text file, a folder of them, or python-stdlib (default)",
+    )
+    parser.add_argument(
+        "--writers",
+        type=Path,
+        metavar="DIR",
+        help="for neurons: a dictionary whose features are listed with the neurons they write to",
+    )
+    parser.add_argument(
+        "--writers-name",
+        metavar="NAME",
+        help="what the pages call that dictionary (default: its folder)",
+    )
+    parser.add_argument("--tokens", type=whole(1), help="how much to read (default: all of it)")
+    parser.add_argument("--context", type=whole(2), help="tokens in a context (default: 128)")
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="default: %(default)s")
+    add_device(parser)
