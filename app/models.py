@@ -1,6 +1,7 @@
 """The schema, for SQLite and Postgres alike. Changes of it are revisions in `migrations`.
 
-No column holds a time or a random id outside `progress`: the same harvest gives the same bytes.
+No column holds a time or a random id outside the tables of `UNREPEATABLE`: the same harvest gives
+the same bytes, and so does the same training.
 """
 
 from __future__ import annotations
@@ -232,7 +233,7 @@ class Preset(Base):
 
 
 class Progress(Base):
-    """A harvest that runs; `reported` is the only time in the store, seconds since 1970."""
+    """A harvest that runs; `reported` in seconds since 1970."""
 
     __tablename__ = "progress"
 
@@ -243,3 +244,59 @@ class Progress(Base):
     total: Mapped[int]
     rate: Mapped[float]
     reported: Mapped[float]
+
+
+class Run(Base):
+    """A training. `model` is a name: the store need not know the model yet.
+
+    `config`, `settings`, `cost` and `evaluation` are canonical JSON.
+    """
+
+    __tablename__ = "run"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(unique=True)
+    sweep: Mapped[str]  # empty: none
+    model: Mapped[str]
+    hook_point: Mapped[str]
+    config: Mapped[str]
+    settings: Mapped[str]
+    status: Mapped[str]
+    message: Mapped[str]
+    folder: Mapped[str | None]
+    checksum: Mapped[str | None]
+    evaluation: Mapped[str | None]
+    cost: Mapped[str | None]
+
+
+class RunPoint(Base):
+    """A point of a training's curves; a figure that is not finite is null."""
+
+    __tablename__ = "run_point"
+
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey(Run.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tokens: Mapped[int]
+    loss: Mapped[float | None]
+    l0: Mapped[float | None]
+    fvu: Mapped[float | None]
+    dead_share: Mapped[float | None]
+    penalty: Mapped[float | None]
+
+
+class RunPace(Base):
+    """How fast a training was at a point, and when it said so: seconds since 1970."""
+
+    __tablename__ = "run_pace"
+
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey(Run.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tokens_per_second: Mapped[float]
+    reported: Mapped[float]
+
+
+UNREPEATABLE = frozenset({Progress.__tablename__, RunPace.__tablename__})

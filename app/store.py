@@ -22,6 +22,7 @@ from app.database import reading, tidy, writing
 from app.errors import InvalidRequest, NotFound, StoreError
 from app.models import Feature, Model, Window
 from app.store_dump import dump
+from app.store_runs import Runs
 from app.views import (
     CorpusRecord,
     DictionaryRecord,
@@ -54,9 +55,13 @@ class Store:
 
     Args:
         engine: from `app.database.connect`, with the schema of this version.
+
+    Attributes:
+        runs: trainings and their curves.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.runs = Runs(engine)
         self._engine = engine
         self._vocabularies: dict[int, tuple[str, Vocabulary]] = {}
         self._scales: dict[int, tuple[str, FeatureScales]] = {}

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from sqlalchemy import Engine, select
 
 from app.database import reading
-from app.models import Base, Progress
+from app.models import UNREPEATABLE, Base
 
 
 def dump(engine: Engine) -> Iterator[str]:
     """Lines of JSON: each table's name and columns, then its rows by primary key.
 
-    The progress of running harvests, the only thing that holds a time, is left out.
+    What holds a time or a speed, the progress of harvests and trainings, is left out.
     """
     with reading(engine) as connection:
         for table in sorted(Base.metadata.tables.values(), key=lambda table: table.name):
-            if table is Progress.__table__:
+            if table.name in UNREPEATABLE:
                 continue
             yield json.dumps([table.name, *table.columns.keys()])
             query = select(table).order_by(*table.primary_key).execution_options(yield_per=256)
