@@ -49,15 +49,16 @@ class CleanRun:
     tuples: bool
     past: KeysAndValues | None = None
 
-    @torch.no_grad()
     def rerun(self, x: Tensor) -> Tensor:
-        """Final hidden states [batch, pos, d_model] with x [batch, pos, d_in] at the hook point."""
+        """Final hidden states [batch, pos, d_model] with x [batch, pos, d_in] at the hook point.
+
+        Differentiable by x, as `rerun_rows` is.
+        """
         if not takes_up(self.model, self.hook_point):
             with self.model.replaced(self.hook_point, lambda _: x):
                 return self.model.final_hidden(self.tokens)
         return self.run_on(x)
 
-    @torch.no_grad()
     def rerun_rows(self, rows: Tensor, x: Tensor) -> Tensor:
         """Final hidden states at single positions, each with its own activation.
 
@@ -147,7 +148,6 @@ class CleanRun:
         with self._passed_through(last), touching(block, Side.INPUT, lambda _: entering):
             return self.model.final_hidden(self.tokens[:, -1:], cache)[:, -1]
 
-    @torch.no_grad()
     def run_on(self, x: Tensor) -> Tensor:
         """As `rerun`, always taken up at the hook point's block."""
         with self._taken_up(x):
@@ -176,7 +176,6 @@ class CleanRun:
                 stack.enter_context(answering(self.model.block(below), self._pass_through))
             yield
 
-    @torch.no_grad()
     def run_on_rows(self, rows: Tensor, x: Tensor) -> Tensor:
         """As `rerun_rows`, always through what remains of the block."""
         norm = self.model.module.get_submodule(self.model.layout.final_norm)
