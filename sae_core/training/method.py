@@ -1,0 +1,175 @@
+"""What all training methods share: parameters, the published loss, a sparse step, the result.
+
+Inputs are in training units: x_train = (x_model - shift) * scale. While training W_enc is kept as
+rows, [d_sae, d_in], so that gradients of both weights are sums of rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sae_core.dictionary import Dictionary
+from sae_core.training.config import TrainingConfig
+from sae_core.training.optimizer import Adam
+
+Redirect = Callable[[Tensor, Tensor], Tensor]
+"""(x_hat, dL/dx_hat), [n, d_in] each in training units, to the dL/dx_hat that is used instead."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step computed, before any parameter is changed.
+
+    Attributes:
+        gradients: of the loss wrt each parameter, by its name.
+        loss: 0-d.
+        error: mean over tokens of ||x - x_hat||^2, training units, 0-d.
+        l0: mean number of active features on a token, 0-d.
+        fired: features active on any token, bool [d_sae].
+    """
+
+    gradients: dict[str, Tensor]
+    loss: Tensor
+    error: Tensor
+    l0: Tensor
+    fired: Tensor
+
+
+class Method(ABC):
+    """One way to train a dictionary. Another is another module in `methods` with such a class.
+
+    Attributes:
+        architecture: its name in a configuration.
+        rate: Adam's peak learning rate at 4,096 features; others by 1/sqrt(d_sae).
+        parameters: what the optimizer moves, by name: W_enc [d_sae, d_in], b_enc [d_sae], W_dec
+            [d_sae, d_in], b_dec [d_in], or what the architecture has.
+        state: what else a checkpoint keeps, by name. `silent`, int64 [d_sae], is the number of
+            tokens since each feature last fired.
+        rough: encode in bfloat16.
+    """
+
+    architecture: ClassVar[str]
+    rate: ClassVar[float] = 1.2e-3
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        d_in: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.config, self.d_in, self.d_sae = config, d_in, config.d_sae
+        rows = unit_rows(config.d_sae, d_in, config.seed).to(device, dtype)
+        self.parameters = self.initial(rows)
+        self.state = {"silent": torch.zeros(self.d_sae, dtype=torch.int64, device=device)}
+        self.rough = (
+            config.precision == "bfloat16"
+            and dtype == torch.float32
+            and (rows.device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        )
+        self._rough_rows = torch.empty_like(rows, dtype=torch.bfloat16) if self.rough else None
+
+    def initial(self, rows: Tensor) -> dict[str, Tensor]:
+        """Parameters before training, given random unit decoder rows [d_sae, d_in]."""
+        return {
+            "W_enc": rows.clone(),
+            "b_enc": rows.new_zeros(self.d_sae),
+            "W_dec": rows,
+            "b_dec": rows.new_zeros(self.d_in),
+        }
+
+    def start(self, mean: Tensor) -> None:
+        """b_dec from the data: their mean [d_in], training units."""
+        self.parameters["b_dec"].copy_(mean)
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's peak."""
+        own: float = self.rate * (4096 / self.d_sae) ** 0.5
+        return own if self.config.learning_rate is None else self.config.learning_rate
+
+    @property
+    def dead(self) -> Tensor:
+        """Features that have not fired for `dead_after` tokens, bool [d_sae]."""
+        return self.state["silent"] >= self.config.dead_after
+
+    def weight_at(self, step: int) -> float:  # noqa: ARG002
+        """The weight of the sparsity penalty in a step; 0 without one."""
+        return 0.0
+
+    @abstractmethod
+    def activations(self, x: Tensor) -> Tensor:
+        """Of x [n, d_in], dense [n, d_sae], differentiable; the reference for `step`."""
+
+    @abstractmethod
+    def loss(self, x: Tensor, weight: float) -> Tensor:
+        """The published loss of x [n, d_in], 0-d, computed densely and differentiable."""
+
+    @abstractmethod
+    def step(self, x: Tensor, weight: float, redirect: Redirect | None = None) -> StepResult:
+        """The same loss of x [n, d_in] and its gradients, computed sparsely, without autograd."""
+
+    def constrain_gradients(self, gradients: dict[str, Tensor]) -> None:
+        """Remove what would only change the length of decoder rows, in place.
+
+        Source: Bricken et al. 2023.
+        """
+        rows, gradient = self.parameters["W_dec"], gradients["W_dec"]
+        parallel = (gradient * rows).sum(dim=-1, keepdim=True)
+        gradient.addcmul_(parallel, rows, value=-1.0)
+
+    def constrain(self) -> None:
+        """What holds after every step, in place: unit decoder rows."""
+        rows = self.parameters["W_dec"]
+        rows.div_(torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min_(1e-12))
+
+    def after_step(
+        self,
+        step: int,  # noqa: ARG002
+        x: Tensor,
+        result: StepResult,
+        optimizer: Adam,  # noqa: ARG002
+    ) -> None:
+        """Count who fired. Methods that steer a weight or resample go on from here.
+
+        Args:
+            step: number of the step just done.
+            x: its inputs, training units, [n, d_in].
+            result: what it computed.
+            optimizer: whose moments of a resampled feature begin again.
+        """
+        silent = self.state["silent"]
+        silent += len(x)
+        silent[result.fired] = 0
+
+    @abstractmethod
+    def finished(self, hook_point: str, scale: float, shift: Tensor) -> Dictionary:
+        """The dictionary in model units: x_train = (x_model - shift) * scale is folded in."""
+
+    def pre_activations(self, u: Tensor) -> Tensor:
+        """u W_enc^T + b_enc for encoder inputs u [n, d_in]: [n, d_sae], bfloat16 where `rough`."""
+        rows, bias = self.parameters["W_enc"], self.parameters["b_enc"]
+        if self._rough_rows is None:
+            return torch.addmm(bias, u, rows.T)
+        self._rough_rows.copy_(rows)
+        low = torch.bfloat16
+        return torch.addmm(bias.to(low), u.to(low), self._rough_rows.T)
+
+    def dense(self, a: Tensor, b: Tensor) -> Tensor:
+        """a @ b in the parameters' dtype, multiplied in bfloat16 where `rough`."""
+        if self.rough:
+            return (a.to(torch.bfloat16) @ b.to(torch.bfloat16)).float()
+        return a.to(b.dtype) @ b
+
+
+def unit_rows(d_sae: int, d_in: int, seed: int) -> Tensor:
+    """Random directions, [d_sae, d_in] float32; the same on every device."""
+    draw = torch.Generator().manual_seed(seed)
+    return functional.normalize(torch.randn(d_sae, d_in, generator=draw), dim=-1)

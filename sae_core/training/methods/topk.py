@@ -1,0 +1,56 @@
+"""TopK: the k largest features of each token."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from sae_core.architectures.topk import TopKDictionary
+from sae_core.errors import TrainingError
+from sae_core.training.config import TrainingConfig
+from sae_core.training.selection import largest
+from sae_core.training.sparse import Codes, codes_of_top
+from sae_core.training.topk_family import TopKFamily
+
+
+class TopK(TopKFamily):
+    """L = E ||x - x_hat||^2 + AuxK, f = relu(top_k((x - b_dec) W_enc + b_enc)).
+
+    Source: Gao et al. 2024, "Scaling and evaluating sparse autoencoders".
+    """
+
+    architecture = "topk"
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        d_in: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(config, d_in, device, dtype)
+        if self.k != int(self.k):
+            raise TrainingError(f"TopK's k is a whole number, not {self.k:g}: give one.")
+
+    @override
+    def choose(self, pre: Tensor) -> Codes:
+        values, features = largest(pre, int(self.k))
+        return codes_of_top(torch.relu(values).to(self.parameters["W_dec"].dtype), features)
+
+    @override
+    def activate(self, pre: Tensor) -> Tensor:
+        top = pre.topk(int(self.k), dim=-1, sorted=False)
+        return torch.zeros_like(pre).scatter(-1, top.indices, torch.relu(top.values))
+
+    @override
+    def finished(self, hook_point: str, scale: float, shift: Tensor) -> TopKDictionary:
+        p = self.parameters
+        dictionary = TopKDictionary(hook_point, self.d_in, self.d_sae, int(self.k))
+        dictionary.to(p["W_dec"].device, p["W_dec"].dtype)
+        with torch.no_grad():
+            dictionary.W_enc.copy_(p["W_enc"].T)
+            dictionary.b_enc.copy_(p["b_enc"] / scale)
+            dictionary.W_dec.copy_(p["W_dec"])
+            dictionary.b_dec.copy_(p["b_dec"] / scale + shift)
+        return dictionary.requires_grad_(False).eval()

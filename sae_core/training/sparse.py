@@ -1,0 +1,98 @@
+"""Sparse activations of a batch, and the three products a step needs of them.
+
+Only entries that fire cost anything: decoding, the gradient at each entry, and the gradients of the
+weights are weighted sums of rows, which `embedding_bag` computes on every device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Activations of a batch of n tokens; entries lie token by token.
+
+    Attributes:
+        rows: the token of each entry, int64 [nnz], rising.
+        features: int64 [nnz].
+        values: activations >= 0, [nnz].
+        offsets: where each bag of entries begins, int64 [bags]. A bag is a token, or a part of one.
+        bags: the bag of each entry, int64 [nnz]; `rows` where a bag is a token.
+    """
+
+    rows: Tensor
+    features: Tensor
+    values: Tensor
+    offsets: Tensor
+    bags: Tensor
+
+
+def codes_of_top(values: Tensor, features: Tensor) -> Codes:
+    """The same number of entries a token: values and features, [n, k] each."""
+    n, k = features.shape
+    rows = torch.arange(n, device=features.device).repeat_interleave(k)
+    offsets = torch.arange(0, n * k, k, device=features.device)
+    return Codes(rows, features.flatten(), values.flatten(), offsets, rows)
+
+
+def codes_of_entries(rows: Tensor, features: Tensor, values: Tensor, n: int) -> Codes:
+    """Entries [nnz] of n tokens, `rows` rising."""
+    return Codes(rows, features, values, begins(rows, n), rows)
+
+
+def begins(sorted_bags: Tensor, n: int) -> Tensor:
+    """Where each of n bags begins among entries ordered by bag, int64 [n]."""
+    counts = torch.bincount(sorted_bags, minlength=n)
+    return counts.cumsum(0) - counts
+
+
+def weighted_rows(matrix: Tensor, indices: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
+    """For each bag the sum of weights[e] * matrix[indices[e]] over its entries: [bags, d]."""
+    return functional.embedding_bag(
+        indices, matrix, offsets, mode="sum", per_sample_weights=weights.to(matrix.dtype)
+    )
+
+
+def decode(codes: Codes, W_dec: Tensor) -> Tensor:
+    """For each bag the sum of value * decoder row, [bags, d_in]; b_dec is not in it."""
+    return weighted_rows(W_dec, codes.features, codes.values, codes.offsets)
+
+
+def along(codes: Codes, gradient: Tensor, W_dec: Tensor) -> Tensor:
+    """gradient[bag] . W_dec[feature] of each entry, [nnz]: the gradient wrt its value."""
+    values = codes.values.detach().to(W_dec.dtype).requires_grad_()
+    with torch.enable_grad():
+        bags = weighted_rows(W_dec.detach(), codes.features, values, codes.offsets)
+    return torch.autograd.grad(bags, values, gradient)[0]
+
+
+class ByFeature:
+    """The entries of codes in the order of features, for the gradients of weights."""
+
+    def __init__(self, codes: Codes, d_sae: int) -> None:
+        # Small integers sort several times faster.
+        keys = codes.features.to(torch.int16 if d_sae <= 2**15 else torch.int32)
+        ordered, self._order = keys.sort(stable=True)
+        self._offsets = begins(ordered.long(), d_sae)
+        self._codes = codes
+
+    def sums_of_rows(self, weights: Tensor, matrix: Tensor) -> Tensor:
+        """For each feature the sum of weight * matrix[token] over its entries, [d_sae, d]."""
+        return self._sums(weights, matrix, self._codes.rows)
+
+    def sums_of_bags(self, weights: Tensor, matrix: Tensor) -> Tensor:
+        """For each feature the sum of weight * matrix[bag] over its entries, [d_sae, d]."""
+        return self._sums(weights, matrix, self._codes.bags)
+
+    def sums(self, weights: Tensor) -> Tensor:
+        """For each feature the sum of its entries' weights [nnz]: [d_sae]."""
+        lengths = torch.diff(self._offsets, append=self._offsets.new_tensor([len(self._order)]))
+        return torch.segment_reduce(weights[self._order], "sum", lengths=lengths, initial=0)
+
+    def _sums(self, weights: Tensor, matrix: Tensor, indices: Tensor) -> Tensor:
+        return weighted_rows(matrix, indices[self._order], weights[self._order], self._offsets)

@@ -1,0 +1,101 @@
+"""A training's checkpoint: one safetensors file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sae_core.atomic import atomic_file
+from sae_core.errors import TrainingError
+from sae_core.training.config import TrainingConfig, TrainingPoint
+from sae_core.training.method import Method
+from sae_core.training.optimizer import Adam
+from sae_core.training.stream import ActivationStream
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: steps done.
+        curve: points so far.
+    """
+
+    step: int
+    curve: tuple[TrainingPoint, ...]
+
+
+def run_identity(
+    config: TrainingConfig, stream: ActivationStream, hook_point: str, downstream: str | None
+) -> dict[str, str]:
+    """All that decides what is trained, by what it is called in messages."""
+    return {
+        "configuration": json.dumps(asdict(config), sort_keys=True),
+        "activations": stream.identity,
+        "hook point": hook_point,
+        "downstream loss": downstream or "none",
+    }
+
+
+def save_progress(
+    path: Path, identity: dict[str, str], method: Method, adam: Adam, progress: Progress
+) -> None:
+    """Write weights, optimizer, counters and curve.
+
+    Raises:
+        DiskError: it cannot be written; the file before is still there.
+    """
+    tensors = {name: t.detach().to("cpu") for name, t in _tensors(method, adam).items()}
+    metadata = {
+        "identity": json.dumps(identity),
+        "step": str(progress.step),
+        "curve": json.dumps([asdict(point) for point in progress.curve]),
+    }
+    with atomic_file(path) as draft:
+        try:
+            save_file(tensors, draft, metadata)
+        except SafetensorError as error:  # a full disk, in its own words
+            raise OSError(str(error)) from error
+
+
+def load_progress(
+    path: Path, identity: dict[str, str], method: Method, adam: Adam
+) -> Progress | None:
+    """Fill method and optimizer from a checkpoint; None where there is none.
+
+    Raises:
+        TrainingError: it is damaged, or belongs to another training.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            _check_identity(path, json.loads(metadata["identity"]), identity)
+            for name, tensor in _tensors(method, adam).items():
+                tensor.copy_(file.get_tensor(name))
+        curve = tuple(TrainingPoint(**point) for point in json.loads(metadata["curve"]))
+        return Progress(int(metadata["step"]), curve)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise TrainingError(
+            f"{path} is damaged or no checkpoint of a training ({error}): remove it to start anew."
+        ) from error
+
+
+def _tensors(method: Method, adam: Adam) -> dict[str, Tensor]:
+    return method.parameters | method.state | adam.tensors()
+
+
+def _check_identity(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
+    for name, value in wanted.items():
+        if saved.get(name) != value:
+            raise TrainingError(
+                f"{path} belongs to a training with another {name}: remove it to start anew, or "
+                "give the same as before."
+            )

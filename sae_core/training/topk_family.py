@@ -1,0 +1,140 @@
+"""What TopK, BatchTopK and Matryoshka share: a choice of entries, nested losses, AuxK."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from sae_core.errors import TrainingError
+from sae_core.training.config import TrainingConfig
+from sae_core.training.method import Method, Redirect, StepResult
+from sae_core.training.sparse import ByFeature, Codes, along, decode
+
+AUX_WEIGHT = 1 / 32
+
+
+class TopKFamily(Method):
+    """A choice of the largest pre-activations, and the loss over J nested prefixes:
+
+        L = 1/J sum_j E ||x - x_hat_j||^2 + 1/32 E ||e - e_hat||^2,
+        x_hat_j = sum_{f < borders[j]} f W_dec_f + b_dec,   e = x - x_hat_J (held fixed).
+
+    e_hat is the reconstruction of e from dead features alone, the d_in / 2 largest of them (AuxK,
+    Gao et al. 2024); there is no such term while none is dead.
+
+    Attributes:
+        borders: lengths of the prefixes, rising to d_sae.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        d_in: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if config.l0 is None:
+            raise TrainingError(
+                f"{config.architecture} has no penalty: give the L0, which is its k."
+            )
+        super().__init__(config, d_in, device, dtype)
+        self.k = config.l0
+        self.borders = self.prefixes()
+
+    def prefixes(self) -> tuple[int, ...]:
+        """Lengths of the nested prefixes; one, of all features, where nothing is nested."""
+        return (self.d_sae,)
+
+    @abstractmethod
+    def choose(self, pre: Tensor) -> Codes:
+        """The entries of pre-activations [n, d_sae] that stay, values at least 0; bags of rows."""
+
+    @abstractmethod
+    def activate(self, pre: Tensor) -> Tensor:
+        """The same densely, [n, d_sae]."""
+
+    @override
+    def activations(self, x: Tensor) -> Tensor:
+        p = self.parameters
+        return self.activate((x - p["b_dec"]) @ p["W_enc"].T + p["b_enc"])
+
+    @override
+    def loss(self, x: Tensor, weight: float) -> Tensor:
+        p = self.parameters
+        pre = (x - p["b_dec"]) @ p["W_enc"].T + p["b_enc"]
+        acts = self.activate(pre)
+        error, total = x, x.new_zeros(())
+        for border in self.borders:
+            error = x - acts[:, :border] @ p["W_dec"][:border] - p["b_dec"]
+            total = total + error.pow(2).sum(dim=-1).mean() / len(self.borders)
+        dead = self.dead.nonzero()[:, 0]
+        if len(dead) == 0:
+            return total
+        e_hat = self._auxiliary(pre[:, dead]) @ p["W_dec"][dead]
+        return total + AUX_WEIGHT * (error.detach() - e_hat).pow(2).sum(dim=-1).mean()
+
+    def _auxiliary(self, pre: Tensor) -> Tensor:
+        """Activations of dead features given their pre-activations, [n, n_dead] each."""
+        k = min(max(1, self.d_in // 2), pre.shape[-1])
+        if k == pre.shape[-1]:
+            return torch.relu(pre)
+        top = pre.topk(k, dim=-1, sorted=False)
+        return torch.zeros_like(pre).scatter(-1, top.indices, torch.relu(top.values))
+
+    @override
+    @torch.no_grad()
+    def step(self, x: Tensor, weight: float, redirect: Redirect | None = None) -> StepResult:
+        p, n, nested = self.parameters, len(x), len(self.borders)
+        u = x - p["b_dec"]
+        pre = self.pre_activations(u)
+        codes = self.choose(pre)
+        x_hat = decode(codes, p["W_dec"]).view(n, nested, self.d_in)
+        if nested > 1:
+            x_hat = x_hat.cumsum(dim=1)
+        residual = x_hat.sub_(u[:, None])
+        squares = torch.linalg.vector_norm(residual, dim=(0, 2)).pow(2) / n
+        error = residual[:, -1]
+        gradient = residual * (2 / (n * nested))
+        if redirect is not None:
+            gradient[:, -1] = redirect(error + x, gradient[:, -1].contiguous())
+        through = gradient[:, 0].sum(dim=0) if nested == 1 else gradient.sum(dim=(0, 1))
+        if nested > 1:
+            # A feature is in its own prefix and all longer ones.
+            gradient = gradient.flip(1).cumsum(dim=1).flip(1)
+        bags = gradient.reshape(n * nested, self.d_in)
+
+        entries = along(codes, bags, p["W_dec"]).mul_(codes.values > 0)
+        features = ByFeature(codes, self.d_sae)
+        gradients = {
+            "W_enc": features.sums_of_rows(entries, u),
+            "b_enc": features.sums(entries),
+            "W_dec": features.sums_of_bags(codes.values, bags),
+            "b_dec": through,
+        }
+        loss = squares.mean()
+        dead = self.dead.nonzero()[:, 0]
+        if len(dead):
+            loss = loss + self._revive(u, pre, -error, dead, gradients)
+        gradients["b_dec"] -= gradients["b_enc"] @ p["W_enc"]
+        active = codes.values > 0
+        fired = torch.zeros(self.d_sae, dtype=torch.bool, device=x.device)
+        fired[codes.features[active]] = True
+        return StepResult(gradients, loss, squares[-1], active.sum() / n, fired)
+
+    def _revive(
+        self, u: Tensor, pre: Tensor, e: Tensor, dead: Tensor, gradients: dict[str, Tensor]
+    ) -> Tensor:
+        """AuxK's loss for the error e [n, d_in]; adds its gradients, b_dec's but for the bias."""
+        rows = self.parameters["W_dec"][dead]
+        acts = self._auxiliary(pre[:, dead])
+        error = self.dense(acts, rows).sub_(e)
+        gradient = error * (2 * AUX_WEIGHT / len(u))
+        entries = self.dense(gradient, rows.T).mul_(acts > 0)
+        gradients["W_dec"][dead] += self.dense(acts.T, gradient)
+        gradients["W_enc"][dead] += self.dense(entries.T, u)
+        gradients["b_enc"][dead] += entries.sum(dim=0)
+        loss: Tensor = torch.linalg.vector_norm(error).pow(2) * (AUX_WEIGHT / len(u))
+        return loss

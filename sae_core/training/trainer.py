@@ -1,0 +1,211 @@
+"""Training one dictionary on a stream of activations."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sae_core.dictionary import Dictionary
+from sae_core.errors import TrainingError
+from sae_core.training.config import Normalisation, TrainingConfig, TrainingPoint
+from sae_core.training.method import Method, Redirect, StepResult
+from sae_core.training.methods import method_class
+from sae_core.training.optimizer import Adam, rate_at
+from sae_core.training.state import Progress, load_progress, run_identity, save_progress
+from sae_core.training.stream import ActivationStream
+
+POINT_EVERY = 50
+CHECKPOINT_EVERY = 5
+
+
+class DownstreamLoss(Protocol):
+    """What the last share of the steps trains for besides the reconstruction.
+
+    Attributes:
+        identity: hash of all that it depends on.
+    """
+
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+
+    def batch(self, number: int) -> Tensor:
+        """Activations of the text tokens of whole windows, model units, float32 [n, d_in]."""
+
+    def gradient(self, number: int, x_hat: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient to use for that batch's reconstructions, [n, d_in].
+
+        Args:
+            number: of the batch.
+            x_hat: its reconstructions, model units.
+            gradient: of the reconstruction's loss wrt x_hat.
+        """
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Attributes:
+        dictionary: in units of the model.
+        curve: its points, in order.
+    """
+
+    dictionary: Dictionary
+    curve: tuple[TrainingPoint, ...]
+
+
+@dataclass(frozen=True)
+class _Units:
+    """x_train = (x_model - shift) * scale."""
+
+    scale: float
+    shift: Tensor
+
+    def into(self, x: Tensor) -> Tensor:
+        return (x - self.shift).mul_(self.scale)
+
+    def redirect(self, downstream: DownstreamLoss, number: int) -> Redirect:
+        def redirected(x_hat: Tensor, gradient: Tensor) -> Tensor:
+            # x_train moves by scale where x_model moves by 1.
+            model = x_hat / self.scale + self.shift
+            return downstream.gradient(number, model, gradient * self.scale) / self.scale
+
+        return redirected
+
+
+def train(
+    stream: ActivationStream,
+    config: TrainingConfig,
+    hook_point: str,
+    checkpoint: Path,
+    on_point: Callable[[TrainingPoint], None] | None = None,
+    downstream: DownstreamLoss | None = None,
+    point_every: int = POINT_EVERY,
+) -> Trained:
+    """Train a dictionary; goes on from `checkpoint` where there is one.
+
+    A resumed training ends with the very weights of an uninterrupted one on the same device and
+    number of threads. The checkpoint is replaced as a whole, every five points and at the end.
+
+    Args:
+        stream: the activations.
+        config: how to train.
+        hook_point: where the activations come from; kept with the dictionary.
+        checkpoint: a file.
+        on_point: called with every new point of the curves.
+        downstream: the loss of the last steps, where `config.downstream` asks for it.
+        point_every: steps from one point to the next.
+
+    Raises:
+        TrainingError: the checkpoint belongs to another training, the configuration contradicts
+            itself, or activations or loss are no longer finite.
+        DiskError: the checkpoint cannot be written; the one before is still there.
+    """
+    if bool(config.downstream) != (downstream is not None):
+        raise TrainingError("Downstream training needs both a share of the steps and a model.")
+    units = _units(stream, config.normalisation)
+    method = method_class(config.architecture)(config, stream.d_in, stream.device)
+    method.start(units.into(stream.mean.to(stream.device)))
+    adam = Adam(method.parameters)
+    aim = None if downstream is None else downstream.identity
+    identity = run_identity(config, stream, hook_point, aim)
+    progress = load_progress(checkpoint, identity, method, adam) or Progress(0, ())
+    curve = list(progress.curve)
+    first_whole = config.steps - round(config.downstream * config.steps)
+    meter = _Meter(method, progress.step)
+    for step in range(progress.step, config.steps):
+        whole = downstream is not None and step >= first_whole
+        x = units.into(downstream.batch(step) if whole and downstream else stream.batch(step))
+        redirect = units.redirect(downstream, step) if whole and downstream else None
+        weight = method.weight_at(step)
+        result = method.step(x, weight, redirect)
+        _apply(method, adam, result, rate_at(config, method.learning_rate, step))
+        method.after_step(step, x, result, adam)
+        meter.add(x, result)
+        done = step + 1
+        if done % point_every and done < config.steps:
+            continue
+        point = meter.point(done, weight)
+        if not math.isfinite(point.loss):
+            raise TrainingError(
+                f"The loss is {point.loss} within the {point_every} steps before step {done}: "
+                f"{checkpoint} keeps what was trained before. Try a lower learning rate than "
+                f"{method.learning_rate:g}, or look for infinite activations at {hook_point}."
+            )
+        curve.append(point)
+        if done % (point_every * CHECKPOINT_EVERY) == 0 or done == config.steps:
+            save_progress(checkpoint, identity, method, adam, Progress(done, tuple(curve)))
+        if on_point is not None:
+            on_point(point)
+    return Trained(method.finished(hook_point, units.scale, units.shift), tuple(curve))
+
+
+def _units(stream: ActivationStream, normalisation: Normalisation) -> _Units:
+    shift = torch.zeros(stream.d_in, device=stream.device)
+    square = stream.mean_square_norm
+    if normalisation is Normalisation.MEAN_AND_NORM:
+        shift, square = stream.mean.to(stream.device), stream.mean_square_deviation
+    if normalisation is Normalisation.NONE:
+        return _Units(1.0, shift)
+    if not 0 < square < float("inf"):
+        raise TrainingError(
+            f"The activations' mean squared norm is {square:g}: there is nothing to learn from."
+        )
+    return _Units(math.sqrt(stream.d_in / square), shift)
+
+
+@torch.no_grad()
+def _apply(method: Method, adam: Adam, result: StepResult, rate: float) -> None:
+    method.constrain_gradients(result.gradients)
+    adam.step(result.gradients, rate)
+    method.constrain()
+
+
+class _Meter:
+    """Sums over the steps since the last point; nothing waits for the device in between."""
+
+    def __init__(self, method: Method, step: int) -> None:
+        self._method = method
+        self._begin(step)
+
+    def _begin(self, step: int) -> None:
+        self._step, self._tokens, self._since = step, 0, time.monotonic()
+        zero = torch.zeros((), dtype=torch.float64)
+        self._loss = self._l0 = self._error = self._variance = zero
+
+    def add(self, x: Tensor, result: StepResult) -> None:
+        n = len(x)
+        # Sums about the mean, from sums about 0.
+        deviation = torch.linalg.vector_norm(x).double().pow(2)
+        deviation -= n * torch.linalg.vector_norm(x.mean(dim=0)).double().pow(2)
+        self._tokens += n
+        self._loss = self._loss.to(x.device) + result.loss.double()
+        self._l0 = self._l0.to(x.device) + n * result.l0.double()
+        self._error = self._error.to(x.device) + n * result.error.double()
+        self._variance = self._variance.to(x.device) + deviation
+
+    def point(self, step: int, penalty: float) -> TrainingPoint:
+        """Means since the last point; begins anew."""
+        method = self._method
+        loss = float(self._loss) / (step - self._step)
+        l0, fvu = float(self._l0) / self._tokens, float(self._error / self._variance)
+        seconds = time.monotonic() - self._since
+        point = TrainingPoint(
+            step=step,
+            tokens=step * method.config.batch,
+            loss=loss,
+            l0=l0,
+            fvu=fvu,
+            dead_share=float(method.dead.double().mean()),
+            penalty=penalty,
+            tokens_per_second=self._tokens / seconds,
+        )
+        self._begin(step)
+        return point
