@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sae_core.architectures import dictionary_classes
@@ -18,6 +18,8 @@ from sae_core.checksum import folder_checksum
 from sae_core.dictionary import Dictionary
 from sae_core.errors import CheckpointError
 from sae_core.json_config import JsonConfig
+from sae_core.normalised import InputNorm, NormalisedDictionary
+from sae_core.weight_files import read_tensors
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -27,6 +29,8 @@ def save_dictionary(
     dictionary: Dictionary, folder: Path, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write a dictionary so that SAELens 6 opens it."""
+    core = _core(dictionary)
+    norm = dictionary.norm if isinstance(dictionary, NormalisedDictionary) else InputNorm.NONE
     config: dict[str, Any] = {
         "architecture": dictionary.architecture,
         "d_in": dictionary.d_in,
@@ -34,14 +38,14 @@ def save_dictionary(
         "dtype": str(dtype).removeprefix("torch."),
         "device": "cpu",
         "apply_b_dec_to_input": dictionary.apply_b_dec_to_input,
-        "normalize_activations": "none",
+        "normalize_activations": str(norm),
         "reshape_activations": "none",
         "metadata": {"hook_name": dictionary.hook_point},
     }
-    config |= dictionary.own_config()
+    config |= core.own_config()
     weights = {
         name: tensor.detach().to("cpu", dtype).contiguous()
-        for name, tensor in dictionary.named_parameters()
+        for name, tensor in core.named_parameters()
     }
     with atomic_file(folder / WEIGHTS) as draft:
         save_file(weights, draft)
@@ -58,23 +62,63 @@ def load_dictionary(
         CheckpointError: a file is missing or damaged, a shape disagrees with the configuration, or
             the architecture is not one of ours.
     """
-    dictionary = _build(JsonConfig.read(folder / CONFIG))
-    weights = _read_weights(folder)
-    expected = {name: tuple(p.shape) for name, p in dictionary.named_parameters()}
+    config = JsonConfig.read(folder / CONFIG)
+    metadata = config.values.get("metadata")
+    hook_point = metadata.get("hook_name") if isinstance(metadata, dict) else None
+    if not isinstance(hook_point, str):
+        raise CheckpointError(f"{config.path} does not give metadata.hook_name.")
+    dictionary = empty_dictionary(hook_point, config)
+    return filled(dictionary, read_tensors(folder / WEIGHTS), folder / WEIGHTS, device, dtype)
+
+
+def empty_dictionary(hook_point: str, config: JsonConfig) -> Dictionary:
+    """A dictionary as a SAELens 6 configuration describes it, its weights still 0.
+
+    Raises:
+        CheckpointError: the architecture or the normalisation is not one of ours.
+    """
+    known = dictionary_classes()
+    architecture = config.need("architecture")
+    if architecture not in known or architecture == NeuronBasis.architecture:
+        names = ", ".join(name for name in known if name != NeuronBasis.architecture)
+        raise CheckpointError(
+            f"{config.path.parent} has the unknown architecture {architecture!r}: "
+            f"use one of {names}."
+        )
+    dictionary = known[architecture].from_config(hook_point, config)
+    norm = _norm(config)
+    return dictionary if norm is InputNorm.NONE else NormalisedDictionary(dictionary, norm)
+
+
+def filled(
+    dictionary: Dictionary,
+    weights: Mapping[str, Tensor],
+    path: Path,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Dictionary:
+    """That dictionary with these weights, which were read from `path`.
+
+    Raises:
+        CheckpointError: a tensor is missing, too much, of another shape or not finite.
+    """
+    core = _core(dictionary)
+    expected = {name: tuple(p.shape) for name, p in core.named_parameters()}
     for name, shape in expected.items():
         if name not in weights:
-            raise CheckpointError(f"{folder / WEIGHTS} lacks the tensor {name}.")
+            raise CheckpointError(f"{path} lacks the tensor {name}.")
         if tuple(weights[name].shape) != shape:
             raise CheckpointError(
-                f"{name} in {folder / WEIGHTS} has shape {list(weights[name].shape)}, "
+                f"{name} in {path} has shape {list(weights[name].shape)}, "
                 f"but {CONFIG} asks for {list(shape)}."
             )
         if not bool(torch.isfinite(weights[name]).all()):
-            raise CheckpointError(f"{name} in {folder / WEIGHTS} holds NaN or infinity.")
+            raise CheckpointError(f"{name} in {path} holds NaN or infinity.")
     if extra := sorted(set(weights) - set(expected)):
-        raise CheckpointError(f"{folder / WEIGHTS} holds tensors not understood: {extra}.")
-    dictionary.load_state_dict(weights)
-    return dictionary.to(device=device, dtype=dtype).requires_grad_(False).eval()
+        raise CheckpointError(f"{path} holds tensors not understood: {extra}.")
+    core.to(dtype)  # before, so that nothing is rounded on the way
+    core.load_state_dict(weights)
+    return dictionary.to(device=device).requires_grad_(False).eval()
 
 
 def dictionary_checksum(folder: Path) -> str:
@@ -87,35 +131,18 @@ def neuron_basis(hook_point: str, d_in: int) -> NeuronBasis:
     return NeuronBasis(hook_point, d_in)
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    path = folder / WEIGHTS
+def _core(dictionary: Dictionary) -> Dictionary:
+    return dictionary.inner if isinstance(dictionary, NormalisedDictionary) else dictionary
+
+
+def _norm(config: JsonConfig) -> InputNorm:
+    name = config.word("normalize_activations", "none")
+    if name == "expected_average_only_in":  # a fixed scale, folded into the weights by now
+        return InputNorm.NONE
     try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} has no {WEIGHTS}: copy it there again.") from error
-    except (OSError, SafetensorError) as error:
+        return InputNorm(name)
+    except ValueError as error:
         raise CheckpointError(
-            f"{path} is damaged or incomplete ({error}): copy it there again."
+            f"{config.path} normalises activations by {name!r}, which is not known here: fold it "
+            "into the weights and say 'none'."
         ) from error
-
-
-def _build(config: JsonConfig) -> Dictionary:
-    normalisation = config.word("normalize_activations", "none")
-    if normalisation not in ("none", "expected_average_only_in"):
-        raise CheckpointError(
-            f"{config.path} normalises activations by {normalisation!r}, which depends on the "
-            "input and is not supported: fold a fixed scale into the weights and say 'none'."
-        )
-    metadata = config.values.get("metadata")
-    hook_point = metadata.get("hook_name") if isinstance(metadata, dict) else None
-    if not isinstance(hook_point, str):
-        raise CheckpointError(f"{config.path} does not give metadata.hook_name.")
-    known = dictionary_classes()
-    architecture = config.need("architecture")
-    if architecture not in known or architecture == NeuronBasis.architecture:
-        names = ", ".join(name for name in known if name != NeuronBasis.architecture)
-        raise CheckpointError(
-            f"{config.path.parent} has the unknown architecture {architecture!r}: "
-            f"use one of {names}."
-        )
-    return known[architecture].from_config(hook_point, config)

@@ -97,13 +97,24 @@ class Dictionary(nn.Module):
         rows, features = acts.nonzero(as_tuple=True)
         return Firings(rows, features, acts[rows, features].float())
 
-    def decode(self, acts: Tensor) -> Tensor:
-        """Reconstruction x_hat [..., d_in] of activations [..., d_sae]."""
-        return acts @ self.decoder_rows + self.b_dec
+    def offset(self, x: Tensor) -> Tensor:
+        """What the reconstruction of x [..., d_in] is where no feature fires.
 
-    def decode_sparse(self, firings: Firings, n: int) -> Tensor:
-        """Reconstruction x_hat [n, d_in] of the firings of n tokens; equal to `decode`."""
-        places = torch.arange(n, device=firings.rows.device)
+        It is b_dec [d_in], or where the dictionary normalises its input one for each x [..., d_in].
+        """
+        del x
+        return self.b_dec
+
+    def decode(self, acts: Tensor, x: Tensor) -> Tensor:
+        """Reconstruction x_hat [..., d_in] of activations [..., d_sae], encoded from x [..., d_in].
+
+        Only a dictionary that normalises its input looks at x: at its mean and scale.
+        """
+        return acts @ self.decoder_rows + self.offset(x)
+
+    def decode_sparse(self, firings: Firings, x: Tensor) -> Tensor:
+        """Reconstruction x_hat [n, d_in] of firings among x [n, d_in]; equal to `decode`."""
+        places = torch.arange(len(x), device=firings.rows.device)
         begin = torch.searchsorted(firings.rows, places)
         rows = self.decoder_rows
         x_hat = functional.embedding_bag(
@@ -113,7 +124,7 @@ class Dictionary(nn.Module):
             mode="sum",
             per_sample_weights=firings.values.to(rows.dtype),
         )
-        return x_hat + self.b_dec
+        return x_hat + self.offset(x)
 
     @property
     def decoder_rows(self) -> Tensor:
@@ -134,4 +145,4 @@ class Dictionary(nn.Module):
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.encode(x))
+        return self.decode(self.encode(x), x)

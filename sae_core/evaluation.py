@@ -11,64 +11,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sae_core.clean_run import clean_run
-from sae_core.dictionary import Dictionary
-from sae_core.errors import HarvestError
+from sae_core.activation_bands import bands_of, from_band_up
+from sae_core.clean_run import CleanRun, clean_run
+from sae_core.decoder_geometry import decoder_geometry
+from sae_core.dictionary import Dictionary, Firings
+from sae_core.evaluation_figures import Evaluation
+from sae_core.evaluation_sums import EvaluationSums
 from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
-from sae_core.screening import screened
+from sae_core.predictions import log_probabilities, log_probabilities_of
+from sae_core.records import N_BANDS
+from sae_core.screening import Encoder, screened
 from sae_core.tokenized import Windows
 
 BATCH_WINDOWS = 32
-HEAD_ROWS = 256
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of design.md, over the text tokens of the given windows; losses in nats/token.
-
-    Attributes:
-        n_tokens: text tokens evaluated.
-        n_targets: those of them that the model predicts: all but a window's first, where the
-            model has no BOS.
-        l0: mean number of active features on a token.
-        fvu: sum ||x - x_hat||^2 / sum ||x - mean(x)||^2.
-        l_clean: the model as it is.
-        l_recon: x replaced by x_hat at every text position.
-        l_zero: x replaced by 0.
-        l_mean: x replaced by its mean over the evaluated text.
-        dead_share: features that fire on none of the tokens.
-    """
-
-    n_tokens: int
-    n_targets: int
-    l0: float
-    fvu: float
-    l_clean: float
-    l_recon: float
-    l_zero: float
-    l_mean: float
-    dead_share: float
-
-    @property
-    def extra_loss_fraction(self) -> float:
-        """(L_recon - L_clean) / (L_zero - L_clean)."""
-        return (self.l_recon - self.l_clean) / (self.l_zero - self.l_clean)
-
-    @property
-    def extra_loss_fraction_mean(self) -> float:
-        """The same against mean ablation."""
-        return (self.l_recon - self.l_clean) / (self.l_mean - self.l_clean)
-
-    def figures(self) -> dict[str, float | int]:
-        """All of it, as the store keeps it."""
-        figures: dict[str, float | int] = dict(self.__dict__)
-        # A hook point that the loss does not hang on has no such fraction.
-        if self.l_zero != self.l_clean:
-            figures["extra_loss_fraction"] = self.extra_loss_fraction
-        if self.l_mean != self.l_clean:
-            figures["extra_loss_fraction_mean"] = self.extra_loss_fraction_mean
-        return figures
+Ints = NDArray[np.int64]
 
 
 @torch.inference_mode()
@@ -76,12 +34,15 @@ def evaluate(
     model: LanguageModel,
     dictionary: Dictionary,
     windows: Windows,
-    numbers: NDArray[np.int64],
+    numbers: Ints,
     on_windows: Callable[[int], None] | None = None,
+    *,
+    thorough: bool = False,
 ) -> Evaluation:
     """Evaluate a dictionary on the windows of those numbers.
 
-    BOS and padding keep the model's own activation, are not encoded and are no targets.
+    BOS and padding keep the model's own activation, are not encoded and are no targets. Memory:
+    one batch of windows and `EvaluationSums`.
 
     Args:
         model: the dictionary's model.
@@ -89,97 +50,195 @@ def evaluate(
         windows: the text.
         numbers: which windows, int64 [n].
         on_windows: told how many windows are done.
+        thorough: also find out what each activation band carries, which runs the rest of the model
+            eleven times more, and how the decoder's directions lie, whose time grows with d_sae^2.
 
     Raises:
         HarvestError: there is too little text for figures.
     """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    text = _Text(model, windows, numbers)
     encoder = screened(dictionary)
-    mean = _mean_activation(model, hook_point, windows, numbers).to(model.dtype)
-    sums = dict.fromkeys(("error", "variance", "l_clean", "l_recon", "l_zero", "l_mean"), 0.0)
-    n_tokens = n_targets = active = done = 0
-    fired = torch.zeros(dictionary.d_sae, dtype=torch.bool, device=model.device)
-    for tokens, text in _batches(model, windows, numbers):
-        run = clean_run(model, tokens, hook_point)
-        x = run.x[text]
+    scale = _scale(model, hook_point, text, encoder if thorough else None, dictionary.d_sae)
+    sums = EvaluationSums(text.n_documents, windows.n_ctx, dictionary.d_sae)
+    done = 0
+    for batch in text.batches():
+        run = clean_run(model, batch.tokens, hook_point)
+        x = run.x[batch.text]
         firings = encoder.encode_sparse(x)
-        x_hat = dictionary.decode_sparse(firings, len(x)).to(x.dtype)
-        sums["error"] += float((x.double() - x_hat.double()).pow(2).sum())
-        sums["variance"] += float((x.double() - mean.double()).pow(2).sum())
-        n_tokens += len(x)
-        n_targets += int(text[:, 1:].sum())
-        active += len(firings.values)
-        fired[firings.features] = True
-        replacements = {"l_recon": x_hat, "l_zero": torch.zeros_like(x), "l_mean": mean}
-        sums["l_clean"] += _summed_loss(model, run.hidden, tokens, text)
-        for name, replacement in replacements.items():
-            replaced = run.x.clone()
-            replaced[text] = replacement
-            sums[name] += _summed_loss(model, run.rerun(replaced), tokens, text)
-        done += len(tokens)
+        x_hat = dictionary.decode_sparse(firings, x).to(x.dtype)
+        _add_fit(sums, batch, x, x_hat, firings, scale.mean)
+        _add_losses(sums, batch, run, x_hat, scale.mean.to(x.dtype))
+        if scale.maxima is not None:
+            _add_bands(sums, batch, run, dictionary, firings, scale.maxima)
+        done += len(batch.tokens)
         if on_windows is not None:
             on_windows(done)
-    if n_targets == 0 or sums["variance"] == 0.0:
-        raise HarvestError(f"{n_tokens} tokens are too few to evaluate on: give more text.")
-    return Evaluation(
-        n_tokens=n_tokens,
-        n_targets=n_targets,
-        l0=active / n_tokens,
-        fvu=sums["error"] / sums["variance"],
-        dead_share=1.0 - float(fired.double().mean()),
-        **{name: loss / n_targets for name, loss in sums.items() if name.startswith("l_")},
-    )
+    return sums.evaluation(decoder_geometry(dictionary) if thorough else None)
 
 
 @torch.inference_mode()
-def mean_loss(model: LanguageModel, windows: Windows, numbers: NDArray[np.int64]) -> float:
+def mean_loss(model: LanguageModel, windows: Windows, numbers: Ints) -> float:
     """The model's own loss on the text tokens of those windows, nats/token."""
     total, n_targets = 0.0, 0
-    for tokens, text in _batches(model, windows, numbers):
-        total += _summed_loss(model, model.final_hidden(tokens), tokens, text)
-        n_targets += int(text[:, 1:].sum())
+    for batch in _Text(model, windows, numbers).batches():
+        losses = _losses(model, model.final_hidden(batch.tokens), batch)
+        total += float(losses.sum())
+        n_targets += len(losses)
     return total / n_targets
 
 
-def _mean_activation(
-    model: LanguageModel, hook_point: HookPoint, windows: Windows, numbers: NDArray[np.int64]
-) -> Tensor:
-    """Mean of x over the text tokens, float64 [d_in]."""
-    total = torch.zeros(hook_point.d_in, dtype=torch.float64, device=model.device)
-    n_tokens = 0
-    for tokens, text in _batches(model, windows, numbers):
-        x = model.capture(tokens, hook_point)[text]
-        total += x.double().sum(dim=0)
-        n_tokens += len(x)
-    return total / max(1, n_tokens)
+@dataclass(frozen=True)
+class _Batch:
+    """Some windows.
 
-
-def _batches(
-    model: LanguageModel, windows: Windows, numbers: NDArray[np.int64]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Tokens and the mask of text among them, [batch, pos] each."""
-    for begin in range(0, len(numbers), BATCH_WINDOWS):
-        tokens, mask = windows.gather(numbers[begin : begin + BATCH_WINDOWS])
-        mask &= ~model.vocabulary.is_special[tokens]
-        yield torch.from_numpy(tokens).to(model.device), torch.from_numpy(mask).to(model.device)
-
-
-def _summed_loss(model: LanguageModel, hidden: Tensor, tokens: Tensor, text: Tensor) -> float:
-    """Summed -log p of the text tokens, each predicted from the position before it.
-
-    Args:
-        hidden: final hidden states [batch, pos, d_model].
-        tokens: [batch, pos].
-        text: [batch, pos]; which tokens are targets.
+    Attributes:
+        tokens: ids [batch, pos].
+        text: which of them are text, [batch, pos].
+        windows: number of each window's document among those evaluated, [batch].
     """
-    targets = text[:, 1:]
-    states, expected = hidden[:, :-1][targets], tokens[:, 1:][targets]
-    total = 0.0
-    # In pieces: the logits of a whole batch would not fit a processor's cache, nor, with a large
-    # vocabulary, its memory.
-    pieces = zip(torch.split(states, HEAD_ROWS), torch.split(expected, HEAD_ROWS), strict=True)
-    for part, wanted in pieces:
-        logits = model.head(part)
-        losses = functional.cross_entropy(logits.float(), wanted, reduction="none")
-        total += float(losses.double().sum())
-    return total
+
+    tokens: Tensor
+    text: Tensor
+    windows: Ints
+
+    @property
+    def targets(self) -> Tensor:
+        """Text tokens that a position before them predicts, [batch, pos - 1]."""
+        return self.text[:, 1:]
+
+    @property
+    def documents(self) -> Ints:
+        """The document of each target."""
+        return self.windows[self.targets.nonzero()[:, 0].cpu().numpy()]
+
+
+class _Text:
+    """The windows that are evaluated."""
+
+    def __init__(self, model: LanguageModel, windows: Windows, numbers: Ints) -> None:
+        self._model, self._windows, self._numbers = model, windows, numbers
+        found, documents = np.unique(windows.document_of(numbers), return_inverse=True)
+        self._documents = documents.astype(np.int64)
+        self.n_documents = len(found)
+
+    def batches(self) -> Iterator[_Batch]:
+        device = self._model.device
+        for begin in range(0, len(self._numbers), BATCH_WINDOWS):
+            some = slice(begin, begin + BATCH_WINDOWS)
+            tokens, text = self._windows.gather(self._numbers[some])
+            text &= ~self._model.vocabulary.is_special[tokens]
+            yield _Batch(
+                torch.from_numpy(tokens).to(device),
+                torch.from_numpy(text).to(device),
+                self._documents[some],
+            )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What must be known before anything is replaced.
+
+    Attributes:
+        mean: of x over the text tokens, float64 [d_in].
+        maxima: of each feature there, [d_sae]; None where bands are not asked for.
+    """
+
+    mean: Tensor
+    maxima: Tensor | None
+
+
+def _scale(
+    model: LanguageModel, hook_point: HookPoint, text: _Text, encoder: Encoder | None, d_sae: int
+) -> _Scale:
+    total = torch.zeros(hook_point.d_in, dtype=torch.float64, device=model.device)
+    maxima = torch.zeros(d_sae, device=model.device)
+    n_tokens = 0
+    for batch in text.batches():
+        x = model.capture(batch.tokens, hook_point)[batch.text]
+        total += x.sum(dim=0, dtype=torch.float64)
+        n_tokens += len(x)
+        if encoder is not None:
+            firings = encoder.encode_sparse(x)
+            maxima.scatter_reduce_(0, firings.features, firings.values, "amax")
+    return _Scale(total / max(1, n_tokens), None if encoder is None else maxima)
+
+
+def _add_fit(
+    sums: EvaluationSums, batch: _Batch, x: Tensor, x_hat: Tensor, firings: Firings, mean: Tensor
+) -> None:
+    """Squared errors and active features of the text tokens: x and x_hat [n, d_in]."""
+    rows, positions = (at.cpu().numpy() for at in batch.text.nonzero(as_tuple=True))
+    exact = x.double()
+    sums.add_tokens(
+        batch.windows[rows],
+        positions,
+        torch.bincount(firings.rows, minlength=len(x)).cpu().numpy(),
+        (exact - x_hat.double()).square().sum(dim=-1).cpu().numpy(),
+        (exact - mean).square().sum(dim=-1).cpu().numpy(),
+    )
+    sums.add_firings(firings.features.cpu().numpy())
+
+
+def _add_losses(
+    sums: EvaluationSums, batch: _Batch, run: CleanRun, x_hat: Tensor, mean: Tensor
+) -> None:
+    """Losses of the clean model and of those whose text positions are replaced."""
+    documents = batch.documents
+    sums.add_targets(documents)
+    found = _compared(run.model, run.hidden, _replaced(run, batch, x_hat), batch)
+    for name, values in zip(("l_clean", "l_recon", "kl"), found, strict=True):
+        sums.add_losses(name, documents, values.cpu().numpy())
+    for name, replacement in (("l_zero", torch.zeros_like(mean)), ("l_mean", mean)):
+        losses = _losses(run.model, _replaced(run, batch, replacement), batch)
+        sums.add_losses(name, documents, losses.cpu().numpy())
+
+
+def _add_bands(
+    sums: EvaluationSums,
+    batch: _Batch,
+    run: CleanRun,
+    dictionary: Dictionary,
+    firings: Firings,
+    maxima: Tensor,
+) -> None:
+    """Losses with the firings of a band and above alone; see `activation_bands`."""
+    documents, x = batch.documents, run.x[batch.text]
+    bands = bands_of(firings, maxima)
+    sums.add_band_firings(bands.cpu().numpy(), firings.values.cpu().numpy())
+    for lowest in range(1, N_BANDS + 1):
+        kept = dictionary.decode_sparse(from_band_up(firings, bands, lowest), x).to(x.dtype)
+        losses = _losses(run.model, _replaced(run, batch, kept), batch)
+        sums.add_band_loss(lowest, documents, losses.cpu().numpy())
+
+
+def _replaced(run: CleanRun, batch: _Batch, x: Tensor) -> Tensor:
+    """Final hidden states with x [n, d_in] or [d_in] at the text positions."""
+    replaced = run.x.clone()
+    replaced[batch.text] = x
+    return run.rerun(replaced)
+
+
+def _losses(model: LanguageModel, hidden: Tensor, batch: _Batch) -> Tensor:
+    """-log p of each target, float64 [n], from final hidden states [batch, pos, d_model]."""
+    states, expected = hidden[:, :-1][batch.targets], batch.tokens[:, 1:][batch.targets]
+    return -torch.cat([p.double() for p in log_probabilities_of(model, states, expected)])
+
+
+def _compared(
+    model: LanguageModel, clean: Tensor, other: Tensor, batch: _Batch
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Both losses of each target and KL(clean || other) of its prediction, float64 [n] each."""
+    expected = batch.tokens[:, 1:][batch.targets]
+    columns = torch.zeros(3, len(expected), dtype=torch.float64, device=expected.device)
+    both = (log_probabilities(model, h[:, :-1][batch.targets]) for h in (clean, other))
+    begin = 0
+    for log_p, log_q in zip(*both, strict=True):
+        piece = slice(begin, begin + len(log_p))
+        for column, values in zip(columns, (log_p, log_q), strict=False):
+            column[piece] = -values.gather(-1, expected[piece, None])[:, 0]
+        divergence = functional.kl_div(log_q, log_p, reduction="none", log_target=True)
+        columns[2, piece] = divergence.sum(dim=-1, dtype=torch.float64)
+        begin += len(log_p)
+    clean_loss, other_loss, divergences = columns
+    return clean_loss, other_loss, divergences

@@ -31,12 +31,12 @@ class NeuronBasis(Dictionary):
         return torch.relu(x[..., feature].to(self.b_dec.dtype))
 
     @override
-    def decode(self, acts: Tensor) -> Tensor:
+    def decode(self, acts: Tensor, x: Tensor) -> Tensor:
         return acts
 
     @override
-    def decode_sparse(self, firings: Firings, n: int) -> Tensor:
-        x_hat = self.b_dec.new_zeros(n, self.d_in)
+    def decode_sparse(self, firings: Firings, x: Tensor) -> Tensor:
+        x_hat = self.b_dec.new_zeros(len(x), self.d_in)
         x_hat[firings.rows, firings.features] = firings.values.to(x_hat.dtype)
         return x_hat
 

@@ -114,7 +114,7 @@ def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
         ({"k": 7}, "k = 7 does not fit a dictionary of 6"),
         ({"metadata": {}}, "does not give metadata.hook_name"),
         ({"metadata": None}, "does not give metadata.hook_name"),
-        ({"normalize_activations": "layer_norm"}, "normalises activations by 'layer_norm'"),
+        ({"normalize_activations": "whitening"}, "normalises activations by 'whitening'"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(
@@ -131,10 +131,13 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     folder = _saelens_folder(tmp_path / "a")
     weights = folder / "sae_weights.safetensors"
     whole = weights.read_bytes()
-    for damaged in (whole[:-10], whole[:5], b"", b"version https://git-lfs.github.com/spec/v1\n"):
+    for damaged in (whole[:-10], whole[:5], b""):
         weights.write_bytes(damaged)
         with pytest.raises(CheckpointError, match="damaged or incomplete"):
             load_dictionary(folder)
+    weights.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(CheckpointError, match="Git LFS pointer"):
+        load_dictionary(folder)
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"has no sae_weights\.safetensors"):
         load_dictionary(folder)

@@ -46,7 +46,7 @@ def test_figures_equal_sums_window_by_window(
         x = gpt2.capture(kept, point)[0, 1:]
         acts = dictionary.encode(x)
         xs.append(x.double())
-        hats.append(dictionary.decode(acts).double())
+        hats.append(dictionary.decode(acts, x).double())
         counts += int((acts > 0).sum())
         fired |= (acts > 0).any(0)
         rows.append(kept)

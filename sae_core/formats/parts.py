@@ -1,0 +1,102 @@
+"""What every reader gives: a dictionary taken apart, in the terms of SAELens 6."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sae_core.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A dictionary as it was found, brought into the terms of SAELens 6.
+
+    Attributes:
+        config: what its `cfg.json` would say: `architecture` and what belongs to it,
+            `apply_b_dec_to_input`, `normalize_activations`. Sizes follow from the tensors.
+        weights: its tensors by their SAELens names.
+        files: what was read; the weights come first.
+        hook_point: where the files say it belongs; None where they do not.
+        hook_point_from: which file or name says so.
+        facts: what else the files say, for the provenance page; JSON values.
+        changes: what was done to the weights to bring them here, a sentence each.
+    """
+
+    config: dict[str, Any]
+    weights: Mapping[str, Tensor]
+    files: tuple[Path, ...]
+    hook_point: str | None = None
+    hook_point_from: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+
+
+class TensorFile:
+    """The tensors of a file, taken out one by one; what nobody takes is an error at the end."""
+
+    def __init__(self, path: Path, tensors: Mapping[str, Any]) -> None:
+        self.path = path
+        self._left = dict(tensors)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._left
+
+    def take(self, *names: str) -> Tensor:
+        """The tensor under the first of these names that there is.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        for name in names:
+            if name in self._left:
+                tensor = self._left.pop(name)
+                if not isinstance(tensor, Tensor):
+                    raise CheckpointError(
+                        f"{name} in {self.path} is a {type(tensor).__name__}, not a tensor."
+                    )
+                return tensor
+        raise CheckpointError(
+            f"{self.path} lacks the tensor {' or '.join(names)}: it has "
+            f"{', '.join(sorted(self._left)) or 'none'}."
+        )
+
+    def drop(self, *names: str) -> None:
+        """Forget what training left behind and nothing here needs."""
+        for name in names:
+            self._left.pop(name, None)
+
+    def refuse_rest(self) -> None:
+        """Refuse tensors that nobody took: they would change the equation unseen.
+
+        Raises:
+            CheckpointError: there are such tensors.
+        """
+        if self._left:
+            raise CheckpointError(
+                f"{self.path} holds tensors not understood: {sorted(self._left)}."
+            )
+
+
+def transposed(tensor: Tensor, path: Path, name: str) -> Tensor:
+    """A matrix [a, b] as [b, a].
+
+    Raises:
+        CheckpointError: it is no matrix.
+    """
+    if tensor.dim() != 2:
+        raise CheckpointError(
+            f"{name} in {path} has shape {list(tensor.shape)}: a matrix was expected."
+        )
+    return tensor.T.contiguous()
+
+
+def row_norms(W_dec: Tensor) -> Tensor:
+    """||W_dec_f|| of each feature [d_sae], and 1 where a row is 0, so that it can divide."""
+    norms = W_dec.norm(dim=-1)
+    return torch.where(norms > 0, norms, torch.ones_like(norms))

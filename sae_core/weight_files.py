@@ -1,0 +1,110 @@
+"""Files of tensors, read without ever running what is in them."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sae_core.errors import CheckpointError
+
+_LFS = b"version https://git-lfs"
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` or `.npz` file.
+
+    Raises:
+        CheckpointError: the file is missing, a Git LFS pointer, damaged, or holds anything else.
+    """
+    check_file(path)
+    return _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """What `torch.save` wrote of a dict of tensors, numbers and strings.
+
+    Only plain data is unpickled; whatever could run code is refused.
+
+    Raises:
+        CheckpointError: the file is missing, a pointer, damaged, or more than plain data.
+    """
+    check_file(path)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused(path) from error
+    except Exception as error:  # whatever a damaged stream happens to break
+        if "TorchScript" in str(error):
+            raise _refused(path) from error
+        raise _damaged(path, error) from error
+    if not isinstance(loaded, Mapping) or not all(isinstance(name, str) for name in loaded):
+        raise CheckpointError(
+            f"{path} holds a {type(loaded).__name__}, not tensors by name: save the dictionary's "
+            "state_dict() there."
+        )
+    return dict(loaded)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no file, or only stands for one.
+
+    Raises:
+        CheckpointError: the file is missing, empty or a Git LFS pointer.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(len(_LFS))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path.parent} has no {path.name}: copy or download it there again."
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from error
+    if head == _LFS:
+        raise CheckpointError(
+            f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder, "
+            "or download the file."
+        )
+    if not head:
+        raise CheckpointError(f"{path} is damaged or incomplete (empty): copy it there again.")
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except (OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise _damaged(path, error) from error
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} holds something other than arrays of numbers ({error}): save plain arrays "
+            "with numpy.savez."
+        ) from error
+
+
+def _refused(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} holds more than tensors: opening it could run code, so it stays closed. Load it "
+        "where you trust it, and save its state_dict() alone (or a .safetensors file)."
+    )
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return CheckpointError(f"{path} is damaged or incomplete ({reason}): copy it there again.")
