@@ -13,6 +13,7 @@ from pathlib import Path
 
 from app import __version__, cli_commands
 from app.cli_options import PORT, Commands, add_address, add_device, add_dictionary, whole
+from app.commands import list_, remove, verify
 from sae_core.errors import FeaturescopeError
 
 INTERRUPTED = 130
@@ -55,6 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     _harvest(commands)
     _evaluate(commands)
     _demo(commands)
+    list_.add(commands)
+    remove.add(commands)
+    verify.add(commands)
     _database(commands)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=cli_commands.version, interrupted="Interrupted.")

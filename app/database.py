@@ -131,6 +131,25 @@ def tidy(engine: Engine, *tables: str) -> None:
         _log.warning("The store was not tidied: %s", error)
 
 
+def compact(engine: Engine) -> None:
+    """After much was deleted: the store's room goes back to the disk.
+
+    SQLite writes its file anew without the gaps, Postgres lets `tidy` mark them as free. It changes
+    nothing of what is stored, so a failure (a full disk, another writer) is only noted.
+    """
+    if engine.dialect.name == "postgresql":
+        tidy(engine, "feature", "window", "effect")
+        return
+    try:
+        # no transaction: SQLite compacts outside of any
+        with engine.connect() as connection, failures_explained():
+            driver: Any = connection.connection.driver_connection
+            driver.execute("VACUUM").close()
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    except StoreError as error:
+        _log.warning("The store's file was not made smaller: %s", error)
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the schema up to this version's; an empty database gets all of it.
 

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from app.database import connect, upgrade
 from app.errors import InvalidRequest
+from app.harvest_folders import HARVESTS, LOCK, note_harvest
 from app.reporting import Reporter
 from app.settings import Settings
 from app.source import Source, SourceSpec, open_source
@@ -129,10 +130,11 @@ def _harvest(
     settings: Settings, store: Store, source: Source, plan: HarvestPlan, reporter: Reporter
 ) -> None:
     header = plan.header(source.model, source.dictionary, source.checksum)
-    folder = settings.home / "harvests" / header.identity[:24]
+    folder = settings.home / HARVESTS / header.identity[:24]
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / "lock", timeout=0):
+        with FileLock(folder / LOCK, timeout=0):
+            note_harvest(folder, *source.spec.titles)
             _harvest_alone(store, source, plan, reporter, FiringLog(folder, header))
     except Timeout as error:
         raise HarvestError(

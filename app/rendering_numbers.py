@@ -87,6 +87,18 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return low, high
 
 
+def size(n_bytes: int) -> str:
+    """Bytes in the unit that suits them: `812 B`, `1.4 kB`, `12.3 MB`."""
+    if n_bytes < 1000:
+        return f"{n_bytes} B"
+    value = float(n_bytes)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95 or unit == "TB":
+            break
+    return f"{value:.1f} {unit}"
+
+
 def duration(seconds: float | None) -> str:
     """Time left: `42 s`, `3 min`, `1 h 05 min`."""
     if seconds is None or not math.isfinite(seconds):

@@ -29,6 +29,9 @@ COMMANDS = [
     ["db", "upgrade"],
     ["db", "downgrade"],
     ["db", "dump"],
+    ["list"],
+    ["remove"],
+    ["verify"],
     ["version"],
 ]
 
