@@ -109,13 +109,8 @@ class Source:
         return bool(self.corpus.held_out.any())
 
     def evaluation_windows(self, n_tokens: int, seed: int) -> NDArray[np.int64]:
-        """Windows of held-out documents (of all, where none is), in seeded order, cut at
-        `n_tokens` tokens."""
-        every = self.windows.select(None, seed)
-        if self.held_out:
-            every = every[self.corpus.held_out[self.windows.document_of(every)]]
-        total = np.cumsum(self.windows.lengths(every))
-        return every[: int(np.searchsorted(total, n_tokens)) + 1]
+        """Windows of held-out documents, as `evaluation_windows` draws them."""
+        return evaluation_windows(self.windows, n_tokens, seed)
 
     def model_record(self) -> ModelRecord:
         """The model as the store keeps it."""
@@ -175,6 +170,16 @@ def _by_folder(names: Sequence[str]) -> str:
     return ", ".join([*shown, f"others {rest}"] if rest else shown)
 
 
+def evaluation_windows(windows: Windows, n_tokens: int, seed: int) -> NDArray[np.int64]:
+    """Windows of held-out documents (of all, where none is), in seeded order, cut at `n_tokens`
+    tokens."""
+    every = windows.select(None, seed)
+    if windows.corpus.held_out.any():
+        every = every[windows.corpus.held_out[windows.document_of(every)]]
+    total = np.cumsum(windows.lengths(every))
+    return every[: int(np.searchsorted(total, n_tokens)) + 1]
+
+
 def open_source(settings: Settings, spec: SourceSpec) -> Source:
     """Load model, dictionary and text.
 
@@ -184,12 +189,7 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
     """
     model = load_model(spec.model, device=settings.device)
     dictionary, checksum = open_dictionary(model, spec, settings.device)
-    n_ctx = min(N_CTX, model.n_ctx) if spec.n_ctx is None else spec.n_ctx
-    if not 2 <= n_ctx <= model.n_ctx:
-        raise InvalidRequest(
-            f"A context of {n_ctx} tokens does not fit {model.name}: ask for 2 to {model.n_ctx}."
-        )
-    corpus = tokenize(open_corpus(spec.corpus), model.tokenizer, settings.home / "corpora")
+    windows = open_windows(settings, model, spec.corpus, spec.n_ctx)
     writers = load_dictionary(spec.writers, settings.device) if spec.writers else None
     if writers is not None and (writers.hook_point, writers.d_in) != (
         dictionary.hook_point,
@@ -204,10 +204,28 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
         model=model,
         dictionary=dictionary,
         checksum=checksum,
-        corpus=corpus,
-        windows=Windows(corpus, n_ctx, model.vocabulary.bos),
+        corpus=windows.corpus,
+        windows=windows,
         writers=writers,
     )
+
+
+def open_windows(
+    settings: Settings, model: LanguageModel, corpus: str, n_ctx: int | None = None
+) -> Windows:
+    """A text as a model reads it, in windows of `n_ctx` positions (None: the default).
+
+    Raises:
+        InvalidRequest: the model's contexts are shorter.
+        CorpusError: there is no such text.
+    """
+    n_ctx = min(N_CTX, model.n_ctx) if n_ctx is None else n_ctx
+    if not 2 <= n_ctx <= model.n_ctx:
+        raise InvalidRequest(
+            f"A context of {n_ctx} tokens does not fit {model.name}: ask for 2 to {model.n_ctx}."
+        )
+    text = tokenize(open_corpus(corpus), model.tokenizer, settings.home / "corpora")
+    return Windows(text, n_ctx, model.vocabulary.bos)
 
 
 def open_dictionary(model: LanguageModel, spec: SourceSpec, device: str) -> tuple[Dictionary, str]:
