@@ -82,7 +82,7 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
         changes.append("decoder rows were brought to norm 1, and their features scaled to match")
     if norm is not None:
         scale = float(norm)
-        weights |= {name: scale * weights[name] for name in _BIASES if name in weights}
+        weights |= {name: scale * weights[name].double() for name in _BIASES if name in weights}
         changes.append(
             f"an interrupted training's norm factor {scale:g} was folded into the biases"
         )
@@ -141,7 +141,7 @@ def _weights(kind: str, tensors: TensorFile, file: Path) -> dict[str, Tensor]:
 
 def _normalise_rows(weights: dict[str, Tensor]) -> bool:
     """As its `normalize_decoder`: unit rows, the same reconstruction. Whether there was need."""
-    norms = row_norms(weights["W_dec"])
+    norms = row_norms(weights["W_dec"].double())
     if torch.allclose(norms, torch.ones_like(norms)):
         return False
     weights["W_dec"] = weights["W_dec"] / norms[:, None]

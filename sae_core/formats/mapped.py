@@ -7,7 +7,7 @@ is the transpose of W_enc. Besides tensors there are settings: `architecture`, `
 `apply_b_dec_to_input` and `normalize_activations`, with SAELens' values.
 
 A fixed normalisation of the input, z = (x - input_mean) * input_scale, is two more roles, each a
-tensor or a number, and is folded into the weights, so that activations and decoder rows are in the
+tensor or a number, and is folded into the weights (in float64), so that activations and decoder rows are in the
 model's own units:
 
     f = f_z / input_scale:  biases and thresholds are divided by input_scale,
@@ -110,8 +110,8 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
         config["k"] = _whole(mapping.get("k"))
     changes: tuple[str, ...] = ()
     if any(role in mapping for role in _INPUT):
-        mean = _vector(stored, mapping.get("input_mean"), d_in, W_enc, file)
-        scale = _vector(stored, mapping.get("input_scale", "1"), 1, W_enc, file)
+        mean = _vector(stored, mapping.get("input_mean"), d_in, W_enc, file).double()
+        scale = _vector(stored, mapping.get("input_scale", "1"), 1, W_enc, file).double()
         _fold(weights, mean, scale, config["apply_b_dec_to_input"], file)
         changes = ("the fixed normalisation of the input was folded into the weights",)
     return Parts(config, weights, (file,), facts={"mapping": dict(mapping)}, changes=changes)
@@ -120,15 +120,15 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
 def _fold(
     weights: dict[str, Tensor], mean: Tensor, scale: Tensor, subtracted: bool, file: Path
 ) -> None:
-    """Undo z = (x - mean) * scale inside the weights, as the module says."""
+    """Undo z = (x - mean) * scale, both float64, inside the weights, as the module says."""
     if not bool(torch.isfinite(scale).all() and (scale > 0).all()):
         raise CheckpointError(f"input_scale in {file} is {scale.tolist()}: it must be above 0.")
     for name in set(weights) & {"b_enc", "threshold", "b_gate", "b_mag", "b_dec"}:
-        weights[name] = weights[name] / scale
+        weights[name] = weights[name].double() / scale
     weights["b_dec"] = weights["b_dec"] + mean
     if subtracted:
         return
-    shift = mean @ weights["W_enc"]
+    shift = mean @ weights["W_enc"].double()
     if "r_mag" in weights:
         weights["b_gate"] = weights["b_gate"] - shift
         weights["b_mag"] = weights["b_mag"] - shift * weights["r_mag"].exp()

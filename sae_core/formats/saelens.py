@@ -70,7 +70,7 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
                 f"{path / WEIGHTS} has a {name} other than 1, but {CONFIG} says nothing of "
                 "finetuning: set finetuning_scaling_factor there to true if it belongs."
             )
-        weights["W_dec"] = factor[:, None] * weights["W_dec"]
+        weights["W_dec"] = factor.double()[:, None] * weights["W_dec"]
         changes.append(f"the finetuned {name} of each feature was folded into its decoder row")
     tensors.refuse_rest()
     config = {key: values[key] for key in ("d_in", "d_sae", "normalize_activations")}
