@@ -89,6 +89,9 @@ class Method(ABC):
         """b_dec from the data: their mean [d_in], training units."""
         self.parameters["b_dec"].copy_(mean)
 
+    def calibrate(self, x: Tensor) -> None:  # noqa: B027
+        """What depends on a first batch x [n, d_in], training units; here nothing."""
+
     @property
     def learning_rate(self) -> float:
         """Adam's peak."""
@@ -153,9 +156,27 @@ class Method(ABC):
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> Dictionary:
         """The dictionary in model units: x_train = (x_model - shift) * scale is folded in."""
 
-    def pre_activations(self, u: Tensor) -> Tensor:
-        """u W_enc^T + b_enc for encoder inputs u [n, d_in]: [n, d_sae], bfloat16 where `rough`."""
-        rows, bias = self.parameters["W_enc"], self.parameters["b_enc"]
+    @torch.no_grad()
+    def fold_into(self, dictionary: Dictionary, scale: float, shift: Tensor) -> None:
+        """Fill the four common weights of a dictionary that subtracts b_dec, in model units.
+
+        With decoder rows as they are, activations and all biases shrink by `scale`.
+        """
+        p = self.parameters
+        dictionary.to(p["W_dec"].device, p["W_dec"].dtype).requires_grad_(False).eval()
+        dictionary.W_enc.copy_(p["W_enc"].T)
+        if "b_enc" in p:
+            dictionary.b_enc.copy_(p["b_enc"] / scale)
+        dictionary.W_dec.copy_(p["W_dec"])
+        dictionary.b_dec.copy_(p["b_dec"] / scale + shift)
+
+    def pre_activations(self, u: Tensor, bias: Tensor | None = None) -> Tensor:
+        """u W_enc^T + bias for encoder inputs u [n, d_in]: [n, d_sae], bfloat16 where `rough`.
+
+        The bias is b_enc, or another one [d_sae].
+        """
+        rows = self.parameters["W_enc"]
+        bias = self.parameters["b_enc"] if bias is None else bias
         if self._rough_rows is None:
             return torch.addmm(bias, u, rows.T)
         self._rough_rows.copy_(rows)

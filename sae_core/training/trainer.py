@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from torch import Tensor
 from sae_core.dictionary import Dictionary
 from sae_core.errors import TrainingError
 from sae_core.training.config import Normalisation, TrainingConfig, TrainingPoint
+from sae_core.training.downstream import DownstreamBatch, DownstreamLoss, balanced
 from sae_core.training.method import Method, Redirect, StepResult
 from sae_core.training.methods import method_class
 from sae_core.training.optimizer import Adam, rate_at
@@ -23,29 +23,6 @@ from sae_core.training.stream import ActivationStream
 
 POINT_EVERY = 50
 CHECKPOINT_EVERY = 5
-
-
-class DownstreamLoss(Protocol):
-    """What the last share of the steps trains for besides the reconstruction.
-
-    Attributes:
-        identity: hash of all that it depends on.
-    """
-
-    @property
-    def identity(self) -> str: ...  # noqa: D102
-
-    def batch(self, number: int) -> Tensor:
-        """Activations of the text tokens of whole windows, model units, float32 [n, d_in]."""
-
-    def gradient(self, number: int, x_hat: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient to use for that batch's reconstructions, [n, d_in].
-
-        Args:
-            number: of the batch.
-            x_hat: its reconstructions, model units.
-            gradient: of the reconstruction's loss wrt x_hat.
-        """
 
 
 @dataclass(frozen=True)
@@ -71,11 +48,12 @@ class _Units:
     def into(self, x: Tensor) -> Tensor:
         return (x - self.shift).mul_(self.scale)
 
-    def redirect(self, downstream: DownstreamLoss, number: int) -> Redirect:
+    def redirect(self, batch: DownstreamBatch) -> Redirect:
+        """The reconstruction's gradient with the divergence's beside it."""
+
         def redirected(x_hat: Tensor, gradient: Tensor) -> Tensor:
-            # x_train moves by scale where x_model moves by 1.
-            model = x_hat / self.scale + self.shift
-            return downstream.gradient(number, model, gradient * self.scale) / self.scale
+            divergence = batch.divergence(x_hat / self.scale + self.shift)
+            return balanced(gradient, divergence.gradient)
 
         return redirected
 
@@ -113,6 +91,7 @@ def train(
     units = _units(stream, config.normalisation)
     method = method_class(config.architecture)(config, stream.d_in, stream.device)
     method.start(units.into(stream.mean.to(stream.device)))
+    method.calibrate(units.into(stream.batch(0)))
     adam = Adam(method.parameters)
     aim = None if downstream is None else downstream.identity
     identity = run_identity(config, stream, hook_point, aim)
@@ -121,9 +100,12 @@ def train(
     first_whole = config.steps - round(config.downstream * config.steps)
     meter = _Meter(method, progress.step)
     for step in range(progress.step, config.steps):
-        whole = downstream is not None and step >= first_whole
-        x = units.into(downstream.batch(step) if whole and downstream else stream.batch(step))
-        redirect = units.redirect(downstream, step) if whole and downstream else None
+        redirect = None
+        if downstream is not None and step >= first_whole:
+            batch = downstream.batch(step)
+            x, redirect = units.into(batch.x), units.redirect(batch)
+        else:
+            x = units.into(stream.batch(step))
         weight = method.weight_at(step)
         result = method.step(x, weight, redirect)
         _apply(method, adam, result, rate_at(config, method.learning_rate, step))
