@@ -1,0 +1,83 @@
+"""Sums kept apart for each document, and 95 % intervals of what is computed from them.
+
+Tokens of one document resemble each other, so the document is the unit: every figure of an
+evaluation is a ratio of sums over documents (the ratio estimator, Cochran 1977, chapter 6), and its
+interval is the percentile bootstrap over whole documents (Efron and Tibshirani 1993, chapter 13):
+as many documents as there are, drawn with replacement, the ratio of their sums, `N_RESAMPLES`
+times; the interval runs from the 2.5th to the 97.5th percentile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+N_RESAMPLES = 2_000
+LEVEL = 0.95
+_SEED = 0
+_FEWEST = 2
+
+Totals = Mapping[str, NDArray[np.float64]]
+
+
+class DocumentSums:
+    """Sums of several quantities for each of n documents, float64.
+
+    A quantity has one place or several (one for each position or band). Memory: 8 bytes a document
+    and place.
+
+    Args:
+        n_documents: how many there are.
+        places: how many places each quantity has.
+    """
+
+    def __init__(self, n_documents: int, places: Mapping[str, int]) -> None:
+        self.n_documents = n_documents
+        ends = np.cumsum([0, *places.values()]).tolist()
+        self._places = {name: slice(*at) for name, *at in zip(places, ends, ends[1:], strict=False)}
+        self._table = np.zeros((n_documents, ends[-1]))
+
+    def add(
+        self,
+        name: str,
+        documents: NDArray[np.int64],
+        values: NDArray[np.floating] | float,
+        places: NDArray[np.int64] | int = 0,
+    ) -> None:
+        """Add values [n] (or the same one n times) to the sums of their documents [n]."""
+        np.add.at(self._table[:, self._places[name]], (documents, places), values)
+
+    def totals(self) -> Totals:
+        """The sums over all documents, [places] each; a bare number where there is one place."""
+        return self._named(self._table.sum(axis=0))
+
+    def resampled(self) -> Totals:
+        """The sums over documents drawn with replacement, [N_RESAMPLES, places] or [N_RESAMPLES].
+
+        The draw is the same every time.
+        """
+        draw = np.random.default_rng(_SEED)
+        n = self.n_documents
+        drawn = np.empty((N_RESAMPLES, self._table.shape[1]))
+        for row in drawn:
+            row[:] = np.bincount(draw.integers(0, n, n), minlength=n) @ self._table
+        return self._named(drawn)
+
+    def _named(self, sums: NDArray[np.float64]) -> Totals:
+        found = {name: sums[..., at] for name, at in self._places.items()}
+        return {name: s[..., 0] if s.shape[-1] == 1 else s for name, s in found.items()}
+
+
+def interval(resampled: NDArray[np.float64], n_documents: int) -> tuple[float, float] | None:
+    """The 95 % interval of a figure from its values in all resamples [N_RESAMPLES].
+
+    Resamples without a value (no drawn document has one) are left out. None: there are fewer than
+    two documents, or the figure is not finite somewhere.
+    """
+    values = resampled[~np.isnan(resampled)]
+    if n_documents < _FEWEST or not len(values) or not np.isfinite(values).all():
+        return None
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
