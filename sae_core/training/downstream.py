@@ -98,7 +98,6 @@ class DownstreamLoss:
         self._model, self._hook_point = model, model.hook_point(hook_point)
         self._windows, self._size, self._seed = windows, size, seed
         self._allowed = windows.of_documents(held_out=False)
-        self._held: tuple[int, DownstreamBatch] | None = None
 
     @cached_property
     def identity(self) -> str:
@@ -112,27 +111,8 @@ class DownstreamLoss:
         ]
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
-    def batch(self, number: int) -> Tensor:
-        """Activations of batch 0, 1, 2 ..., model units, [size, d_in]; a pure function."""
-        return self.contexts(number).x
-
-    def gradient(self, number: int, x_hat: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient to train a batch on, [size, d_in].
-
-        Args:
-            number: of the batch.
-            x_hat: its reconstructions, model units, [size, d_in].
-            gradient: of the training loss by x_hat, [size, d_in].
-        """
-        return balanced(gradient, self.contexts(number).divergence(x_hat).gradient)
-
-    def contexts(self, number: int) -> DownstreamBatch:
-        """The contexts of a batch; the last one asked for is kept."""
-        if self._held is None or self._held[0] != number:
-            self._held = number, self._draw(number)
-        return self._held[1]
-
-    def _draw(self, number: int) -> DownstreamBatch:
+    def batch(self, number: int) -> DownstreamBatch:
+        """Batch 0, 1, 2 ...; a pure function of its number."""
         draw = np.random.default_rng((self._seed, number, 2))
         chosen, n = np.empty(0, dtype=np.int64), 0
         while n < self._size:
