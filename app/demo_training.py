@@ -31,7 +31,10 @@ from sae_core.demo_model import (
 from sae_core.evaluation import evaluate, mean_loss
 from sae_core.language_model import load_model
 from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
-from sae_core.training.topk_loop import TrainingConfig, TrainingPoint, train_topk
+from sae_core.training.config import TrainingConfig, TrainingPoint
+from sae_core.training.pools import TextPools
+from sae_core.training.stream import PoolStream
+from sae_core.training.trainer import train
 
 N_CTX = 128
 
@@ -52,20 +55,22 @@ def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
     # every harvest of the demo does.
     shown = tokenize(standard_library(), model.tokenizer, settings.home / "corpora")
     windows = Windows(corpus, N_CTX, model.vocabulary.bos)
-    topk = TrainingConfig(seed=seed)
+    topk = TrainingConfig(tokens=8_192_000, seed=seed)
+    stream = PoolStream(TextPools(model, HOOK_POINT, windows, seed), topk.batch)
     with tqdm(total=topk.steps, desc="training the dictionary", unit="step") as bar:
 
         def show(point: TrainingPoint) -> None:
             bar.update(point.step - bar.n)
             bar.set_postfix(fvu=f"{point.fvu:.3f}", dead=f"{point.dead_share:.3f}")
 
-        dictionary, _ = train_topk(model, HOOK_POINT, windows, topk, work / "topk.ckpt", show)
+        trained = train(stream, topk, HOOK_POINT, work / f"{FEATURES}.ckpt", show)
+    dictionary = trained.dictionary
     save_dictionary(dictionary, out / FEATURES, torch.float16)
 
     whole = Windows(corpus, config.n_ctx, model.vocabulary.bos)
     inside = held_out_windows(whole, seed)
-    trained = np.setdiff1d(whole.of_documents(held_out=False), inside)
-    seen = np.random.default_rng(seed).choice(trained, len(inside), replace=False)
+    outside = np.setdiff1d(whole.of_documents(held_out=False), inside)
+    seen = np.random.default_rng(seed).choice(outside, len(inside), replace=False)
     figures = evaluate(model, dictionary, windows, windows.of_documents(held_out=True)).figures()
     card = {
         "command": f"featurescope demo-train --out demo --seed {seed}",
@@ -78,7 +83,7 @@ def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
         "held_out_documents_loss": mean_loss(model, whole, whole.of_documents(held_out=True)),
         "training_loss": mean_loss(model, whole, seen),
         "loss_curve": [[p.step, round(p.loss, 4)] for p in curve],
-        "dictionary": asdict(topk),
+        "dictionary": asdict(topk) | {"k": topk.l0, "steps": topk.steps},
         "evaluation": figures,
         "checksums": {
             "model": folder_checksum(out / "model"),

@@ -36,7 +36,10 @@ from sae_core.language_model import LanguageModel, load_model
 from sae_core.predictions import target_log_probability
 from sae_core.prompt import prompt_firings, prompt_tokens, read_prompt, text_positions
 from sae_core.tokenized import Windows, tokenize
-from sae_core.training.topk_loop import TrainingConfig, train_topk
+from sae_core.training.config import TrainingConfig
+from sae_core.training.pools import TextPools
+from sae_core.training.stream import PoolStream
+from sae_core.training.trainer import train
 
 SHARED = Path(__file__).parents[2] / "shared"
 STORIES = SHARED / "models" / "stories260K"
@@ -226,8 +229,9 @@ def middle_dictionary(model: LanguageModel, settings: Settings) -> Dictionary:
         work.mkdir(parents=True, exist_ok=True)
         corpus = tokenize(text_files(STORIES_TEXT), model.tokenizer, settings.home / "corpora")
         windows = Windows(corpus, 128, model.vocabulary.bos)
-        config = TrainingConfig(d_sae=1024, k=16, batch=1024, steps=600, pool_windows=512)
-        dictionary, _ = train_topk(model, MIDDLE, windows, config, work / "topk.ckpt")
+        config = TrainingConfig(d_sae=1024, l0=16, batch=1024, tokens=614_400)
+        stream = PoolStream(TextPools(model, MIDDLE, windows, pool_tokens=65_536), config.batch)
+        trained = train(stream, config, MIDDLE, work / "topk-training.ckpt")
         folder.mkdir()
-        save_dictionary(dictionary, folder)
+        save_dictionary(trained.dictionary, folder)
     return load_dictionary(folder)

@@ -1,11 +1,112 @@
-"""The largest pre-activations of each token."""
+"""The entries of pre-activations that stay: the largest of a token, of a batch, or above a bound.
+
+Nearly all entries lose, so they are looked at once, in groups: whatever is above a bound lies in a
+group whose maximum is. A group is every (d_sae / GROUP)-th feature, which makes the maxima plain
+vector instructions.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import torch
 from torch import Tensor
+
+from sae_core.training.sparse import begins
+
+GROUP = 16
+
+
+class Entries(NamedTuple):
+    """Some entries of a matrix, row by row.
+
+    Attributes:
+        rows: int64 [m], rising.
+        features: their columns, int64 [m], in no order within a row.
+        values: [m].
+    """
+
+    rows: Tensor
+    features: Tensor
+    values: Tensor
 
 
 def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Values and features of the k largest in each row of pre [n, d_sae]: [n, k] each."""
-    top = pre.topk(k, dim=-1, sorted=False)
-    return top.values, top.indices
+    """Values and features of the k largest in each row of pre [n, d_sae]: [n, k] each.
+
+    The same as `torch.topk`, but for which of several equal values stay. The k largest lie in the k
+    groups with the largest maxima, and are at least as large as the least of these maxima.
+    """
+    n, d_sae = pre.shape
+    groups = d_sae // GROUP
+    if d_sae % GROUP or groups < 2 * k:
+        top = pre.topk(k, dim=-1, sorted=False)
+        return top.values, top.indices
+    best = _maxima(pre).topk(k, dim=-1, sorted=False)
+    members = best.indices[:, None] + _strides(pre)[None, :, None]
+    members = members.flatten(1)
+    values = pre.gather(1, members)
+    rows, columns = (values >= best.values.amin(dim=-1, keepdim=True)).nonzero(as_tuple=True)
+    found = values[rows, columns]
+    order = found.argsort(descending=True)
+    order = order[rows[order].argsort(stable=True)]
+    rows = rows[order]
+    place = torch.arange(len(rows), device=rows.device) - begins(rows, n)[rows]
+    order = order[place < k]
+    if len(order) != n * k:  # what is not a number compares with nothing
+        top = pre.topk(k, dim=-1, sorted=False)
+        return top.values, top.indices
+    return found[order].view(n, k), members.gather(1, columns[order].view(n, k))
+
+
+def above(pre: Tensor, bound: float) -> Entries:
+    """The entries of pre [n, d_sae] that are at least `bound`."""
+    if pre.shape[1] % GROUP:
+        rows, features = (pre >= bound).nonzero(as_tuple=True)
+        return Entries(rows, features, pre[rows, features])
+    rows, groups = (_maxima(pre) >= bound).nonzero(as_tuple=True)
+    members = pre.view(len(pre), GROUP, -1)[rows, :, groups]
+    which, column = (members >= bound).nonzero(as_tuple=True)
+    features = groups[which] + _strides(pre)[column]
+    return Entries(rows[which], features, members[which, column])
+
+
+def largest_of_batch(pre: Tensor, count: int, guess: float) -> Entries:
+    """The `count` largest positive entries of all of pre [n, d_sae], and those equal to the last.
+
+    Args:
+        pre: pre-activations.
+        count: how many, at most n * d_sae.
+        guess: what their least may be, to look at fewer; the result does not depend on it.
+    """
+    found = above(pre, guess) if guess > 0 else None
+    if found is None or len(found.values) < count:
+        found = above(pre, _bound(pre, count))
+    if len(found.values) > count:
+        threshold = found.values.topk(count, sorted=False).values.amin()
+        kept = (found.values >= threshold).nonzero()[:, 0]
+        found = Entries(*(part[kept] for part in found))
+    positive = (found.values > 0).nonzero()[:, 0]
+    return found if len(positive) == len(found.values) else Entries(*(p[positive] for p in found))
+
+
+def _bound(pre: Tensor, count: int) -> float:
+    """A value that at least `count` entries reach, or a little above 0 where none does."""
+    maxima = pre if pre.shape[1] % GROUP else _maxima(pre)
+    least = torch.finfo(pre.dtype).tiny
+    if maxima.numel() < count:
+        return least
+    return max(least, float(maxima.flatten().topk(count, sorted=False).values.amin()))
+
+
+def _maxima(pre: Tensor) -> Tensor:
+    """The largest of each group, [n, d_sae / GROUP]; group g holds g, g + d_sae / GROUP ..."""
+    maxima = pre
+    while maxima.shape[1] > pre.shape[1] // GROUP:
+        # Halves, since a reduction over short strides is not vectorised.
+        maxima = torch.maximum(*maxima.chunk(2, dim=1))
+    return maxima
+
+
+def _strides(pre: Tensor) -> Tensor:
+    return torch.arange(0, pre.shape[1], pre.shape[1] // GROUP, device=pre.device)

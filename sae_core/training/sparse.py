@@ -96,3 +96,21 @@ class ByFeature:
 
     def _sums(self, weights: Tensor, matrix: Tensor, indices: Tensor) -> Tensor:
         return weighted_rows(matrix, indices[self._order], weights[self._order], self._offsets)
+
+
+def nested(codes: Codes, borders: tuple[int, ...], n: int) -> Codes:
+    """The same entries of n tokens; a bag is what a token has between two borders.
+
+    Bag i * J + j holds the entries of token i with borders[j - 1] <= feature < borders[j].
+    """
+    edges = torch.tensor(borders, device=codes.features.device)
+    bags = codes.rows * len(borders) + torch.bucketize(codes.features, edges, right=True)
+    order = bags.argsort(stable=True)
+    bags = bags[order]
+    return Codes(
+        codes.rows[order],
+        codes.features[order],
+        codes.values[order],
+        begins(bags, n * len(borders)),
+        bags,
+    )

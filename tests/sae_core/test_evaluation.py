@@ -1,4 +1,4 @@
-"""Evaluation and training on a random model, against sums written out in float64."""
+"""Evaluation on a random model, against sums written out in float64."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from sae_core.corpus import open_corpus
-from sae_core.errors import HarvestError
 from sae_core.evaluation import evaluate, mean_loss
 from sae_core.language_model import LanguageModel
 from sae_core.tokenized import Windows, tokenize
-from sae_core.training.topk_loop import TrainingConfig, TrainingPoint, train_topk
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 
@@ -85,39 +83,3 @@ def _with(x: Tensor, text: Tensor) -> Tensor:
     out = x.clone()
     out[0, 1:] = text.to(x.dtype)
     return out
-
-
-CONFIG = TrainingConfig(
-    d_sae=64, k=4, batch=32, steps=12, warmup=2, pool_windows=6, learning_rate=5e-3
-)
-
-
-def test_training_learns_and_resumes_bit_for_bit(
-    tmp_path: Path, gpt2: LanguageModel, windows: Windows
-) -> None:
-    hook = "blocks.1.mlp.hook_post"
-    whole, curve = train_topk(gpt2, hook, windows, CONFIG, tmp_path / "whole.ckpt")
-    assert curve[-1].step == CONFIG.steps
-    assert curve[-1].fvu < curve[0].fvu
-    norms = whole.W_dec.norm(dim=-1)
-    assert torch.allclose(norms, torch.ones_like(norms), atol=1e-5)
-
-    def die(point: TrainingPoint) -> None:
-        if point.step >= 6:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_topk(gpt2, hook, windows, CONFIG, tmp_path / "killed.ckpt", die)
-    resumed, again = train_topk(gpt2, hook, windows, CONFIG, tmp_path / "killed.ckpt")
-    for name, weight in whole.state_dict().items():
-        assert torch.equal(weight, resumed.state_dict()[name]), name
-    assert [p.fvu for p in again] == [p.fvu for p in curve]
-
-
-def test_a_checkpoint_of_another_run_is_refused(
-    tmp_path: Path, gpt2: LanguageModel, windows: Windows
-) -> None:
-    hook = "blocks.1.mlp.hook_post"
-    train_topk(gpt2, hook, windows, CONFIG, tmp_path / "one.ckpt")
-    with pytest.raises(HarvestError, match="belongs to another run"):
-        train_topk(gpt2, "blocks.2.mlp.hook_post", windows, CONFIG, tmp_path / "one.ckpt")

@@ -45,12 +45,6 @@ class TopK(TopKFamily):
 
     @override
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> TopKDictionary:
-        p = self.parameters
         dictionary = TopKDictionary(hook_point, self.d_in, self.d_sae, int(self.k))
-        dictionary.to(p["W_dec"].device, p["W_dec"].dtype)
-        with torch.no_grad():
-            dictionary.W_enc.copy_(p["W_enc"].T)
-            dictionary.b_enc.copy_(p["b_enc"] / scale)
-            dictionary.W_dec.copy_(p["W_dec"])
-            dictionary.b_dec.copy_(p["b_dec"] / scale + shift)
-        return dictionary.requires_grad_(False).eval()
+        self.fold_into(dictionary, scale, shift)
+        return dictionary

@@ -1,0 +1,67 @@
+"""BatchTopK: the k largest activations a token, on average over a batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from sae_core.architectures.jumprelu import JumpReLUDictionary
+from sae_core.training.config import TrainingConfig
+from sae_core.training.selection import largest_of_batch
+from sae_core.training.sparse import Codes, codes_of_entries
+from sae_core.training.topk_family import TopKFamily
+
+_FORGET = 0.01
+
+
+class BatchTopK(TopKFamily):
+    """L = E ||x - x_hat||^2 + AuxK, f = the n * k largest of relu((x - b_dec) W_enc + b_enc).
+
+    The choice is made over a whole batch of n tokens. The least activation that stays, averaged
+    over batches (rate 0.01), is the threshold of the finished dictionary, a JumpReLU.
+
+    Source: Bussmann et al. 2024, "BatchTopK Sparse Autoencoders".
+    """
+
+    architecture = "batchtopk"
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        d_in: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(config, d_in, device, dtype)
+        self.state["threshold"] = torch.zeros((), dtype=torch.float64, device=device)
+
+    @override
+    def choose(self, pre: Tensor) -> Codes:
+        threshold = self.state["threshold"]
+        found = largest_of_batch(pre, self._count(len(pre)), 0.95 * float(threshold))
+        if len(found.values):
+            least = found.values.amin().double()
+            threshold += torch.where(threshold > 0, _FORGET, 1.0) * (least - threshold)
+        values = found.values.to(self.parameters["W_dec"].dtype)
+        return codes_of_entries(found.rows, found.features, values, len(pre))
+
+    @override
+    def activate(self, pre: Tensor) -> Tensor:
+        acts = torch.relu(pre)
+        least = acts.flatten().topk(self._count(len(pre)), sorted=False).values.amin()
+        return acts * (acts >= least)
+
+    def _count(self, n: int) -> int:
+        """How many of n tokens' activations stay."""
+        return max(1, round(self.k * n))
+
+    @override
+    def finished(self, hook_point: str, scale: float, shift: Tensor) -> JumpReLUDictionary:
+        dictionary = JumpReLUDictionary(
+            hook_point, self.d_in, self.d_sae, apply_b_dec_to_input=True
+        )
+        self.fold_into(dictionary, scale, shift)
+        with torch.no_grad():
+            dictionary.threshold.fill_(float(self.state["threshold"]) / scale)
+        return dictionary
