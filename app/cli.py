@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app import __version__, cli_commands
-from app.cli_options import PORT, Commands, add_address, add_device, add_dictionary, whole
-from app.commands import list_, remove, verify
+from app.cli_options import PORT, RESUME, Commands, add_address, add_device, add_dictionary, whole
+from app.commands import list_, remove, sweep, train, verify
 from sae_core.errors import FeaturescopeError
 
 INTERRUPTED = 130
-RESUME = "Interrupted. Give the same command again to go on from the last checkpoint."
 
 
 def main() -> None:
@@ -55,7 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     _worker(commands)
     _harvest(commands)
     _evaluate(commands)
+    sweep.add(commands)
     _demo(commands)
+    train.add(commands)
     list_.add(commands)
     remove.add(commands)
     verify.add(commands)

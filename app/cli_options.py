@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
@@ -26,6 +28,20 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
 
 
 PORT = whole(0, 65535)
+RESUME = "Interrupted. Give the same command again to go on from the last checkpoint."
+_TOKENS = re.compile(r"(\d[\d_]*(?:\.\d+)?)([kmb]?)", re.IGNORECASE)
+_THOUSANDS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+
+
+def tokens(word: str) -> int:
+    """Reads a number of tokens: 5M, 300k, 2_000_000."""
+    match = _TOKENS.fullmatch(word)
+    number = Decimal(match[1]) * _THOUSANDS[match[2].lower()] if match else Decimal(0)
+    if number < 1 or number != int(number):
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is no number of tokens: write 5M, 300k or 2_000_000"
+        )
+    return int(number)
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
