@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.database import connect, upgrade
@@ -17,30 +18,54 @@ HOOK_POINT = "blocks.0.mlp.hook_post"
 MODEL = "demo"
 FEATURES = "mlp-4096"
 NEURONS = "mlp-neurons"
-HARVEST_TOKENS = 1_048_576
 
 
-def demo_specs() -> tuple[SourceSpec, SourceSpec]:
-    """What the demo shows: the trained dictionary, and the neurons that it reads."""
+@dataclass(frozen=True)
+class DemoDictionary:
+    """A dictionary that the demo ships.
+
+    Attributes:
+        name: on the pages, and of its folder.
+        hook_point: of the demo's model.
+        tokens: how many are harvested.
+    """
+
+    name: str
+    hook_point: str
+    tokens: int
+
+
+DICTIONARIES = (DemoDictionary(FEATURES, HOOK_POINT, 1_048_576),)
+NEURON_TOKENS = 1_048_576
+
+
+def demo_specs() -> tuple[tuple[SourceSpec, int], ...]:
+    """What the demo shows, and how many tokens of each are harvested: the trained dictionaries, and
+    the neurons that the first of them reads."""
     from app.source import SourceSpec
 
     folder = resource("demo")
-    model, features = str(folder / "model"), folder / FEATURES
-    return (
-        SourceSpec(model, dictionary=features, name=FEATURES, model_name=MODEL),
-        SourceSpec(
-            model,
-            neurons=HOOK_POINT,
-            name=NEURONS,
-            model_name=MODEL,
-            writers=features,
-            writers_name=FEATURES,
-        ),
+    model = str(folder / "model")
+    trained = [
+        (
+            SourceSpec(model, dictionary=folder / own.name, name=own.name, model_name=MODEL),
+            own.tokens,
+        )
+        for own in DICTIONARIES
+    ]
+    neurons = SourceSpec(
+        model,
+        neurons=HOOK_POINT,
+        name=NEURONS,
+        model_name=MODEL,
+        writers=folder / FEATURES,
+        writers_name=FEATURES,
     )
+    return (trained[0], (neurons, NEURON_TOKENS), *trained[1:])
 
 
 def is_harvested(settings: Settings) -> bool:
-    """Whether the store holds this very demo, both dictionaries, harvested."""
+    """Whether the store holds this very demo, all dictionaries, harvested."""
     engine = connect(settings.url)
     upgrade(engine)
     folder = resource("demo").resolve()
@@ -54,12 +79,15 @@ def is_harvested(settings: Settings) -> bool:
         if view.harvest
         and (view.model_checksum, view.model_path) == (shipped["model"], str(folder / "model"))
     }
-    features, neurons = current.get(FEATURES), current.get(NEURONS)
+    neurons = current.get(NEURONS)
     return (
-        features is not None
-        and neurons is not None
-        and features[:2] == (shipped[FEATURES], str(folder / FEATURES))
+        neurons is not None
         and neurons[2] == shipped[FEATURES]
+        and all(
+            own.name in current
+            and current[own.name][:2] == (shipped[own.name], str(folder / own.name))
+            for own in DICTIONARIES
+        )
     )
 
 
@@ -67,5 +95,5 @@ def harvest_demo(settings: Settings) -> None:
     """Harvest what of the demo is not in the store yet."""
     from app.harvesting import harvest
 
-    for spec in demo_specs():
-        harvest(settings, spec, HARVEST_TOKENS, replace=True)
+    for spec, tokens in demo_specs():
+        harvest(settings, spec, tokens, replace=True)

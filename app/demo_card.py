@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
 def card_text(card: Mapping[str, Any]) -> str:
     """Markdown for `demo/README.md`."""
-    corpus, model, topk, figures = (
-        card[key] for key in ("corpus", "model", "dictionary", "evaluation")
-    )
+    corpus, model = card["corpus"], card["model"]
     trained = model["steps"] * model["batch"] * model["n_ctx"]
     every = max(1, len(card["loss_curve"]) // 20)
     points = card["loss_curve"][::-every][::-1]
     curve = "\n".join(f"| {step:,} | {loss:.3f} |" for step, loss in points)
-    rows = f"{topk['steps']:,} steps of {topk['batch']:,} tokens"
+    parts = card["dictionaries"]
+    columns = "".join(f" `{name}` |" for name in parts)
+    figures = "\n".join(
+        f"| {title} |" + "".join(f" {how.format(read(part))} |" for part in parts.values())
+        for title, how, read in _FIGURES
+    )
+    sums = "\n".join(f"- `{name}/`: `{value}`" for name, value in card["checksums"].items())
+    n_tokens = next(iter(parts.values()))["evaluation"]["n_tokens"]
     return f"""# The bundled demo
 
-A one-layer transformer and a dictionary of its MLP neurons, small enough to ship and trained for
+A one-layer transformer and dictionaries of its activations, small enough to ship and trained for
 this repository, after the one-layer study of "Towards Monosemanticity" (Bricken et al. 2023).
 Nothing here comes from elsewhere. Made by
 
     {card["command"]}
 
 with Python {card["python"]} and torch {card["torch"]}. Every figure here was written by that
-command into `card.json`; `featurescope evaluate` recomputes the dictionary's.
+command into `card.json`; `featurescope evaluate` recomputes the dictionaries'.
 
 ## Corpus
 
 {corpus["source"][0].upper() + corpus["source"][1:]}: {corpus["documents"]:,} distinct files,
 {corpus["tokens"]:,} tokens. One file in fifty, chosen by the hash of its text, is held out
 ({corpus["held_out_documents"]} files, {corpus["held_out_tokens"]:,} tokens): neither model nor
-dictionary was trained on it. Of the other files the model was not trained on one window in fifty
+dictionaries were trained on it. Of the other files the model was not trained on one window in fifty
 ({card["held_out_windows"]:,} windows of {model["n_ctx"]} tokens, drawn by the seed). Another Python
 version has other text, so its figures differ a little.
 Fingerprint: `{corpus["fingerprint"]}`.
@@ -55,26 +60,50 @@ peak learning rate {model["learning_rate"]}, seed {model["seed"]}.
 |---:|---:|
 {curve}
 
-## Dictionary (`mlp-4096/`)
+## Dictionaries
 
-TopK, {topk["d_sae"]:,} features, k = {topk["k"]}, on `blocks.0.mlp.hook_post`; SAELens 6
-format, float16. {rows}, seed {topk["seed"]}. On all held-out text
-({figures["n_tokens"]:,} tokens, windows of 128):
+SAELens 6 format, float16. Each was trained on the activations of the other documents, and in the
+last share of its steps also for the model's predictions (`downstream`). Figures are of the files as
+they lie here, on all held-out text ({n_tokens:,} tokens, windows of 128).
 
-| figure | value |
-|---|---:|
-| L0 | {figures["l0"]:.2f} |
-| FVU | {figures["fvu"]:.4f} |
-| L_clean | {figures["l_clean"]:.4f} |
-| L_recon | {figures["l_recon"]:.4f} |
-| L_zero | {figures["l_zero"]:.4f} |
-| L_mean | {figures["l_mean"]:.4f} |
-| extra-loss fraction (zero) | {figures["extra_loss_fraction"]:.2%} |
-| extra-loss fraction (mean) | {figures["extra_loss_fraction_mean"]:.2%} |
-| dead share | {figures["dead_share"]:.2%} |
+| |{columns}
+|---|{"---:|" * len(parts)}
+{figures}
+
+Why these: `sweep/` holds the results of training every architecture at several sizes and
+sparsities on this model; `featurescope sweep --show demo/sweep` prints them.
 
 ## Checksums (SHA-256 over the folder's files)
 
-- `model/`: `{card["checksums"]["model"]}`
-- `mlp-4096/`: `{card["checksums"]["mlp-4096"]}`
+{sums}
 """
+
+
+def _training(key: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda part: part["training"][key]
+
+
+def _evaluated(key: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda part: part["evaluation"][key]
+
+
+_FIGURES: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
+    ("hook point", "`{}`", lambda part: part["hook_point"]),
+    ("trained as", "{}", _training("architecture")),
+    ("kept as", "{}", lambda part: part["kept_as"]),
+    ("d_in", "{:,}", lambda part: part["d_in"]),
+    ("features", "{:,}", _training("d_sae")),
+    ("training tokens", "{:,}", _training("tokens")),
+    ("downstream", "{:.0%}", _training("downstream")),
+    ("seed", "{}", _training("seed")),
+    ("L0", "{:.2f}", _evaluated("l0")),
+    ("FVU", "{:.4f}", _evaluated("fvu")),
+    ("L_clean", "{:.4f}", _evaluated("l_clean")),
+    ("L_recon", "{:.4f}", _evaluated("l_recon")),
+    ("L_zero", "{:.4f}", _evaluated("l_zero")),
+    ("L_mean", "{:.4f}", _evaluated("l_mean")),
+    ("KL", "{:.4f}", _evaluated("kl")),
+    ("extra-loss fraction (zero)", "{:.2%}", _evaluated("extra_loss_fraction")),
+    ("extra-loss fraction (mean)", "{:.2%}", _evaluated("extra_loss_fraction_mean")),
+    ("dead share", "{:.2%}", _evaluated("dead_share")),
+)

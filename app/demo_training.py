@@ -1,10 +1,10 @@
-"""Making the bundled demo: tokenizer, language model, dictionary and card."""
+"""Making the bundled demo: tokenizer, language model, dictionaries and card."""
 
 from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import torch
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from app.demo import FEATURES, HOOK_POINT
+from app.demo import DICTIONARIES, FEATURES, DemoDictionary
 from app.demo_card import card_text
 from app.settings import Settings
 from sae_core.atomic import atomic_file
-from sae_core.checkpoint import dictionary_checksum, save_dictionary
+from sae_core.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
 from sae_core.checksum import folder_checksum
 from sae_core.corpus import standard_library
 from sae_core.demo_model import (
@@ -29,18 +29,26 @@ from sae_core.demo_model import (
     train_tokenizer,
 )
 from sae_core.evaluation import evaluate, mean_loss
-from sae_core.language_model import load_model
+from sae_core.language_model import LanguageModel, load_model
 from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
 from sae_core.training.config import TrainingConfig, TrainingPoint
+from sae_core.training.downstream import DownstreamLoss
 from sae_core.training.pools import TextPools
 from sae_core.training.stream import PoolStream
 from sae_core.training.trainer import train
 
 N_CTX = 128
+SMALL = TrainingConfig(d_sae=1024, l0=16, tokens=6_000_000, downstream=0.1)
+RECIPES = {
+    FEATURES: TrainingConfig(d_sae=4096, l0=24, tokens=16_000_000, downstream=0.1),
+    "resid-1024": SMALL,
+    "mlp-out-1024": SMALL,
+    "heads-1024": SMALL,
+}
 
 
 def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
-    """Make tokenizer, model, dictionary and card into `out`; goes on where it was stopped.
+    """Make tokenizer, model, dictionaries and card into `out`; goes on where it was stopped.
 
     Checkpoints lie under the home folder, in `demo-train`.
     """
@@ -55,23 +63,14 @@ def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
     # every harvest of the demo does.
     shown = tokenize(standard_library(), model.tokenizer, settings.home / "corpora")
     windows = Windows(corpus, N_CTX, model.vocabulary.bos)
-    topk = TrainingConfig(tokens=8_192_000, seed=seed)
-    stream = PoolStream(TextPools(model, HOOK_POINT, windows, seed), topk.batch)
-    with tqdm(total=topk.steps, desc="training the dictionary", unit="step") as bar:
-
-        def show(point: TrainingPoint) -> None:
-            bar.update(point.step - bar.n)
-            bar.set_postfix(fvu=f"{point.fvu:.3f}", dead=f"{point.dead_share:.3f}")
-
-        trained = train(stream, topk, HOOK_POINT, work / f"{FEATURES}.ckpt", show)
-    dictionary = trained.dictionary
-    save_dictionary(dictionary, out / FEATURES, torch.float16)
-
+    dictionaries = {
+        own.name: _dictionary(model, windows, own, replace(RECIPES[own.name], seed=seed), work, out)
+        for own in DICTIONARIES
+    }
     whole = Windows(corpus, config.n_ctx, model.vocabulary.bos)
     inside = held_out_windows(whole, seed)
     outside = np.setdiff1d(whole.of_documents(held_out=False), inside)
     seen = np.random.default_rng(seed).choice(outside, len(inside), replace=False)
-    figures = evaluate(model, dictionary, windows, windows.of_documents(held_out=True)).figures()
     card = {
         "command": f"featurescope demo-train --out demo --seed {seed}",
         "python": platform.python_version(),
@@ -83,17 +82,42 @@ def train_demo(settings: Settings, out: Path, seed: int = 0) -> None:
         "held_out_documents_loss": mean_loss(model, whole, whole.of_documents(held_out=True)),
         "training_loss": mean_loss(model, whole, seen),
         "loss_curve": [[p.step, round(p.loss, 4)] for p in curve],
-        "dictionary": asdict(topk) | {"k": topk.l0, "steps": topk.steps},
-        "evaluation": figures,
-        "checksums": {
-            "model": folder_checksum(out / "model"),
-            FEATURES: dictionary_checksum(out / FEATURES),
-        },
+        "dictionaries": dictionaries,
+        "checksums": {"model": folder_checksum(out / "model")}
+        | {own.name: dictionary_checksum(out / own.name) for own in DICTIONARIES},
     }
     with atomic_file(out / "card.json") as draft:
         draft.write_text(json.dumps(card, indent=1) + "\n")
     with atomic_file(out / "README.md") as draft:
         draft.write_text(card_text(card))
+
+
+def _dictionary(
+    model: LanguageModel,
+    windows: Windows,
+    own: DemoDictionary,
+    config: TrainingConfig,
+    work: Path,
+    out: Path,
+) -> dict[str, Any]:
+    """Train one dictionary into `out`; what the card says of it."""
+    stream = PoolStream(TextPools(model, own.hook_point, windows, config.seed), config.batch)
+    downstream = None
+    if config.downstream:
+        downstream = DownstreamLoss(model, own.hook_point, windows, config.batch, config.seed)
+    with tqdm(total=config.steps, desc=f"training {own.name}", unit="step") as bar:
+
+        def show(point: TrainingPoint) -> None:
+            bar.update(point.step - bar.n)
+            bar.set_postfix(fvu=f"{point.fvu:.3f}", dead=f"{point.dead_share:.3f}")
+
+        checkpoint = work / f"{own.name}.ckpt"
+        trained = train(stream, config, own.hook_point, checkpoint, show, downstream)
+    save_dictionary(trained.dictionary, out / own.name, torch.float16)
+    kept = load_dictionary(out / own.name, str(model.device))  # float16 rounds what is evaluated
+    figures = evaluate(model, kept, windows, windows.of_documents(held_out=True)).figures()
+    about = {"hook_point": own.hook_point, "d_in": kept.d_in, "kept_as": kept.architecture}
+    return about | {"training": asdict(config), "evaluation": figures}
 
 
 def _tokenizer(path: Path) -> Tokenizer:

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     """Measure and print; 1 where a promise was not kept."""
     n_tokens = int(arguments[0]) if arguments else 1_048_576
     with tempfile.TemporaryDirectory() as folder:
-        source = open_source(Settings(home=Path(folder)), demo_specs()[0])
+        source = open_source(Settings(home=Path(folder)), demo_specs()[0][0])
         plan = plan_harvest(source.windows, n_tokens)
         print(
             f"harvest, {source.title}, {source.dictionary.d_sae} features, {plan.n_tokens:,} "
