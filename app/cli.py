@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app import __version__, cli_commands
 from app.cli_options import PORT, RESUME, Commands, add_address, add_device, add_dictionary, whole
-from app.commands import list_, remove, sweep, train, verify
+from app.commands import list_, remove, sweep, toy, train, verify
 from sae_core.errors import FeaturescopeError
 
 INTERRUPTED = 130
@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     sweep.add(commands)
     _demo(commands)
     train.add(commands)
+    toy.add(commands)
     list_.add(commands)
     remove.add(commands)
     verify.add(commands)
