@@ -13,6 +13,7 @@ from app import rendering_charts, rendering_numbers
 from app.assets import Assets
 from app.prompt_query import page_address
 from app.rendering_markup import trusted
+from app.rendering_runs import run_address, runs_address, sweep_address
 from app.rendering_tokens import printable
 from app.views import DictionaryView
 
@@ -78,6 +79,9 @@ class Renderer:
             "caveat": caveat,
             "noun": noun,
             "page_address": page_address,
+            "run_address": run_address,
+            "runs_address": runs_address,
+            "sweep_address": sweep_address,
             "wilson": numbers.wilson,
         }
 

@@ -33,6 +33,7 @@ class RunReporter:
         settings: what else the result hangs on, for the page: JSON values, such as `corpus`,
             `n_ctx`, and `command`, the command line that starts and resumes it.
         sweep: name of the sweep it belongs to; empty: none.
+        replace: let another run of that name go, whatever came of it.
 
     Raises:
         InvalidRequest: another run of that name runs or has finished.
@@ -47,11 +48,13 @@ class RunReporter:
         hook_point: str,
         settings: Mapping[str, Any] | None = None,
         sweep: str = "",
+        replace: bool = False,
     ) -> None:
         self._runs, self._name = store.runs, name
         self._waiting: list[TrainingPoint] = []
         self._ended = False
-        self._runs.begin(RunRecord(name, model, hook_point, asdict(config), settings or {}, sweep))
+        record = RunRecord(name, model, hook_point, asdict(config), settings or {}, sweep)
+        self._runs.begin(record, replace)
 
     def on_point(self, point: TrainingPoint) -> None:
         """The next point of the curves; those stored from its step on are replaced."""

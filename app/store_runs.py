@@ -90,7 +90,7 @@ class Runs:
                         "another --name."
                     )
                 replace = True
-            run_id = _put(connection, record, old and old["id"])
+            run_id = _put(connection, record, None if old is None else old["id"])
             if replace:
                 _forget_points(connection, run_id, 0)
             last = connection.scalar(_last_steps().where(RunPoint.run_id == run_id)) or 0
@@ -263,11 +263,10 @@ def _view(
     harvested: Mapping[str, tuple[tuple[str, str], ...]],
     now: float,
 ) -> RunView:
+    values: dict[str, Any] = {key: row[key] for key in _TEXT}
+    values |= {key: None if row[key] is None else json.loads(row[key]) for key in _JSON}
     return RunView(
-        record=RunRecord(
-            **{key: row[key] for key in _TEXT},
-            **{key: None if row[key] is None else json.loads(row[key]) for key in _JSON},
-        ),
+        record=RunRecord(**values),
         last=last,
         age_seconds=max(0.0, now - beats[-1]) if beats else None,
         point_seconds=beats[-1] - beats[-2] if len(beats) > 1 else 0.0,

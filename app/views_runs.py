@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.errors import InvalidRequest
 from sae_core.training.config import TrainingPoint
 
 Status = Literal["running", "finished", "failed", "stopped"]
+
+_NAME = re.compile(r"\w[\w .+@=,-]*")
 
 PATIENCE_SECONDS = 120.0
 PATIENCE_POINTS = 4.0
@@ -45,6 +49,14 @@ class RunRecord:
     checksum: str | None = None
     evaluation: Mapping[str, Any] | None = None
     cost: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in filter(None, (self.name, self.sweep)):
+            if not _NAME.fullmatch(name):
+                raise InvalidRequest(
+                    f"{name!r} cannot be part of an address: name it in letters, digits, '.', '_', "
+                    "'-' and blanks, with --name."
+                )
 
 
 @dataclass(frozen=True)

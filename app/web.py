@@ -29,6 +29,7 @@ from app.routes import (
     health,
     home,
     prompt,
+    runs,
     steer,
 )
 from app.settings import Settings
@@ -98,7 +99,7 @@ def create_app(
     rendering_errors.install(app)
     for interface in (api, api_prompt, api_steer):
         app.include_router(interface.router)
-    for pages in (health, home, dictionaries, contexts, features, prompt, steer):
+    for pages in (health, home, dictionaries, contexts, features, prompt, steer, runs):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", assets, name="static")
     app.add_middleware(Presence)

@@ -1,0 +1,201 @@
+"""A sweep worked out for its page: the plots of its figures, its table in any order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import InvalidRequest
+from app.rendering_markup import trusted
+from app.rendering_plot import STYLES, Axis, Line, Mark, plot, swatch
+from app.rendering_runs import sweep_address
+from app.sweep_figures import SweepRow, front
+
+FRONT_STYLE = STYLES - 1
+_USUAL = ("topk", "batchtopk", "matryoshka", "jumprelu", "gated", "standard")
+_SMALLEST, _STEP = 3.4, 1.5  # radii of marks: the smallest dictionaries', and from size to size
+_WIDE = 5.0  # figures that differ by more than this factor are drawn on a log axis
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is drawn against L0.
+
+    Attributes:
+        title: of the picture.
+        axis: of the vertical axis.
+        of: its value of a row.
+        goal: whether lower is the aim, so that there is a front.
+    """
+
+    title: str
+    axis: str
+    of: Callable[[SweepRow], float]
+    goal: bool = True
+
+
+QUANTITIES = (
+    Quantity("Extra loss", "extra loss, % of zero-ablation's", lambda row: 100 * row.extra_loss),
+    Quantity("FVU", "fraction of variance unexplained", lambda row: row.fvu),
+    Quantity("Dead share", "features that never fired, %", lambda row: 100 * row.dead_share, False),
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        key: in addresses.
+        title: as it is shown.
+        of: what rows are ordered by.
+        hint: said on hover.
+        numeric: whether it holds figures.
+    """
+
+    key: str
+    title: str
+    of: Callable[[SweepRow], Any]
+    hint: str
+    numeric: bool = True
+
+
+COLUMNS = (
+    Column("run", "run", lambda row: row.name, "Name of the run", False),
+    Column("architecture", "architecture", lambda row: row.architecture, "Architecture", False),
+    Column("features", "features", lambda row: row.d_sae, "Size of the dictionary"),
+    Column("aim", "aim", lambda row: row.target or math.inf, "L0 that was asked for"),
+    Column("seed", "seed", lambda row: row.seed, "Seed of the weights"),
+    Column("l0", "L0", lambda row: row.l0, "Active features per token, on held-out text"),
+    Column("fvu", "FVU", lambda row: row.fvu, "Fraction of variance unexplained"),
+    Column("extra", "extra loss", lambda row: row.extra_loss, "Loss added, of zero-ablation's"),
+    Column("nats", "nats added", lambda row: row.added_nats, "L_recon − L_clean, nats per token"),
+    Column("dead", "dead", lambda row: row.dead_share, "Features that never fired"),
+    Column("seconds", "time", lambda row: row.seconds, "Time of training"),
+    Column("memory", "memory", lambda row: row.peak_bytes, "Most memory while training"),
+)
+
+
+@dataclass(frozen=True)
+class Order:
+    """How the table is ordered.
+
+    Attributes:
+        sweep: name of the sweep.
+        key: of the column.
+        descending: whether the largest comes first.
+    """
+
+    sweep: str
+    key: str = "extra"
+    descending: bool = False
+
+    def __post_init__(self) -> None:
+        if self.key not in (keys := [column.key for column in COLUMNS]):
+            raise InvalidRequest(f"sort cannot be {self.key!r}: use one of {', '.join(keys)}.")
+
+    def sorted(self, found: Iterable[SweepRow]) -> list[SweepRow]:
+        """The rows in this order; what has no figure comes last."""
+        of = next(column.of for column in COLUMNS if column.key == self.key)
+        rows = sorted(found, key=lambda row: row.name)
+        known = [row for row in rows if not _missing(of(row))]
+        known.sort(key=of, reverse=self.descending)
+        return known + [row for row in rows if _missing(of(row))]
+
+    def link(self, key: str) -> str:
+        """By another column, or by this one the other way round."""
+        turned = key == self.key and not self.descending
+        return sweep_address(self.sweep, sort=key, order="desc" if turned else "")
+
+    def aria(self, key: str) -> str:
+        """The value of aria-sort for a column."""
+        if key != self.key:
+            return "none"
+        return "descending" if self.descending else "ascending"
+
+
+def _missing(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def styles(found: Iterable[SweepRow]) -> dict[str, int]:
+    """Each architecture's style: the same in every sweep, the usual ones first."""
+    names = {row.architecture for row in found}
+    others = sorted(names - set(_USUAL))
+    return {name: place for place, name in enumerate((*_USUAL, *others)) if name in names}
+
+
+def key(found: Sequence[SweepRow]) -> list[tuple[str, Any]]:
+    """Each architecture, and the front, with a small picture of how it is drawn."""
+    entries = [(name, trusted(swatch(style))) for name, style in styles(found).items()]
+    return [*entries, ("Pareto front", trusted(swatch(FRONT_STYLE)))]
+
+
+def radii(found: Iterable[SweepRow]) -> dict[int, float]:
+    """The size of a mark for each size of a dictionary, the smallest first."""
+    return {
+        d_sae: _SMALLEST + _STEP * place
+        for place, d_sae in enumerate(sorted({row.d_sae for row in found}))
+    }
+
+
+def pictures(found: Sequence[SweepRow]) -> list[tuple[Quantity, str]]:
+    """Each quantity against L0 as SVG."""
+    return [(quantity, _picture(quantity, found)) for quantity in QUANTITIES]
+
+
+def _picture(quantity: Quantity, found: Sequence[SweepRow]) -> str:
+    style, radius = styles(found), radii(found)
+    first_seed = min((row.seed for row in found), default=0)
+    values = [value for row in found if math.isfinite(value := quantity.of(row))]
+    log = quantity.goal and bool(values) and min(values) > 0 and max(values) > _WIDE * min(values)
+    lines = [
+        Line(f"{name}, {d_sae:,} features", style[name], points, faint=True)
+        for (name, d_sae), points in _means(quantity, found).items()
+    ]
+    if quantity.goal:
+        best = [(row.l0, quantity.of(row)) for row in front(found, quantity.of)]
+        lines.insert(0, Line("Pareto front", FRONT_STYLE, best))
+    marks = [
+        Mark(
+            f"{row.name}: L0 {row.l0:.2f}, {quantity.title} {quantity.of(row):.4g}",
+            style[row.architecture],
+            row.l0,
+            quantity.of(row),
+            radius[row.d_sae],
+            hollow=row.seed != first_seed,
+        )
+        for row in sorted(found, key=lambda row: -row.d_sae)  # small marks upon large ones
+    ]
+    return plot(
+        f"{quantity.title} of {len(found)} dictionaries against their L0; the table below holds "
+        "the figures",
+        Axis("L0, active features per token (log)", log=True),
+        Axis(quantity.axis, log=log, zero=not quantity.goal),
+        lines,
+        marks,
+    )
+
+
+def _means(
+    quantity: Quantity, found: Sequence[SweepRow]
+) -> dict[tuple[str, int], list[tuple[float, float]]]:
+    """Where each architecture and size lies, seeds averaged, by L0, where there are several."""
+    groups: dict[tuple[str, int], dict[float, list[SweepRow]]] = {}
+    for row in found:
+        if row.target is not None and math.isfinite(quantity.of(row)):
+            group = groups.setdefault((row.architecture, row.d_sae), {})
+            group.setdefault(row.target, []).append(row)
+    return {
+        name: [
+            (
+                math.fsum(row.l0 for row in rows) / len(rows),
+                math.fsum(quantity.of(row) for row in rows) / len(rows),
+            )
+            for _, rows in sorted(group.items())
+        ]
+        for name, group in groups.items()
+        if len(group) > 1
+    }

@@ -1,0 +1,186 @@
+"""What a sweep found: its figures as rows, who wins at each L0, and by how much seeds differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.views_runs import RunRecord
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """A run of a sweep in figures.
+
+    Attributes:
+        name: of the run in the store.
+        architecture: such as `topk`.
+        d_sae: number of features.
+        target: the L0 that was asked for; None: a penalty was.
+        seed: of the weights.
+        tokens: it was trained on.
+        l0: measured on held-out text, as the figures below.
+        fvu: fraction of variance unexplained.
+        extra_loss: (L_recon - L_clean) / (L_zero - L_clean); NaN where the loss does not hang on
+            the activation.
+        added_nats: L_recon - L_clean, nats/token.
+        dead_share: features without a firing.
+        seconds: of training; NaN: not measured.
+        peak_bytes: most memory while training; NaN: not measured.
+    """
+
+    name: str
+    architecture: str
+    d_sae: int
+    target: float | None
+    seed: int
+    tokens: int
+    l0: float
+    fvu: float
+    extra_loss: float
+    added_nats: float
+    dead_share: float
+    seconds: float
+    peak_bytes: float
+
+
+Goal = Callable[[SweepRow], float]
+"""What is to be low; NaN: a row has no such figure."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An architecture at one L0 and size, over its seeds.
+
+    Attributes:
+        architecture: such as `topk`.
+        value: mean of the goal over the seeds.
+        spread: standard deviation over the seeds, n - 1 below; None: one seed alone.
+        seeds: how many.
+        l0: mean of the measured L0.
+    """
+
+    architecture: str
+    value: float
+    spread: float | None
+    seeds: int
+    l0: float
+
+
+@dataclass(frozen=True)
+class Contest:
+    """All architectures at one L0 and size.
+
+    Attributes:
+        target: the L0 that was asked for.
+        d_sae: number of features.
+        standings: the best first.
+        noise: standard deviation between seeds, pooled over whatever configurations of the sweep
+            have several; None: none has.
+    """
+
+    target: float
+    d_sae: int
+    standings: tuple[Standing, ...]
+    noise: float | None
+
+    @property
+    def clear(self) -> bool | None:
+        """Whether the first two differ by more than seeds do: more than twice the standard
+        deviation of a difference of their means; None: noise is unknown."""
+        if self.noise is None or len(self.standings) < 2:
+            return None
+        first, second = self.standings[:2]
+        of_difference = self.noise * math.sqrt(1 / first.seeds + 1 / second.seeds)
+        return second.value - first.value > 2 * of_difference
+
+
+def rows(records: Iterable[RunRecord]) -> list[SweepRow]:
+    """The runs that have figures, as rows."""
+    return [_row(record, record.evaluation) for record in records if record.evaluation is not None]
+
+
+def _row(record: RunRecord, e: Mapping[str, Any]) -> SweepRow:
+    config, cost = record.config, record.cost or {}
+    return SweepRow(
+        name=record.name,
+        architecture=config["architecture"],
+        d_sae=config["d_sae"],
+        target=config["l0"],
+        seed=config["seed"],
+        tokens=config["tokens"],
+        l0=e["l0"],
+        fvu=e["fvu"],
+        extra_loss=e.get("extra_loss_fraction", math.nan),
+        added_nats=e["l_recon"] - e["l_clean"],
+        dead_share=e["dead_share"],
+        seconds=cost.get("seconds", math.nan),
+        peak_bytes=cost.get("peak_bytes", math.nan),
+    )
+
+
+def front(found: Sequence[SweepRow], goal: Goal) -> list[SweepRow]:
+    """The Pareto front, by L0: no other row has both an L0 and a goal as low."""
+    best: list[SweepRow] = []
+    for row in sorted(found, key=lambda row: (row.l0, goal(row), row.name)):
+        value = goal(row)
+        if math.isfinite(value) and (not best or value < goal(best[-1])):
+            best.append(row)
+    return best
+
+
+def contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
+    """Who wins at each L0 and size at which there are several architectures, by size and L0."""
+    groups: dict[tuple[int, float], dict[str, list[SweepRow]]] = {}
+    for row in found:
+        if row.target is not None and math.isfinite(goal(row)):
+            group = groups.setdefault((row.d_sae, row.target), {})
+            group.setdefault(row.architecture, []).append(row)
+    noise = seed_noise(found, goal)
+    return [
+        Contest(
+            target=target,
+            d_sae=d_sae,
+            standings=tuple(
+                sorted(
+                    (_standing(name, held, goal) for name, held in group.items()),
+                    key=lambda standing: (standing.value, standing.architecture),
+                )
+            ),
+            noise=noise,
+        )
+        for (d_sae, target), group in sorted(groups.items())
+        if len(group) > 1
+    ]
+
+
+def _standing(architecture: str, held: Sequence[SweepRow], goal: Goal) -> Standing:
+    values = [goal(row) for row in held]
+    mean = math.fsum(values) / len(values)
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    return Standing(
+        architecture=architecture,
+        value=mean,
+        spread=math.sqrt(squares / (len(values) - 1)) if len(values) > 1 else None,
+        seeds=len(values),
+        l0=math.fsum(row.l0 for row in held) / len(held),
+    )
+
+
+def seed_noise(found: Sequence[SweepRow], goal: Goal) -> float | None:
+    """Standard deviation between seeds: sqrt(sum of squares / sum of (n - 1)) over all
+    configurations with several seeds; None where there is none."""
+    groups: dict[tuple[Any, ...], list[float]] = {}
+    for row in found:
+        value = goal(row)
+        if math.isfinite(value):
+            key = (row.architecture, row.d_sae, row.target, row.tokens)
+            groups.setdefault(key, []).append(value)
+    squares, freedom = 0.0, 0
+    for values in groups.values():
+        mean = math.fsum(values) / len(values)
+        squares += math.fsum((value - mean) ** 2 for value in values)
+        freedom += len(values) - 1
+    return math.sqrt(squares / freedom) if freedom else None

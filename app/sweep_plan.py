@@ -1,0 +1,187 @@
+"""What a sweep trains: a grid, or several from a plan file, as named configurations."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from app.errors import InvalidRequest
+from sae_core.errors import TrainingError
+from sae_core.training.config import Normalisation, TrainingConfig
+
+_FIELDS = {field.name: field for field in fields(TrainingConfig)}
+_GRID: dict[str, tuple[type, ...]] = {
+    "architectures": (str,),
+    "features": (int,),
+    "l0": (int, float),
+    "seeds": (int,),
+}
+_EXAMPLES = {
+    "architectures": '["topk"]',
+    "features": "[512, 2048]",
+    "l0": "[8, 16]",
+    "seeds": "[0, 1]",
+}
+_TOP = {"name", "model", "model_name", "hook_point", "corpus", "context", "training", "runs"}
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A training of a sweep.
+
+    Attributes:
+        name: unique in the sweep; says what is special about it.
+        config: how it trains.
+    """
+
+    name: str
+    config: TrainingConfig
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep.
+
+    Attributes:
+        name: what pages and addresses call it.
+        model: folder of the language model.
+        hook_point: where the dictionaries read.
+        corpus: `python-stdlib`, a text file or a folder of them.
+        n_ctx: positions in a window; None: the default.
+        model_name: what pages call the model; None: its folder's name.
+        runs: in the order in which they train.
+    """
+
+    name: str
+    model: str
+    hook_point: str
+    corpus: str
+    n_ctx: int | None
+    model_name: str | None
+    runs: tuple[PlannedRun, ...]
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise InvalidRequest("The sweep has no runs: give architectures, sizes and an L0.")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of these, in this order; the last one changes fastest.
+
+    Attributes:
+        l0: values of L0.
+        features: sizes of the dictionary.
+        architectures: keys of `sae_core.training.methods.methods()`.
+        seeds: of the weights.
+        training: other fields of `TrainingConfig`.
+    """
+
+    l0: Sequence[float]
+    features: Sequence[int]
+    architectures: Sequence[str]
+    seeds: Sequence[int] = (0,)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def configs(self) -> Iterable[TrainingConfig]:
+        """One configuration for each combination.
+
+        Raises:
+            TrainingError: one makes no sense.
+        """
+        axes = itertools.product(self.seeds, self.l0, self.features, self.architectures)
+        for seed, l0, d_sae, architecture in axes:
+            grid = {"architecture": architecture, "d_sae": d_sae, "l0": l0, "seed": seed}
+            yield TrainingConfig(**{**grid, **self.training})
+
+
+def name_runs(
+    configs: Iterable[TrainingConfig], common: Mapping[str, Any]
+) -> tuple[PlannedRun, ...]:
+    """Runs named by their architecture, size, L0 and seed, and by what differs from `common`.
+
+    The same configuration is trained once.
+    """
+    usual = replace(TrainingConfig(), **common)
+    runs: dict[TrainingConfig, PlannedRun] = {}
+    for config in configs:
+        aim = f"l{config.l0:g}" if config.l0 is not None else f"p{config.penalty:g}"
+        parts = [config.architecture, str(config.d_sae), aim, f"s{config.seed}"]
+        named = {"architecture", "d_sae", "l0", "penalty", "seed"}
+        parts += [
+            f"{key}={value}"
+            for key, value in asdict(config).items()
+            if key not in named and value != getattr(usual, key)
+        ]
+        runs.setdefault(config, PlannedRun("-".join(parts), config))
+    return tuple(runs.values())
+
+
+def read_plan(path: Path) -> SweepPlan:
+    """A plan from a TOML file; `model` and a `corpus` that is a path are relative to it.
+
+    `[training]` holds fields of `TrainingConfig` for all runs; each `[[runs]]` is a grid of lists
+    `architectures`, `features`, `l0` and `seeds`, with fields of its own beside them.
+
+    Raises:
+        InvalidRequest: it cannot be read or makes no sense; the sentence says what.
+    """
+    try:
+        text = path.read_text("utf-8")
+        plan = tomllib.loads(text)
+    except (OSError, ValueError) as error:  # a TOMLDecodeError and bad UTF-8 are ValueErrors
+        raise InvalidRequest(f"The plan {path} cannot be read: {error}.") from error
+    try:
+        return _plan(path, plan)
+    except (TrainingError, TypeError, ValueError) as error:
+        raise InvalidRequest(f"The plan {path} makes no sense: {error}") from error
+
+
+def _plan(path: Path, plan: Mapping[str, Any]) -> SweepPlan:
+    _known(plan, _TOP, "the plan")
+    for key in ("model", "hook_point"):
+        if not isinstance(plan.get(key), str):
+            raise InvalidRequest(f"The plan {path} names no {key}: add one.")
+    common = _training(plan.get("training", {}))
+    configs: list[TrainingConfig] = []
+    for part in plan.get("runs", []):
+        _known(part, set(_GRID) | set(_FIELDS), "[[runs]]")
+        grid = {key: part.get(key, [0] if key == "seeds" else None) for key in _GRID}
+        for key, kinds in _GRID.items():
+            values = grid[key]
+            if not isinstance(values, list) or not all(isinstance(v, kinds) for v in values):
+                raise ValueError(f"[[runs]] needs a list of {key}, such as {_EXAMPLES[key]}.")
+        own = {key: value for key, value in part.items() if key not in _GRID}
+        configs += Grid(**grid, training=common | _training(own)).configs()
+    corpus = str(plan.get("corpus", "python-stdlib"))
+    beside = path.parent / corpus
+    return SweepPlan(
+        name=str(plan.get("name", path.resolve().parent.name)),
+        model=str(path.parent / plan["model"]),
+        hook_point=plan["hook_point"],
+        corpus=str(beside) if beside.exists() else corpus,
+        n_ctx=plan.get("context"),
+        model_name=plan.get("model_name"),
+        runs=name_runs(configs, common),
+    )
+
+
+def _known(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    for key in given:
+        if key not in known:
+            raise ValueError(
+                f"{where} has an unknown {key!r}; known are {', '.join(sorted(known))}."
+            )
+
+
+def _training(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `TrainingConfig` with the types of their values checked."""
+    _known(given, _FIELDS, "[training]")
+    fitting = dict(given)
+    if "normalisation" in fitting:
+        fitting["normalisation"] = Normalisation(fitting["normalisation"])
+    return fitting

@@ -1,0 +1,314 @@
+"""Sweeps: many dictionaries trained on the same activations, each evaluated on the same text."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Never
+
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from app.database import connect, upgrade
+from app.errors import InvalidRequest, StoreError
+from app.harvesting import EVALUATION_TOKENS
+from app.peak_memory import forget_peak, peak_bytes
+from app.run_reporting import RunReporter
+from app.settings import Settings
+from app.source import SourceSpec, open_source
+from app.store import Store
+from app.sweep_plan import PlannedRun, SweepPlan
+from app.sweep_records import (
+    SweepRecord,
+    import_record,
+    path_of,
+    read_record,
+    run_name,
+    write_record,
+)
+from sae_core.checkpoint import dictionary_checksum, save_dictionary
+from sae_core.dictionary import Dictionary
+from sae_core.errors import DiskError, FeaturescopeError, TrainingError
+from sae_core.evaluation import evaluate
+from sae_core.training.activation_cache import CachedPools
+from sae_core.training.config import TrainingConfig, TrainingPoint
+from sae_core.training.methods import method_class
+from sae_core.training.pools import PoolSource, TextPools
+from sae_core.training.stream import PoolStream
+from sae_core.training.trainer import train
+
+UNFINISHED = "unfinished"  # checkpoints
+DICTIONARIES = "dictionaries"  # weights, where they are kept
+ORDER_SEED = 0  # of text and shuffles: the same for all runs, whatever their own seed
+_DECIDING = ("model_checksum", "corpus_fingerprint", "n_ctx", "activations", "evaluation_tokens")
+
+_log = logging.getLogger(__name__)
+
+
+def run_sweep(
+    settings: Settings,
+    plan: SweepPlan,
+    folder: Path,
+    cache: Path | None = None,
+    keep_weights: bool = False,
+) -> None:
+    """Train and evaluate what of the plan is not done, into `folder` and the store.
+
+    Killed at any time, the same call goes on: finished runs are left alone, an unfinished one goes
+    on from its checkpoint, a failed one is tried again.
+
+    Args:
+        settings: where the store is.
+        plan: what to train.
+        folder: of results, checkpoints and, where they are kept, weights.
+        cache: folder of activations, made once for all runs; None: made anew for each.
+        keep_weights: keep the dictionaries, too.
+
+    Raises:
+        InvalidRequest: the folder holds results of another sweep, or another process works on it.
+        TrainingError: runs failed; the others are done.
+    """
+    for architecture in {run.config.architecture for run in plan.runs}:
+        method_class(architecture)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            failed = _Sweep(settings, plan, folder, cache, keep_weights).run()
+    except Timeout as error:
+        raise InvalidRequest(
+            f"Another process works on the sweep in {folder}: wait for it, or stop it first."
+        ) from error
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {len(plan.runs)} runs failed ({', '.join(failed)}); the reasons "
+            "stand above. The others are done; the same command tries these again."
+        )
+
+
+class _Sweep:
+    """A sweep whose parts are opened when the first run needs them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: SweepPlan,
+        folder: Path,
+        cache: Path | None,
+        keep_weights: bool,
+    ) -> None:
+        self._plan, self._folder = plan, folder
+        self._keep = keep_weights
+        spec = SourceSpec(
+            model=plan.model,
+            neurons=plan.hook_point,
+            model_name=plan.model_name,
+            corpus=plan.corpus,
+            n_ctx=plan.n_ctx,
+        )
+        self._source = open_source(settings, spec)
+        self._engine = connect(settings.url)
+        upgrade(self._engine)
+        self._store = Store(self._engine)
+        made = TextPools(self._source.model, plan.hook_point, self._source.windows, ORDER_SEED)
+        self._pools: PoolSource = CachedPools(made, cache) if cache else made
+        self._numbers = self._source.evaluation_windows(EVALUATION_TOKENS, ORDER_SEED)
+
+    def run(self) -> list[str]:
+        """Do all runs; names of those that failed."""
+        failed = []
+        done = {run.name: self._done(run) for run in self._plan.runs}  # refusals come first
+        for number, run in enumerate(self._plan.runs, 1):
+            record = done[run.name]
+            if record is None:
+                record = self._attempt(run, f"{number}/{len(self._plan.runs)} {run.name}")
+                write_record(self._folder, record)
+            if record.status == "finished":
+                self._checkpoint(run).unlink(missing_ok=True)
+            else:
+                failed.append(run.name)
+                tqdm.write(f"{run.name} failed: {record.message}", file=sys.stderr)
+            self._import(record)
+        self._engine.dispose()
+        return failed
+
+    def _import(self, record: SweepRecord) -> None:
+        """Show it in the store. A store that fails is no reason to stop: the folder has it all."""
+        try:
+            import_record(self._store, self._folder, record)
+        except StoreError as error:
+            _log.warning(
+                "%s is not in the store (%s): `featurescope sweep --import %s` puts it there.",
+                record.run,
+                error,
+                self._folder,
+            )
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """What the figures of all runs hang on besides their configurations."""
+        source = self._source
+        return {
+            "model_checksum": source.model.checksum,
+            "corpus": source.corpus.source,
+            "corpus_fingerprint": source.corpus.fingerprint,
+            "n_ctx": source.windows.n_ctx,
+            "activations": self._pools.identity,
+            "order_seed": ORDER_SEED,
+            "evaluation_tokens": EVALUATION_TOKENS,
+            "held_out": source.held_out,
+            "torch": torch.__version__,
+        }
+
+    def _done(self, run: PlannedRun) -> SweepRecord | None:
+        """The run's record, where it has finished.
+
+        Raises:
+            InvalidRequest: it belongs to another sweep, or cannot be read.
+        """
+        path = path_of(self._folder, run.name)
+        if not path.exists():
+            return None
+        record = read_record(path)
+        here = {key: self._settings[key] for key in _DECIDING} | {"config": _plain(run.config)}
+        there = {key: record.settings.get(key) for key in _DECIDING} | {"config": record.config}
+        if other := [key.replace("_", " ") for key in here if here[key] != there[key]]:
+            raise InvalidRequest(
+                f"{path} was made with another {' and '.join(other)}: choose another --out, or "
+                "remove it to train that run anew."
+            )
+        return record if record.status == "finished" else None
+
+    def _attempt(self, run: PlannedRun, title: str) -> SweepRecord:
+        """Train and evaluate; a failure becomes a record, too."""
+        record = SweepRecord(
+            sweep=self._plan.name,
+            run=run.name,
+            model=self._source.spec.titles[0],
+            hook_point=self._plan.hook_point,
+            config=_plain(run.config),
+            settings=self._settings,
+            status="failed",
+        )
+        try:
+            return self._train(run, record, title)
+        except DiskError:  # the next run would meet the same
+            raise
+        except FeaturescopeError as error:
+            return replace(record, message=str(error))
+        except (RuntimeError, ArithmeticError, ValueError, MemoryError) as error:
+            _log.exception("The run %s met a defect.", run.name)
+            return replace(record, message=f"A defect: {type(error).__name__}: {error}")
+
+    def _train(self, run: PlannedRun, record: SweepRecord, title: str) -> SweepRecord:
+        config = run.config
+        forget_peak()
+        with ExitStack() as stack:
+            reporter = self._reporter(record, config)
+            if reporter is not None:
+                stack.enter_context(reporter)
+            bar: tqdm[Never] = stack.enter_context(
+                tqdm(
+                    total=config.steps * config.batch,
+                    desc=title,
+                    unit="tok",
+                    unit_scale=True,
+                    file=sys.stderr,
+                )
+            )
+
+            def on_point(point: TrainingPoint) -> None:
+                bar.update(point.tokens - bar.n)
+                bar.set_postfix_str(_in_short(point))
+                if reporter is not None:
+                    reporter.on_point(point)
+
+            stream = PoolStream(self._pools, config.batch)
+            trained = train(stream, config, self._plan.hook_point, self._checkpoint(run), on_point)
+            del stream  # its pool
+            peak = peak_bytes()
+            since = time.monotonic()
+            result = evaluate(
+                self._source.model, trained.dictionary, self._source.windows, self._numbers
+            )
+            evaluated = time.monotonic() - since
+        checksum, kept = self._saved(run, trained.dictionary)
+        return replace(
+            record,
+            status="finished",
+            evaluation=_scalars(result.figures()),
+            cost={
+                "seconds": round(_seconds(trained.curve), 3),
+                "evaluation_seconds": round(evaluated, 3),
+                "peak_bytes": peak,
+                "threads": torch.get_num_threads(),
+            },
+            checksum=checksum,
+            folder=kept,
+            curve=trained.curve,
+        )
+
+    def _reporter(self, record: SweepRecord, config: TrainingConfig) -> RunReporter | None:
+        """The run in the store while it trains; a store that fails stops no training."""
+        try:
+            return RunReporter(
+                self._store,
+                run_name(record.sweep, record.run),
+                config,
+                record.model,
+                record.hook_point,
+                record.settings,
+                record.sweep,
+                replace=True,
+            )
+        except StoreError as error:
+            _log.warning("The run is not shown while it trains: %s", error)
+            return None
+
+    def _checkpoint(self, run: PlannedRun) -> Path:
+        return self._folder / UNFINISHED / f"{run.name}.safetensors"
+
+    def _saved(self, run: PlannedRun, dictionary: Dictionary) -> tuple[str, str | None]:
+        """Checksum of the dictionary's files, and where they are kept."""
+        if self._keep:
+            kept = f"{DICTIONARIES}/{run.name}"
+            save_dictionary(dictionary, self._folder / kept)
+            return dictionary_checksum(self._folder / kept), kept
+        with tempfile.TemporaryDirectory(dir=self._folder) as draft:
+            save_dictionary(dictionary, Path(draft))
+            return dictionary_checksum(Path(draft)), None
+
+
+def _plain(config: TrainingConfig) -> dict[str, Any]:
+    """A configuration as JSON has it."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return plain
+
+
+def _scalars(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The figures alone: histograms of many dictionaries would be too much."""
+    return {key: value for key, value in figures.items() if isinstance(value, int | float)}
+
+
+def _seconds(curve: Sequence[TrainingPoint]) -> float:
+    """Of training, from the speeds of its points: right after an interruption, too."""
+    total, before = 0.0, 0
+    for point in curve:
+        total += (point.tokens - before) / point.tokens_per_second
+        before = point.tokens
+    return total
+
+
+def _in_short(point: TrainingPoint) -> str:
+    return (
+        f"loss {point.loss:.4g}, L0 {point.l0:.1f}, FVU {point.fvu:.3f}, "
+        f"dead {100 * point.dead_share:.1f} %"
+    )
