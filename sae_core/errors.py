@@ -29,6 +29,10 @@ class CheckpointError(FeaturescopeError):
     """A dictionary on disk is missing, damaged, or does not fit its model."""
 
 
+class HubError(FeaturescopeError):
+    """The Hugging Face Hub cannot be reached, or has not what is asked of it."""
+
+
 class DiskError(FeaturescopeError):
     """A file cannot be written: the disk is full, or the folder is not ours."""
 

@@ -7,8 +7,8 @@ is the transpose of W_enc. Besides tensors there are settings: `architecture`, `
 `apply_b_dec_to_input` and `normalize_activations`, with SAELens' values.
 
 A fixed normalisation of the input, z = (x - input_mean) * input_scale, is two more roles, each a
-tensor or a number, and is folded into the weights (in float64), so that activations and decoder rows are in the
-model's own units:
+tensor or a number, and is folded into the weights (in float64), so that activations and decoder
+rows are in the model's own units:
 
     f = f_z / input_scale:  biases and thresholds are divided by input_scale,
     b_dec = b_dec / input_scale + input_mean,
