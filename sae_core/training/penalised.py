@@ -1,0 +1,243 @@
+"""What methods with a sparsity penalty share: its weight, screening, the dense way out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from sae_core.training.config import TrainingConfig
+from sae_core.training.method import Method, Redirect, StepResult
+from sae_core.training.optimizer import Adam
+from sae_core.training.penalty import PenaltyWeight
+from sae_core.training.positive import positive_entries
+from sae_core.training.resampling import ENCODER_NORM, poorly_explained, resampling_due
+from sae_core.training.sparse import ByFeature, Codes, along, codes_of_entries, decode
+
+DENSE_SHARE = 0.25  # of entries that matter, above which dense products are faster
+START_L0 = 32  # of a training whose penalty is fixed
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One batch through the dictionary, densely.
+
+    Attributes:
+        acts: [n, d_sae].
+        x_hat: [n, d_in].
+        penalty: all of the loss but E ||x - x_hat||^2, 0-d.
+    """
+
+    acts: Tensor
+    x_hat: Tensor
+    penalty: Tensor
+
+
+@dataclass(frozen=True)
+class Screened:
+    """The entries of a batch that may matter to the loss.
+
+    Attributes:
+        x: [n, d_in].
+        u: x - b_dec, what the encoder is given.
+        codes: the entries; their values are u . W_enc, without a bias, in the parameters' dtype.
+        features: the same entries by feature.
+    """
+
+    x: Tensor
+    u: Tensor
+    codes: Codes
+    features: ByFeature
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How well activations reconstruct a batch.
+
+    Attributes:
+        error: mean over tokens of ||x - x_hat||^2, 0-d.
+        gradient: dL/dx_hat, [n, d_in].
+    """
+
+    error: Tensor
+    gradient: Tensor
+
+
+class Penalised(Method):
+    """E ||x - x_hat||^2 and a penalty, whose weight is fixed or steered to an L0.
+
+    A step encodes in bfloat16 to find the entries that matter, computes those again in the
+    parameters' own precision, and does the rest at them alone; where they are too many it takes
+    the dense way through autograd instead. The screen is wider by the bfloat16 rounding, so that
+    the result is that of a dense float32 step.
+
+    Biases start so that every feature fires on `l0` / d_sae of a first batch, as in Anthropic's
+    January 2025 update: no step begins densely, and none begins dead.
+    """
+
+    bias: str = "b_enc"
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        d_in: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(config, d_in, device, dtype)
+        self._weight = PenaltyWeight(config)
+        self.state["steering"] = self._weight.state
+
+    @abstractmethod
+    def outcome(self, parameters: dict[str, Tensor], x: Tensor, weight: float) -> Outcome:
+        """x [n, d_in] through these parameters, differentiable: the definition of the loss."""
+
+    @abstractmethod
+    def screen_bias(self) -> Tensor:
+        """A bias [d_sae] with which pre-activations are positive wherever an entry matters."""
+
+    @abstractmethod
+    def sparse_step(self, batch: Screened, weight: float, redirect: Redirect | None) -> StepResult:
+        """`step` at the entries of a batch alone."""
+
+    @abstractmethod
+    def first_weight(self, variance: float) -> float:
+        """Where a steered weight starts, given E ||x - mean||^2 in training units."""
+
+    @override
+    def weight_at(self, step: int) -> float:
+        return self._weight.at(step)
+
+    @override
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        variance = float((x - x.mean(dim=0)).pow(2).sum(dim=-1).mean())
+        self._weight.begin(self.first_weight(max(variance, 1e-12)))
+        every = torch.arange(self.d_sae, device=x.device)
+        self.set_firing_bar(every, self.firing_bar(x, every))
+
+    def firing_bar(self, x: Tensor, features: Tensor) -> Tensor:
+        """What u . W_enc of some features exceeds on their share of the tokens x: [features]."""
+        projected = (x - self.parameters["b_dec"]) @ self.parameters["W_enc"][features].T
+        l0 = START_L0 if self.config.l0 is None else self.config.l0
+        n = max(1, min(len(x) - 1, round(len(x) * l0 / self.d_sae)))
+        return projected.topk(min(n + 1, len(x)), dim=0).values[-2:].mean(dim=0)
+
+    def set_firing_bar(self, features: Tensor, bar: Tensor) -> None:
+        """Let some features fire where u . W_enc exceeds their bar [features]."""
+        self.parameters[self.bias][features] = -bar
+
+    @override
+    def activations(self, x: Tensor) -> Tensor:
+        return self.outcome(self.parameters, x, 0.0).acts
+
+    @override
+    def loss(self, x: Tensor, weight: float) -> Tensor:
+        outcome = self.outcome(self.parameters, x, weight)
+        return (outcome.x_hat - x).pow(2).sum(dim=-1).mean() + outcome.penalty
+
+    @override
+    @torch.no_grad()
+    def step(self, x: Tensor, weight: float, redirect: Redirect | None = None) -> StepResult:
+        u = x - self.parameters["b_dec"]
+        bias = self.screen_bias()
+        if self.rough:
+            bias = bias + self._margin(u, bias)
+        rows, features = positive_entries(self.pre_activations(u, bias))
+        if len(rows) > DENSE_SHARE * len(x) * self.d_sae:
+            return self._dense_step(x, weight, redirect)
+        codes = codes_of_entries(rows, features, u.new_zeros(len(rows)), len(x))
+        codes = replace(codes, values=along(codes, u, self.parameters["W_enc"]))
+        batch = Screened(x, u, codes, ByFeature(codes, self.d_sae))
+        return self.sparse_step(batch, weight, redirect)
+
+    def _margin(self, u: Tensor, bias: Tensor) -> Tensor:
+        """What rounding to bfloat16 may take off a pre-activation, [d_sae].
+
+        Half a unit of the bias' last place, and four standard deviations of what rounding both
+        factors of the product to eight bits adds up to.
+        """
+        size = torch.linalg.vector_norm(u) / u.numel() ** 0.5
+        return bias.abs() * 2**-8 + self.parameters["W_enc"].norm(dim=-1) * (size * 2**-7)
+
+    def reconstruct(
+        self, batch: Screened, acts: Tensor, redirect: Redirect | None
+    ) -> Reconstruction:
+        """What activations [nnz] at the entries of a batch reconstruct."""
+        p = self.parameters
+        residual = decode(replace(batch.codes, values=acts), p["W_dec"]).sub_(batch.u)
+        error = torch.linalg.vector_norm(residual).pow(2) / len(batch.x)
+        gradient = residual * (2 / len(batch.x))
+        if redirect is not None:
+            gradient = redirect(residual + batch.x, gradient)
+        return Reconstruction(error, gradient)
+
+    def _dense_step(self, x: Tensor, weight: float, redirect: Redirect | None) -> StepResult:
+        leaves = {name: p.detach().requires_grad_() for name, p in self.parameters.items()}
+        with torch.enable_grad():
+            outcome = self.outcome(leaves, x, weight)
+        residual = outcome.x_hat.detach() - x
+        error = residual.pow(2).sum(dim=-1).mean()
+        gradient = residual * (2 / len(x))
+        if redirect is not None:
+            gradient = redirect(outcome.x_hat.detach(), gradient)
+        gradients = torch.autograd.grad(
+            [outcome.x_hat, outcome.penalty],
+            list(leaves.values()),
+            [gradient, torch.ones_like(outcome.penalty)],
+            materialize_grads=True,
+        )
+        active = outcome.acts.detach() > 0
+        return StepResult(
+            dict(zip(leaves, gradients, strict=True)),
+            error + outcome.penalty.detach(),
+            error,
+            active.sum() / len(x),
+            active.any(dim=0),
+        )
+
+    def fired(self, codes: Codes, active: Tensor) -> Tensor:
+        """Features with an active entry, bool [d_sae], given which entries are [nnz]."""
+        fired = torch.zeros(self.d_sae, dtype=torch.bool, device=active.device)
+        fired[codes.features[active]] = True
+        return fired
+
+    @override
+    def after_step(self, step: int, x: Tensor, result: StepResult, optimizer: Adam) -> None:
+        super().after_step(step, x, result, optimizer)
+        self._weight.observe(step, float(result.l0))
+
+
+class Resampled(Penalised):
+    """A penalised method whose dead features begin again in the first half of the training.
+
+    Source: Bricken et al. 2023. Differently from there a feature that begins again fires on as many
+    tokens as at the start, instead of wherever its direction is positive.
+    """
+
+    @override
+    @torch.no_grad()
+    def after_step(self, step: int, x: Tensor, result: StepResult, optimizer: Adam) -> None:
+        super().after_step(step, x, result, optimizer)
+        config = self.config
+        if not resampling_due(step, config.batch, config.dead_after, config.steps):
+            return
+        dead = self.dead.nonzero()[:, 0]
+        if len(dead) == 0 or len(dead) == self.d_sae:
+            return
+        p = self.parameters
+        errors = x - self.outcome(p, x, 0.0).x_hat
+        directions = poorly_explained(errors, len(dead), config.seed, step)
+        alive_norm = p["W_enc"][~self.dead].norm(dim=-1).mean()
+        dead = dead[: len(directions)]
+        for name, parameter in p.items():
+            if name != "b_dec":
+                optimizer.forget(name, dead)
+                parameter[dead] = 0
+        p["W_dec"][dead] = directions
+        p["W_enc"][dead] = directions * (ENCODER_NORM * alive_norm)
+        self.set_firing_bar(dead, self.firing_bar(x, dead))
+        self.state["silent"][dead] = 0

@@ -1,0 +1,64 @@
+"""The weight of a sparsity penalty: fixed, or steered until a wanted L0 is reached."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from sae_core.training.config import TrainingConfig
+
+INTEGRAL = 0.01  # of the weight's logarithm, a step, where L0 is e times what is wanted
+PROPORTIONAL = 0.5
+FROZEN = 0.1  # share of the steps, at the end, in which the weight stands still
+MEMORY = 0.95  # of the running mean of L0, a step
+_REACH = 1.0  # how far off L0 is taken to be at most, as a logarithm
+
+
+class PenaltyWeight:
+    """The weight of a penalty in every step: risen linearly over the sparsity warm-up, then
+
+        log w = I + P * d,    I <- I + K * d after every step,    d = log(running L0 / wanted L0),
+
+    with d at most 1 either way: proportional-integral control in the logarithm, where what one
+    factor of the weight does to L0 depends little on the units and on the weight itself. With a
+    fixed `config.penalty` the weight is that one after the warm-up. In the last tenth of the steps
+    w = exp(I) stands still, so that the end is the minimum of one loss.
+
+    Attributes:
+        state: I and the logarithm of the running L0 (NaN before the first step), float64 [2].
+    """
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self._config = config
+        self._warm = config.sparsity_warmup * config.steps
+        self._frozen_from = (1 - FROZEN) * config.steps
+        first = config.penalty or 1.0
+        self.state = torch.tensor([math.log(first), math.nan], dtype=torch.float64)
+
+    def begin(self, weight: float) -> None:
+        """Start a steered weight near where it will end, to spare the way."""
+        if self._config.penalty is None:
+            self.state[0] = math.log(weight)
+
+    def at(self, step: int) -> float:
+        """The weight in a step."""
+        if self._config.penalty == 0:
+            return 0.0
+        logarithm = float(self.state[0])
+        if step < self._frozen_from:
+            logarithm += PROPORTIONAL * self._distance()
+        return math.exp(logarithm) * min(1.0, (step + 1) / max(1.0, self._warm))
+
+    def observe(self, step: int, l0: float) -> None:
+        """Take in the L0 that a step had."""
+        new, old = math.log(max(l0, 1e-3)), float(self.state[1])
+        self.state[1] = new if math.isnan(old) else MEMORY * old + (1 - MEMORY) * new
+        if self._warm <= step + 1 < self._frozen_from:
+            self.state[0] += INTEGRAL * self._distance()
+
+    def _distance(self) -> float:
+        running = float(self.state[1])
+        if self._config.l0 is None or math.isnan(running):
+            return 0.0
+        return min(_REACH, max(-_REACH, running - math.log(self._config.l0)))

@@ -1,0 +1,42 @@
+"""Dead features begin again as directions that are reconstructed badly."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+ENCODER_NORM = 0.2  # of a feature that begins again, relative to the mean of those alive
+
+
+def poorly_explained(errors: Tensor, n: int, seed: int, step: int) -> Tensor:
+    """Directions of n errors drawn with probability ~ (||error||^2)^2: unit rows [<= n, d_in].
+
+    The drawing depends on seed and step alone, so that a resumed training repeats it. There are
+    fewer than n where there are fewer errors.
+
+    Source: Bricken et al. 2023, "Towards Monosemanticity", neuron resampling; they take the
+    direction of the input, this one of what is not yet explained of it.
+
+    Args:
+        errors: x - x_hat, [tokens, d_in].
+        n: how many to draw.
+        seed: of the training.
+        step: of the training.
+    """
+    squares = errors.pow(2).sum(dim=-1)
+    chances = (squares / squares.max().clamp_min(1e-30)).pow(2).double().cpu()
+    draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    n = min(n, int((chances > 0).sum()))
+    if n == 0:
+        return errors[:0]
+    chosen = torch.multinomial(chances, n, generator=draw).to(errors.device)
+    return torch.nn.functional.normalize(errors[chosen], dim=-1)
+
+
+def resampling_due(step: int, batch: int, every: int, steps: int) -> bool:
+    """Whether dead features begin again after a step: every so many tokens in the first half.
+
+    Later ones would not have the time to settle.
+    """
+    tokens = (step + 1) * batch
+    return 2 * (step + 1) <= steps and tokens // every > (tokens - batch) // every
