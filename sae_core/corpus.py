@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import random
 import sys
 import sysconfig
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sae_core.corpora.document import Document
+from sae_core.corpora.files import file_documents, files_under, unpacked
+from sae_core.corpora.hub import PREFIX, HubDataset, open_dataset
 from sae_core.errors import CorpusError
 
 STDLIB = "python-stdlib"
-HELD_OUT_ONE_IN = 50
-SEPARATOR = "<|endoftext|>"
-_SEPARATION = re.compile(rf"^{re.escape(SEPARATOR)}[ \t]*\r?\n?", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Document:
-    """One text with the name it is shown under."""
-
-    name: str
-    text: str
-
-    @property
-    def held_out(self) -> bool:
-        """Whether no training may see this document: one in fifty, by the hash of its text.
-
-        By text and not by name, so that the same file under another name or in another Python
-        version stays on its side of the split.
-        """
-        digest = hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).digest()
-        return int.from_bytes(digest[:8], "big") % HELD_OUT_ONE_IN == 0
+SHUFFLED_DOCUMENTS = 10_000
+SHUFFLED_CHARACTERS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -43,53 +27,89 @@ class Corpus:
     Attributes:
         name: what pages call it.
         source: where the text was read from, in words.
-        paths: the files, in order, with the name of each.
+        paths: the files, in order, with the name of each; empty for a data set of the Hub.
+        column: which column of JSON lines, Parquet and Arrow holds the text.
+        shuffle: seed of another order; None: as it is.
+        dataset: of the Hub.
     """
 
     name: str
     source: str
     paths: tuple[tuple[str, Path], ...]
+    column: str = "text"
+    shuffle: int | None = None
+    dataset: HubDataset | None = None
 
     def documents(self) -> Iterator[Document]:
-        """Yield each distinct, non-empty document once, in order.
+        """Yield each distinct, non-empty document once, in order, read as they are asked for.
 
-        Bytes that are not UTF-8 become U+FFFD. Repeated texts would fill every top-20 with copies
-        of one context, so only the first is kept.
+        Repeated texts would fill every top-20 with copies of one context, so only the first is
+        kept.
         """
         seen: set[bytes] = set()
-        for name, path in self.paths:
-            for document in _read(name, path):
-                digest = hashlib.sha256(document.text.encode()).digest()
-                if not document.text.strip() or digest in seen:
-                    continue
-                seen.add(digest)
-                yield document
+        for document in self._ordered():
+            digest = hashlib.sha256(document.text.encode()).digest()
+            if not document.text.strip() or digest in seen:
+                continue
+            seen.add(digest)
+            yield document
 
-    def fingerprint(self) -> str:
-        """SHA-256 over the names and texts of all documents, in order."""
-        total = hashlib.sha256()
-        for document in self.documents():
-            for part in (document.name, document.text):
-                raw = part.encode()
-                total.update(len(raw).to_bytes(8, "big") + raw)
+    def fingerprint(self, n_documents: int | None = None) -> str:
+        """SHA-256 over the names and texts of all documents, or of the first ones, in order."""
+        total = Fingerprint()
+        for number, document in enumerate(self.documents()):
+            if number == n_documents:
+                break
+            total.add(document)
         return total.hexdigest()
 
+    def _ordered(self) -> Iterator[Document]:
+        if self.shuffle is None:
+            return self._read(self.paths)
+        draw = random.Random(self.shuffle)  # noqa: S311
+        paths = list(self.paths)
+        draw.shuffle(paths)
+        return _shuffled(self._read(paths), draw)
 
-def _read(name: str, path: Path) -> Iterator[Document]:
-    """The file's documents: the whole of it, or the parts between lines that say SEPARATOR.
+    def _read(self, paths: Iterable[tuple[str, Path]]) -> Iterator[Document]:
+        if self.dataset is not None:
+            yield from self.dataset.documents(self.column)
+        for name, path in paths:
+            yield from file_documents(name, path, self.column)
 
-    A part is named `name#n`, n from 1.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
-    except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror}.") from error
-    parts = _SEPARATION.split(text) if path.suffix == ".txt" else [text]
-    if len(parts) == 1:
-        yield Document(name, text)
-        return
-    for n, part in enumerate(parts, start=1):
-        yield Document(f"{name}#{n}", part)
+
+class Fingerprint:
+    """SHA-256 over names and texts of documents, in the order they are added."""
+
+    def __init__(self) -> None:
+        self._total = hashlib.sha256()
+
+    def add(self, document: Document) -> None:
+        """One more document."""
+        for part in (document.name, document.text):
+            raw = part.encode()
+            self._total.update(len(raw).to_bytes(8, "big") + raw)
+
+    def hexdigest(self) -> str:
+        """Of all documents so far."""
+        return self._total.hexdigest()
+
+
+def _shuffled(documents: Iterable[Document], draw: random.Random) -> Iterator[Document]:
+    """The documents through a buffer of bounded size, each drawn from all that are in it."""
+    kept: list[Document] = []
+    size = 0
+    for document in documents:
+        kept.append(document)
+        size += len(document.text)
+        while len(kept) > SHUFFLED_DOCUMENTS or (size > SHUFFLED_CHARACTERS and len(kept) > 1):
+            place = draw.randrange(len(kept))
+            kept[place], kept[-1] = kept[-1], kept[place]
+            drawn = kept.pop()
+            size -= len(drawn.text)
+            yield drawn
+    draw.shuffle(kept)
+    yield from kept
 
 
 def standard_library() -> Corpus:
@@ -106,22 +126,35 @@ def standard_library() -> Corpus:
     return Corpus(STDLIB, f"the standard library of Python {version}, read in place", paths)
 
 
-def text_files(path: Path) -> Corpus:
-    """A text file, or every `.txt`, `.md` and `.py` file under a folder.
-
-    A file is one document; a `.txt` file is one for each part between lines `<|endoftext|>`.
-    """
+def text_files(path: Path, column: str = "text", shuffle: int | None = None) -> Corpus:
+    """A file of text, or all files of text under a folder (see `corpora.files`)."""
     if path.is_file():
-        return Corpus(path.stem, f"the file {path.name}", ((path.name, path),))
+        paths: tuple[tuple[str, Path], ...] = ((path.name, path),)
+        return Corpus(unpacked(path).stem, f"the file {path.name}", paths, column, shuffle)
     if not path.is_dir():
         raise CorpusError(f"There is no text at {path}: give a text file or a folder of them.")
-    found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in {".txt", ".md", ".py"})
-    if not found:
-        raise CorpusError(f"{path} holds no .txt, .md or .py file.")
-    paths = tuple((p.relative_to(path).as_posix(), p) for p in found)
-    return Corpus(path.name, f"{len(paths)} files under the folder {path.name}", paths)
+    paths = tuple((p.relative_to(path).as_posix(), p) for p in files_under(path))
+    name = path.resolve().name
+    return Corpus(name, f"{len(paths)} files under the folder {name}", paths, column, shuffle)
 
 
-def open_corpus(name: str) -> Corpus:
-    """The corpus of that name: `python-stdlib`, or a path to a text file or folder."""
-    return standard_library() if name == STDLIB else text_files(Path(name))
+def open_corpus(
+    name: str, column: str = "text", shuffle: int | None = None, revision: str | None = None
+) -> Corpus:
+    """The corpus of that name.
+
+    Args:
+        name: `python-stdlib`, a path to a file or folder of text, or `hf:owner/name[:split]`.
+        column: which column of JSON lines, Parquet and Arrow holds the text.
+        shuffle: seed of another order; None: as it is.
+        revision: of a data set of the Hub.
+    """
+    if name == STDLIB:
+        return replace(standard_library(), shuffle=shuffle)
+    if not name.startswith(PREFIX):
+        return text_files(Path(name).expanduser(), column, shuffle)
+    found = open_dataset(name, revision)
+    words = f"the split {found.split} of {found.name} on the Hugging Face Hub"
+    source = f"{words}, commit {found.commit}"
+    title = found.name.rpartition("/")[2]
+    return Corpus(title, source, (), column, shuffle, found)

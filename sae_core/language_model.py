@@ -73,6 +73,7 @@ class LanguageModel:
         d_vocab: width of the logits.
         tokenizer: as in tokenizer.json.
         vocabulary: what each token stands for.
+        eos: the token that ends a text, or None.
         module: the Hugging Face model.
         layout: where `module` keeps its parts.
         lock: held during a forward pass and as long as a hook is on the model.
@@ -93,6 +94,7 @@ class LanguageModel:
         self.d_vocab = int(self._unembedding_weight().shape[0])
         self.tokenizer: Tokenizer = folder.tokenizer(self.d_vocab)
         bos = folder.bos(self.tokenizer, self.d_vocab)
+        self.eos = folder.eos(self.tokenizer, self.d_vocab)
         self.vocabulary: Vocabulary = read_vocabulary(self.tokenizer, self.d_vocab, bos)
 
     @property

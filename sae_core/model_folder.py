@@ -86,14 +86,23 @@ class ModelFolder:
         The tokenizer's own settings decide; a model without such settings is asked for its
         `bos_token_id`.
         """
+        return self._token("bos_token", tokenizer, d_vocab)
+
+    def eos(self, tokenizer: Tokenizer, d_vocab: int) -> int | None:
+        """The token that ends a text, likewise."""
+        return self._token("eos_token", tokenizer, d_vocab)
+
+    def _token(self, role: str, tokenizer: Tokenizer, d_vocab: int) -> int | None:
         for name in ("tokenizer_config.json", "special_tokens_map.json"):
             settings = self.json(name)
-            if "bos_token" in settings:
-                token = settings["bos_token"]
+            if role in settings:
+                token = settings[role]
                 token = token.get("content") if isinstance(token, dict) else token
                 number = None if token is None else tokenizer.token_to_id(token)
                 return number if number is not None and number < d_vocab else None
-        number = self.json("config.json").get("bos_token_id")
+        number = self.json("config.json").get(f"{role}_id")
+        if isinstance(number, list):  # several end a text in newer chat models
+            number = number[0] if number else None
         return number if isinstance(number, int) and 0 <= number < d_vocab else None
 
 

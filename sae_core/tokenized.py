@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from sae_core.atomic import atomic_folder
-from sae_core.corpus import Corpus, Document
+from sae_core.corpora.document import LONGEST, Document
+from sae_core.corpora.token_folder import TokenFolder, read_token_folder, token_folder
+from sae_core.corpus import Corpus, Fingerprint
 from sae_core.errors import CorpusError
 
 _ENCODE_DOCUMENTS = 256
@@ -32,6 +34,7 @@ class TokenizedCorpus:
         offsets: document d is `tokens[offsets[d]:offsets[d + 1]]`, [n_documents + 1].
         names: the documents' names.
         held_out: whether training must not see the document, [n_documents].
+        details: how it was read, in words, for those who read its figures.
     """
 
     name: str
@@ -41,6 +44,7 @@ class TokenizedCorpus:
     offsets: NDArray[np.int64]
     names: tuple[str, ...]
     held_out: NDArray[np.bool_]
+    details: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_documents(self) -> int:
@@ -136,55 +140,99 @@ class Windows:
         return wanted
 
 
-def tokenize(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> TokenizedCorpus:
+def tokenize(
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    cache: Path,
+    n_tokens: int | None = None,
+    on_tokens: Callable[[int], None] | None = None,
+) -> TokenizedCorpus:
     """Encode a corpus, or read it from `cache` where the same text was encoded before.
+
+    Args:
+        corpus: the text.
+        tokenizer: the model's.
+        cache: folder of encoded corpora.
+        n_tokens: read no further than the document in which so many tokens are reached; None: read
+            everything. The fingerprint is of what was read.
+        on_tokens: told how many tokens are encoded.
 
     Raises:
         CorpusError: there is no text in the corpus.
     """
     spelling = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
-    fingerprint = hashlib.sha256(f"{corpus.fingerprint()} {spelling}".encode()).hexdigest()
-    folder = cache / fingerprint[:24]
-    if not folder.exists():
-        _encode(corpus, tokenizer, folder)
-    head = json.loads((folder / "corpus.json").read_text())
+    folder = cache / _key(corpus, spelling, n_tokens)
+    found = read_token_folder(folder)
+    if found is None or not _still(corpus, found, n_tokens):
+        shutil.rmtree(folder, ignore_errors=True)
+        _encode(corpus, tokenizer, folder, n_tokens, on_tokens)
+        found = read_token_folder(folder)
+    assert found is not None
+    details = {} if corpus.shuffle is None else {"order": f"shuffled, seed {corpus.shuffle}"}
+    if n_tokens is not None:
+        details["read"] = f"as far as {n_tokens:,} tokens"
     return TokenizedCorpus(
         name=corpus.name,
         source=corpus.source,
-        fingerprint=fingerprint,
-        tokens=np.load(folder / "tokens.npy", mmap_mode="r"),
-        offsets=np.load(folder / "offsets.npy"),
-        names=tuple(head["names"]),
-        held_out=np.array(head["held_out"], dtype=bool),
+        fingerprint=hashlib.sha256(f"{found.fingerprint} {spelling}".encode()).hexdigest(),
+        tokens=found.tokens,
+        offsets=found.offsets,
+        names=found.names,
+        held_out=found.held_out,
+        details=details,
     )
 
 
-def _encode(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
+def _key(corpus: Corpus, spelling: str, n_tokens: int | None) -> str:
+    """The name of a corpus's folder: everything that it can be known by without reading it."""
+    places = [(name, str(path.absolute())) for name, path in corpus.paths]
+    facts = [spelling, places, corpus.column, corpus.shuffle, str(corpus.dataset), n_tokens]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+
+
+def _still(corpus: Corpus, found: TokenFolder, n_tokens: int | None) -> bool:
+    """Whether the text is what was encoded. What a commit of the Hub says never changes."""
+    if corpus.dataset is not None:
+        return True
+    first = None if n_tokens is None else len(found.names)
+    return corpus.fingerprint(first) == found.fingerprint
+
+
+def _encode(
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    folder: Path,
+    n_tokens: int | None,
+    on_tokens: Callable[[int], None] | None,
+) -> None:
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 1 << 16 else np.uint32
-    parts: list[NDArray[np.unsignedinteger]] = []
-    names: list[str] = []
-    held_out: list[bool] = []
-    for batch in _batches(corpus):
-        names += [d.name for d in batch]
-        held_out += [d.held_out for d in batch]
-        encoded = tokenizer.encode_batch_fast([d.text for d in batch], add_special_tokens=False)
-        parts += [np.array(e.ids, dtype=dtype) for e in encoded]
-    if not any(len(part) for part in parts):
-        raise CorpusError(f"The corpus {corpus.name} holds no text.")
-    with atomic_folder(folder) as target:
-        np.save(target / "tokens.npy", np.concatenate(parts))
-        lengths = [len(part) for part in parts]
-        np.save(target / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
-        head = {"names": names, "held_out": held_out}
-        (target / "corpus.json").write_text(json.dumps(head))
+    fingerprint = Fingerprint()
+    with token_folder(folder, dtype) as writer:
+        for batch in _batches(corpus):
+            encoded = tokenizer.encode_batch_fast([d.text for d in batch], add_special_tokens=False)
+            for document, encoding in zip(batch, encoded, strict=True):
+                writer.add(document.name, encoding.ids, document.held_out)
+                fingerprint.add(document)
+                if n_tokens is not None and writer.n_tokens >= n_tokens:
+                    break
+            if on_tokens is not None:
+                on_tokens(writer.n_tokens)
+            if n_tokens is not None and writer.n_tokens >= n_tokens:
+                break
+        if writer.n_tokens == 0:
+            raise CorpusError(f"The corpus {corpus.name} holds no text.")
+        writer.fingerprint = fingerprint.hexdigest()
 
 
 def _batches(corpus: Corpus) -> Iterator[list[Document]]:
+    """Documents in batches of bounded size."""
     batch: list[Document] = []
+    size = 0
     for document in corpus.documents():
         batch.append(document)
-        if len(batch) == _ENCODE_DOCUMENTS:
+        size += len(document.text)
+        if len(batch) == _ENCODE_DOCUMENTS or size >= LONGEST:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
