@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from app.database import connect, upgrade
 from app.errors import InvalidRequest
+from app.evaluating import EVALUATION_TOKENS
 from app.run_reporting import RunReporter
 from app.settings import Settings
 from app.source import evaluation_windows, open_windows
@@ -30,12 +31,11 @@ from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.downstream import DownstreamLoss
 from sae_core.training.methods import method_class
 from sae_core.training.pools import PoolSource, TextPools
-from sae_core.training.state import run_identity
+from sae_core.training.state import check_progress, run_identity
 from sae_core.training.stream import PoolStream
 from sae_core.training.trainer import Trained
 from sae_core.training.trainer import train as train_dictionary
 
-EVALUATION_TOKENS = 65_536
 RECORD = "training.json"
 CHECKPOINT = "training.ckpt"
 
@@ -100,6 +100,7 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
         parts = _open(settings, spec)
         if _is_trained(spec.out, parts.identity):
             return f"{spec.out} is trained already."
+        check_progress(spec.out / CHECKPOINT, parts.identity)
         engine = connect(settings.url)
         upgrade(engine)
         about = {"corpus": spec.corpus, "n_ctx": parts.windows.n_ctx, "command": spec.command}

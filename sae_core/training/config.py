@@ -69,6 +69,8 @@ class TrainingConfig:
             )
         if self.penalty is not None and not 0 <= self.penalty < float("inf"):
             raise TrainingError(f"The penalty is {self.penalty:g}: give a weight of at least 0.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise TrainingError(f"The learning rate is {self.learning_rate:g}: give one above 0.")
         for name in ("d_sae", "tokens", "batch", "dead_after"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give a positive number.")

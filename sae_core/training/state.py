@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -74,14 +77,32 @@ def load_progress(
     """
     if not path.exists():
         return None
+    with _opened(path, identity) as (file, metadata):
+        for name, tensor in _tensors(method, adam).items():
+            tensor.copy_(file.get_tensor(name))
+        curve = tuple(TrainingPoint(**point) for point in json.loads(metadata["curve"]))
+        return Progress(int(metadata["step"]), curve)
+
+
+def check_progress(path: Path, identity: dict[str, str]) -> None:
+    """Refuse a checkpoint that `load_progress` would, before anything is begun.
+
+    Raises:
+        TrainingError: it is damaged, or belongs to another training.
+    """
+    if path.exists():
+        with _opened(path, identity):
+            pass
+
+
+@contextmanager
+def _opened(path: Path, identity: dict[str, str]) -> Iterator[tuple[Any, dict[str, str]]]:
+    """The file and its metadata, found to be of this training."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             _check_identity(path, json.loads(metadata["identity"]), identity)
-            for name, tensor in _tensors(method, adam).items():
-                tensor.copy_(file.get_tensor(name))
-        curve = tuple(TrainingPoint(**point) for point in json.loads(metadata["curve"]))
-        return Progress(int(metadata["step"]), curve)
+            yield file, metadata
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(
             f"{path} is damaged or no checkpoint of a training ({error}): remove it to start anew."

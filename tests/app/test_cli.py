@@ -25,6 +25,7 @@ COMMANDS = [
     ["evaluate"],
     ["demo"],
     ["demo-train"],
+    ["train"],
     ["db"],
     ["db", "upgrade"],
     ["db", "downgrade"],
