@@ -10,6 +10,7 @@ from app.database import connect, upgrade
 from app.resources import resource
 from app.settings import Settings
 from app.store import Store
+from app.sweep_records import RESULTS, import_sweep, not_stored, read_records
 
 if TYPE_CHECKING:
     from app.source import SourceSpec
@@ -18,6 +19,7 @@ HOOK_POINT = "blocks.0.mlp.hook_post"
 MODEL = "demo"
 FEATURES = "mlp-4096"
 NEURONS = "mlp-neurons"
+SWEEP = "sweep"  # folder of the sweep's results
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,15 @@ def demo_specs() -> tuple[tuple[SourceSpec, int], ...]:
 
 
 def is_harvested(settings: Settings) -> bool:
-    """Whether the store holds this very demo, all dictionaries, harvested."""
+    """Whether the store holds this very demo: all dictionaries, harvested, and the sweep."""
     engine = connect(settings.url)
     upgrade(engine)
+    store = Store(engine)
     folder = resource("demo").resolve()
+    sweep = folder / SWEEP
+    has_sweep = not _ships_sweep() or not not_stored(store, sweep, read_records(sweep))
     shipped = json.loads((folder / "card.json").read_text())["checksums"]
-    views = [view for view in Store(engine).catalogue() if view.model == MODEL and view.harvest]
+    views = [view for view in store.catalogue() if view.model == MODEL and view.harvest]
     engine.dispose()
     # The folder may have moved, and the neurons' page names the features that write to them.
     current = {
@@ -81,7 +86,8 @@ def is_harvested(settings: Settings) -> bool:
     }
     neurons = current.get(NEURONS)
     return (
-        neurons is not None
+        has_sweep
+        and neurons is not None
         and neurons[2] == shipped[FEATURES]
         and all(
             own.name in current
@@ -92,8 +98,17 @@ def is_harvested(settings: Settings) -> bool:
 
 
 def harvest_demo(settings: Settings) -> None:
-    """Harvest what of the demo is not in the store yet."""
+    """Harvest what of the demo is not in the store yet, and show the sweep's results."""
     from app.harvesting import harvest
 
+    if _ships_sweep():
+        engine = connect(settings.url)
+        upgrade(engine)
+        import_sweep(Store(engine), resource("demo").resolve() / SWEEP)
+        engine.dispose()
     for spec, tokens in demo_specs():
         harvest(settings, spec, tokens, replace=True)
+
+
+def _ships_sweep() -> bool:
+    return any((resource("demo") / SWEEP / RESULTS).glob("*.json"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from app.errors import InvalidRequest
 from app.rendering_markup import trusted
 from app.rendering_plot import STYLES, Axis, Line, Mark, plot, swatch
 from app.rendering_runs import sweep_address
-from app.sweep_figures import SweepRow, front
+from app.sweep_figures import Contest, SweepRow, contests, front, rows, seed_noise
+from app.views_runs import RunView
 
 FRONT_STYLE = STYLES - 1
 _USUAL = ("topk", "batchtopk", "matryoshka", "jumprelu", "gated", "standard")
@@ -116,6 +119,70 @@ class Order:
         return "descending" if self.descending else "ascending"
 
 
+class SweepPage:
+    """A sweep's page, worked out.
+
+    Attributes:
+        name: of the sweep.
+        runs: all of them, in the order in which they were added.
+        order: of the table.
+        rows: those that have figures, in that order.
+        columns: of the table.
+    """
+
+    def __init__(self, name: str, runs: Sequence[RunView], order: Order) -> None:
+        self.name, self.runs, self.order, self.columns = name, runs, order, COLUMNS
+        self._rows = rows(run.record for run in runs)
+        self.rows = order.sorted(self._rows)
+
+    @property
+    def first(self) -> RunView:
+        """One run, for what all have in common."""
+        return self.runs[0]
+
+    def those(self, status: str) -> list[RunView]:
+        """The runs of a status."""
+        return [run for run in self.runs if run.record.status == status]
+
+    @property
+    def key(self) -> list[tuple[str, Any]]:
+        """Each architecture, and the front, with a small picture of how it is drawn."""
+        entries = [(name, trusted(swatch(style))) for name, style in styles(self._rows).items()]
+        return [*entries, ("Pareto front", trusted(swatch(FRONT_STYLE)))]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The sizes of dictionaries, the smallest first."""
+        return list(radii(self._rows))
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds there are at most of one configuration."""
+        counts = Counter(
+            (row.architecture, row.d_sae, row.target, row.tokens) for row in self._rows
+        )
+        return max(counts.values(), default=0)
+
+    @property
+    def pictures(self) -> list[tuple[Quantity, Any]]:
+        """Each quantity against L0 as SVG."""
+        return [(quantity, trusted(svg)) for quantity, svg in pictures(self._rows)]
+
+    @property
+    def contests(self) -> list[tuple[Quantity, list[Contest], float | None]]:
+        """Who wins, for each goal, and the standard deviation between seeds."""
+        return [
+            (quantity, contests(self._rows, quantity.of), seed_noise(self._rows, quantity.of))
+            for quantity in QUANTITIES
+            if quantity.goal
+        ]
+
+    @cached_property
+    def on_front(self) -> frozenset[str]:
+        """Names of the runs on the front of the extra loss."""
+        return frozenset(row.name for row in front(self._rows, QUANTITIES[0].of))
+
+
 def _missing(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
@@ -125,12 +192,6 @@ def styles(found: Iterable[SweepRow]) -> dict[str, int]:
     names = {row.architecture for row in found}
     others = sorted(names - set(_USUAL))
     return {name: place for place, name in enumerate((*_USUAL, *others)) if name in names}
-
-
-def key(found: Sequence[SweepRow]) -> list[tuple[str, Any]]:
-    """Each architecture, and the front, with a small picture of how it is drawn."""
-    entries = [(name, trusted(swatch(style))) for name, style in styles(found).items()]
-    return [*entries, ("Pareto front", trusted(swatch(FRONT_STYLE)))]
 
 
 def radii(found: Iterable[SweepRow]) -> dict[int, float]:

@@ -147,9 +147,15 @@ def import_sweep(store: Store, folder: Path) -> list[SweepRecord]:
         InvalidRequest: there are none, or one cannot be read.
     """
     records = read_records(folder)
-    for record in records:
+    for record in not_stored(store, folder, records):
         import_record(store, folder, record)
     return records
+
+
+def not_stored(store: Store, folder: Path, records: Sequence[SweepRecord]) -> list[SweepRecord]:
+    """Those of a sweep's records that the store has not, or has otherwise."""
+    stored = {view.record.name: view.record for view in store.runs.all()}
+    return [record for record in records if stored.get(record.name) != record.stored(folder)]
 
 
 def import_record(store: Store, folder: Path, record: SweepRecord) -> None:

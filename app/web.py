@@ -22,6 +22,7 @@ from app.resources import resource
 from app.routes import (
     api,
     api_prompt,
+    api_runs,
     api_steer,
     contexts,
     dictionaries,
@@ -31,6 +32,7 @@ from app.routes import (
     prompt,
     runs,
     steer,
+    sweeps,
 )
 from app.settings import Settings
 from app.site import Site
@@ -97,9 +99,9 @@ def create_app(
         waiters,
     )
     rendering_errors.install(app)
-    for interface in (api, api_prompt, api_steer):
+    for interface in (api, api_prompt, api_steer, api_runs):
         app.include_router(interface.router)
-    for pages in (health, home, dictionaries, contexts, features, prompt, steer, runs):
+    for pages in (health, home, dictionaries, contexts, features, prompt, steer, runs, sweeps):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", assets, name="static")
     app.add_middleware(Presence)
