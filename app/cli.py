@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app import __version__, cli_commands
 from app.cli_options import PORT, RESUME, Commands, add_address, add_device, add_dictionary, whole
-from app.commands import list_, remove, sweep, toy, train, verify
+from app.commands import evaluate, import_, list_, remove, sweep, toy, train, verify
 from sae_core.errors import FeaturescopeError
 
 INTERRUPTED = 130
@@ -53,11 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
     _serving(commands)
     _worker(commands)
     _harvest(commands)
-    _evaluate(commands)
+    evaluate.add(commands)
     sweep.add(commands)
     _demo(commands)
     train.add(commands)
     toy.add(commands)
+    import_.add(commands)
     list_.add(commands)
     remove.add(commands)
     verify.add(commands)
@@ -102,14 +103,6 @@ def _harvest(commands: Commands[argparse.ArgumentParser]) -> None:
         help="let another model or dictionary of the same name go",
     )
     harvest.set_defaults(command=cli_commands.harvest, interrupted=RESUME)
-
-
-def _evaluate(commands: Commands[argparse.ArgumentParser]) -> None:
-    evaluate = commands.add_parser(
-        "evaluate", help="recompute a dictionary's losses, L0 and FVU on held-out text"
-    )
-    add_dictionary(evaluate)
-    evaluate.set_defaults(command=cli_commands.evaluate, interrupted="Interrupted.")
 
 
 def _demo(commands: Commands[argparse.ArgumentParser]) -> None:

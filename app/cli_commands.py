@@ -48,24 +48,11 @@ def harvest(arguments: argparse.Namespace) -> None:
 
     harvest(
         read_settings(device=arguments.device),
-        _source(arguments),
+        source_spec(arguments),
         tokens=arguments.tokens,
         seed=arguments.seed,
         ablate_top=arguments.ablate,
         replace=arguments.replace,
-    )
-
-
-def evaluate(arguments: argparse.Namespace) -> None:
-    """Recompute a dictionary's figures on held-out text."""
-    from app.harvesting import evaluate
-    from app.settings import read_settings
-
-    evaluate(
-        read_settings(device=arguments.device),
-        _source(arguments),
-        tokens=arguments.tokens,
-        seed=arguments.seed,
     )
 
 
@@ -145,7 +132,7 @@ def db_dump(_arguments: argparse.Namespace) -> None:
         sys.stdout.write(line if line.endswith("\n") else line + "\n")
 
 
-def _source(arguments: argparse.Namespace) -> SourceSpec:
+def source_spec(arguments: argparse.Namespace) -> SourceSpec:
     """The options that say which dictionary over which text."""
     from app.source import SourceSpec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from app.database import connect, upgrade
 from app.errors import InvalidRequest
+from app.evaluating import EVALUATION_TOKENS, kept, record
 from app.harvest_folders import HARVESTS, LOCK, note_harvest
 from app.reporting import Reporter
 from app.settings import Settings
@@ -22,14 +23,11 @@ from app.views import DictionaryView, HarvestRecord
 from sae_core.ablation import ablate
 from sae_core.checkpoint import dictionary_checksum
 from sae_core.errors import HarvestError
-from sae_core.evaluation import Evaluation
 from sae_core.evaluation import evaluate as evaluate_dictionary
 from sae_core.feature_records import feature_records, window_records
 from sae_core.firing_log import FiringLog
 from sae_core.harvest import HarvestPlan, plan_harvest, run_harvest
 from sae_core.records import ContextEffect, FeatureRecord, GroupKind, WindowRecord
-
-EVALUATION_TOKENS = 65_536
 
 
 def harvest(
@@ -67,21 +65,6 @@ def harvest(
     finally:
         reporter.clear()
     print(f"{source.title} is harvested: {plan.n_tokens:,} tokens.", file=sys.stderr)
-
-
-def evaluate(
-    settings: Settings, spec: SourceSpec, tokens: int | None = None, seed: int = 0
-) -> Evaluation:
-    """Recompute a dictionary's figures on held-out text and print them."""
-    source = open_source(settings, spec)
-    wanted = EVALUATION_TOKENS if tokens is None else tokens
-    numbers = source.evaluation_windows(wanted, seed)
-    result = evaluate_dictionary(source.model, source.dictionary, source.windows, numbers)
-    kind = "held-out" if source.held_out else "harvested (none is held out)"
-    print(f"{source.title} on {kind} text of {source.corpus.source}")
-    for key, value in result.figures().items():
-        print(f"  {key:25} {value:>12,}" if isinstance(value, int) else f"  {key:25} {value:12.4f}")
-    return result
 
 
 def _check_names(store: Store, source: Source) -> None:
@@ -150,11 +133,7 @@ def _harvest_alone(
         run_harvest(
             model, dictionary, plan, log, on_progress=lambda p: phase.update(p.done, p.rate)
         )
-    numbers = source.evaluation_windows(EVALUATION_TOKENS, plan.seed)
-    with reporter.phase("evaluating", len(numbers), "win") as phase:
-        result = evaluate_dictionary(
-            model, dictionary, source.windows, numbers, lambda n: phase.update(n)
-        )
+    evaluation = _evaluation(store, source, plan.seed, reporter)
     shown: set[int] = set()
 
     def features() -> Iterator[FeatureRecord]:
@@ -182,10 +161,23 @@ def _harvest_alone(
         features(),
         windows(),
         model=source.model_record(),
-        dictionary=source.dictionary_record(result.figures() | {"held_out": source.held_out}),
+        dictionary=source.dictionary_record(evaluation),
         corpus=source.corpus_record(),
     )
     shutil.rmtree(log.folder, ignore_errors=True)
+
+
+def _evaluation(store: Store, source: Source, seed: int, reporter: Reporter) -> Mapping[str, Any]:
+    """The dictionary's figures; where the store has a whole evaluation on this text, that one."""
+    for view in store.catalogue():
+        if (view.model, view.name) == source.spec.titles and view.evaluation and kept(view, source):
+            return view.evaluation
+    numbers = source.evaluation_windows(EVALUATION_TOKENS, seed)
+    with reporter.phase("evaluating", len(numbers), "win") as phase:
+        result = evaluate_dictionary(
+            source.model, source.dictionary, source.windows, numbers, lambda n: phase.update(n)
+        )
+    return record(source, result, EVALUATION_TOKENS, seed, len(numbers))
 
 
 def _ablate_top(store: Store, source: Source, view: DictionaryView, reporter: Reporter) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, select, update
 from app import (
     store_catalogue,
     store_effects,
+    store_evaluations,
     store_features,
     store_presets,
     store_progress,
@@ -247,6 +248,15 @@ class Store:
             store_publication.write(connection, harvest, new)
         tidy(self._engine, Feature.__tablename__, Window.__tablename__)
 
+    def save_evaluation(self, dictionary: DictionaryView, evaluation: Mapping[str, Any]) -> None:
+        """Keep another evaluation of a dictionary of the same weights: JSON values.
+
+        Raises:
+            NotFound: the store holds these weights no longer.
+        """
+        with writing(self._engine) as connection:
+            store_evaluations.save(connection, dictionary, evaluation)
+
     def save_label(self, dictionary: DictionaryView, index: int, text: str) -> None:
         """Say in words what a feature means; empty: take it back.
 
@@ -254,15 +264,20 @@ class Store:
             InvalidRequest: it is too long.
             NotFound: there is no such feature.
         """
-        if len(text) > LONGEST_LABEL:
-            raise InvalidRequest(
-                f"A label has at most {LONGEST_LABEL} characters; this one has {len(text)}."
-            )
-        here = (Feature.dictionary_id == dictionary.id, Feature.index == index)
+        self.save_labels(dictionary, {index: text})
+
+    def save_labels(self, dictionary: DictionaryView, labels: Mapping[int, str]) -> None:
+        """Labels of many features at once, by index; all of them or none. See `save_label`."""
         with writing(self._engine) as connection:
-            changed = connection.execute(update(Feature).where(*here).values(label=text))
-            if changed.rowcount == 0:
-                raise NotFound(f"{dictionary.title} has no published feature {index}.")
+            for index, text in labels.items():
+                if len(text) > LONGEST_LABEL:
+                    raise InvalidRequest(
+                        f"A label has at most {LONGEST_LABEL} characters; this one has {len(text)}."
+                    )
+                here = (Feature.dictionary_id == dictionary.id, Feature.index == index)
+                changed = connection.execute(update(Feature).where(*here).values(label=text))
+                if changed.rowcount == 0:
+                    raise NotFound(f"{dictionary.title} has no published feature {index}.")
 
     def save_effects(
         self, dictionary: DictionaryView, index: int, effects: Mapping[int, ContextEffect]

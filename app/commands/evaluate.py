@@ -1,0 +1,86 @@
+"""`featurescope evaluate`: how good a dictionary is, on held-out text."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from app.cli_options import Commands, add_dictionary
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """The parser of the command."""
+    parser = commands.add_parser(
+        "evaluate", help="losses, KL, L0, FVU, bands and geometry of a dictionary, with intervals"
+    )
+    add_dictionary(parser)
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="keep the result, so that the dictionary's evaluation page shows it",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(command=run, interrupted="Interrupted; nothing was kept.")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate, keep where asked, print."""
+    import json
+
+    from app.cli_commands import source_spec
+    from app.evaluating import EVALUATION_TOKENS, evaluate
+    from app.settings import read_settings
+
+    spec = source_spec(arguments)
+    found = evaluate(
+        read_settings(device=arguments.device),
+        spec,
+        EVALUATION_TOKENS if arguments.tokens is None else arguments.tokens,
+        arguments.seed,
+        arguments.save,
+    )
+    title = "/".join(spec.titles)
+    print(json.dumps(found, indent=1) if arguments.json else table(title, found))
+
+
+def table(title: str, evaluation: dict[str, Any]) -> str:
+    """An evaluation for the terminal.
+
+    Args:
+        title: of the dictionary.
+        evaluation: from `app.evaluating.record`.
+    """
+    from app.evaluation_table import rows
+    from app.views_evaluation import StoredEvaluation
+
+    found = StoredEvaluation.model_validate(evaluation)
+    measured, details = found.measured, found.details
+    assert measured is not None
+    assert details is not None
+    kind = "held-out" if measured.held_out else "harvested (none is held out)"
+    lines = [
+        f"{title} on {kind} text of {measured.source}",
+        f"{found.n_tokens:,} tokens of {found.n_documents:,} documents in windows of "
+        f"{measured.n_ctx}, seed {measured.seed}; 95 % intervals over documents",
+        "",
+        *(f"  {r.title:24} {r.value:>10}   {r.interval:22}".rstrip() for r in rows(found)),
+    ]
+    if bands := details.bands:
+        total = sum(bands.firings)
+        lines += ["", "  activation, of maximum    firings   of the loss effect"]
+        for band in reversed(range(len(bands.firings))):
+            share, ends = bands.shares[band], bands.intervals[band]
+            of_loss = "–" if share is None else f"{share:9.2%}"
+            interval = f"   {ends[0]:.2%} to {ends[1]:.2%}" if ends else ""
+            where = f"{band}/11 to {band + 1}/11"
+            lines.append(f"  {where:22} {bands.firings[band] / total:10.3%} {of_loss}{interval}")
+    if decoder := details.decoder:
+        nearest = decoder.nearest_quantiles[2]
+        expected = f" (random directions: {decoder.random.nearest_median:.3f})"
+        lines += [
+            "",
+            f"  cosine of decoder rows: root mean square {decoder.root_mean_square:.4f} (random "
+            f"directions: {decoder.d_in**-0.5:.4f}); with the nearest other row, median "
+            f"{nearest:.3f}{expected if decoder.random else ''}",
+        ]
+    return "\n".join(lines)
