@@ -178,10 +178,10 @@ class Method(ABC):
         rows = self.parameters["W_enc"]
         bias = self.parameters["b_enc"] if bias is None else bias
         if self._rough_rows is None:
-            return torch.addmm(bias, u, rows.T)
+            return functional.linear(u, rows, bias)
         self._rough_rows.copy_(rows)
         low = torch.bfloat16
-        return torch.addmm(bias.to(low), u.to(low), self._rough_rows.T)
+        return functional.linear(u.to(low), self._rough_rows, bias.to(low))
 
     def dense(self, a: Tensor, b: Tensor) -> Tensor:
         """a @ b in the parameters' dtype, multiplied in bfloat16 where `rough`."""

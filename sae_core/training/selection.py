@@ -47,16 +47,17 @@ def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     members = members.flatten(1)
     values = pre.gather(1, members)
     rows, columns = (values >= best.values.amin(dim=-1, keepdim=True)).nonzero(as_tuple=True)
-    found = values[rows, columns]
-    order = found.argsort(descending=True)
-    order = order[rows[order].argsort(stable=True)]
-    rows = rows[order]
-    place = torch.arange(len(rows), device=rows.device) - begins(rows, n)[rows]
-    order = order[place < k]
-    if len(order) != n * k:  # what is not a number compares with nothing
+    if len(rows) < n * k:  # what is not a number compares with nothing
         top = pre.topk(k, dim=-1, sorted=False)
         return top.values, top.indices
-    return found[order].view(n, k), members.gather(1, columns[order].view(n, k))
+    # Hardly more than k a row are left: side by side in a narrow matrix.
+    first = begins(rows, n)
+    place = torch.arange(len(rows), device=rows.device) - first[rows]
+    narrow = pre.new_full((n, int(place.max()) + 1), float("-inf"))
+    narrow[rows, place] = values[rows, columns]
+    top = narrow.topk(k, dim=-1, sorted=False)
+    chosen = columns[first[:, None] + top.indices]
+    return top.values, members.gather(1, chosen)
 
 
 def above(pre: Tensor, bound: float) -> Entries:

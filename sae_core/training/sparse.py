@@ -6,6 +6,7 @@ weights are weighted sums of rows, which `embedding_bag` computes on every devic
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -65,10 +66,29 @@ def decode(codes: Codes, W_dec: Tensor) -> Tensor:
 
 def along(codes: Codes, gradient: Tensor, W_dec: Tensor) -> Tensor:
     """gradient[bag] . W_dec[feature] of each entry, [nnz]: the gradient wrt its value."""
+    if gradient.device.type == "cpu":
+        return _sampled(codes, gradient, W_dec)
     values = codes.values.detach().to(W_dec.dtype).requires_grad_()
     with torch.enable_grad():
         bags = weighted_rows(W_dec.detach(), codes.features, values, codes.offsets)
     return torch.autograd.grad(bags, values, gradient)[0]
+
+
+def _sampled(codes: Codes, gradient: Tensor, W_dec: Tensor) -> Tensor:
+    """`along` as a sampled product, half the time of `embedding_bag`'s own backward on a CPU."""
+    nnz = len(codes.features)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        pattern = torch.sparse_csr_tensor(
+            torch.cat([codes.offsets, codes.offsets.new_tensor([nnz])]),
+            codes.features,
+            gradient.new_zeros(nnz),
+            size=(len(gradient), len(W_dec)),
+            check_invariants=False,
+        )
+        products = torch.sparse.sampled_addmm(pattern, gradient, W_dec.T, beta=0.0)
+    entries: Tensor = products.values()
+    return entries
 
 
 class ByFeature:
@@ -92,10 +112,13 @@ class ByFeature:
     def sums(self, weights: Tensor) -> Tensor:
         """For each feature the sum of its entries' weights [nnz]: [d_sae]."""
         lengths = torch.diff(self._offsets, append=self._offsets.new_tensor([len(self._order)]))
-        return torch.segment_reduce(weights[self._order], "sum", lengths=lengths, initial=0)
+        return torch.segment_reduce(
+            weights.index_select(0, self._order), "sum", lengths=lengths, initial=0
+        )
 
     def _sums(self, weights: Tensor, matrix: Tensor, indices: Tensor) -> Tensor:
-        return weighted_rows(matrix, indices[self._order], weights[self._order], self._offsets)
+        indices = indices.index_select(0, self._order)
+        return weighted_rows(matrix, indices, weights.index_select(0, self._order), self._offsets)
 
 
 def nested(codes: Codes, borders: tuple[int, ...], n: int) -> Codes:

@@ -92,8 +92,8 @@ class TopKFamily(Method):
         pre = self.pre_activations(u)
         codes = self.choose(pre)
         x_hat = decode(codes, p["W_dec"]).view(n, nested, self.d_in)
-        if nested > 1:
-            x_hat = x_hat.cumsum(dim=1)
+        for j in range(1, nested):
+            x_hat[:, j] += x_hat[:, j - 1]
         residual = x_hat.sub_(u[:, None])
         squares = torch.linalg.vector_norm(residual, dim=(0, 2)).pow(2) / n
         error = residual[:, -1]
@@ -101,10 +101,9 @@ class TopKFamily(Method):
         if redirect is not None:
             gradient[:, -1] = redirect(error + x, gradient[:, -1].contiguous())
         through = gradient[:, 0].sum(dim=0) if nested == 1 else gradient.sum(dim=(0, 1))
-        if nested > 1:
-            # A feature is in its own prefix and all longer ones.
-            gradient = gradient.flip(1).cumsum(dim=1).flip(1)
-        bags = gradient.reshape(n * nested, self.d_in)
+        for j in reversed(range(1, nested)):  # a feature is in its own prefix and all longer ones
+            gradient[:, j - 1] += gradient[:, j]
+        bags = gradient.view(n * nested, self.d_in)
 
         entries = along(codes, bags, p["W_dec"]).mul_(codes.values > 0)
         features = ByFeature(codes, self.d_sae)
