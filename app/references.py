@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from app.errors import InvalidRequest
 from app.views import DictionaryView
 from app.worker.protocol import DictionaryRef, ModelRef
 
 
 def model_ref(dictionary: DictionaryView) -> ModelRef:
-    """The language model of a dictionary."""
+    """The language model of a dictionary.
+
+    Raises:
+        InvalidRequest: it was imported without its model.
+    """
+    if dictionary.is_imported:
+        raise InvalidRequest(without_model(dictionary.title))
     return ModelRef(
         path=dictionary.model_path,
         checksum=dictionary.model_checksum,
         dtype=dictionary.model_dtype,
+    )
+
+
+def without_model(title: str) -> str:
+    """Why nothing can be computed for an imported dictionary or model."""
+    return (
+        f"{title} was imported without its model: its stored contexts, histograms and logits can "
+        "be read, but nothing can be ablated, prompted or steered. `featurescope harvest` with the "
+        "weights makes a dictionary that can."
     )
 
 

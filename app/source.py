@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidRequest
+from app.names import check_name
 from app.settings import Settings
 from app.views import CorpusRecord, DictionaryRecord, ModelRecord
 from sae_core.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
-from sae_core.corpus import open_corpus
+from sae_core.corpora.reading import Reading, read
 from sae_core.dictionary import Dictionary
 from sae_core.language_model import LanguageModel, load_model
-from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
+from sae_core.tokenized import TokenizedCorpus, Windows
 
 N_CTX = 128
 FOLDERS_SHOWN = 12
-_NAME = re.compile(r"[\w][\w .+@=,-]*")
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,12 @@ class SourceSpec:
         neurons: hook point of the neuron basis; None where `dictionary` is given.
         name: what pages call the dictionary; None: its folder's name, or `neurons HOOK_POINT`.
         model_name: what pages call the model; None: its folder's name.
-        corpus: `python-stdlib`, a text file or a folder of them.
+        corpus: the text: its name alone, or how it is read as well.
         n_ctx: positions in a window; None: 128, or the model's context where that is shorter.
         writers: folder of a dictionary whose features are listed with the neurons they write to.
         writers_name: what pages call that dictionary; None: its folder's name.
+        dtype: that the model runs in.
+        revision: of a model on the Hub; None: its newest.
     """
 
     model: str
@@ -49,20 +50,18 @@ class SourceSpec:
     neurons: str | None = None
     name: str | None = None
     model_name: str | None = None
-    corpus: str = "python-stdlib"
+    corpus: str | Reading = "python-stdlib"
     n_ctx: int | None = None
     writers: Path | None = None
     writers_name: str | None = None
+    dtype: str = "float32"
+    revision: str | None = None
 
     def __post_init__(self) -> None:
         if (self.dictionary is None) == (self.neurons is None):
             raise InvalidRequest("Name either a dictionary's folder or a hook point for neurons.")
         for name in self.titles:
-            if not _NAME.fullmatch(name):
-                raise InvalidRequest(
-                    f"{name!r} cannot be part of an address: name it in letters, digits, '.', '_', "
-                    "'-' and blanks, with --name or --model-name."
-                )
+            check_name(name)
 
     @property
     def titles(self) -> tuple[str, str]:
@@ -88,6 +87,7 @@ class Source:
         corpus: the text as tokens.
         windows: the text cut into windows.
         writers: the dictionary that `spec.writers` names.
+        details: what else is known of the dictionary, for its provenance: JSON values.
     """
 
     spec: SourceSpec
@@ -97,6 +97,7 @@ class Source:
     corpus: TokenizedCorpus
     windows: Windows
     writers: Dictionary | None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -126,6 +127,7 @@ class Source:
             n_ctx=model.n_ctx,
             d_vocab=model.d_vocab,
             vocabulary=model.vocabulary,
+            details=model.facts,
         )
 
     def dictionary_record(self, evaluation: Mapping[str, Any] | None) -> DictionaryRecord:
@@ -143,7 +145,10 @@ class Source:
             checksum=self.checksum,
             dtype=str(dictionary.b_dec.dtype).removeprefix("torch."),
             evaluation=evaluation,
-            details={"writers": self.spec.writers_title} if self.writers is not None else {},
+            details={
+                **self.details,
+                **({"writers": self.spec.writers_title} if self.writers is not None else {}),
+            },
         )
 
     def corpus_record(self) -> CorpusRecord:
@@ -156,6 +161,7 @@ class Source:
             n_documents=corpus.n_documents,
             n_tokens=corpus.n_tokens,
             details={
+                **corpus.details,
                 "held out of training": f"{int(corpus.held_out.sum())} documents",
                 "documents by folder": _by_folder(corpus.names),
             },
@@ -187,7 +193,7 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
         FeaturescopeError: one of them is missing or damaged, or they do not fit each other; the
             sentence says which.
     """
-    model = load_model(spec.model, device=settings.device)
+    model = load_model(spec.model, spec.dtype, settings.device, spec.revision)
     dictionary, checksum = open_dictionary(model, spec, settings.device)
     windows = open_windows(settings, model, spec.corpus, spec.n_ctx)
     writers = load_dictionary(spec.writers, settings.device) if spec.writers else None
@@ -211,9 +217,15 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
 
 
 def open_windows(
-    settings: Settings, model: LanguageModel, corpus: str, n_ctx: int | None = None
+    settings: Settings,
+    model: LanguageModel,
+    corpus: str | Reading,
+    n_ctx: int | None = None,
+    on_tokens: Callable[[int], None] | None = None,
 ) -> Windows:
     """A text as a model reads it, in windows of `n_ctx` positions (None: the default).
+
+    `on_tokens` is told how many tokens are encoded.
 
     Raises:
         InvalidRequest: the model's contexts are shorter.
@@ -224,7 +236,8 @@ def open_windows(
         raise InvalidRequest(
             f"A context of {n_ctx} tokens does not fit {model.name}: ask for 2 to {model.n_ctx}."
         )
-    text = tokenize(open_corpus(corpus), model.tokenizer, settings.home / "corpora")
+    reading = Reading(corpus) if isinstance(corpus, str) else corpus
+    text = read(reading, model, n_ctx, settings.home / "corpora", on_tokens)
     return Windows(text, n_ctx, model.vocabulary.bos)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest, NotFound
-from app.references import dictionary_ref, model_ref
+from app.references import dictionary_ref, model_ref, without_model
 from app.steer_questions import Continuation, DoseQuestion, Edit, SteerQuestion
 from app.store import Store
 from app.views import DictionaryView, FeatureRow
@@ -52,11 +52,15 @@ def dictionaries_of(store: Store, model: str) -> Dictionaries:
 
     Raises:
         NotFound: there is no such model, or nothing was harvested with it.
+        InvalidRequest: it was imported without its weights.
     """
     catalogue = store.catalogue()
     found = [view for view in catalogue if view.model == model and view.harvest is not None]
+    if any(view.is_imported for view in found):
+        raise InvalidRequest(without_model(model))
     if not found:
-        known = sorted({view.model for view in catalogue if view.harvest is not None})
+        usable = [view for view in catalogue if view.harvest is not None and not view.is_imported]
+        known = sorted({view.model for view in usable})
         there = f"There are {', '.join(known)}." if known else "Harvest one first."
         raise NotFound(f"There is no harvested model {model!r}. {there}")
     return {view.name: view for view in sorted(found, key=lambda view: view.is_neurons)}

@@ -11,10 +11,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 from sqlalchemy.sql import Select
 
-from app.codec import pack_vocabulary, unpack_numbers
+from app.codec import pack_vocabulary, unpack_numbers, unpack_vocabulary
 from app.errors import NotFound
 from app.models import Corpus, Dictionary, Effect, Feature, Harvest, Model, Window, WindowSet
 from app.views import CorpusRecord, DictionaryRecord, DictionaryView, HarvestRecord, ModelRecord
+from sae_core.vocabulary import Vocabulary
 
 
 def canonical(value: Mapping[str, Any]) -> str:
@@ -48,7 +49,8 @@ def add_model(connection: Connection, record: ModelRecord) -> int:
     """A new model, or the new state of one.
 
     Other weights, another dtype or vocabulary under the same name are another model: what its
-    dictionaries' harvests and evaluations said is no longer true, and goes.
+    dictionaries' harvests and evaluations said is no longer true, and goes. A vocabulary that only
+    grew changes no token's meaning: imports add what they find to those before.
     """
     vocabulary = pack_vocabulary(record.vocabulary)
     identity = {
@@ -70,14 +72,26 @@ def add_model(connection: Connection, record: ModelRecord) -> int:
     old = connection.execute(query.where(Model.name == record.name)).mappings().first()
     if old is None:
         return _insert(connection, Model.__table__, name=record.name, **values)
+    before = connection.scalars(select(Model.vocabulary).where(Model.id == old["id"])).one()
     connection.execute(update(Model).where(Model.id == old["id"]).values(values))
-    if any(old[key] != value for key, value in identity.items()):
+    others = {key for key, value in identity.items() if old[key] != value}
+    if others and not (others == {"vocabulary_checksum"} and _grew(before, record.vocabulary)):
         of_model = Dictionary.model_id == old["id"]
         for dictionary_id in connection.scalars(select(Dictionary.id).where(of_model)).all():
             unpublish(connection, dictionary_id)
         connection.execute(update(Dictionary).where(of_model).values(evaluation=None))
         sweep(connection)
     return int(old["id"])
+
+
+def _grew(before: bytes, vocabulary: Vocabulary) -> bool:
+    """Whether a vocabulary says of each token that was stored what was stored of it."""
+    old = unpack_vocabulary(before, "The vocabulary of the model stored before")
+    return (
+        vocabulary.pieces[: len(old.pieces)] == old.pieces
+        and vocabulary.special == old.special
+        and vocabulary.bos == old.bos
+    )
 
 
 def add_dictionary(connection: Connection, record: DictionaryRecord) -> int:

@@ -22,7 +22,7 @@ class ModelRecord:
 
     Attributes:
         name: what pages and URLs call it.
-        path: folder or name it is loaded from.
+        path: folder or name it is loaded from; empty: it was imported without its weights.
         checksum: of its weights and tokenizer.
         dtype: of the activations that were harvested.
         architecture: such as `GPT2LMHeadModel`.
@@ -175,6 +175,11 @@ class DictionaryView:
     def is_neurons(self) -> bool:
         """Whether this is the neuron basis, the identity dictionary."""
         return self.path is None
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it came without model and weights: what is stored can be read, no more."""
+        return self.model_path == ""
 
     @property
     def title(self) -> str:
