@@ -75,18 +75,22 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
         CheckpointError: the file is damaged, a tensor that the mapping names is not there, or the
             mapping leaves open what is needed.
     """
-    file = _file(path)
+    file = only_file(path)
+    if file is None:
+        raise CheckpointError(
+            f"{path} is not one file of tensors ({', '.join(_SUFFIXES)}): give one."
+        )
+    stored = tensors_in(file)
     if "W_enc" not in mapping:
         raise CheckpointError(
             f"Say which tensor of {file} is which, for example --tensor W_enc=encoder.weight.T: "
-            f"it has {_listed(_tensors(file))}."
+            f"it has {listed(stored)}."
         )
     architecture = mapping.get("architecture", _guess(mapping))
     if architecture not in _OWN:
         raise CheckpointError(
             f"There is no architecture {architecture!r}: use one of {', '.join(_OWN)}."
         )
-    stored = _tensors(file)
     W_enc = _named(stored, mapping["W_enc"], file)
     if W_enc.dim() != 2:
         raise CheckpointError(f"{mapping['W_enc']} in {file} is no matrix.")
@@ -131,7 +135,7 @@ def _fold(
     shift = mean @ weights["W_enc"].double()
     if "r_mag" in weights:
         weights["b_gate"] = weights["b_gate"] - shift
-        weights["b_mag"] = weights["b_mag"] - shift * weights["r_mag"].exp()
+        weights["b_mag"] = weights["b_mag"] - shift * weights["r_mag"].double().exp()
     else:
         weights["b_enc"] = weights["b_enc"] - shift
 
@@ -144,18 +148,27 @@ def _guess(mapping: Mapping[str, str]) -> str:
     return "jumprelu" if "threshold" in mapping else "standard"
 
 
-def _file(path: Path) -> Path:
+def only_file(path: Path) -> Path | None:
+    """That file of tensors, or the only one in that folder; None where there is no such one."""
     if path.is_file():
-        return path
-    found = sorted(p for p in path.glob("*") if p.suffix in _SUFFIXES)
-    if len(found) != 1:
-        names = ", ".join(p.name for p in found) or "none"
-        raise CheckpointError(f"{path} holds {len(found)} files of tensors ({names}): give one.")
-    return found[0]
+        return path if path.suffix in _SUFFIXES else None
+    found = [p for p in path.glob("*") if p.suffix in _SUFFIXES]
+    return found[0] if len(found) == 1 else None
 
 
-def _tensors(file: Path) -> dict[str, Any]:
+def tensors_in(file: Path) -> dict[str, Any]:
+    """What a file of tensors holds, by name.
+
+    Raises:
+        CheckpointError: it is damaged, or would have to be unpickled.
+    """
     return read_tensors(file) if file.suffix in (".safetensors", ".npz") else read_pickle(file)
+
+
+def listed(stored: Mapping[str, Any]) -> str:
+    """The names and shapes of tensors, for a sentence."""
+    shapes = [f"{n} {list(t.shape)}" for n, t in stored.items() if isinstance(t, Tensor)]
+    return ", ".join(sorted(shapes)) or "none"
 
 
 def _named(stored: Mapping[str, Any], name: str, file: Path) -> Tensor:
@@ -167,7 +180,7 @@ def _named(stored: Mapping[str, Any], name: str, file: Path) -> Tensor:
         if isinstance(tensor, Tensor):
             return transposed(tensor, file, name)
     if not isinstance(tensor, Tensor):
-        raise CheckpointError(f"{file} has no tensor {name}: it has {_listed(stored)}.")
+        raise CheckpointError(f"{file} has no tensor {name}: it has {listed(stored)}.")
     return tensor
 
 
@@ -188,8 +201,3 @@ def _whole(value: str | None) -> int:
     if value is None or not value.isdecimal():
         raise CheckpointError(f"k is {value!r}: give --tensor k=NUMBER, of features a token has.")
     return int(value)
-
-
-def _listed(stored: Mapping[str, Any]) -> str:
-    shapes = [f"{n} {list(t.shape)}" for n, t in stored.items() if isinstance(t, Tensor)]
-    return ", ".join(sorted(shapes)) or "none"

@@ -180,18 +180,21 @@ def _nested(path: Path) -> list[str]:
 
 
 def _looks_like(path: Path) -> str:
-    """What a file or folder that no reader knows may be, as the rest of a sentence."""
+    """What a file or folder that no reader knows may be, as the rest of a sentence.
+
+    Raises:
+        CheckpointError: its tensors cannot be read; the sentence says why.
+    """
     known = "cfg.json with sae_weights.safetensors or sae.safetensors, ae.pt, params.npz"
-    if path.is_file():
-        if path.suffix in (".safetensors", ".npz", ".pt", ".pth", ".bin"):
-            return (
-                "is in no format known here: say which of its tensors is which, for example "
-                "--tensor W_enc=encoder.weight.T --tensor W_dec=decoder.weight.T "
-                "--tensor b_enc=encoder.bias --tensor b_dec=decoder.bias."
-            )
-        return f"is no dictionary: give its folder ({known}) or the file of its tensors."
     if (path / "tokenizer.json").is_file() or (path / "model.safetensors").is_file():
         return "looks like a language model, not like a dictionary: check the path."
+    if (file := mapped.only_file(path)) is not None:
+        return (
+            "is in no format known here: say which of its tensors is which, for example --tensor "
+            f"W_enc=encoder.weight.T; it has {mapped.listed(mapped.tensors_in(file))}."
+        )
+    if path.is_file():
+        return f"is no dictionary: give its folder ({known}) or the file of its tensors."
     inside = sorted(p.name for p in path.iterdir())
     if not inside:
         return "is empty: copy or download the dictionary there."
