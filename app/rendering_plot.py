@@ -114,7 +114,7 @@ class _Scale:
         if not self.log:
             rough = (self.high - self.low) / _TICKS
             power = 10.0 ** math.floor(math.log10(rough))
-            step = next(one * power for one in (1, 2, 5, 10) if one * power >= rough * 0.999)
+            step = next(one * power for one in (1, 2, 2.5, 5, 10) if one * power >= rough * 0.999)
             first = math.ceil(self.low / step - 1e-9)
             last = math.floor(self.high / step + 1e-9)
             return [n * step for n in range(first, last + 1)]
@@ -157,13 +157,13 @@ def plot(
     )
 
 
-def swatch(style: int, line: bool = True) -> str:
-    """A small picture of a style for a key."""
-    drawn = f'<path class="line s{style % STYLES}" d="M0 7h30"/>' if line else ""
+def swatch(style: int, mark: bool = True) -> str:
+    """A small picture of a style for a key: its line and, where it has one, its mark."""
+    shape = f'transform="translate(15 7)" d="{_shape(style, 4.5)}"' if mark else ""
+    marked = f'<path class="mark s{style % STYLES}" {shape}/>' if mark else ""
     return (
         '<svg class="swatch" viewBox="0 0 30 14" width="30" height="14" aria-hidden="true">'
-        f'{drawn}<path class="mark s{style % STYLES}" transform="translate(15 7)" '
-        f'd="{_shape(style, 4.5)}"/></svg>'
+        f'<path class="line s{style % STYLES}" d="M0 7h30"/>{marked}</svg>'
     )
 
 
@@ -241,10 +241,10 @@ def _shape(style: int, r: float) -> str:
         "d": 2 * r,
         "s": 0.88 * r,
         "t": 1.76 * r,
-        "w": 1.25 * r,
-        "q": 0.42 * r,
-        "m": 0.83 * r,
-        "n": 0.84 * r,
+        "w": 1.18 * r,
+        "q": 0.38 * r,
+        "m": 0.8 * r,
+        "n": 0.76 * r,
         "h": 0.55 * r,
     }
     return _SHAPES[style % STYLES].format(**{k: f"{v:.2f}" for k, v in sizes.items()})

@@ -13,13 +13,13 @@ from app.errors import InvalidRequest
 from app.rendering_markup import trusted
 from app.rendering_plot import STYLES, Axis, Line, Mark, plot, swatch
 from app.rendering_runs import sweep_address
-from app.sweep_figures import Contest, SweepRow, contests, front, rows, seed_noise
+from app.sweep_figures import Contest, SweepRow, contests, front, rows
 from app.views_runs import RunView
 
 FRONT_STYLE = STYLES - 1
 _USUAL = ("topk", "batchtopk", "matryoshka", "jumprelu", "gated", "standard")
-_SMALLEST, _STEP = 3.4, 1.5  # radii of marks: the smallest dictionaries', and from size to size
-_WIDE = 5.0  # figures that differ by more than this factor are drawn on a log axis
+_SMALLEST, _STEP = 2.6, 1.2  # radii of marks: the smallest dictionaries', and from size to size
+_WIDE = 2.5  # figures that differ by more than this factor are drawn on a log axis
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class SweepPage:
     def key(self) -> list[tuple[str, Any]]:
         """Each architecture, and the front, with a small picture of how it is drawn."""
         entries = [(name, trusted(swatch(style))) for name, style in styles(self._rows).items()]
-        return [*entries, ("Pareto front", trusted(swatch(FRONT_STYLE)))]
+        return [*entries, ("Pareto front", trusted(swatch(FRONT_STYLE, mark=False)))]
 
     @property
     def sizes(self) -> list[int]:
@@ -169,10 +169,10 @@ class SweepPage:
         return [(quantity, trusted(svg)) for quantity, svg in pictures(self._rows)]
 
     @property
-    def contests(self) -> list[tuple[Quantity, list[Contest], float | None]]:
-        """Who wins, for each goal, and the standard deviation between seeds."""
+    def contests(self) -> list[tuple[Quantity, list[Contest]]]:
+        """Who wins, for each goal."""
         return [
-            (quantity, contests(self._rows, quantity.of), seed_noise(self._rows, quantity.of))
+            (quantity, contests(self._rows, quantity.of))
             for quantity in QUANTITIES
             if quantity.goal
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,8 +78,9 @@ class Contest:
         target: the L0 that was asked for.
         d_sae: number of features.
         standings: the best first.
-        noise: standard deviation between seeds, pooled over whatever configurations of the sweep
-            have several; None: none has.
+        noise: standard deviation between seeds, pooled over the configurations with this L0 that
+            have several, of whatever architecture and size; where there are none, over those with
+            another; None: there are none at all.
     """
 
     target: float
@@ -132,13 +134,24 @@ def front(found: Sequence[SweepRow], goal: Goal) -> list[SweepRow]:
 
 
 def contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
-    """Who wins at each L0 and size at which there are several architectures, by size and L0."""
+    """Who wins at each L0 and size at which there are several architectures.
+
+    The size with most architectures comes first, then by size and L0.
+    """
     groups: dict[tuple[int, float], dict[str, list[SweepRow]]] = {}
     for row in found:
         if row.target is not None and math.isfinite(goal(row)):
             group = groups.setdefault((row.d_sae, row.target), {})
             group.setdefault(row.architecture, []).append(row)
-    noise = seed_noise(found, goal)
+    everywhere = seed_noise(found, goal)
+    there = {
+        target: seed_noise([row for row in found if row.target == target], goal)
+        for target in {target for _, target in groups}
+    }
+    most = Counter[int]()
+    for (d_sae, _), group in groups.items():
+        most[d_sae] = max(most[d_sae], len(group))
+    in_order = sorted(groups.items(), key=lambda item: (-most[item[0][0]], item[0]))
     return [
         Contest(
             target=target,
@@ -149,9 +162,9 @@ def contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
                     key=lambda standing: (standing.value, standing.architecture),
                 )
             ),
-            noise=noise,
+            noise=everywhere if there[target] is None else there[target],
         )
-        for (d_sae, target), group in sorted(groups.items())
+        for (d_sae, target), group in in_order
         if len(group) > 1
     ]
 

@@ -78,7 +78,8 @@ def picture(table: Sequence[SweepRow]) -> str:
     sheet = (resource("static") / "css" / "plots.css").read_text("utf-8")
     named = [*styles(table).items(), ("Pareto front", FRONT_STYLE)]
     entries = "".join(
-        f'<g transform="translate({8 + _KEY_WIDTH * place} 8)">{swatch(style)}'
+        f'<g transform="translate({8 + _KEY_WIDTH * place} 8)">'
+        f"{swatch(style, mark=style != FRONT_STYLE)}"
         f'<text class="words" x="36" y="11">{escape(name)}</text></g>'
         for place, (name, style) in enumerate(named)
     )

@@ -60,7 +60,7 @@ def sweep(name: str, runs: TheRuns) -> types.Sweep:
                 noise=contest.noise,
                 clear=contest.clear,
             )
-            for quantity, held, _ in page.contests
+            for quantity, held in page.contests
             for contest in held
         ],
     )

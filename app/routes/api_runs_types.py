@@ -97,7 +97,7 @@ class Contest(Answer):
     target: float
     d_sae: int
     standings: list[Standing]
-    noise: float | None = Field(description="Standard deviation between seeds, pooled.")
+    noise: float | None = Field(description="Standard deviation between seeds at this L0, pooled.")
     clear: bool | None = Field(description="Whether the first two differ by more than seeds do.")
 
 

@@ -126,9 +126,8 @@ def test_a_sweep_says_who_wins(swept: Client) -> None:
     assert "8 of 9 runs finished" in said
     assert HOSTILE not in page.text
     assert page.text.count('<svg class="plot"') == 3
-    assert re.search(r"L0 8 64 batchtopk 0\.5005 .* topk 0\.6255 .* clear", said)
+    assert re.search(r"L0 8 64 batchtopk 0\.5005 at L0 8\.1, 2 seeds topk 0\.6255 at 8\.1 0\.00071 clear", said)
     assert "within seed noise" in said  # the FVUs are equal
-    assert "Seeds differ by a standard deviation of 0.000707" in said
     table = swept.http.get("/sweeps/s?sort=l0&order=desc", headers=HX).text
     assert table.startswith('<section class="block" id="results"')
     assert 'aria-sort="descending"' in table
