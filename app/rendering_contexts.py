@@ -75,7 +75,7 @@ class Context:
         peak: position of the token that the example was drawn for.
         fires: where the feature fires, ascending, uint16.
         activations: its activations there, float32.
-        line: line of the document in which the peak lies.
+        line: line of the document in which the peak lies; meaningless where the window has none.
     """
 
     number: int
@@ -106,8 +106,8 @@ class Context:
 
     @property
     def source(self) -> str:
-        """Where the peak comes from: `document:line`."""
-        return f"{self.window.document}:{self.line}"
+        """Where the peak comes from: `document:line`, or as much of it as is known."""
+        return f"{self.window.document}:{self.line}" if self.window.line else self.window.document
 
 
 def group_key(group: ExampleGroup) -> str:

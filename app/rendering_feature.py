@@ -262,7 +262,8 @@ class FeaturePage:
             heading=_HEADINGS.get(group.kind, f"Band {group.number}"),
             facts=self._facts(group),
             items=trusted(self._writer.group(key, contexts, known)),
-            waiting=any(context.window.number not in known for context in contexts),
+            waiting=not self.view.dictionary.is_imported
+            and any(context.window.number not in known for context in contexts),
             address=f"{self.address}/groups/{key}{self.query}",
         )
 
@@ -275,6 +276,8 @@ class FeaturePage:
         """Range and share of a group."""
         low = activation(group.low, self.record.maximum)
         high = activation(group.high, self.record.maximum)
+        if self.view.dictionary.is_imported and group.kind is GroupKind.TOP:
+            return f"{low} – {high} · {len(group.examples)} contexts, as the source chose them"
         if group.kind is GroupKind.BAND:
             share = group.firings / self.record.firings if self.record.firings else 0.0
             if group.firings == 0:

@@ -128,7 +128,7 @@ class WindowRecord:
     Attributes:
         number: in the corpus, as examples refer to it.
         document: name of the document it lies in.
-        line: line of its first text token, from 1.
+        line: line of its first text token, from 1; 0: not known.
         tokens: its tokens, BOS first where the model has one, no padding, int64 [n].
     """
 
