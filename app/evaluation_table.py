@@ -60,7 +60,7 @@ _FIGURES: tuple[tuple[str, str, _Write, str], ...] = (
         "l_mean",
         "L_mean",
         _digits(4),
-        "loss with the activation replaced by its mean over this text, nats per token",
+        "loss with the activation replaced by its mean over the evaluated text, nats per token",
     ),
     (
         "extra_loss",

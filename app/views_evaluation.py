@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 Interval = tuple[float, float]
 
@@ -119,15 +119,15 @@ class StoredEvaluation(_Part):
     What an older version has computed may lack some.
     """
 
-    n_tokens: int
+    n_tokens: int | None = None
     n_targets: int | None = None
     n_documents: int | None = None
-    l0: float
-    fvu: float
-    l_clean: float
-    l_recon: float
-    l_zero: float
-    l_mean: float
+    l0: float | None = None
+    fvu: float | None = None
+    l_clean: float | None = None
+    l_recon: float | None = None
+    l_zero: float | None = None
+    l_mean: float | None = None
     kl: float | None = None
     dead_share: float | None = None
     extra_loss: float | None = None
@@ -150,11 +150,8 @@ class StoredEvaluation(_Part):
 
 
 def stored_evaluation(evaluation: Mapping[str, Any] | None) -> StoredEvaluation | None:
-    """What a dictionary's `evaluation` says; None where there is none, or one without losses."""
-    try:
-        return StoredEvaluation.model_validate(evaluation) if evaluation else None
-    except ValidationError:
-        return None
+    """What a dictionary's `evaluation` says; None where it has none."""
+    return StoredEvaluation.model_validate(evaluation) if evaluation else None
 
 
 def without_details(evaluation: Mapping[str, Any]) -> dict[str, Any]:

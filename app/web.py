@@ -26,6 +26,7 @@ from app.routes import (
     api_steer,
     contexts,
     dictionaries,
+    evaluation,
     features,
     health,
     home,
@@ -101,7 +102,8 @@ def create_app(
     rendering_errors.install(app)
     for interface in (api, api_prompt, api_steer, api_runs):
         app.include_router(interface.router)
-    for pages in (health, home, dictionaries, contexts, features, prompt, steer, runs, sweeps):
+    of_dictionaries = (dictionaries, evaluation, contexts, features)
+    for pages in (health, home, *of_dictionaries, prompt, steer, runs, sweeps):
         app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", assets, name="static")
     app.add_middleware(Presence)

@@ -6,13 +6,16 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from app.errors import NotFound
 from app.rendering_contexts import ContextStyle
+from app.rendering_evaluation import EvaluationPage
 from app.rendering_feature import FeaturePage
 from app.routes import api_answers as answers
 from app.routes import api_types as types
 from app.routes.parameters import TableQuery
 from app.site import Site, TheDictionary, TheSite
 from app.views import FeatureView
+from app.views_evaluation import StoredEvaluation
 from sae_core.records import ContextEffect, WindowRecord
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -44,6 +47,15 @@ def table(dictionary: TheDictionary, query: TableQuery, site: TheSite) -> types.
 def about(dictionary: TheDictionary) -> types.Dictionary:
     """How a dictionary and its harvest were made."""
     return answers.dictionary(dictionary)
+
+
+@router.get("/d/{model}/{dictionary}/evaluation")
+def evaluation(dictionary: TheDictionary) -> StoredEvaluation:
+    """How good a dictionary is: figures, intervals and distributions."""
+    page = EvaluationPage(dictionary)
+    if page.evaluation is None:
+        raise NotFound(f"{dictionary.title} has not been evaluated: {page.command}")
+    return page.evaluation
 
 
 @router.get("/d/{model}/{dictionary}/random")

@@ -12,6 +12,7 @@ from app.rendering_numbers import wilson
 from app.rendering_tokens import Typeset, printable
 from app.routes import api_types as types
 from app.views import DictionaryView, FeatureTable, FeatureView, ProgressView
+from app.views_evaluation import without_details
 from sae_core.records import ContextEffect, ExampleGroup, Histogram, Ranking
 
 
@@ -44,7 +45,7 @@ def dictionary(view: DictionaryView) -> types.Dictionary:
         alive=view.alive,
         dtype=view.dtype,
         checksum=view.checksum,
-        evaluation=None if view.evaluation is None else dict(view.evaluation),
+        evaluation=None if view.evaluation is None else without_details(view.evaluation),
         details=dict(view.details),
         corpus=corpus
         and types.Corpus(

@@ -78,7 +78,7 @@ class Dictionary(Answer):
     checksum: str
     evaluation: dict[str, Any] | None = Field(
         description="l0, fvu, l_clean, l_recon, l_zero, l_mean (nats per token), "
-        "extra_loss_fraction, …; null: not evaluated."
+        "extra_loss_fraction, …; the distributions are below `evaluation`; null: not evaluated."
     )
     details: dict[str, Any]
     corpus: Corpus | None

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
 from app.rendering import address
+from app.rendering_evaluation import EvaluationPage
 from app.rendering_table import TableLinks
 from app.routes.parameters import TableQuery
 from app.site import Fragment, TheDictionary, TheSite
@@ -34,7 +35,9 @@ def table(
 @router.get("/about")
 def about(dictionary: TheDictionary, site: TheSite) -> Response:
     """How the dictionary and its harvest were made."""
-    return site.renderer.html("about/about.html", dictionary=dictionary)
+    page = EvaluationPage(dictionary)
+    template = "about/imported.html" if dictionary.is_imported else "about/about.html"
+    return site.renderer.html(template, dictionary=dictionary, page=page)
 
 
 @router.get("/random")

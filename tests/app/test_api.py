@@ -121,6 +121,7 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         API,
         f"{API}/d/{{model}}/{{dictionary}}",
         f"{API}/d/{{model}}/{{dictionary}}/about",
+        f"{API}/d/{{model}}/{{dictionary}}/evaluation",
         f"{API}/d/{{model}}/{{dictionary}}/random",
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}",
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}/groups/{{group}}",
