@@ -23,7 +23,8 @@ from app.store import Store
 from sae_core.atomic import atomic_file
 from sae_core.checkpoint import CONFIG, dictionary_checksum, load_dictionary, save_dictionary
 from sae_core.errors import DiskError, TrainingError
-from sae_core.evaluation import Evaluation, evaluate
+from sae_core.evaluation import evaluate
+from sae_core.evaluation_figures import Evaluation
 from sae_core.language_model import LanguageModel, load_model
 from sae_core.tokenized import Windows
 from sae_core.training.activation_cache import CachedPools
@@ -224,10 +225,12 @@ def _evaluate(settings: Settings, spec: TrainingSpec, parts: _Parts) -> Evaluati
     dictionary = load_dictionary(spec.out, settings.device)
     numbers = evaluation_windows(parts.windows, EVALUATION_TOKENS, spec.config.seed)
     bar: tqdm[Never] = tqdm(total=len(numbers), desc="evaluating", unit="win")
+
+    def show(done: int) -> None:
+        bar.update(done - bar.n)
+
     with bar:
-        return evaluate(
-            parts.model, dictionary, parts.windows, numbers, lambda n: bar.update(n - bar.n)
-        )
+        return evaluate(parts.model, dictionary, parts.windows, numbers, show)
 
 
 def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: Evaluation) -> None:

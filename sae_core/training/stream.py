@@ -139,7 +139,7 @@ class PoolStream:
     def _moments(self) -> _Moments:
         n, total = 0, torch.zeros(self.d_in, dtype=torch.float64, device=self.device)
         squares = 0.0
-        for part in self._read(0).split(_ROWS):
+        for part in torch.split(self._read(0), _ROWS):
             x = part.double()
             n, total = n + len(x), total + x.sum(dim=0)
             squares += float(x.square().sum())
