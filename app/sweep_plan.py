@@ -183,5 +183,8 @@ def _training(given: Mapping[str, Any]) -> dict[str, Any]:
     _known(given, _FIELDS, "[training]")
     fitting = dict(given)
     if "normalisation" in fitting:
-        fitting["normalisation"] = Normalisation(fitting["normalisation"])
+        name = fitting["normalisation"]
+        if name not in (known := [str(one) for one in Normalisation]):
+            raise ValueError(f"normalisation is {name!r}: use one of {', '.join(known)}.")
+        fitting["normalisation"] = Normalisation(name)
     return fitting

@@ -12,10 +12,13 @@ from app.errors import InvalidRequest
 from app.store import Store
 from app.views_runs import RunRecord, Status
 from sae_core.atomic import atomic_file
+from sae_core.errors import TrainingError
 from sae_core.training.config import TrainingConfig, TrainingPoint
 
 FORMAT = 1
 RESULTS = "results"  # the folder of the files, in that of the sweep
+_FIGURES = ("l0", "fvu", "l_clean", "l_recon", "dead_share")  # those that pages cannot do without
+_UNFIT = (ValueError, TypeError, KeyError, AttributeError, TrainingError)
 _COLUMNS = tuple(column.name for column in fields(TrainingPoint))
 
 
@@ -118,7 +121,9 @@ def read_record(path: Path) -> SweepRecord:
         curve = tuple(TrainingPoint(*row) for row in rows)
         record = SweepRecord(**values, curve=curve)
         TrainingConfig(**record.config)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        for figure in _FIGURES if record.status == "finished" else ():
+            float((record.evaluation or {})[figure])
+    except (*_UNFIT, OSError) as error:
         raise InvalidRequest(
             f"{path} is no result of a sweep ({type(error).__name__}: {error}): take it away and "
             "run the sweep again."

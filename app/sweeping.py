@@ -7,8 +7,8 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from app.database import connect, upgrade
 from app.errors import InvalidRequest, StoreError
-from app.harvesting import EVALUATION_TOKENS
+from app.evaluating import EVALUATION_TOKENS
 from app.peak_memory import forget_peak, peak_bytes
 from app.run_reporting import RunReporter
 from app.settings import Settings
-from app.source import SourceSpec, open_source
+from app.source import evaluation_windows, open_windows
 from app.store import Store
 from app.sweep_plan import PlannedRun, SweepPlan
 from app.sweep_records import (
@@ -39,6 +39,8 @@ from sae_core.checkpoint import dictionary_checksum, save_dictionary
 from sae_core.dictionary import Dictionary
 from sae_core.errors import DiskError, FeaturescopeError, TrainingError
 from sae_core.evaluation import evaluate
+from sae_core.evaluation_figures import Evaluation
+from sae_core.language_model import load_model
 from sae_core.training.activation_cache import CachedPools
 from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.methods import method_class
@@ -107,20 +109,15 @@ class _Sweep:
     ) -> None:
         self._plan, self._folder = plan, folder
         self._keep = keep_weights
-        spec = SourceSpec(
-            model=plan.model,
-            neurons=plan.hook_point,
-            model_name=plan.model_name,
-            corpus=plan.corpus,
-            n_ctx=plan.n_ctx,
-        )
-        self._source = open_source(settings, spec)
+        self._model = load_model(plan.model, device=settings.device)
+        self._model.hook_point(plan.hook_point)  # is there such a one?
+        self._windows = open_windows(settings, self._model, plan.corpus, plan.n_ctx)
         self._engine = connect(settings.url)
         upgrade(self._engine)
         self._store = Store(self._engine)
-        made = TextPools(self._source.model, plan.hook_point, self._source.windows, ORDER_SEED)
+        made = TextPools(self._model, plan.hook_point, self._windows, ORDER_SEED)
         self._pools: PoolSource = CachedPools(made, cache) if cache else made
-        self._numbers = self._source.evaluation_windows(EVALUATION_TOKENS, ORDER_SEED)
+        self._numbers = evaluation_windows(self._windows, EVALUATION_TOKENS, ORDER_SEED)
 
     def run(self) -> list[str]:
         """Do all runs; names of those that failed."""
@@ -137,6 +134,8 @@ class _Sweep:
                 failed.append(run.name)
                 tqdm.write(f"{run.name} failed: {record.message}", file=sys.stderr)
             self._import(record)
+        with suppress(OSError):  # there may be checkpoints of failed runs, or of another plan
+            (self._folder / UNFINISHED).rmdir()
         self._engine.dispose()
         return failed
 
@@ -155,16 +154,16 @@ class _Sweep:
     @cached_property
     def _settings(self) -> dict[str, Any]:
         """What the figures of all runs hang on besides their configurations."""
-        source = self._source
+        corpus = self._windows.corpus
         return {
-            "model_checksum": source.model.checksum,
-            "corpus": source.corpus.source,
-            "corpus_fingerprint": source.corpus.fingerprint,
-            "n_ctx": source.windows.n_ctx,
+            "model_checksum": self._model.checksum,
+            "corpus": corpus.source,
+            "corpus_fingerprint": corpus.fingerprint,
+            "n_ctx": self._windows.n_ctx,
             "activations": self._pools.identity,
             "order_seed": ORDER_SEED,
             "evaluation_tokens": EVALUATION_TOKENS,
-            "held_out": source.held_out,
+            "held_out": bool(corpus.held_out.any()),
             "torch": torch.__version__,
         }
 
@@ -192,7 +191,7 @@ class _Sweep:
         record = SweepRecord(
             sweep=self._plan.name,
             run=run.name,
-            model=self._source.spec.titles[0],
+            model=self._plan.model_name or self._model.name,
             hook_point=self._plan.hook_point,
             config=_plain(run.config),
             settings=self._settings,
@@ -236,15 +235,13 @@ class _Sweep:
             del stream  # its pool
             peak = peak_bytes()
             since = time.monotonic()
-            result = evaluate(
-                self._source.model, trained.dictionary, self._source.windows, self._numbers
-            )
+            result = evaluate(self._model, trained.dictionary, self._windows, self._numbers)
             evaluated = time.monotonic() - since
         checksum, kept = self._saved(run, trained.dictionary)
         return replace(
             record,
             status="finished",
-            evaluation=_scalars(result.figures()),
+            evaluation=_figures(result),
             cost={
                 "seconds": round(_seconds(trained.curve), 3),
                 "evaluation_seconds": round(evaluated, 3),
@@ -293,9 +290,10 @@ def _plain(config: TrainingConfig) -> dict[str, Any]:
     return plain
 
 
-def _scalars(figures: Mapping[str, Any]) -> dict[str, float]:
-    """The figures alone: histograms of many dictionaries would be too much."""
-    return {key: value for key, value in figures.items() if isinstance(value, int | float)}
+def _figures(result: Evaluation) -> dict[str, Any]:
+    """The figures with their intervals; distributions of many dictionaries would be too much."""
+    figures = result.figures()
+    return figures | {"details": {"intervals": figures["details"]["intervals"]}}
 
 
 def _seconds(curve: Sequence[TrainingPoint]) -> float:

@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
         upgrade(engine)
         records = import_sweep(Store(engine), arguments.bring)
         engine.dispose()
-        print(f"{len(records)} runs of the sweep {records[0].sweep} are in the store.")
+        print(f"The sweep {records[0].sweep} is in the store, runs: {len(records)}.")
     else:
         from app.sweeping import run_sweep
 

@@ -1,0 +1,193 @@
+"""Fronts, winners and noise against slow definitions; plots that hold what they should."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.errors import InvalidRequest
+from app.rendering_plot import MOST_POINTS, STYLES, Axis, Line, Mark, plot, swatch, thinned
+from app.rendering_sweeps import COLUMNS, Order, pictures, styles
+from app.sweep_figures import SweepRow, contests, front, rows, seed_noise
+from app.sweep_report import markdown, picture
+from tests.app.runs_made import EVALUATION, record
+
+ROW = SweepRow(
+    name="s.a",
+    architecture="topk",
+    d_sae=64,
+    target=8.0,
+    seed=0,
+    tokens=1000,
+    l0=8.0,
+    fvu=0.2,
+    extra_loss=0.05,
+    added_nats=0.2,
+    dead_share=0.0,
+    seconds=1.0,
+    peak_bytes=1e9,
+)
+
+
+def extra(row: SweepRow) -> float:
+    return row.extra_loss
+
+
+def some(n: int) -> list[SweepRow]:
+    draw = np.random.default_rng(3)
+    return [
+        replace(ROW, name=f"s.{i}", l0=float(draw.integers(4, 12)), extra_loss=float(draw.random()))
+        for i in range(n)
+    ]
+
+
+def test_rows_hold_what_records_say() -> None:
+    made = record("a", cost={"seconds": 3.0, "peak_bytes": 4.0})
+    unfinished = record("b", evaluation=None)
+    flat = {k: v for k, v in EVALUATION.items() if not k.startswith("extra")}
+    (row, other) = rows([made, unfinished, record("c", evaluation=flat)])
+    assert (row.name, row.architecture, row.d_sae, row.target, row.seed) == ("a", "topk", 64, 8, 0)
+    assert (row.l0, row.fvu, row.added_nats) == (15.5, 0.125, 0.25)
+    assert (row.seconds, row.peak_bytes) == (3.0, 4.0)
+    assert math.isnan(other.extra_loss)
+    assert math.isnan(other.seconds)
+
+
+def test_the_front_is_what_nothing_beats_in_both() -> None:
+    found = some(60)
+    slow = [
+        row
+        for row in found
+        if not any(
+            other.l0 <= row.l0
+            and other.extra_loss <= row.extra_loss
+            and (other.l0, other.extra_loss) != (row.l0, row.extra_loss)
+            for other in found
+        )
+    ]
+    assert front(found, extra) == sorted(slow, key=lambda row: row.l0)
+    assert front([replace(ROW, extra_loss=math.nan)], extra) == []
+
+
+def test_noise_is_pooled_over_configurations() -> None:
+    values = {("topk", 8.0): [0.1, 0.2, 0.4], ("gated", 8.0): [0.3, 0.5], ("topk", 16.0): [9.0]}
+    found = [
+        replace(ROW, architecture=name, target=target, seed=seed, extra_loss=value)
+        for (name, target), held in values.items()
+        for seed, value in enumerate(held)
+    ]
+    slow = math.sqrt(
+        (2 * statistics.variance([0.1, 0.2, 0.4]) + statistics.variance([0.3, 0.5])) / 3
+    )
+    assert seed_noise(found, extra) == pytest.approx(slow, rel=1e-12)
+    assert seed_noise([ROW], extra) is None
+    (contest,) = contests(found, extra)
+    assert contest.noise == pytest.approx(slow, rel=1e-12)
+    best, then = contest.standings
+    assert (best.architecture, best.seeds, then.architecture) == ("topk", 3, "gated")
+    assert best.value == pytest.approx(0.7 / 3)
+    assert best.spread == pytest.approx(statistics.stdev([0.1, 0.2, 0.4]))
+    assert contest.clear is (2 * slow * math.sqrt(1 / 3 + 1 / 2) < 0.4 - 0.7 / 3)
+
+
+def test_contests_need_two_and_the_fullest_size_comes_first() -> None:
+    found = [
+        replace(ROW, architecture=name, d_sae=size, target=target)
+        for name, size, target in (
+            ("topk", 32, 8.0),
+            ("gated", 32, 8.0),
+            ("topk", 64, 16.0),
+            ("gated", 64, 16.0),
+            ("standard", 64, 16.0),
+            ("topk", 64, 32.0),
+        )
+    ]
+    held = contests(found, extra)
+    assert [(contest.d_sae, contest.target) for contest in held] == [(64, 16.0), (32, 8.0)]
+    assert held[0].noise is None
+    assert held[0].clear is None
+
+
+def test_the_table_in_every_order() -> None:
+    found = [*some(5), replace(ROW, name="s.z", extra_loss=math.nan)]
+    for column in COLUMNS:
+        up = Order("s", column.key).sorted(found)
+        down = Order("s", column.key, descending=True).sorted(found)
+        assert {row.name for row in up} == {row.name for row in down} == {r.name for r in found}
+        values = [v for row in up if (v := column.of(row)) == v]
+        assert values == sorted(values)
+    assert Order("s").sorted(found)[-1].name == "s.z"
+    assert Order("s", descending=True).sorted(found)[-1].name == "s.z"
+    assert Order("a b", "l0").link("l0") == "/sweeps/a%20b?sort=l0&order=desc"
+    assert Order("s", "l0", descending=True).link("l0") == "/sweeps/s?sort=l0"
+    with pytest.raises(InvalidRequest, match="use one of run, architecture"):
+        Order("s", "beauty")
+
+
+def test_an_architecture_looks_the_same_in_every_sweep() -> None:
+    names = ["standard", "mine", "batchtopk"]
+    found = [replace(ROW, architecture=name) for name in names]
+    assert styles(found) == {"batchtopk": 1, "standard": 5, "mine": 6}
+    assert styles(found[2:])["batchtopk"] == 1
+
+
+def test_hostile_names_stay_text_in_documents() -> None:
+    hostile = "<script>alert(1)</script>"
+    found = [replace(ROW, name=hostile, architecture=hostile)]
+    assert hostile not in picture(found)
+    assert all(hostile not in svg for _, svg in pictures(found))
+
+
+def test_the_results_as_markdown() -> None:
+    found = [ROW, replace(ROW, name="s.b", architecture="gated", extra_loss=math.nan, fvu=0.1)]
+    text = markdown(found)
+    assert "| topk | 64 | 8 | 0 | 8.00 | 0.2000 | 5.00 % | 0.2000 | 0.0 % | 1 | 1.00 |" in text
+    assert "| gated | 64 | 8 | 0 | 8.00 | 0.1000 | – |" in text
+    assert "- L0 8, 64 features: gated 0.1, topk 0.2; how much seeds differ" in text
+    assert "Extra loss (" not in text  # one architecture alone has such a figure
+
+
+def test_points_lie_where_their_values_say() -> None:
+    line = Line("a", 0, [(0.0, 1.0), (10.0, 100.0), (math.nan, 5.0), (20.0, 10.0)])
+    svg = plot("p", Axis("x"), Axis("y", log=True), [line], [Mark("m", 2, 10.0, 10.0)])
+    path = re.search(r'class="line s0" d="([^"]+)"', svg)
+    assert path
+    places = [tuple(map(float, pair.split())) for pair in re.findall(r"[ML]([\d. ]+)", path[1])]
+    (x0, y0), (x1, y1), (x2, y2) = places
+    assert path[1].count("M") == 2  # the gap
+    assert x0 == 0
+    assert x2 == pytest.approx(2 * x1, abs=0.2)
+    assert y0 - y2 == pytest.approx(y2 - y1, abs=0.2)  # 1, 10, 100 on a log axis
+    mark = re.search(r'translate\(([\d.]+) ([\d.]+)\)" d="[^"]+"><title>m<', svg)
+    assert mark
+    assert (float(mark[1]), float(mark[2])) == (x1, y2)
+
+
+def test_what_cannot_be_drawn_is_left_out() -> None:
+    none = plot("p", Axis("x"), Axis("y"))
+    assert "nothing yet" in none
+    svg = plot("p", Axis("x", log=True), Axis("y"), marks=[Mark("m", 0, 0.0, 1.0)])
+    assert "<title>m" not in svg
+    flat = plot("p", Axis("x"), Axis("y", zero=False), [Line("a", 0, [(1.0, 2.0), (1.0, 2.0)])])
+    assert "nan" not in flat
+    tiny = plot("p", Axis("x"), Axis("y", log=True), [Line("a", 0, [(1.0, 1e-9), (2.0, 1e9)])])
+    assert tiny.count("<text") < 30
+
+
+def test_long_curves_are_thinned_evenly() -> None:
+    points = [(float(n), 0.0) for n in range(10_000)]
+    kept = thinned(points)
+    assert len(kept) == MOST_POINTS
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    gaps = np.diff([x for x, _ in kept])
+    assert gaps.max() - gaps.min() <= 1
+    assert thinned(points[:7]) == points[:7]
+
+
+def test_every_style_has_a_colour_and_a_shape_of_its_own() -> None:
+    assert len({re.sub(r"s\d", "", swatch(style)) for style in range(STYLES)}) == STYLES

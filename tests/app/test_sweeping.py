@@ -1,0 +1,243 @@
+"""`featurescope sweep` on a tiny model: what it writes, that it resumes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from app import sweeping
+from app.cli import run
+from app.database import connect
+from app.peak_memory import forget_peak, peak_bytes
+from app.settings import read_settings
+from app.store import Store
+from app.sweep_records import RESULTS, read_records
+from sae_core.checkpoint import dictionary_checksum, load_dictionary
+from sae_core.errors import TrainingError
+from sae_core.training import trainer
+from sae_core.training.config import TrainingPoint
+from tests.sae_core.tiny_models import save_folder, tiny_gpt2
+
+POST = "blocks.1.mlp.hook_post"
+NAMES = ["topk-24-l2-s0", "topk-24-l4-s0", "topk-48-l2-s0", "topk-48-l4-s0"]
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model and texts."""
+    folder = tmp_path_factory.mktemp("parts")
+    save_folder(tiny_gpt2(2), folder / "tiny")
+    (folder / "texts").mkdir()
+    for n in range(30):
+        lines = [f"def fox_{n}(dog): return {n} jumps over {n * k}" for k in range(n % 9 + 1)]
+        (folder / "texts" / f"{n:02}.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURESCOPE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sweeping, "EVALUATION_TOKENS", 500)
+
+
+def words(parts: Path, out: Path, *more: str, **options: str) -> list[str]:
+    given = {
+        "model": str(parts / "tiny"),
+        "hook-point": POST,
+        "corpus": str(parts / "texts"),
+        "context": "24",
+        "architectures": "topk",
+        "features": "24,48",
+        "l0": "2,4",
+        "tokens": "3.2k",
+        "batch": "32",
+        "out": str(out),
+    } | {key.replace("_", "-"): value for key, value in options.items()}
+    return ["sweep", *more, *(word for key, value in given.items() for word in (f"--{key}", value))]
+
+
+def store() -> Store:
+    return Store(connect(read_settings().url))
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """The records without what a clock or a machine decides."""
+    found = {}
+    for path in (folder / RESULTS).iterdir():
+        values = json.loads(path.read_text())
+        del values["cost"], values["curve"]["tokens_per_second"]
+        found[path.name] = json.dumps(values).encode()
+    return found
+
+
+def test_every_combination_is_trained_and_shown(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine"
+    assert run(words(parts, out, "--keep-weights", cache=str(tmp_path / "cache"))) == 0
+    said = capsys.readouterr().out
+    assert said.count("| topk |") == 4
+    assert (out / "sweep.svg").read_text().startswith("<svg xmlns")
+    records = read_records(out)
+    assert [record.run for record in records] == NAMES
+    for record in records:
+        assert record.status == "finished"
+        assert record.evaluation is not None
+        assert record.evaluation["l0"] <= record.config["l0"]
+        assert set(record.evaluation["details"]) == {"intervals"}
+        assert record.curve[-1].step == 100
+        assert record.cost["seconds"] > 0
+        assert record.cost["peak_bytes"] > 10**7
+        assert record.folder is not None
+        assert dictionary_checksum(out / record.folder) == record.checksum
+        assert load_dictionary(out / record.folder).d_sae == record.config["d_sae"]
+    assert not (out / "unfinished").exists()
+    assert store().runs.sweeps() == {"mine": 4}
+    live = store().runs.curve("mine.topk-24-l2-s0")
+    assert live.view.record.status == "finished"
+    assert live.points == records[0].curve
+    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == [
+        str(records[0].settings["activations"])[:24]
+    ]
+
+
+def _failing_at(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, when: Callable[[TrainingPoint], bool]
+) -> None:
+    whole = trainer.train
+
+    def train(*arguments, **options):
+        *others, on_point = arguments
+
+        def told(point: TrainingPoint) -> None:
+            on_point(point)
+            if when(point):
+                raise error
+
+        return whole(*others, told, point_every=10, **options)
+
+    monkeypatch.setattr(sweeping, "train", train)
+
+
+def test_an_interrupted_sweep_goes_on_to_the_same_results(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _failing_at(patch, KeyboardInterrupt(), lambda point: False)
+        assert run(words(parts, tmp_path / "whole", l0="2", name="a")) == 0
+    with monkeypatch.context() as patch:
+        _failing_at(patch, KeyboardInterrupt(), lambda point: point.step == 70)
+        assert run(words(parts, tmp_path / "cut", l0="2", name="a")) == 130
+    assert store().runs.curve("a.topk-24-l2-s0").view.record.status == "stopped"
+    checkpoint = tmp_path / "cut" / "unfinished" / "topk-24-l2-s0.safetensors"
+    assert checkpoint.exists()
+    steps = []
+    with monkeypatch.context() as patch:
+        _failing_at(patch, KeyboardInterrupt(), lambda point: bool(steps.append(point.step)))
+        assert run(words(parts, tmp_path / "cut", l0="2", name="a")) == 0
+    assert steps[0] == 60  # after the checkpoint at 50
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+    assert not checkpoint.exists()
+
+
+def test_a_failed_run_stops_no_other_and_is_tried_again(
+    parts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    failures = iter((TrainingError("The loss is nan."), ZeroDivisionError("by zero")))
+    real = sweeping.train
+
+    def train(*arguments, **options):
+        if error := next(failures, None):
+            raise error
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(sweeping, "train", train)
+    assert run(words(parts, out)) == 1
+    said = capsys.readouterr().err
+    assert "topk-24-l2-s0 failed: The loss is nan." in said
+    assert "2 of 4 runs failed (topk-24-l2-s0, topk-48-l2-s0)" in said
+    found = {record.run: (record.status, record.message) for record in read_records(out)}
+    assert found[NAMES[0]] == ("failed", "The loss is nan.")
+    assert found[NAMES[2]] == ("failed", "A defect: ZeroDivisionError: by zero")
+    assert found[NAMES[1]] == found[NAMES[3]] == ("finished", "")
+    assert run(words(parts, out)) == 0
+    assert {record.status for record in read_records(out)} == {"finished"}
+    assert {view.record.status for view in store().runs.all("out")} == {"finished"}
+
+
+def test_finished_runs_are_left_alone_and_others_refused(
+    parts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert run(words(parts, out, l0="2", features="24")) == 0
+    before = {path.name: path.read_bytes() for path in (out / RESULTS).iterdir()}
+
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(sweeping, "train", never)
+    assert run(words(parts, out, l0="2", features="24")) == 0
+    assert {path.name: path.read_bytes() for path in (out / RESULTS).iterdir()} == before
+    assert run(words(parts, out, l0="2", features="24", tokens="4k")) == 1
+    assert "was made with another config: choose another --out" in capsys.readouterr().err
+    assert run(words(parts, out, l0="2", features="24", hook_point="blocks.0.mlp.hook_post")) == 1
+    assert "was made with another activations" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"l0": "200"}, "An L0 of 200 does not fit a dictionary of 24"),
+        ({"architectures": "topk,best"}, "no architecture 'best' to train"),
+        ({"hook_point": "blocks.9.mlp.hook_post"}, "blocks.9.mlp.hook_post"),
+        ({"model": "nowhere"}, "nowhere"),
+    ],
+)
+def test_what_cannot_be_trained_is_a_sentence(
+    parts: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, str],
+    said: str,
+) -> None:
+    assert run(words(parts, tmp_path / "out", **options)) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_show_and_import_need_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--show", "--import"):
+        assert run(["sweep", option, str(tmp_path)]) == 1
+        assert "holds no results of a sweep" in capsys.readouterr().err
+    assert run(["sweep", "--out", str(tmp_path)]) == 1
+    assert "Give a --plan, or a --model and a --hook-point." in capsys.readouterr().err
+
+
+def test_results_made_elsewhere_are_imported(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words(parts, tmp_path / "out", l0="2", features="24")) == 0
+    monkeypatch.setenv("FEATURESCOPE_HOME", str(tmp_path / "another"))
+    assert run(["sweep", "--import", str(tmp_path / "out")]) == 0
+    assert "The sweep out is in the store, runs: 1." in capsys.readouterr().out
+    assert store().runs.sweeps() == {"out": 1}
+
+
+def test_the_peak_is_of_the_time_since_it_was_forgotten() -> None:
+    forget_peak()
+    before = peak_bytes()
+    block = torch.ones(40_000_000)
+    grown = peak_bytes()
+    assert grown - before > 100_000_000
+    del block
+    assert peak_bytes() >= grown - 2**22
