@@ -26,6 +26,7 @@ def main(names: list[str]) -> int:
         slider,
         steering,
         store,
+        training,
     )
 
     known: dict[str, Callable[[], int | None]] = {
@@ -38,6 +39,7 @@ def main(names: list[str]) -> int:
         "slider": slider.main,
         "load": load.main,
         "store": store.main,
+        "training": training.main,
     }
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"There is no benchmark {unknown[0]!r}; there are {', '.join(known)}.")

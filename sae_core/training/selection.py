@@ -12,8 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sae_core.training.sparse import begins
-
 GROUP = 16
 
 
@@ -47,13 +45,14 @@ def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     members = members.flatten(1)
     values = pre.gather(1, members)
     rows, columns = (values >= best.values.amin(dim=-1, keepdim=True)).nonzero(as_tuple=True)
-    if len(rows) < n * k:  # what is not a number compares with nothing
+    counts = torch.bincount(rows, minlength=n)
+    if int(counts.amin()) < k:  # what is not a number compares with nothing
         top = pre.topk(k, dim=-1, sorted=False)
         return top.values, top.indices
     # Hardly more than k a row are left: side by side in a narrow matrix.
-    first = begins(rows, n)
+    first = counts.cumsum(0) - counts
     place = torch.arange(len(rows), device=rows.device) - first[rows]
-    narrow = pre.new_full((n, int(place.max()) + 1), float("-inf"))
+    narrow = pre.new_full((n, int(counts.amax())), float("-inf"))
     narrow[rows, place] = values[rows, columns]
     top = narrow.topk(k, dim=-1, sorted=False)
     chosen = columns[first[:, None] + top.indices]
@@ -73,22 +72,22 @@ def above(pre: Tensor, bound: float) -> Entries:
 
 
 def largest_of_batch(pre: Tensor, count: int, guess: float) -> Entries:
-    """The `count` largest positive entries of all of pre [n, d_sae], and those equal to the last.
+    """The `count` largest entries of all of pre [n, d_sae], less those that are not positive.
 
     Args:
         pre: pre-activations.
         count: how many, at most n * d_sae.
-        guess: what their least may be, to look at fewer; the result does not depend on it.
+        guess: what their least may be, to look at fewer; the result does not depend on it, but for
+            which of several equal values stay.
     """
     found = above(pre, guess) if guess > 0 else None
     if found is None or len(found.values) < count:
         found = above(pre, _bound(pre, count))
-    if len(found.values) > count:
-        threshold = found.values.topk(count, sorted=False).values.amin()
-        kept = (found.values >= threshold).nonzero()[:, 0]
-        found = Entries(*(part[kept] for part in found))
-    positive = (found.values > 0).nonzero()[:, 0]
-    return found if len(positive) == len(found.values) else Entries(*(p[positive] for p in found))
+    if len(found.values) <= count:
+        return found
+    # In bfloat16 many are equal to the least that stays: just as many stay as there should.
+    kept = found.values.topk(count, sorted=False).indices.sort().values
+    return Entries(*(part.index_select(0, kept) for part in found))
 
 
 def _bound(pre: Tensor, count: int) -> float:

@@ -53,9 +53,8 @@ def test_entries_above_a_bound(d_sae: int, bound: float) -> None:
 def test_the_largest_of_a_batch(count: int, guess: float, d_sae: int, dtype: torch.dtype) -> None:
     pre = pre_activations(d_sae, dtype)
     found = largest_of_batch(pre, count, guess)
-    acts = torch.relu(pre)
-    least = acts.flatten().topk(count).values.amin()
-    rebuilt = torch.zeros_like(pre)
-    rebuilt[found.rows, found.features] = found.values
-    assert torch.equal(rebuilt, acts * (acts >= least))
-    assert bool((found.values > 0).all())
+    expected = torch.relu(pre).flatten().topk(count).values
+    assert torch.equal(found.values.sort(descending=True).values, expected[expected > 0])
+    assert torch.equal(pre[found.rows, found.features], found.values)
+    assert torch.equal(found.rows, found.rows.sort().values)
+    assert len((found.rows * d_sae + found.features).unique()) == len(found.values)
