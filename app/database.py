@@ -150,6 +150,19 @@ def compact(engine: Engine) -> None:
         _log.warning("The store's file was not made smaller: %s", error)
 
 
+def newest_schema() -> str:
+    """The revision of the schema that this version works with."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def knows_schema(revision: str) -> bool:
+    """Whether a revision is this version's or an older one."""
+    script = ScriptDirectory.from_config(_config())
+    return revision in {step.revision for step in script.walk_revisions()}
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the schema up to this version's; an empty database gets all of it.
 

@@ -34,23 +34,33 @@ def run(arguments: argparse.Namespace) -> None:
     """Recognise what is there and take it in."""
     from app.database import connect, upgrade
     from app.errors import InvalidRequest
+    from app.exchange.bundle_file import is_bundle
     from app.exchange.neuronpedia_files import find_export
     from app.exchange.neuronpedia_import import Names, import_export
     from app.names import check_name
     from app.rendering import address
     from app.settings import read_settings
     from app.store import Store
+    from app.store_bundle import import_bundle
+
+    def say(text: str) -> None:
+        print(f"{text} …", file=sys.stderr)
 
     for name in (arguments.name, arguments.model_name):
         if name is not None:
             check_name(name)
+    engine = connect(read_settings().url)
+    if is_bundle(arguments.path):
+        upgrade(engine)
+        manifest = import_bundle(engine, arguments.path, say)
+        print(f"The store holds {manifest.rows:,} rows now; content {manifest.content}")
+        return
     files = find_export(arguments.path)
     if files is None:
         raise InvalidRequest(
             f"{arguments.path} is nothing that can be imported: a bundle, or a folder with "
             "batch-N.json or features/batch-N.jsonl files."
         )
-    engine = connect(read_settings().url)
     upgrade(engine)
     names = Names(arguments.model_name, arguments.name, arguments.hook_point)
     view = import_export(
@@ -58,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         files,
         names,
         arguments.replace,
-        say=lambda text: print(f"{text} …", file=sys.stderr),
+        say,
     )
     print(f"{view.title} is imported: {view.d_sae:,} features, {view.alive:,} of them alive.")
     for sentence in view.details["lacks"]:

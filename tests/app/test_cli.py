@@ -30,6 +30,7 @@ COMMANDS = [
     ["db", "upgrade"],
     ["db", "downgrade"],
     ["db", "dump"],
+    ["export"],
     ["import"],
     ["list"],
     ["remove"],
