@@ -35,15 +35,16 @@ class GatedDictionary(Dictionary):
     def pre_activations(self, x: Tensor) -> Tensor:
         """Magnitudes m where the gate is open, and at most 0 where it is shut."""
         projected = self.encoder_input(x) @ self.W_enc
-        return self._gated(projected, self.b_gate, self.r_mag, self.b_mag)
+        return self.gated(projected, self.b_gate, self.r_mag, self.b_mag)
 
     @override
     def encode_feature(self, x: Tensor, feature: int) -> Tensor:
         projected = self.encoder_input(x) @ self.W_enc[:, feature]
         gate, scale, bias = self.b_gate[feature], self.r_mag[feature], self.b_mag[feature]
-        return torch.relu(self._gated(projected, gate, scale, bias))
+        return torch.relu(self.gated(projected, gate, scale, bias))
 
     @staticmethod
-    def _gated(projected: Tensor, gate: Tensor, r_mag: Tensor, b_mag: Tensor) -> Tensor:
+    def gated(projected: Tensor, gate: Tensor, r_mag: Tensor, b_mag: Tensor) -> Tensor:
+        """Pre-activations from u W_enc and the biases that belong to its last dimension."""
         magnitude = projected * r_mag.exp() + b_mag
         return torch.where(projected + gate > 0, magnitude, magnitude.clamp_max(0.0))
