@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sae_core.clean_run import CleanRun, clean_run
 from sae_core.language_model import LanguageModel
@@ -68,7 +69,7 @@ class DownstreamBatch:
                 log_probabilities(model, clean), log_probabilities(model, ends), strict=True
             )
             for p, q in pieces:
-                part = (p.exp() * (p - q)).sum() / len(self.rows)
+                part = functional.kl_div(q, p, reduction="sum", log_target=True) / len(self.rows)
                 torch.autograd.backward(part)
                 kl += float(part.detach())
             (gradient,) = torch.autograd.grad(hidden, leaf, ends.grad)
