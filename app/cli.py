@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app import __version__, cli_commands
 from app.cli_options import PORT, RESUME, Commands, add_address, add_device, add_dictionary, whole
-from app.commands import evaluate, import_, list_, remove, sweep, toy, train, verify
+from app.commands import add, evaluate, export, import_, list_, remove, sweep, toy, train, verify
 from sae_core.errors import FeaturescopeError
 
 INTERRUPTED = 130
@@ -53,11 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
     _serving(commands)
     _worker(commands)
     _harvest(commands)
+    add.add(commands)
     evaluate.add(commands)
     sweep.add(commands)
     _demo(commands)
     train.add(commands)
     toy.add(commands)
+    export.add(commands)
     import_.add(commands)
     list_.add(commands)
     remove.add(commands)

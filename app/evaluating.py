@@ -74,7 +74,7 @@ def record(
     corpus = source.corpus
     measured = {
         "corpus": corpus.name,
-        "argument": source.spec.corpus,
+        "argument": source.spec.corpus_argument,
         "source": corpus.source,
         "fingerprint": corpus.fingerprint,
         "held_out": source.held_out,

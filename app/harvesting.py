@@ -46,12 +46,24 @@ def harvest(
     """
     engine = connect(settings.url)
     upgrade(engine)
-    store = Store(engine)
     source = open_source(settings, spec)
     plan = plan_harvest(source.windows, tokens, seed)
+    harvest_source(settings, Store(engine), source, plan, ablate_top=ablate_top, replace=replace)
+
+
+def harvest_source(
+    settings: Settings,
+    store: Store,
+    source: Source,
+    plan: HarvestPlan,
+    *,
+    ablate_top: bool = False,
+    replace: bool = False,
+) -> None:
+    """As `harvest`, of parts that are open already."""
     if not replace:
         _check_names(store, source)
-    reporter = Reporter(store, *spec.titles)
+    reporter = Reporter(store, *source.spec.titles)
     try:
         if (view := _published(store, source, plan)) is None:
             _harvest(settings, store, source, plan, reporter)

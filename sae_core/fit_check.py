@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sae_core.architectures.neurons import NeuronBasis
 from sae_core.dictionary import Dictionary
+from sae_core.errors import HarvestError
+from sae_core.harvest import HarvestPlan
 from sae_core.hook_point import HookKind
 from sae_core.language_model import LanguageModel
 from sae_core.normalised import InputNorm, NormalisedDictionary
@@ -21,6 +24,18 @@ NORMS = (str(InputNorm.NONE), FOLDED_NORM, *(str(n) for n in InputNorm if n is n
 _ROWS = 512
 # What has the unit of an activation; the rest are directions and ratios.
 _IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
+
+
+class Sample(NamedTuple):
+    """Some text.
+
+    Attributes:
+        tokens: [batch, pos].
+        text: which of them are text, and neither special nor padding, [batch, pos].
+    """
+
+    tokens: Tensor
+    text: Tensor
 
 
 @dataclass(frozen=True)
@@ -123,7 +138,7 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
     return core if norm is InputNorm.NONE else NormalisedDictionary(core, norm)
 
 
-def alternatives(model: LanguageModel, dictionary: Dictionary, tokens: Tensor) -> list[Tried]:
+def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -> list[Tried]:
     """Other ways to use a dictionary, the one that explains most first.
 
     Tried are the hook points of the same width in its own layer and the NEIGHBOURS on each side,
@@ -132,13 +147,13 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, tokens: Tensor) -
     Args:
         model: that it may belong to.
         dictionary: at a hook point of the model.
-        tokens: [batch, pos].
+        sample: text to try them on.
     """
     now = variant_of(dictionary)
     found: list[Tried] = []
     places = [now.hook_point] if isinstance(dictionary, NeuronBasis) else _places(model, dictionary)
     for place in places:
-        x = text_activations(model, place, tokens)
+        x = text_activations(model, place, sample)
         for subtracts in (True, False):
             for norm in NORMS:
                 variant = Variant(place, subtracts, norm)
@@ -148,12 +163,24 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, tokens: Tensor) -
 
 
 @torch.inference_mode()
-def text_activations(model: LanguageModel, hook_point: str, tokens: Tensor) -> Tensor:
-    """Activations of the tokens [batch, pos] that are no special ones, [n, d_in]."""
-    tokens = tokens.to(model.device)
-    x = model.capture(tokens, model.hook_point(hook_point))
-    special = torch.from_numpy(model.vocabulary.is_special).to(tokens.device)
-    return x[~special[tokens]]
+def text_activations(model: LanguageModel, hook_point: str, sample: Sample) -> Tensor:
+    """Activations of a sample's text, [n, d_in]."""
+    return model.capture(sample.tokens, model.hook_point(hook_point))[sample.text]
+
+
+def first_tokens(model: LanguageModel, plan: HarvestPlan, n_tokens: int) -> Sample:
+    """Whole windows with the first tokens of a harvest, no fewer than `n_tokens` where there are
+    so many."""
+    lengths = plan.windows.lengths(plan.order).cumsum()
+    tokens, mask = plan.windows.gather(plan.order[: int(lengths.searchsorted(n_tokens)) + 1])
+    mask &= ~model.vocabulary.is_special[tokens]
+    if mask.sum() < 2:
+        raise HarvestError(
+            f"{int(mask.sum())} tokens of text are too few to try a dictionary on: give more text."
+        )
+    return Sample(
+        torch.from_numpy(tokens).to(model.device), torch.from_numpy(mask).to(model.device)
+    )
 
 
 def fitting_hook_points(model: LanguageModel, d_in: int) -> list[str]:

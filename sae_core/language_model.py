@@ -66,6 +66,7 @@ class LanguageModel:
     Attributes:
         name: the folder's name, or the model's name on the Hub.
         path: the folder.
+        facts: which repository and commit of the Hub it is; empty for a folder of the user's.
         architecture: the class in the `transformers` library, such as "GPT2LMHeadModel".
         n_layers: blocks.
         d_model: width of the residual stream.
@@ -83,6 +84,7 @@ class LanguageModel:
         config = module.config.get_text_config()
         self.name = folder.name
         self.path = folder.path
+        self.facts = folder.facts
         self.architecture = type(module).__name__
         self.module = module.eval().requires_grad_(False)
         self.lock = threading.RLock()
@@ -210,12 +212,8 @@ class LanguageModel:
     def final_hidden(self, tokens: Tensor, past: Any = None) -> Tensor:
         """What the unembedding reads, [batch, pos, d_model], of tokens [batch, pos].
 
-        Differentiable by what `replaced` puts in place of an activation; so is `head`.
-
-        Args:
-            tokens: ids.
-            past: the library's cache of keys and values, of any positions before; it grows by those
-                of these tokens.
+        Differentiable by what `replaced` puts in place of an activation; so is `head`. `past` is
+        the library's cache of keys and values of any positions before; it grows by those of these.
         """
         caching = {"past_key_values": past} if past is not None else {}
         with self.lock:
@@ -228,8 +226,7 @@ class LanguageModel:
     def head(self, hidden: Tensor) -> Tensor:
         """Logits [n, d_vocab] of single positions' final hidden states [n, d_model].
 
-        It is the model's own forward pass with its body left out, so that what an architecture
-        does to its logits (scaling, soft caps) is done here too.
+        The model's own forward pass without its body: it scales and caps logits as that does.
         """
         body = self._output_class(last_hidden_state=hidden[None])
         with self.lock, answering(self.module.base_model, lambda *_, **__: body):
@@ -297,18 +294,19 @@ class LanguageModel:
         return tokens
 
 
-def load_model(name: str | Path, dtype: str = "float32", device: str = "cpu") -> LanguageModel:
-    """Load a Hugging Face folder, or a model of that name from the Hub.
+def load_model(
+    name: str | Path, dtype: str = "float32", device: str = "cpu", revision: str | None = None
+) -> LanguageModel:
+    """Load a Hugging Face folder, or a model of that name from the Hub at a revision.
 
-    Only safetensors are opened, no code of the model's is run, and a local folder never touches the
-    network.
+    Only safetensors are opened, no code of the model's is run, no local folder needs a network.
 
     Raises:
         ModelError: the model is not there, is damaged, or is none that can be used.
     """
     if dtype not in DTYPES:
         raise ModelError(f"{dtype!r} is no dtype for a model: choose one of {', '.join(DTYPES)}.")
-    folder = find_model(name)
+    folder = find_model(name, revision)
     module, missing = _read_module(folder.path, DTYPES[dtype])
     if missing:
         raise ModelError(
@@ -355,7 +353,7 @@ def _read_module(path: Path, dtype: torch.dtype) -> tuple[Any, list[str]]:
 
 
 def _layout_by_transformer_lens(module: Any) -> Layout:
-    """Ask transformer_lens' adapter where the architecture keeps its parts."""
+    """What transformer_lens' adapter says."""
     from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
     from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from sae_core.errors import ModelError
+from sae_core.hub import fetch
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _LFS = b"version https://git-lfs"
@@ -32,10 +34,12 @@ class ModelFolder:
     Attributes:
         path: the folder.
         name: what the model is called: the folder's name, or its name on the Hub.
+        facts: where it came from: `repository` and `commit` where it is from the Hub; else empty.
     """
 
     path: Path
     name: str
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def json(self, name: str) -> dict[str, Any]:
         """The contents of one of its JSON files; empty where the file is missing."""
@@ -106,13 +110,18 @@ class ModelFolder:
         return number if isinstance(number, int) and 0 <= number < d_vocab else None
 
 
-def find_model(name: str | Path) -> ModelFolder:
+def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
     """The folder of a model: a local path, or a name on the Hugging Face Hub.
 
     A folder that exists never touches the network.
 
+    Args:
+        name: path, or `owner/name`.
+        revision: branch, tag or commit on the Hub; None: its main branch.
+
     Raises:
         ModelError: nothing is there, or a file is missing or damaged.
+        HubError: it could not be fetched.
     """
     path = Path(name).expanduser()
     if path.is_dir():
@@ -121,21 +130,8 @@ def find_model(name: str | Path) -> ModelFolder:
         raise ModelError(f"{path} is a file: give the folder that holds config.json and weights.")
     if isinstance(name, Path) or not _HUB_NAME.fullmatch(name):
         raise ModelError(f"There is no model folder {path}: check the path.")
-    return _checked(ModelFolder(_download(name), name))
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED))
-    except Exception as error:  # network, authentication, unknown name: all mean the same here
-        reason = str(error).strip().splitlines()
-        raise ModelError(
-            f"There is no folder {name} here, and the model could not be fetched from the Hugging "
-            f"Face Hub ({reason[0] if reason else type(error).__name__}): check the name, or "
-            "download the model and give its folder."
-        ) from error
+    folder = fetch(name, _WANTED, revision)
+    return _checked(ModelFolder(folder, name, {"repository": name, "commit": folder.name}))
 
 
 def _checked(folder: ModelFolder) -> ModelFolder:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from sae_core.errors import ModelError
+from sae_core.errors import HubError, ModelError
 from sae_core.language_model import load_model
 from tests.sae_core.tiny_models import save_folder, tiny_bloom
 
@@ -96,7 +96,7 @@ def test_a_name_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("offline")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
-    with pytest.raises(ModelError, match=r"no folder some/model.*Hub \(offline\)"):
+    with pytest.raises(HubError, match=r"some/model could not be fetched.*Hub \(offline\)"):
         load_model("some/model")
 
 

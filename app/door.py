@@ -1,0 +1,147 @@
+"""Checks at the door: does this dictionary belong to this model, and if not, what would?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sae_core.dictionary import Dictionary
+from sae_core.errors import HookPointError
+from sae_core.fit_check import (
+    FOLDED_NORM,
+    Fit,
+    Tried,
+    Variant,
+    alternatives,
+    first_tokens,
+    fit,
+    fitting_hook_points,
+    text_activations,
+    variant_of,
+)
+from sae_core.harvest import HarvestPlan
+from sae_core.language_model import LanguageModel
+
+LOOKED_AT = 4096  # tokens
+POOR_FVU = 0.5
+BETTER = 0.5  # of the unexplained variance: what a remedy must leave at most
+DENSE_SHARE = 0.25
+SILENT_SHARE = 0.9
+_EXPECTED_FIRINGS = 20
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a look at a few thousand tokens says.
+
+    Attributes:
+        fit: the figures.
+        warnings: what looks wrong, a sentence each; empty: nothing.
+        remedy: the best other use of the weights, where something is wrong and it does better.
+    """
+
+    fit: Fit
+    warnings: tuple[str, ...]
+    remedy: Tried | None
+
+
+def check_width(model: LanguageModel, dictionary: Dictionary) -> None:
+    """Refuse a dictionary whose hook point the model lacks, or has with another width.
+
+    Raises:
+        HookPointError: naming the hook points that would fit.
+    """
+    try:
+        model.hook_point(dictionary.hook_point, dictionary.d_in)
+    except HookPointError as error:
+        kinds = fitting_hook_points(model, dictionary.d_in)
+        if kinds:
+            hint = f"Name one with --hook-point: {', '.join(kinds)} are {dictionary.d_in} wide"
+            hint += f" (N from 0 to {model.n_layers - 1})." if model.n_layers > 1 else " (N is 0)."
+        else:
+            hint = (
+                f"No hook point of {model.name} is {dictionary.d_in} wide (its residual stream is "
+                f"{model.d_model}): this dictionary was made for another model."
+            )
+        raise HookPointError(f"{error} {hint}") from error
+
+
+def look(model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan) -> Findings:
+    """Try a dictionary on the first tokens of a harvest and say what looks wrong."""
+    sample = first_tokens(model, plan, LOOKED_AT)
+    found = fit(dictionary, text_activations(model, dictionary.hook_point, sample))
+    warnings = tuple(_warnings(found, dictionary))
+    if not warnings:
+        return Findings(found, (), None)
+    best = next(iter(alternatives(model, dictionary, sample)), None)
+    if best is not None and not best.fit.fvu <= BETTER * found.fvu:
+        best = None
+    return Findings(found, warnings, best)
+
+
+def _warnings(found: Fit, dictionary: Dictionary) -> Sequence[str]:
+    """What looks wrong, in plain words."""
+    said: list[str] = []
+    if not found.fvu <= POOR_FVU:
+        said.append(
+            f"It explains {_percent(found.explained)} of the variance: is this the right layer, "
+            "or is an input normalisation missing?"
+            if found.explained > 0
+            else f"Its reconstruction is worse than the mean activation (FVU {found.fvu:.3g}): is "
+            "this the right layer, or is an input normalisation missing?"
+        )
+    if found.l0 < 1:
+        said.append(
+            f"Only {found.l0:.2g} features fire on a token: most tokens are said to be nothing."
+        )
+    elif found.l0 > DENSE_SHARE * dictionary.d_sae:
+        said.append(
+            f"{found.l0:,.0f} of {dictionary.d_sae:,} features fire on a token: that is not sparse."
+        )
+    expected = found.l0 * found.n_tokens / dictionary.d_sae
+    if found.silent_share > SILENT_SHARE and expected > _EXPECTED_FIRINGS:
+        said.append(
+            f"{_percent(found.silent_share)} of its features fire on none of {found.n_tokens:,} "
+            "tokens."
+        )
+    return said
+
+
+def remedy_options(now: Variant, then: Variant) -> str:
+    """The options of `add` that make a dictionary another variant."""
+    options = []
+    if now.hook_point != then.hook_point:
+        options.append(f"--hook-point {then.hook_point}")
+    if now.subtracts != then.subtracts:
+        options.append(f"--subtract-b-dec {'yes' if then.subtracts else 'no'}")
+    if now.norm != then.norm:
+        options.append(f"--normalise {then.norm}")
+    return " ".join(options)
+
+
+def remedy_sentence(dictionary: Dictionary, tried: Tried) -> str:
+    """What to do instead."""
+    now, then = variant_of(dictionary), tried.variant
+    ways = []
+    if now.hook_point != then.hook_point:
+        ways.append(f"at {then.hook_point}")
+    if now.subtracts != then.subtracts:
+        ways.append(f"{'with' if then.subtracts else 'without'} b_dec taken off its input")
+    if now.norm != then.norm:
+        ways.append(_NORM_WORDS[then.norm])
+    return (
+        f"Used {', '.join(ways)} it explains {_percent(tried.fit.explained)} at L0 "
+        f"{tried.fit.l0:.3g}: give {remedy_options(now, then)}."
+    )
+
+
+_NORM_WORDS = {
+    "none": "without normalising its input",
+    FOLDED_NORM: "with its input scaled to a mean norm of sqrt(d_in)",
+    "layer_norm": "with each input centred and scaled to unit variance",
+    "constant_norm_rescale": "with each input scaled to the norm sqrt(d_in)",
+}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if abs(share) < 0.995 or share >= 1 else f"{100 * share:.1f} %"
