@@ -184,13 +184,14 @@ class EvaluationPage:
             lines.append(
                 Line(f"{name} end of the 95 % interval", 7, list(zip(at, ends, strict=True)), True)
             )
-        low, high = min(fit.fvu), max(fit.fvu)
+        low, high = number(min(fit.fvu)), number(max(fit.fvu))
+        later = number(float(np.median(fit.fvu[len(fit.fvu) // 2 :])))
         return Figure(
             "Fit by position",
             "FVU",
             trusted(
                 plot(
-                    f"FVU by position in the window, from {number(low, 3)} to {number(high, 3)}",
+                    f"FVU by position in the window, from {low} to {high}",
                     Axis("position in the window, tokens"),
                     Axis("FVU"),
                     lines,
@@ -199,8 +200,8 @@ class EvaluationPage:
             (_key(0, "FVU"), _key(7, "95 % interval")),
             "A level line means that the dictionary reads the start of a text as well as its "
             "middle; higher is worse.",
-            f"From {number(low, 3)} to {number(high, 3)}"
-            + (f", positions in groups of {fit.width}." if fit.width > 1 else "."),
+            f"{number(fit.fvu[0])} where text begins, {later} in the second half of the window"
+            + (f"; positions in groups of {fit.width}." if fit.width > 1 else "."),
         )
 
     def _active(self, details: Details) -> Figure:
