@@ -43,6 +43,7 @@ from sae_core.evaluation_figures import Evaluation
 from sae_core.language_model import load_model
 from sae_core.training.activation_cache import CachedPools
 from sae_core.training.config import TrainingConfig, TrainingPoint
+from sae_core.training.downstream import DownstreamLoss
 from sae_core.training.methods import method_class
 from sae_core.training.pools import PoolSource, TextPools
 from sae_core.training.stream import PoolStream
@@ -231,7 +232,14 @@ class _Sweep:
                     reporter.on_point(point)
 
             stream = PoolStream(self._pools, config.batch)
-            trained = train(stream, config, self._plan.hook_point, self._checkpoint(run), on_point)
+            trained = train(
+                stream,
+                config,
+                self._plan.hook_point,
+                self._checkpoint(run),
+                on_point,
+                self._downstream(config),
+            )
             del stream  # its pool
             peak = peak_bytes()
             since = time.monotonic()
@@ -251,6 +259,14 @@ class _Sweep:
             checksum=checksum,
             folder=kept,
             curve=trained.curve,
+        )
+
+    def _downstream(self, config: TrainingConfig) -> DownstreamLoss | None:
+        """What the last steps train for besides, where the configuration asks for it."""
+        if not config.downstream:
+            return None
+        return DownstreamLoss(
+            self._model, self._plan.hook_point, self._windows, config.batch, ORDER_SEED
         )
 
     def _reporter(self, record: SweepRecord, config: TrainingConfig) -> RunReporter | None:

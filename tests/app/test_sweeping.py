@@ -111,14 +111,14 @@ def _failing_at(
     whole = trainer.train
 
     def train(*arguments, **options):
-        *others, on_point = arguments
+        *others, on_point, downstream = arguments
 
         def told(point: TrainingPoint) -> None:
             on_point(point)
             if when(point):
                 raise error
 
-        return whole(*others, told, point_every=10, **options)
+        return whole(*others, told, downstream, point_every=10, **options)
 
     monkeypatch.setattr(sweeping, "train", train)
 
