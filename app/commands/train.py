@@ -34,7 +34,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "--corpus",
         default="python-stdlib",
         metavar="TEXT",
-        help="a text file, a folder of them, or python-stdlib (default)",
+        help="a file or folder of text as `add` reads it, or python-stdlib (default)",
     )
     train.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder of the dictionary to write"
