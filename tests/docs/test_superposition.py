@@ -31,13 +31,13 @@ def test_what_the_page_says_was_found(lesson: dict[str, Any]) -> None:
     printed = re.findall(r"(.*) finds +(\d+) of 32", lesson["printed"])
     shown = re.findall(r"(.*) finds +(\d+) of 32", TEXT)
     assert [name for name, _ in printed] == [name for name, _ in shown]
-    (_, noise), (_, top), (_, relu) = [(name, int(n)) for name, n in printed]
-    (_, noise_shown), (_, top_shown), (_, relu_shown) = [(name, int(n)) for name, n in shown]
-    assert (noise, top) == (noise_shown, top_shown)
-    # Training on another processor rounds otherwise, and L1 has no sharp answer.
-    assert abs(relu - relu_shown) <= 4
-    assert top == 32
-    assert relu < 26
+    counts = {name.strip(): int(n) for name, n in printed}
+    told = {name.strip(): int(n) for name, n in shown}
+    assert counts["random latents"] == told["random latents"]
+    # Training on another processor rounds otherwise.
+    assert all(abs(counts[name] - told[name]) <= 4 for name in told)
+    assert counts["TopK, k = 1"] >= 28
+    assert counts["ReLU, l1 = 0.1"] < counts["TopK, k = 2"] - 10
 
 
 @pytest.mark.parametrize(("k", "l1"), [(2, 0.0), (3, 0.2), (None, 0.1)])
