@@ -19,6 +19,8 @@ def main(names: list[str]) -> int:
     from benchmarks import (
         ablation,
         attribution,
+        encoding,
+        formats,
         harvest,
         load,
         pages,
@@ -31,6 +33,8 @@ def main(names: list[str]) -> int:
 
     known: dict[str, Callable[[], int | None]] = {
         "harvest": harvest.main,
+        "formats": formats.main,
+        "encoding": encoding.main,
         "ablation": ablation.main,
         "prompts": prompts.main,
         "attribution": attribution.main,

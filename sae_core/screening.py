@@ -220,4 +220,5 @@ def _products_at(u: Tensor, weight: Tensor, starts: Tensor, columns: Tensor) -> 
             size=(len(u), weight.shape[1]),
             check_invariants=False,
         )
-        return torch.sparse.sampled_addmm(pattern, u, weight, beta=0.0).values()
+        products: Tensor = torch.sparse.sampled_addmm(pattern, u, weight, beta=0.0).values()
+    return products

@@ -2,82 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from sae_core.checkpoint import load_dictionary, save_dictionary
 from sae_core.dictionary import Dictionary
 from sae_core.formats.opening import Opened, open_dictionary
-from tests.sae_core.formats import writers
+from tests.sae_core.formats.cases import CASES, HOOK, activations
 from tests.sae_core.formats.writers import D_IN, D_SAE, Written
 
-HOOK = "blocks.1.hook_resid_pre"
 EXACT = 1e-12
-CASES: dict[str, tuple[str, Callable[[Path], Written]]] = {
-    "saelens standard": ("saelens", lambda p: writers.saelens(p / "a", "standard")),
-    "saelens topk": ("saelens", lambda p: writers.saelens(p / "a", "topk")),
-    "saelens gated": ("saelens", lambda p: writers.saelens(p / "a", "gated")),
-    "saelens jumprelu": ("saelens", lambda p: writers.saelens(p / "a", "jumprelu")),
-    "saelens topk, layer norm": (
-        "saelens",
-        lambda p: writers.saelens(p / "a", "topk", "layer_norm"),
-    ),
-    "saelens jumprelu, layer norm": (
-        "saelens",
-        lambda p: writers.saelens(p / "a", "jumprelu", "layer_norm"),
-    ),
-    "saelens standard, constant norm": (
-        "saelens",
-        lambda p: writers.saelens(p / "a", "standard", "constant_norm_rescale"),
-    ),
-    "saelens 3 standard": ("saelens", lambda p: writers.saelens(p / "a", "standard", old=True)),
-    "saelens 3 topk": ("saelens", lambda p: writers.saelens(p / "a", "topk", old=True)),
-    "saelens 3 gated": ("saelens", lambda p: writers.saelens(p / "a", "gated", old=True)),
-    "saelens 3 jumprelu": ("saelens", lambda p: writers.saelens(p / "a", "jumprelu", old=True)),
-    "saelens 3 finetuned": ("saelens", lambda p: writers.finetuned(p / "a")),
-    "learned ReLU": ("dictionary_learning", lambda p: writers.learned(p / "a", "AutoEncoder")),
-    "learned new": ("dictionary_learning", lambda p: writers.learned(p / "a", "AutoEncoderNew")),
-    "learned gated": (
-        "dictionary_learning",
-        lambda p: writers.learned(p / "a", "GatedAutoEncoder"),
-    ),
-    "learned TopK": ("dictionary_learning", lambda p: writers.learned(p / "a", "AutoEncoderTopK")),
-    "learned BatchTopK": (
-        "dictionary_learning",
-        lambda p: writers.learned(p / "a", "BatchTopKSAE"),
-    ),
-    "learned Matryoshka": (
-        "dictionary_learning",
-        lambda p: writers.learned(p / "a", "MatryoshkaBatchTopKSAE"),
-    ),
-    "learned JumpReLU": (
-        "dictionary_learning",
-        lambda p: writers.learned(p / "a", "JumpReluAutoEncoder"),
-    ),
-    "learned TopK, interrupted": (
-        "dictionary_learning",
-        lambda p: writers.learned(p / "a", "AutoEncoderTopK", backup=3.0),
-    ),
-    "learned gated, interrupted": (
-        "dictionary_learning",
-        lambda p: writers.learned(p / "a", "GatedAutoEncoder", backup=3.0),
-    ),
-    "gemma scope": ("gemma_scope", lambda p: writers.gemma_scope(p / "a")),
-    "gemma scope 2": ("gemma_scope", lambda p: writers.gemma_scope(p / "a", 2)),
-    "openai ReLU": ("openai", lambda p: writers.openai(p / "a.pt", "ReLU")),
-    "openai TopK": ("openai", lambda p: writers.openai(p / "a.pt", "TopK")),
-    "sparsify": ("sparsify", lambda p: writers.sparsify(p / "layers.1")),
-}
-
-
-def _x(n: int = 60) -> Tensor:
-    draw = torch.Generator().manual_seed(9)
-    size = torch.linspace(0.1, 5.0, n)[:, None]
-    return (size * torch.randn(n, D_IN, generator=draw) + 0.7).double()
 
 
 def _opened(name: str, folder: Path) -> tuple[Opened, Written]:
@@ -89,7 +25,7 @@ def _opened(name: str, folder: Path) -> tuple[Opened, Written]:
 def test_a_format_is_recognised_and_gives_its_own_activations(tmp_path: Path, name: str) -> None:
     opened, written = _opened(name, tmp_path)
     assert opened.format == CASES[name][0]
-    dictionary, x = opened.dictionary, _x()
+    dictionary, x = opened.dictionary, activations()
     expected = written.encode(x) * written.unit(x)
     assert 0.02 < float((expected > 0).double().mean()) < 0.9
     acts = dictionary.encode(x)
@@ -100,7 +36,7 @@ def test_a_format_is_recognised_and_gives_its_own_activations(tmp_path: Path, na
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_way_to_ask_gives_the_same(tmp_path: Path, name: str) -> None:
-    dictionary, x = _opened(name, tmp_path)[0].dictionary, _x()
+    dictionary, x = _opened(name, tmp_path)[0].dictionary, activations()
     acts = dictionary.encode(x)
     firings = dictionary.encode_sparse(x)
     rebuilt = torch.zeros_like(acts)
@@ -122,7 +58,7 @@ def test_every_way_to_ask_gives_the_same(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_saved_as_our_own_it_stays_the_same(tmp_path: Path, name: str) -> None:
-    dictionary, x = _opened(name, tmp_path)[0].dictionary, _x()
+    dictionary, x = _opened(name, tmp_path)[0].dictionary, activations()
     save_dictionary(dictionary, tmp_path / "own", torch.float64)
     own = load_dictionary(tmp_path / "own", dtype=torch.float64)
     assert _kind(own) == _kind(dictionary)
