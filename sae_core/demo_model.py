@@ -22,7 +22,8 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from sae_core.atomic import atomic_file
-from sae_core.corpus import HELD_OUT_ONE_IN, Corpus
+from sae_core.corpora.document import HELD_OUT_ONE_IN
+from sae_core.corpus import Corpus
 from sae_core.errors import HarvestError
 from sae_core.hashing import mix
 from sae_core.tokenized import TokenizedCorpus, Windows
