@@ -25,7 +25,7 @@ from sae_core.language_model import LanguageModel
 LOOKED_AT = 4096  # tokens
 POOR_FVU = 0.5
 BETTER = 0.5  # of the unexplained variance: what a remedy must leave at most
-DENSE_SHARE = 0.25
+DENSE_SHARE = 0.5
 SILENT_SHARE = 0.9
 _EXPECTED_FIRINGS = 20
 
