@@ -37,7 +37,7 @@ from sae_core.training.trainer import train
 DOCUMENT = 1000
 MB = 1e6
 GROWTH_AT_MOST = 1.05
-INDEX_MB_AT_MOST = 64.0  # eight bytes a window, a few times over, while an epoch is shuffled
+INDEX_MB_AT_MOST = 64.0  # sixteen bytes a window, and temporaries of some more
 
 
 class Watch:

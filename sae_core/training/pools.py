@@ -54,7 +54,7 @@ class TextPools:
     epoch draws both anew. Special tokens (BOS, padding, those inside the text) are left out.
 
     Memory: one pool, which is about `pool_tokens` * d_in * 2 bytes in bfloat16 (268 MB for 262,144
-    tokens at d_in 512), whatever the size of the corpus; besides it 8 bytes for each window of the
+    tokens at d_in 512), whatever the size of the corpus; besides it 16 bytes for each window of the
     corpus, and the activations of one forward pass.
 
     How well it mixes. Let a batch be B tokens of a pool of N windows with T tokens each, out of M
