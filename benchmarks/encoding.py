@@ -1,7 +1,7 @@
 """Screened encoders against dense ones: `python -m benchmarks.encoding`, a minute.
 
-For each architecture and shape the same activations are encoded in turns, three times; the
-least time of each counts. Both give the same firings; where they differ, the largest difference is shown.
+For each architecture and shape the same activations are encoded in turns, three times; the least
+time of each counts. Both give the same firings; the last column is the largest difference.
 """
 
 from __future__ import annotations

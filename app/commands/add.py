@@ -106,13 +106,8 @@ def run(arguments: argparse.Namespace) -> None:
     from app.adding import Addition, add
     from app.settings import read_settings
     from sae_core.corpora.reading import Packing, Reading
-    from sae_core.errors import CheckpointError
+    from sae_core.formats.mapped import parse_mapping
 
-    mapping = dict(entry.partition("=")[::2] for entry in arguments.tensor)
-    if not all(mapping.values()):
-        raise CheckpointError(
-            "--tensor takes ROLE=NAME, such as W_enc=encoder.weight.T for the transposed tensor."
-        )
     subtracts = None if arguments.subtract_b_dec is None else arguments.subtract_b_dec == "yes"
     addition = Addition(
         model=arguments.model,
@@ -128,7 +123,7 @@ def run(arguments: argparse.Namespace) -> None:
         name=arguments.name,
         model_name=arguments.model_name,
         format=arguments.format,
-        mapping=mapping,
+        mapping=parse_mapping(arguments.tensor),
         hook_point=arguments.hook_point,
         subtracts=subtracts,
         norm=arguments.normalise,

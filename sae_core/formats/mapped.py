@@ -56,11 +56,11 @@ def parse_mapping(entries: list[str]) -> dict[str, str]:
     """
     mapping: dict[str, str] = {}
     for entry in entries:
-        role, sign, name = entry.partition("=")
-        if not sign or not name or role not in ROLES:
+        role, _, name = entry.partition("=")
+        if not name or role not in ROLES:
             raise CheckpointError(
-                f"{entry!r} names no tensor: write ROLE=TENSOR, such as W_enc=encoder.weight.T, "
-                f"with ROLE one of {', '.join(ROLES)}."
+                f"--tensor takes ROLE=NAME, such as W_enc=encoder.weight.T, and not {entry!r}: the "
+                f"roles are {', '.join(ROLES)}."
             )
         if role in mapping:
             raise CheckpointError(f"{role} is given twice: {mapping[role]} and {name}.")

@@ -226,9 +226,9 @@ def test_a_hook_point_that_nobody_names_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "sentence"),
     [
-        (["W_enc"], "'W_enc' names no tensor: write ROLE=TENSOR"),
-        (["W_enc="], "names no tensor"),
-        (["encoder=a"], "with ROLE one of W_enc, W_dec"),
+        (["W_enc"], "--tensor takes ROLE=NAME, .* and not 'W_enc'"),
+        (["W_enc="], "--tensor takes ROLE=NAME"),
+        (["encoder=a"], "the roles are W_enc, W_dec"),
         (["W_enc=a", "W_enc=b"], "W_enc is given twice: a and b"),
     ],
 )
