@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,8 +20,10 @@ from sae_core.training.methods import methods
 HEAD = "| architecture | seed | found | median cosine | L0 | FVU | dead |"
 
 
-def report_toy(size: str, names: Sequence[str], seeds: Sequence[int], out: Path | None) -> None:
-    """Train each architecture with each seed; print what was found, and write it where asked.
+def report_toy(
+    size: str, names: Sequence[str], seeds: Sequence[int], l0: float, out: Path | None
+) -> None:
+    """Train each architecture with each seed at an L0; print what was found, and write it where asked.
 
     Raises:
         InvalidRequest: an architecture is unknown.
@@ -29,7 +32,7 @@ def report_toy(size: str, names: Sequence[str], seeds: Sequence[int], out: Path 
         raise InvalidRequest(
             f"There is no architecture {unknown[0]!r}; there are {', '.join(sorted(methods()))}."
         )
-    setting = SETTINGS[size]
+    setting = replace(SETTINGS[size], l0=l0)
     wanted = [(name, seed) for name in names for seed in seeds]
     results = []
     with tempfile.TemporaryDirectory() as folder, tqdm(total=len(wanted), unit="run") as bar:

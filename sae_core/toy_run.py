@@ -37,7 +37,7 @@ class ToySetting:
 
 SETTINGS = {
     "small": ToySetting(ToyConfig(), latents=128),
-    "large": ToySetting(ToyConfig(directions=512, dimensions=256), latents=2048),
+    "large": ToySetting(ToyConfig(directions=512, dimensions=256), latents=1024),
 }
 
 

@@ -32,6 +32,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "--seeds", default="0,1,2", metavar="NUMBERS", help="with commas between (default: 0,1,2)"
     )
     toy.add_argument(
+        "--l0",
+        type=float,
+        default=2.0,
+        metavar="NUMBER",
+        help="latents active on a sample (default: 2)",
+    )
+    toy.add_argument(
         "--out", type=Path, metavar="DIR", help="also write toy.json and toy.svg there"
     )
     toy.set_defaults(command=run, interrupted="Interrupted.")
@@ -50,4 +57,4 @@ def run(arguments: argparse.Namespace) -> None:
     if min(seeds) < 0:
         raise InvalidRequest(f"Seeds start at 0; {min(seeds)} is below.")
     names = [name.strip() for name in arguments.architectures.split(",")]
-    report_toy(arguments.size, names, seeds, arguments.out)
+    report_toy(arguments.size, names, seeds, arguments.l0, arguments.out)
