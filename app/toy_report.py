@@ -23,7 +23,7 @@ HEAD = "| architecture | seed | found | median cosine | L0 | FVU | dead |"
 def report_toy(
     size: str, names: Sequence[str], seeds: Sequence[int], l0: float, out: Path | None
 ) -> None:
-    """Train each architecture with each seed at an L0; print what was found, and write it where asked.
+    """Train each architecture with each seed at an L0; print what was found, write it where asked.
 
     Raises:
         InvalidRequest: an architecture is unknown.
