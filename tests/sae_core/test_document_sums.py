@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from sae_core.document_sums import N_RESAMPLES, DocumentSums, interval
+from sae_core.document_sums import N_RESAMPLES, DocumentSums, expanded_tail, interval
 
 LENGTHS = np.array([5, 40, 3, 18, 9, 25, 60, 12])
 
@@ -64,9 +65,19 @@ def test_an_interval_agrees_with_the_linearised_ratio() -> None:
 
 def test_an_interval_needs_documents_and_values() -> None:
     values = np.linspace(0.0, 1.0, N_RESAMPLES)
-    assert interval(values, 2) == pytest.approx((0.025, 0.975))
-    assert interval(values, 1) is None
-    assert interval(np.full(N_RESAMPLES, np.nan), 5) is None
-    assert interval(np.where(values > 0.5, np.inf, values), 5) is None
+    assert interval(values, 10**9) == pytest.approx((0.025, 0.975))
+    assert interval(values, 4) is None
+    assert interval(np.full(N_RESAMPLES, np.nan), 50) is None
+    assert interval(np.where(values > 0.5, np.inf, values), 50) is None
     some = np.where(np.arange(N_RESAMPLES) % 2, np.nan, values)
-    assert interval(some, 5) == pytest.approx((0.025, 0.975), abs=1e-3)
+    assert interval(some, 10**9) == pytest.approx((0.025, 0.975), abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [5, 12, 300])
+def test_for_a_mean_of_normal_values_it_is_students_interval(n: int) -> None:
+    """Where the bootstrap's distribution is normal with the spread that it has for a mean."""
+    draws = stats.norm.ppf((np.arange(N_RESAMPLES) + 0.5) / N_RESAMPLES)
+    found = interval(3.0 + draws * np.sqrt((n - 1) / n) * 2.0 / np.sqrt(n), n)
+    expected = stats.t.interval(0.95, n - 1, 3.0, 2.0 / np.sqrt(n))
+    assert found == pytest.approx(expected, abs=0.06)
+    assert expanded_tail(n) < 0.025

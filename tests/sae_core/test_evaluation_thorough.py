@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from sae_core import evaluation, evaluation_sums
@@ -203,7 +204,7 @@ def test_intervals_equal_a_bootstrap_over_documents(both: tuple[Evaluation, ByHa
     for row in drawn:
         w = np.bincount(draw.integers(0, 9, 9), minlength=9)[hand.documents]
         seventh = w * (hand.positions == 7)
-        loss = {name: hand.ratio(name, w) for name in hand.losses}
+        loss = {name: hand.ratio(name, w) for name in used}
         row[:] = (
             (w * (hand.acts > 0).sum(axis=1)).sum() / w.sum(),
             (w * hand.error).sum() / (w * hand.deviation).sum(),
@@ -213,7 +214,8 @@ def test_intervals_equal_a_bootstrap_over_documents(both: tuple[Evaluation, ByHa
             (loss["band 1"] - loss["band 0"]) / (loss["band 11"] - loss["band 0"]),
             (seventh * hand.error).sum() / (seventh * hand.deviation).sum(),
         )
-    expected = np.quantile(drawn, (0.025, 0.975), axis=0).T
+    tail = stats.norm.cdf(np.sqrt(9 / 8) * stats.t.ppf(0.025, 8))
+    expected = np.quantile(drawn, (tail, 1 - tail), axis=0).T
     intervals = dict(found.intervals)
     assert intervals.keys() >= {"l_clean", "l_zero", "l_mean", "extra_loss", "loss_recovered"}
     known = [intervals[name] for name in names[:5]]
