@@ -99,6 +99,7 @@ class FeaturePage:
         typeset: of its language model.
         style: of its contexts.
         counterpart: name of the dictionary that its aligned neurons link to, if there is one.
+        embedded: for a frame in somebody's page: nothing to type into, links open elsewhere.
     """
 
     def __init__(
@@ -107,7 +108,9 @@ class FeaturePage:
         typeset: Typeset,
         style: ContextStyle,
         counterpart: str | None = None,
+        embedded: bool = False,
     ) -> None:
+        self.embedded = embedded
         dictionary = view.dictionary
         self.dictionary = dictionary
         self.view = view
