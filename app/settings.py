@@ -54,6 +54,12 @@ class Settings(BaseSettings):
         ge=1,
         description="CPU threads that the worker computes with. Unset: half of the processors.",
     )
+    worker_memory: float | None = Field(
+        default=None,
+        gt=0,
+        description="GiB for the weights of models and dictionaries that the worker keeps loaded; "
+        "those used longest ago make room for others. Unset: half of the machine's memory.",
+    )
     device: Literal["cpu", "cuda", "mps"] = Field(
         default="cpu", description="Device that the worker and the harvest compute on."
     )

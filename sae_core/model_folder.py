@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,11 @@ class ModelFolder:
     path: Path
     name: str
     facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers in all weights."""
+        return sum(parameters_in(path) for path in _weight_files(self))
 
     def json(self, name: str) -> dict[str, Any]:
         """The contents of one of its JSON files; empty where the file is missing."""
@@ -134,6 +140,21 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
     return _checked(ModelFolder(folder, name, {"repository": name, "commit": folder.name}))
 
 
+def parameters_in(path: Path) -> int:
+    """Numbers in all tensors of a safetensors file, by its header alone.
+
+    Raises:
+        ModelError: it is damaged or incomplete.
+    """
+    try:
+        with safe_open(path, framework="np") as tensors:
+            return sum(math.prod(tensors.get_slice(k).get_shape()) for k in tensors.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{path} is damaged or incomplete ({error}): copy or download it again."
+        ) from error
+
+
 def _checked(folder: ModelFolder) -> ModelFolder:
     config = folder.path / "config.json"
     if not config.is_file():
@@ -171,13 +192,7 @@ def _check_weights(path: Path) -> None:
     if not path.is_file():
         raise ModelError(f"{path} is missing: copy or download it.")
     _refuse_pointer(path)
-    try:
-        with safe_open(path, framework="np") as tensors:
-            tensors.keys()
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"{path} is damaged or incomplete ({error}): copy or download it again."
-        ) from error
+    parameters_in(path)
 
 
 def _refuse_pointer(path: Path) -> None:

@@ -67,7 +67,7 @@ class TorchWorkbench:
         self._device = device
         self._threads = threads
         self._limits = limits
-        self._shelf = Shelf(device, limits.models, limits.dictionaries)
+        self._shelf = Shelf(device, limits.memory_bytes)
 
     def prepare(self) -> None:
         """Import all that loading a model needs, which takes seconds, and look for the device.

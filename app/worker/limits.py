@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
+
+
+def physical_memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @dataclass(frozen=True)
@@ -16,8 +22,7 @@ class Limits:
         contexts: contexts in one request.
         deadline_seconds: longest life of a request, waiting and loading included.
         heartbeat_seconds: longest silence on a stream: then comes an empty line.
-        models: language models kept loaded.
-        dictionaries: dictionaries kept loaded.
+        memory_bytes: room for the weights of models and dictionaries kept loaded.
     """
 
     jobs: int = 64
@@ -26,8 +31,7 @@ class Limits:
     contexts: int = 1024
     deadline_seconds: float = 300.0
     heartbeat_seconds: float = 5.0
-    models: int = 2
-    dictionaries: int = 8
+    memory_bytes: int = field(default_factory=lambda: physical_memory() // 2)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import uvicorn
@@ -106,6 +107,8 @@ def create_worker(
 ) -> Starlette:
     """The application; its lifespan starts and ends the device thread."""
     limits = limits or Limits()
+    if settings.worker_memory is not None:
+        limits = replace(limits, memory_bytes=int(settings.worker_memory * 2**30))
     worker = Worker(
         workbench or TorchWorkbench(settings.device, settings.worker_threads, limits),
         settings.device,

@@ -21,7 +21,7 @@ from app.worker.events import HealthReply, Phase
 
 LOG = "worker.log"
 LOG_BYTES = 4 * 2**20
-_INHERITED = ("home", "device", "worker_threads", "log_level")
+_INHERITED = ("home", "device", "worker_threads", "worker_memory", "log_level")
 
 log = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ from sae_core.ablation import ablate
 from sae_core.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.errors import CheckpointError, FeaturescopeError, HookPointError, ModelError
 from sae_core.language_model import load_model
+from sae_core.model_folder import find_model
 from sae_core.records import ContextEffect
 from tests.app.worker.conftest import Until
 from tests.app.worker.test_protocol import equal
@@ -154,11 +155,40 @@ def test_the_shelf_forgets_what_was_used_longest_ago() -> None:
         loads.append(name)
         return name.upper()
 
-    recent: Recent[str, str] = Recent(2)
+    recent: Recent[str, str] = Recent(room=2)
+
+    def get(name: str, size: int = 1, keep: str = "") -> str:
+        return recent.get(name, lambda: size, lambda: load(name), keep or name)
+
     for name in "abacab":
-        assert recent.get(name, lambda: load(name)) == name.upper()  # noqa: B023
+        assert get(name) == name.upper()
     assert loads == ["a", "b", "c", "b"]
     assert "c" not in recent
+    get("large", 2)
+    assert "a" not in recent
+    assert "b" not in recent
+    with pytest.raises(
+        ModelError, match=r"takes 2\.8e-09 GiB.*room for 1\.9e-09 GiB.*WORKER_MEMORY"
+    ):
+        get("larger", 3)
+    assert "large" in recent
+    get("a")
+    get("of a", 1, keep="a")
+    get("other of a", 1, keep="a")
+    assert "a" in recent
+    assert "of a" not in recent
+    with pytest.raises(ModelError, match=r", with the 9\.3e-10 GiB of its model"):
+        get("too much for a", 2, keep="a")
+
+
+def test_a_model_too_large_for_the_worker_is_a_sentence(
+    model: ModelRef, features: DictionaryRef
+) -> None:
+    small = TorchWorkbench("cpu", None, Limits(memory_bytes=1000))
+    assert "FEATURESCOPE_WORKER_MEMORY" in str(refuse(small, ask(model, features)))
+    folder = find_model(Path(model.path))
+    loaded = load_model(folder.path)
+    assert folder.n_parameters == sum(p.numel() for p in loaded.module.parameters())
 
 
 def refuse(workbench: TorchWorkbench, request: AblateRequest) -> FeaturescopeError:
