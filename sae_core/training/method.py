@@ -75,6 +75,7 @@ class Method(ABC):
             and (rows.device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
         )
         self._rough_rows = torch.empty_like(rows, dtype=torch.bfloat16) if self.rough else None
+        self._rough_pre: Tensor | None = None
 
     def initial(self, rows: Tensor) -> dict[str, Tensor]:
         """Parameters before training, given random unit decoder rows [d_sae, d_in]."""
@@ -173,15 +174,19 @@ class Method(ABC):
     def pre_activations(self, u: Tensor, bias: Tensor | None = None) -> Tensor:
         """u W_enc^T + bias for encoder inputs u [n, d_in]: [n, d_sae], bfloat16 where `rough`.
 
-        The bias is b_enc, or another one [d_sae].
+        The bias is b_enc, or another one [d_sae]. In bfloat16 the next call writes over the result:
+        new memory for it every time costs as much as a fifth of the product.
         """
         rows = self.parameters["W_enc"]
         bias = self.parameters["b_enc"] if bias is None else bias
         if self._rough_rows is None:
             return functional.linear(u, rows, bias)
+        low, shape = torch.bfloat16, (len(u), self.d_sae)
         self._rough_rows.copy_(rows)
-        low = torch.bfloat16
-        return functional.linear(u.to(low), self._rough_rows, bias.to(low))
+        if self._rough_pre is None or self._rough_pre.shape != shape:
+            self._rough_pre = torch.empty(shape, dtype=low, device=u.device)
+        torch.mm(u.to(low), self._rough_rows.T, out=self._rough_pre)
+        return self._rough_pre.add_(bias.to(low))
 
     def dense(self, a: Tensor, b: Tensor) -> Tensor:
         """a @ b in the parameters' dtype, multiplied in bfloat16 where `rough`."""

@@ -39,7 +39,7 @@ class BatchTopK(TopKFamily):
     @override
     def choose(self, pre: Tensor) -> Codes:
         threshold = self.state["threshold"]
-        found = largest_of_batch(pre, self._count(len(pre)), 0.95 * float(threshold))
+        found = largest_of_batch(pre, self._count(len(pre)), 0.95 * threshold)
         if len(found.values):
             least = found.values.amin().double()
             threshold += torch.where(threshold > 0, _FORGET, 1.0) * (least - threshold)

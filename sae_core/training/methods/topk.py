@@ -36,7 +36,7 @@ class TopK(TopKFamily):
     @override
     def choose(self, pre: Tensor) -> Codes:
         values, features = largest(pre, int(self.k))
-        return codes_of_top(torch.relu(values).to(self.parameters["W_dec"].dtype), features)
+        return codes_of_top(values.to(self.parameters["W_dec"].dtype), features)
 
     @override
     def activate(self, pre: Tensor) -> Tensor:
