@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.source import Source, SourceSpec, open_windows
 from app.store import Store
 from sae_core.checkpoint import CONFIG, dictionary_checksum, load_dictionary, save_dictionary
-from sae_core.corpora.reading import Reading
+from sae_core.corpora.reading import Packing, Reading
 from sae_core.dictionary import Dictionary
 from sae_core.errors import CheckpointError
 from sae_core.fit_check import NORMS, Variant, first_tokens, text_activations, variant_of, varied
@@ -134,7 +134,8 @@ def add(
     say(
         f"text        {corpus.source}: {corpus.n_documents:,} documents, {corpus.n_tokens:,} tokens"
     )
-    plan = plan_harvest(windows, addition.reading.n_tokens, addition.seed)
+    packed = addition.reading.packing is Packing.ISOLATED
+    plan = plan_harvest(windows, addition.reading.n_tokens, addition.seed, packed=packed)
     dictionary = _as_asked(model, opened.dictionary, addition, plan)
     findings = look(model, dictionary, plan)
     fit = findings.fit

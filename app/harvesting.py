@@ -118,6 +118,7 @@ def _settings(source: Source, plan: HarvestPlan) -> dict[str, Any]:
         "writers": source.spec.writers_title,
         "writers_checksum": dictionary_checksum(writers) if writers else None,
         "torch": torch.__version__,
+        **({"packing": "isolated: windows share rows unseen by each other"} if plan.packed else {}),
     }
 
 

@@ -16,6 +16,7 @@ from sae_core.errors import HarvestError
 from sae_core.firing_log import FiringLog, LogHeader
 from sae_core.hook_point import HookPoint
 from sae_core.language_model import LanguageModel
+from sae_core.packed_rows import isolates, pack
 from sae_core.screening import Encoder, screened
 from sae_core.tokenized import Windows
 
@@ -32,12 +33,14 @@ class HarvestPlan:
         order: numbers of the harvested windows, int64 [n].
         batch_windows: windows in a batch.
         seed: of every draw.
+        packed: whether short windows share a row, which changes no figure but by rounding.
     """
 
     windows: Windows
     order: NDArray[np.int64]
     batch_windows: int
     seed: int
+    packed: bool = False
 
     @property
     def n_batches(self) -> int:
@@ -64,6 +67,8 @@ class HarvestPlan:
             hashlib.sha256(self.order.tobytes()).hexdigest(),
             f"{self.batch_windows} {self.windows.n_ctx} {self.windows.bos} {self.seed}",
         ]
+        if self.packed:
+            facts.append("packed")
         return LogHeader(
             identity=hashlib.sha256("\n".join(facts).encode()).hexdigest(),
             d_sae=dictionary.d_sae,
@@ -74,7 +79,11 @@ class HarvestPlan:
 
 
 def plan_harvest(
-    windows: Windows, n_tokens: int | None, seed: int = 0, batch_windows: int = 64
+    windows: Windows,
+    n_tokens: int | None,
+    seed: int = 0,
+    batch_windows: int = 64,
+    packed: bool = False,
 ) -> HarvestPlan:
     """A plan over `n_tokens` tokens in windows drawn from the whole corpus (all where None)."""
     if n_tokens is not None and n_tokens < 1:
@@ -82,7 +91,7 @@ def plan_harvest(
     order = windows.select(n_tokens, seed)
     if not len(order):
         raise HarvestError("The corpus holds no text to harvest.")
-    return HarvestPlan(windows, order, batch_windows, seed)
+    return HarvestPlan(windows, order, batch_windows, seed, packed)
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,11 @@ def run_harvest(
     every `CHECKPOINT_SECONDS`. Where runs are cut changes nothing of the result.
     """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    if plan.packed and not isolates(model, hook_point):
+        raise HarvestError(
+            f"Windows cannot share a row of {model.name}: {model.architecture} lets them see each "
+            "other. Leave --packing isolated out."
+        )
     encoder = screened(dictionary)
     wanted = range(plan.n_batches) if batches is None else batches
     done = log.batches_done
@@ -155,9 +169,16 @@ def harvest_batch(
     numbers = plan.batch(number)
     tokens, mask = plan.windows.gather(numbers)
     mask &= ~model.vocabulary.is_special[tokens]
-    x = model.capture(torch.from_numpy(tokens).to(model.device), hook_point)
     text = np.flatnonzero(mask)
-    firings = encoder.encode_sparse(x.flatten(0, 1)[torch.from_numpy(text).to(x.device)])
+    if plan.packed:
+        lead = plan.windows.n_ctx - plan.windows.n_text
+        rows = pack(tokens, lead + plan.windows.lengths(numbers))
+        places, positions = rows.places.ravel()[text], torch.from_numpy(rows.positions)
+        x = model.capture(torch.from_numpy(rows.tokens), hook_point, positions)
+    else:
+        places = text
+        x = model.capture(torch.from_numpy(tokens).to(model.device), hook_point)
+    firings = encoder.encode_sparse(x.flatten(0, 1)[torch.from_numpy(places).to(x.device)])
     log.append(
         batch=number,
         windows=numbers,

@@ -59,9 +59,8 @@ class CaptureAndLogits(NamedTuple):
 class LanguageModel:
     """A transformer that predicts tokens, in evaluation mode, without gradients.
 
-    Tensors come back in the model's dtype and on its device. Contexts shorter than others of their
-    batch are padded at the end: attention is causal, so no token sees the padding. Every method may
-    be called from any thread; a lock lets one forward pass run at a time.
+    Tensors come back in the model's dtype and on its device. Shorter contexts of a batch are padded
+    at the end, where attention never looks. Any thread may call; one forward pass runs at a time.
 
     Attributes:
         name: the folder's name, or the model's name on the Hub.
@@ -152,15 +151,17 @@ class LanguageModel:
             ) from error
 
     @torch.no_grad()
-    def capture(self, tokens: Tensor, hook_point: HookPoint) -> Tensor:
+    def capture(
+        self, tokens: Tensor, hook_point: HookPoint, positions: Tensor | None = None
+    ) -> Tensor:
         """The activation at a hook point; nothing behind it is computed.
 
         Args:
             tokens: [batch, pos].
             hook_point: one of this model.
+            positions: of each token, [batch, pos], where they begin anew (`packed_rows`).
 
-        Returns:
-            x [batch, pos, d_in], attention heads side by side.
+        Returns: x [batch, pos, d_in], attention heads side by side.
         """
         seen: list[Tensor] = []
 
@@ -170,7 +171,8 @@ class LanguageModel:
 
         module, side = self.site(hook_point.layer, hook_point.kind)
         with self.lock, touching(module, side, touch), suppress(Stop):
-            self.module.base_model(input_ids=self._checked(tokens), use_cache=False)
+            own = {} if positions is None else {"position_ids": positions.to(self.device)}
+            self.module.base_model(input_ids=self._checked(tokens), use_cache=False, **own)
         return seen[0]
 
     @torch.no_grad()
