@@ -13,7 +13,19 @@ from pathlib import Path
 
 from app import __version__, cli_commands
 from app.cli_options import PORT, RESUME, Commands, add_address, add_device, add_dictionary, whole
-from app.commands import add, evaluate, export, import_, list_, remove, sweep, toy, train, verify
+from app.commands import (
+    add,
+    evaluate,
+    export,
+    forget,
+    import_,
+    list_,
+    remove,
+    sweep,
+    toy,
+    train,
+    verify,
+)
 from sae_core.errors import FeaturescopeError
 
 INTERRUPTED = 130
@@ -63,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     import_.add(commands)
     list_.add(commands)
     remove.add(commands)
+    forget.add(commands)
     verify.add(commands)
     _database(commands)
     version = commands.add_parser("version", help="print the version")

@@ -17,6 +17,14 @@ from sae_core.training.config import TrainingConfig, TrainingPoint
 _log = logging.getLogger(__name__)
 
 
+def without_distributions(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """`Evaluation.figures()` with the intervals, but not the histograms: those of many trainings
+    would be too much, and the dictionary's own page has them."""
+    kept = {key: value for key, value in figures.items() if key != "details"}
+    intervals = figures.get("details", {}).get("intervals")
+    return kept | ({"details": {"intervals": intervals}} if intervals else {})
+
+
 class RunReporter:
     """Reports one training. Entered as a context, it also reports how it ended, where it did not
     finish: stopped by Ctrl-C, or failed with a sentence.
@@ -75,7 +83,8 @@ class RunReporter:
             folder: of the dictionary; None: it was not kept.
             checksum: of the dictionary.
         """
-        self._end("finished", evaluation=evaluation, folder=folder, checksum=checksum)
+        kept = None if evaluation is None else without_distributions(evaluation)
+        self._end("finished", evaluation=kept, folder=folder, checksum=checksum)
 
     def fail(self, message: str) -> None:
         """It cannot go on; the sentence says why."""

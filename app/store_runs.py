@@ -136,6 +136,20 @@ class Runs:
             _insert_points(connection, run_id, points)
             _beat(connection, run_id, [(p.step, p.tokens_per_second) for p in points])
 
+    def forget(self, name: str) -> None:
+        """Take a run out of the store; its files stay.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        with writing(self._engine) as connection:
+            connection.execute(delete(Run).where(Run.id == _id_of(connection, name)))
+
+    def forget_sweep(self, name: str) -> int:
+        """Take a sweep's runs out of the store; how many there were."""
+        with writing(self._engine) as connection:
+            return connection.execute(delete(Run).where(Run.sweep == name)).rowcount
+
 
 def _put(connection: Connection, record: RunRecord, old: int | None) -> int:
     """Insert or update a run's row; its id."""

@@ -6,9 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from app.views_runs import RunRecord
+
+_REACHED = 0.01  # of an L0: nearer than this it counts as reached
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,23 @@ class Standing:
 
     Attributes:
         architecture: such as `topk`.
-        value: mean of the goal over the seeds.
+        value: the goal at the very L0 that was asked for: `measured`, moved there along the line
+            through the architecture's own means at other L0s, straight in log L0 and log goal.
+        measured: mean of the goal over the seeds, at `l0`.
         spread: standard deviation over the seeds, n - 1 below; None: one seed alone.
         seeds: how many.
         l0: mean of the measured L0.
+        fair: whether `value` is at the L0 that was asked for: it was reached within 1 %, or the
+            architecture has other L0s to move along.
     """
 
     architecture: str
     value: float
+    measured: float
     spread: float | None
     seeds: int
     l0: float
+    fair: bool
 
 
 @dataclass(frozen=True)
@@ -91,10 +100,11 @@ class Contest:
     @property
     def clear(self) -> bool | None:
         """Whether the first two differ by more than seeds do: more than twice the standard
-        deviation of a difference of their means; None: noise is unknown."""
-        if self.noise is None or len(self.standings) < 2:
-            return None
+        deviation of a difference of their means; None: noise is unknown, or they are not compared
+        at the same L0."""
         first, second = self.standings[:2]
+        if self.noise is None or not (first.fair and second.fair):
+            return None
         of_difference = self.noise * math.sqrt(1 / first.seeds + 1 / second.seeds)
         return second.value - first.value > 2 * of_difference
 
@@ -143,6 +153,7 @@ def contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
         if row.target is not None and math.isfinite(goal(row)):
             group = groups.setdefault((row.d_sae, row.target), {})
             group.setdefault(row.architecture, []).append(row)
+    lines = _lines(groups, goal)
     everywhere = seed_noise(found, goal)
     there = {
         target: seed_noise([row for row in found if row.target == target], goal)
@@ -158,7 +169,15 @@ def contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
             d_sae=d_sae,
             standings=tuple(
                 sorted(
-                    (_standing(name, held, goal) for name, held in group.items()),
+                    (
+                        _standing(
+                            held,
+                            goal,
+                            target,
+                            lines.get((name, d_sae)) or lines.get((name, None), []),
+                        )
+                        for name, held in group.items()
+                    ),
                     key=lambda standing: (standing.value, standing.architecture),
                 )
             ),
@@ -169,17 +188,56 @@ def contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
     ]
 
 
-def _standing(architecture: str, held: Sequence[SweepRow], goal: Goal) -> Standing:
+def _lines(
+    groups: Mapping[tuple[int, float], Mapping[str, Sequence[SweepRow]]], goal: Goal
+) -> dict[tuple[str, int | None], list[tuple[float, float]]]:
+    """Points (log L0, log goal), means over seeds, by L0, of each architecture and size that has
+    several; under the size None those of the architecture's size that has most."""
+    lines: dict[tuple[str, int | None], list[tuple[float, float]]] = {}
+    for (d_sae, _), group in groups.items():
+        for name, held in group.items():
+            value, l0 = _mean(map(goal, held)), _mean(row.l0 for row in held)
+            if value > 0 and l0 > 0:
+                lines.setdefault((name, d_sae), []).append((math.log(l0), math.log(value)))
+    lines = {key: sorted(points) for key, points in lines.items() if len(points) > 1}
+    for (name, _), points in sorted(lines.items(), key=lambda item: len(item[1])):
+        lines[name, None] = points
+    return lines
+
+
+def _standing(
+    held: Sequence[SweepRow], goal: Goal, target: float, line: Sequence[tuple[float, float]]
+) -> Standing:
     values = [goal(row) for row in held]
-    mean = math.fsum(values) / len(values)
+    mean, l0 = _mean(values), _mean(row.l0 for row in held)
     squares = math.fsum((value - mean) ** 2 for value in values)
+    reached = abs(l0 / target - 1) <= _REACHED
+    slope = _slope(line, math.log(l0), math.log(target)) if line and mean > 0 else None
     return Standing(
-        architecture=architecture,
-        value=mean,
+        architecture=held[0].architecture,
+        value=mean if slope is None else mean * (target / l0) ** slope,
+        measured=mean,
         spread=math.sqrt(squares / (len(values) - 1)) if len(values) > 1 else None,
         seeds=len(values),
-        l0=math.fsum(row.l0 for row in held) / len(held),
+        l0=l0,
+        fair=reached or slope is not None,
     )
+
+
+def _slope(line: Sequence[tuple[float, float]], start: float, end: float) -> float | None:
+    """d log goal / d log L0 of a line's piece between two L0s, or of the piece next to them."""
+    middle = (start + end) / 2
+    pieces = [
+        (abs((x0 + x1) / 2 - middle), (y1 - y0) / (x1 - x0))
+        for (x0, y0), (x1, y1) in pairwise(line)
+        if x1 > x0 and (x0 <= middle <= x1 or middle < line[0][0] or middle > line[-1][0])
+    ]
+    return min(pieces)[1] if pieces else None
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = list(values)
+    return math.fsum(known) / len(known)
 
 
 def seed_noise(found: Sequence[SweepRow], goal: Goal) -> float | None:
@@ -193,7 +251,7 @@ def seed_noise(found: Sequence[SweepRow], goal: Goal) -> float | None:
             groups.setdefault(key, []).append(value)
     squares, freedom = 0.0, 0
     for values in groups.values():
-        mean = math.fsum(values) / len(values)
+        mean = _mean(values)
         squares += math.fsum((value - mean) ** 2 for value in values)
         freedom += len(values) - 1
     return math.sqrt(squares / freedom) if freedom else None

@@ -54,7 +54,7 @@ def markdown(table: Sequence[SweepRow]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     for quantity in QUANTITIES:
         if quantity.goal and (held := contests(table, quantity.of)):
-            lines += ["", f"{quantity.title} ({quantity.axis}), the best first:", ""]
+            lines += ["", f"{quantity.title} ({quantity.axis}) at the very L0, the best first:", ""]
             lines += [f"- {told(contest)}" for contest in held]
     return "\n".join(lines) + "\n"
 
@@ -66,7 +66,7 @@ def told(contest: Contest) -> str:
     verdict = {
         True: f"{first.architecture} wins by more than seeds differ",
         False: "the first two differ by no more than seeds do",
-        None: "how much seeds differ was not measured",
+        None: "whether that is more than seeds differ was not measured",
     }[contest.clear]
     return f"L0 {contest.target:g}, {contest.d_sae} features: {order}; {verdict}"
 

@@ -22,7 +22,7 @@ from app.database import connect, upgrade
 from app.errors import InvalidRequest, StoreError
 from app.evaluating import EVALUATION_TOKENS
 from app.peak_memory import forget_peak, peak_bytes
-from app.run_reporting import RunReporter
+from app.run_reporting import RunReporter, without_distributions
 from app.settings import Settings
 from app.source import evaluation_windows, open_windows
 from app.store import Store
@@ -39,7 +39,6 @@ from sae_core.checkpoint import dictionary_checksum, save_dictionary
 from sae_core.dictionary import Dictionary
 from sae_core.errors import DiskError, FeaturescopeError, TrainingError
 from sae_core.evaluation import evaluate
-from sae_core.evaluation_figures import Evaluation
 from sae_core.language_model import load_model
 from sae_core.training.activation_cache import CachedPools
 from sae_core.training.config import TrainingConfig, TrainingPoint
@@ -249,7 +248,7 @@ class _Sweep:
         return replace(
             record,
             status="finished",
-            evaluation=_figures(result),
+            evaluation=without_distributions(result.figures()),
             cost={
                 "seconds": round(_seconds(trained.curve), 3),
                 "evaluation_seconds": round(evaluated, 3),
@@ -304,12 +303,6 @@ def _plain(config: TrainingConfig) -> dict[str, Any]:
     """A configuration as JSON has it."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     return plain
-
-
-def _figures(result: Evaluation) -> dict[str, Any]:
-    """The figures with their intervals; distributions of many dictionaries would be too much."""
-    figures = result.figures()
-    return figures | {"details": {"intervals": figures["details"]["intervals"]}}
 
 
 def _seconds(curve: Sequence[TrainingPoint]) -> float:

@@ -84,10 +84,12 @@ class Standing(Answer):
     """An architecture at one L0 and size, over its seeds."""
 
     architecture: str
-    value: float
+    value: float = Field(description="At the L0 that was asked for.")
+    measured: float = Field(description="At `l0`, the L0 that was reached.")
     spread: float | None = Field(description="Standard deviation over the seeds.")
     seeds: int
     l0: float
+    fair: bool = Field(description="Whether `value` is at the L0 that was asked for.")
 
 
 class Contest(Answer):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from app import store_runs
+from app.cli import run
 from app.errors import InvalidRequest, NotFound, StoreError
 from app.run_reporting import RunReporter
 from app.store import Store, dump
@@ -173,3 +174,28 @@ def test_what_is_not_there_is_a_sentence(store: Store) -> None:
     with pytest.raises(NotFound, match="no run 'x'"):
         store.runs.add_points("x", [point(1)])
     store.runs.add_points("x", [])
+
+
+def test_a_finished_run_keeps_its_intervals_and_no_distributions(store: Store) -> None:
+    intervals = {"l0": [1.0, 2.0]}
+    details = {"intervals": intervals, "densities": list(range(9999))}
+    reporter(store).finish(EVALUATION | {"details": details}, "out", "c")
+    kept = store.runs.curve("first").view.record.evaluation
+    assert kept == EVALUATION | {"details": {"intervals": intervals}}
+
+
+def test_runs_are_forgotten(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = store._engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("FEATURESCOPE_DATABASE_URL", url)
+    for name, sweep in (("a", ""), ("s.a", "s"), ("s.b", "s")):
+        store.runs.put(record(name, sweep=sweep), [point(50)])
+    assert run(["forget", "a"]) == 0
+    assert [view.record.name for view in store.runs.all()] == ["s.a", "s.b"]
+    assert run(["forget", "a"]) == 1
+    assert "no run 'a'" in capsys.readouterr().err
+    assert run(["forget", "--sweep", "s"]) == 0
+    assert "The sweep s is forgotten, runs: 2" in capsys.readouterr().out
+    assert run(["forget", "--sweep", "s"]) == 1
+    assert not any("1000" in line for line in dump(store._engine))  # no point is left

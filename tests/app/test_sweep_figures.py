@@ -95,6 +95,48 @@ def test_noise_is_pooled_over_configurations() -> None:
     assert contest.clear is (2 * slow * math.sqrt(1 / 3 + 1 / 2) < 0.4 - 0.7 / 3)
 
 
+def test_nobody_wins_by_using_more_features() -> None:
+    """Along an exact power law, what was measured off the aim is moved onto it exactly."""
+
+    def law(name: str, size: int, l0: float) -> float:
+        return {"topk": 0.4, "gated": 0.41}[name] * l0**-0.8 * size**-0.1
+
+    reached = {("topk", 64): (8, 16, 32), ("gated", 64): (8.6, 17, 33), ("gated", 32): (15,)}
+    found = [
+        replace(ROW, architecture=name, d_sae=size, target=t, l0=l0, extra_loss=law(name, size, l0))
+        for (name, size), places in reached.items()
+        for t, l0 in zip((8, 16, 32) if len(places) > 1 else (16,), places, strict=True)
+    ]
+    found.append(replace(ROW, d_sae=32, target=16, l0=16, extra_loss=law("topk", 32, 16)))
+    held = contests(found, extra)
+    assert [(contest.d_sae, contest.target) for contest in held] == [
+        (32, 16),
+        (64, 8),
+        (64, 16),
+        (64, 32),
+    ]
+    for contest in held:
+        assert [one.architecture for one in contest.standings] == ["topk", "gated"]
+        for one in contest.standings:
+            assert one.fair
+            assert one.measured == law(one.architecture, contest.d_sae, one.l0)
+            exact = law(one.architecture, contest.d_sae, contest.target)
+            assert one.value == pytest.approx(exact, rel=1e-12)
+    measured = {one.architecture: one.measured for one in held[1].standings}
+    assert measured["gated"] < measured["topk"]  # which would have won
+
+
+def test_an_l0_that_was_missed_alone_gives_no_verdict() -> None:
+    found = [
+        replace(ROW, seed=seed, architecture=name, l0=l0, extra_loss=loss + 1e-6 * seed)
+        for name, l0, loss in (("topk", 8.0, 0.05), ("gated", 8.5, 0.01))
+        for seed in (0, 1)
+    ]
+    (contest,) = contests(found, extra)
+    assert [one.fair for one in contest.standings] == [False, True]
+    assert contest.clear is None
+
+
 def test_contests_need_two_and_the_fullest_size_comes_first() -> None:
     found = [
         replace(ROW, architecture=name, d_sae=size, target=target)
@@ -148,7 +190,7 @@ def test_the_results_as_markdown() -> None:
     text = markdown(found)
     assert "| topk | 64 | 8 | 0 | 8.00 | 0.2000 | 5.00 % | 0.2000 | 0.0 % | 1 | 1.00 |" in text
     assert "| gated | 64 | 8 | 0 | 8.00 | 0.1000 | – |" in text
-    assert "- L0 8, 64 features: gated 0.1, topk 0.2; how much seeds differ" in text
+    assert "- L0 8, 64 features: gated 0.1, topk 0.2; whether that is more" in text
     assert "Extra loss (" not in text  # one architecture alone has such a figure
 
 
