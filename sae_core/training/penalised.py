@@ -115,9 +115,9 @@ class Penalised(Method):
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         variance = float((x - x.mean(dim=0)).pow(2).sum(dim=-1).mean())
-        self._weight.begin(self.first_weight(max(variance, 1e-12)))
         every = torch.arange(self.d_sae, device=x.device)
         self.set_firing_bar(every, self.firing_bar(x, every))
+        self._weight.begin(self.first_weight(max(variance, 1e-12)))
 
     def firing_bar(self, x: Tensor, features: Tensor) -> Tensor:
         """What u . W_enc of some features exceeds on their share of the tokens x: [features]."""

@@ -10,7 +10,7 @@ from sae_core.training.config import TrainingConfig
 
 INTEGRAL = 0.01  # of the weight's logarithm, a step, where L0 is e times what is wanted
 PROPORTIONAL = 0.5
-FROZEN = 0.1  # share of the steps, at the end, in which the weight stands still
+FROZEN = 0.05  # share of the steps, at the end, in which the weight stands still
 MEMORY = 0.95  # of the running mean of L0, a step
 _REACH = 1.0  # how far off L0 is taken to be at most, as a logarithm
 
@@ -22,8 +22,8 @@ class PenaltyWeight:
 
     with d at most 1 either way: proportional-integral control in the logarithm, where what one
     factor of the weight does to L0 depends little on the units and on the weight itself. With a
-    fixed `config.penalty` the weight is that one after the warm-up. In the last tenth of the steps
-    w = exp(I) stands still, so that the end is the minimum of one loss.
+    fixed `config.penalty` the weight is that one after the warm-up. In the last twentieth of the
+    steps w = exp(I) stands still, so that the end is the minimum of one loss.
 
     Attributes:
         state: I and the logarithm of the running L0 (NaN before the first step), float64 [2].
@@ -37,7 +37,7 @@ class PenaltyWeight:
         self.state = torch.tensor([math.log(first), math.nan], dtype=torch.float64)
 
     def begin(self, weight: float) -> None:
-        """Start a steered weight near where it will end, to spare the way."""
+        """Start a steered weight near where it will end."""
         if self._config.penalty is None:
             self.state[0] = math.log(weight)
 

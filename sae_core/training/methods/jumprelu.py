@@ -60,8 +60,8 @@ class JumpReLU(Penalised):
 
     @override
     def calibrate(self, x: Tensor) -> None:
-        super().calibrate(x)
         self.state["bandwidth"].fill_(BANDWIDTH * float((x - x.mean(dim=0)).pow(2).mean().sqrt()))
+        super().calibrate(x)
 
     @override
     def set_firing_bar(self, features: Tensor, bar: Tensor) -> None:
@@ -87,7 +87,8 @@ class JumpReLU(Penalised):
 
     @override
     def first_weight(self, variance: float) -> float:
-        return 0.002 * variance
+        """Mean theta^2: what a unit decoder row that fires at its threshold takes off the loss."""
+        return float(self.thresholds(self.parameters).pow(2).mean())
 
     @override
     def screen_bias(self) -> Tensor:

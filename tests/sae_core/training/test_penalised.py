@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from sae_core.training import penalised
-from sae_core.training.config import TrainingConfig
+from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.methods import methods
 from sae_core.training.methods.jumprelu import JumpReLU
 from sae_core.training.optimizer import Adam
 from sae_core.training.penalised import Penalised
+from sae_core.training.trainer import train
+from tests.sae_core.training.synthetic import SyntheticStream
 
 FAMILY = ["standard", "gated", "jumprelu"]
 D_IN, D_SAE, N = 12, 40, 30
@@ -265,3 +268,35 @@ def test_the_jumprelu_loss_and_its_pull_on_thresholds_by_hand() -> None:
     method.state["bandwidth"].fill_(0.15)
     pulls = method.step(x, 0.5).gradients["log_threshold"]
     assert (float(pulls[0]), bool(pulls[1] != 0)) == (0.0, True)
+
+
+@pytest.mark.parametrize("architecture", FAMILY)
+def test_a_resumed_training_ends_with_the_same_weights(architecture: str, tmp_path: Path) -> None:
+    """Resampling, steering and the lift of dead features included."""
+    config = TrainingConfig(architecture, d_sae=48, l0=1, tokens=40 * 64, batch=64, dead_after=64)
+
+    class _Stop(Exception):
+        pass
+
+    def stop(point: TrainingPoint) -> None:
+        if point.step >= 17:
+            raise _Stop
+
+    whole = train(SyntheticStream(), config, "h", tmp_path / "whole", point_every=1)
+    with pytest.raises(_Stop):
+        train(SyntheticStream(), config, "h", tmp_path / "parts", stop, point_every=1)
+    parts = train(SyntheticStream(), config, "h", tmp_path / "parts", point_every=1)
+    for name, tensor in whole.dictionary.state_dict().items():
+        assert torch.equal(tensor, parts.dictionary.state_dict()[name]), name
+    assert [p.penalty for p in whole.curve] == [p.penalty for p in parts.curve]
+    assert max(p.dead_share for p in whole.curve) > 0
+
+
+@pytest.mark.parametrize("architecture", FAMILY)
+def test_training_comes_near_the_wanted_l0(architecture: str, tmp_path: Path) -> None:
+    config = TrainingConfig(
+        architecture, d_sae=48, l0=4, tokens=300 * 32, batch=32, learning_rate=3e-3
+    )
+    trained = train(SyntheticStream(size=32), config, "h", tmp_path / "checkpoint")
+    assert trained.curve[-1].l0 == pytest.approx(4, rel=0.3)
+    assert trained.curve[-1].fvu < trained.curve[0].fvu
