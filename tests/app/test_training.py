@@ -185,6 +185,28 @@ def test_killed_it_ends_with_the_same_bytes(parts: Path, whole: Path, tmp_path: 
     assert _bytes(tmp_path / "killed") == _bytes(whole / "out")
 
 
+def test_a_full_disk_keeps_what_was_trained(
+    parts: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, sync, room = tmp_path / "full", os.fsync, [True, False]
+
+    def full(descriptor: int) -> None:
+        if not room.pop(0):
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert run(_words(parts, out)) == 1
+    told = capsys.readouterr().err
+    assert "training.ckpt cannot be written (No space left on device)" in told
+    assert [path.name for path in out.iterdir()] == ["training.ckpt"]
+    stored = Store(connect(read_settings().url)).runs.curve("full").view.record
+    assert (stored.status, stored.message) == ("failed", told.split("featurescope: ")[1].strip())
+    assert run(_words(parts, out)) == 0
+    assert _bytes(out) == _bytes(whole / "out")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
