@@ -61,12 +61,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="what to compute on")
 
 
-def add_dictionary(parser: argparse.ArgumentParser) -> None:
+def add_dictionary(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """A model, a dictionary of it and a text."""
     parser.add_argument(
-        "--model", required=True, metavar="DIR", help="folder of a Hugging Face model"
+        "--model", required=required, metavar="DIR", help="folder of a Hugging Face model"
     )
-    which = parser.add_mutually_exclusive_group(required=True)
+    which = parser.add_mutually_exclusive_group(required=required)
     which.add_argument(
         "--dictionary",
         type=Path,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +17,8 @@ from app.source import Source, SourceSpec, open_source
 from app.store import Store
 from app.views import DictionaryView
 from app.views_evaluation import stored_evaluation
+from sae_core.corpora.reading import Packing, Reading
+from sae_core.corpus import STDLIB
 from sae_core.evaluation import evaluate as evaluate_dictionary
 from sae_core.evaluation_figures import Evaluation
 
@@ -73,7 +78,7 @@ def record(
     corpus = source.corpus
     measured = {
         "corpus": corpus.name,
-        "argument": source.spec.corpus_argument,
+        "reading": _reading(source.spec),
         "source": corpus.source,
         "fingerprint": corpus.fingerprint,
         "held_out": source.held_out,
@@ -87,6 +92,68 @@ def record(
         "torch": torch.__version__,
     }
     return result.figures() | {"held_out": source.held_out, "measured": measured}
+
+
+def stored_spec(
+    settings: Settings,
+    model: str,
+    dictionary: str,
+    corpus: str | None = None,
+    n_ctx: int | None = None,
+) -> SourceSpec:
+    """A dictionary of the store with its text, as commands name it.
+
+    Args:
+        settings: where the store is.
+        model: name of the model.
+        dictionary: name of the dictionary.
+        corpus: another text than that of its harvest.
+        n_ctx: other windows than those of its harvest, positions.
+
+    Raises:
+        NotFound: the store has no such dictionary.
+        InvalidRequest: it was imported without weights, or does not say how its text is read.
+    """
+    engine = connect(settings.url)
+    upgrade(engine)
+    view = Store(engine).dictionary(model, dictionary)
+    engine.dispose()
+    if view.is_imported:
+        raise InvalidRequest(
+            f"{view.title} was imported without its weights: nothing of it can be measured."
+        )
+    found = stored_evaluation(view.evaluation)
+    measured = found.measured if found else None
+    if corpus is None and measured is None and view.corpus and view.corpus.name != STDLIB:
+        raise InvalidRequest(
+            f"{view.title} was harvested from {view.corpus.source} by a version that did not note "
+            "how to read it: name the text with --corpus."
+        )
+    harvested = view.harvest.n_ctx if view.harvest else None
+    return SourceSpec(
+        model=view.model_path,
+        dictionary=Path(view.path) if view.path else None,
+        neurons=None if view.path else view.hook_point,
+        name=view.name,
+        model_name=view.model,
+        corpus=corpus or (_as_read(measured.reading) if measured else STDLIB),
+        n_ctx=n_ctx or (measured.n_ctx if measured else harvested),
+        dtype=view.model_dtype,
+    )
+
+
+def _reading(spec: SourceSpec) -> dict[str, Any]:
+    """How the text is read: JSON values; a folder or file by its whole path."""
+    reading = Reading(spec.corpus) if isinstance(spec.corpus, str) else spec.corpus
+    path = Path(reading.corpus).expanduser()
+    here = reading.corpus != STDLIB and path.exists()
+    corpus = str(path.resolve()) if here else reading.corpus
+    return asdict(reading) | {"corpus": corpus, "packing": reading.packing.value}
+
+
+def _as_read(reading: Mapping[str, Any]) -> Reading:
+    """The inverse of `_reading`."""
+    return Reading(**{**reading, "packing": Packing(reading["packing"])})
 
 
 def kept(view: DictionaryView, source: Source) -> bool:

@@ -20,6 +20,7 @@ from app.views_evaluation import BandEffects, Counts, Details, StoredEvaluation,
 from sae_core.records import N_BANDS, Histogram
 
 WEAK_BANDS = 5
+STDLIB = "python-stdlib"  # its name says how it is read
 TEXT = "TEXT"
 
 
@@ -93,15 +94,12 @@ class EvaluationPage:
     def command(self) -> str:
         """What computes all of it again and keeps it."""
         view = self.dictionary
-        words = ["featurescope", "evaluate", "--model", view.model_path]
-        words += ["--dictionary", view.path] if view.path else ["--neurons", view.hook_point]
-        words += ["--name", view.name, "--model-name", view.model]
+        words = ["featurescope", "evaluate", view.title]
         measured = self.evaluation.measured if self.evaluation else None
         if measured:
-            words += ["--corpus", measured.argument, "--tokens", str(measured.tokens)]
-            words += ["--context", str(measured.n_ctx), "--seed", str(measured.seed)]
-        elif view.harvest:
-            words += ["--corpus", TEXT, "--context", str(view.harvest.n_ctx)]
+            words += ["--tokens", str(measured.tokens), "--seed", str(measured.seed)]
+        elif view.corpus and view.corpus.name != STDLIB:
+            words += ["--corpus", TEXT]
         return shlex.join([*words, "--save"])
 
     @cached_property

@@ -99,7 +99,7 @@ class Measured(_Part):
     """On what the figures were computed."""
 
     corpus: str = Field(description="Name of the text.")
-    argument: str = Field(description="What `--corpus` was.")
+    reading: dict[str, Any] = Field(description="Where the text is, and how it is read.")
     source: str
     fingerprint: str
     held_out: bool = Field(description="Whether no training of ours saw it.")

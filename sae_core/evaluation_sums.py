@@ -99,8 +99,13 @@ class EvaluationSums:
         n_tokens, n_targets = int(totals["tokens"].sum()), int(totals["targets"])
         if n_targets == 0 or totals["deviation"].sum() == 0.0:
             raise HarvestError(f"{n_tokens} tokens are too few to evaluate on: give more text.")
-        resampled = self._sums.resampled()
         figures = {name: float(value) for name, value in ratios(totals).items()}
+        if wrong := [name for name in ("fvu", *LOSSES) if not np.isfinite(figures[name])]:
+            raise HarvestError(
+                f"{', '.join(wrong)} are no finite numbers on these {n_tokens} tokens: the model's "
+                "or the dictionary's weights, or the dtype they run in, overflow."
+            )
+        resampled = self._sums.resampled()
         intervals = {
             name: found
             for name, values in ratios(resampled).items()

@@ -82,7 +82,7 @@ def stored(whole: bool = True, **measured: Any) -> dict[str, Any]:
     """The same as the store keeps it, with what it was measured on."""
     facts = {
         "corpus": "<b>texts</b>",
-        "argument": "/tmp/<b>my texts</b>",
+        "reading": {"corpus": "/tmp/<b>my texts</b>", "column": "text", "packing": "none"},
         "source": "12 files under the folder <b>texts</b>",
         "fingerprint": "d" * 64,
         "held_out": True,

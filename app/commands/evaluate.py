@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.cli_options import Commands, add_dictionary
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from app.source import SourceSpec
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -13,7 +17,14 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "evaluate", help="losses, KL, L0, FVU, bands and geometry of a dictionary, with intervals"
     )
-    add_dictionary(parser)
+    parser.add_argument(
+        "target",
+        nargs="?",
+        metavar="MODEL/DICTIONARY",
+        help="one in the store, as the pages name it, on the text it was harvested from; or else:",
+    )
+    add_dictionary(parser, required=False)
+    parser.set_defaults(corpus=None)
     parser.add_argument(
         "--save",
         action="store_true",
@@ -27,13 +38,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluate, keep where asked, print."""
     import json
 
-    from app.cli_commands import source_spec
     from app.evaluating import EVALUATION_TOKENS, evaluate
     from app.settings import read_settings
 
-    spec = source_spec(arguments)
+    settings = read_settings(device=arguments.device)
+    spec = _spec(settings, arguments)
     found = evaluate(
-        read_settings(device=arguments.device),
+        settings,
         spec,
         EVALUATION_TOKENS if arguments.tokens is None else arguments.tokens,
         arguments.seed,
@@ -41,6 +52,32 @@ def run(arguments: argparse.Namespace) -> None:
     )
     title = "/".join(spec.titles)
     print(json.dumps(found, indent=1) if arguments.json else table(title, found))
+
+
+def _spec(settings: Settings, arguments: argparse.Namespace) -> SourceSpec:
+    """What the options name, in the store or in folders."""
+    from app.cli_commands import source_spec
+    from app.commands.targets import split_target
+    from app.errors import InvalidRequest
+    from app.evaluating import stored_spec
+    from sae_core.corpus import STDLIB
+
+    named = (arguments.model, arguments.dictionary or arguments.neurons)
+    if arguments.target is not None:
+        if any(named):
+            raise InvalidRequest(
+                "Name either MODEL/DICTIONARY in the store, or folders with --model and "
+                "--dictionary or --neurons, not both."
+            )
+        target = split_target(arguments.target)
+        return stored_spec(settings, *target, arguments.corpus, arguments.context)
+    if not all(named):
+        raise InvalidRequest(
+            "Say what to evaluate: MODEL/DICTIONARY in the store (`featurescope list` names them), "
+            "or folders with --model and --dictionary or --neurons."
+        )
+    arguments.corpus = arguments.corpus or STDLIB
+    return source_spec(arguments)
 
 
 def table(title: str, evaluation: dict[str, Any]) -> str:

@@ -10,12 +10,14 @@ import pytest
 from app import evaluating, harvesting
 from app.cli import run
 from app.database import connect
+from app.errors import InvalidRequest
 from app.settings import Settings
 from app.source import SourceSpec
 from app.store import Store, dump
 from app.views import DictionaryView
 from app.views_evaluation import StoredEvaluation, stored_evaluation
 from sae_core.checkpoint import save_dictionary
+from sae_core.corpora.reading import Reading
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
@@ -79,7 +81,7 @@ def test_a_harvest_keeps_the_light_figures_and_saving_the_whole_ones(
     assert light.model_copy(update=same) == whole.model_copy(update=same)
     assert view.harvest is not None
     before = list(dump(connect(settings.url)))
-    evaluating.evaluate(settings, _spec(parts), save=True)
+    assert run(["evaluate", "tiny/features", "--save"]) == 0
     assert list(dump(connect(settings.url))) == before
 
     harvesting.harvest(settings, _spec(parts), seed=1)
@@ -112,6 +114,27 @@ def test_neurons_are_evaluated_too(
     assert found.details is not None
     assert found.details.decoder is not None
     assert found.details.decoder.nearest_quantiles == [0.0] * 5
+
+
+def test_the_store_knows_the_rest_but_an_old_one_not_the_text(
+    settings: Settings, parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harvesting.harvest(settings, _spec(parts))
+    spec = evaluating.stored_spec(settings, "tiny", "features", n_ctx=20)
+    assert isinstance(spec.corpus, Reading)
+    assert (spec.n_ctx, spec.corpus.corpus) == (20, str(parts / "texts"))
+    Store(connect(settings.url)).save_evaluation(_view(settings), {"l0": 1.0})
+    with pytest.raises(InvalidRequest, match="name the text with --corpus"):
+        evaluating.stored_spec(settings, "tiny", "features")
+    assert evaluating.stored_spec(settings, "tiny", "features", "other").corpus == "other"
+    for words, sentence in (
+        ([], "Say what to evaluate"),
+        (["--model", "m"], "Say what to evaluate"),
+        (["tiny/features", "--model", "m"], "Name either MODEL/DICTIONARY"),
+        (["tiny/other"], "There is no dictionary 'other'"),
+    ):
+        assert run(["evaluate", *words]) == 1
+        assert sentence in capsys.readouterr().err
 
 
 def test_what_the_store_does_not_hold_is_not_kept(

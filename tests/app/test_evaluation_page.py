@@ -86,11 +86,8 @@ def test_what_it_was_measured_on_and_the_command(site: Client) -> None:
     assert "read from 12 files under the folder <b>texts</b>" in shown
     for fact in ("b" * 64, "a" * 64, "d" * 64, "seed of the draw 3", "predicted tokens 65,599"):
         assert fact in shown
-    assert (
-        "featurescope evaluate --model demo/model --dictionary demo/dictionaries/mlp-12 "
-        "--name mlp-12 --model-name demo --corpus '/tmp/<b>my texts</b>' --tokens 65536 "
-        "--context 32 --seed 3 --save" in shown
-    )
+    assert "corpus /tmp/<b>my texts</b>" in shown
+    assert "featurescope evaluate demo/mlp-12 --tokens 65536 --seed 3 --save" in shown
 
 
 def test_the_json_is_what_was_kept(site: Client) -> None:
@@ -115,7 +112,7 @@ def test_quick_figures_say_so_and_name_the_command(own: Client) -> None:
     _keep(own.store, evaluations.stored(whole=False))
     page = text(own.get(PAGE).text)
     assert "These are the quick figures of the harvest." in page
-    assert "this command measures it: featurescope evaluate --model" in page
+    assert "this command measures it: featurescope evaluate demo/mlp-12" in page
     assert page.count("random directions") == 0
     assert "Fit by position" in page
 
@@ -124,7 +121,7 @@ def test_figures_of_an_older_version_are_shown(own: Client) -> None:
     page = text(own.get(PAGE).text)
     assert "L0 4.25 – active features" in page
     assert "quick figures" in page
-    assert "--corpus TEXT --context 32 --save" in page
+    assert "featurescope evaluate demo/mlp-12 --save" in page
     assert own.get(f"/api/v1{PAGE}").json()["details"] is None
 
 
@@ -143,7 +140,7 @@ def test_neurons_have_the_same_page(own: Client) -> None:
     _keep(own.store, evaluations.stored(), "neurons")
     page = text(own.get("/d/demo/neurons/evaluation").text)
     assert "Are neurons almost orthogonal?" in page
-    assert "--neurons blocks.0.mlp.hook_post --name neurons" in page
+    assert "featurescope evaluate demo/neurons --tokens 65536" in page
 
 
 def test_few_documents_are_told(own: Client) -> None:

@@ -273,6 +273,13 @@ def test_no_text_is_a_sentence(gpt2: LanguageModel, windows: Windows) -> None:
         evaluate(gpt2, dictionary, windows, np.zeros(0, dtype=np.int64))
 
 
+def test_figures_that_are_no_numbers_are_a_sentence(gpt2: LanguageModel, windows: Windows) -> None:
+    dictionary = random_dictionary("blocks.1.mlp.hook_post", 48)
+    dictionary.b_dec[0] = torch.nan
+    with pytest.raises(HarvestError, match="fvu, l_recon, kl are no finite numbers on these 441"):
+        evaluate(gpt2, dictionary, windows, np.arange(len(windows), dtype=np.int64))
+
+
 def test_a_dictionary_that_never_fires_is_evaluated(gpt2: LanguageModel, windows: Windows) -> None:
     dictionary = random_dictionary("blocks.1.mlp.hook_post", 48)
     dictionary.b_enc.fill_(-1e6)
