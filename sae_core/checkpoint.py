@@ -67,8 +67,11 @@ def load_dictionary(
     hook_point = metadata.get("hook_name") if isinstance(metadata, dict) else None
     if not isinstance(hook_point, str):
         raise CheckpointError(f"{config.path} does not give metadata.hook_name.")
-    dictionary = empty_dictionary(hook_point, config)
-    return filled(dictionary, read_tensors(folder / WEIGHTS), folder / WEIGHTS, device, dtype)
+    path = folder / WEIGHTS
+    weights = read_tensors(path)
+    if "W_enc" in weights:  # before anything of the size that the settings claim is allocated
+        _check_shape("W_enc", weights, (config.size("d_in"), config.size("d_sae")), path)
+    return filled(empty_dictionary(hook_point, config), weights, path, device, dtype)
 
 
 def empty_dictionary(hook_point: str, config: JsonConfig) -> Dictionary:
@@ -107,11 +110,7 @@ def filled(
     for name, shape in expected.items():
         if name not in weights:
             raise CheckpointError(f"{path} lacks the tensor {name}.")
-        if tuple(weights[name].shape) != shape:
-            raise CheckpointError(
-                f"{name} in {path} has shape {list(weights[name].shape)}, "
-                f"but {CONFIG} asks for {list(shape)}."
-            )
+        _check_shape(name, weights, shape, path)
         if not bool(torch.isfinite(weights[name]).all()):
             raise CheckpointError(f"{name} in {path} holds NaN or infinity.")
     if extra := sorted(set(weights) - set(expected)):
@@ -129,6 +128,16 @@ def dictionary_checksum(folder: Path) -> str:
 def neuron_basis(hook_point: str, d_in: int) -> NeuronBasis:
     """The identity dictionary at a hook point of width `d_in`."""
     return NeuronBasis(hook_point, d_in)
+
+
+def _check_shape(
+    name: str, weights: Mapping[str, Tensor], shape: tuple[int, ...], path: Path
+) -> None:
+    if tuple(weights[name].shape) != shape:
+        raise CheckpointError(
+            f"{name} in {path} has shape {list(weights[name].shape)}, but its settings ask for "
+            f"{list(shape)}: use the settings and the tensors of one dictionary."
+        )
 
 
 def _core(dictionary: Dictionary) -> Dictionary:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from sae_core.errors import CheckpointError, HubError
 
@@ -215,25 +215,39 @@ def _place(parts: Sequence[str]) -> tuple[str, str]:
             raise CheckpointError(f"{release} has no {inside!r}: its names are {shown}.")
         return RELEASES[release].repository, path
     if (listed := _in_saelens(release)) is not None:
-        paths = {str(sae["id"]): str(sae["path"]) for sae in listed["saes"]}
+        repository, paths = listed
         if inside not in paths:
             names = ", ".join(list(paths)[:_SHOWN])
             raise CheckpointError(f"{release} has no {inside!r}: its names are {names}, ….")
-        return str(listed["repo_id"]), paths[inside]
+        return repository, paths[inside]
     return "/".join(parts[:2]), "/".join(parts[2:])
 
 
-def _in_saelens(release: str) -> Any | None:
-    """What SAELens' own list says of a release, where SAELens is installed; it is not imported."""
+def _in_saelens(release: str) -> tuple[str, dict[str, str]] | None:
+    """Repository and paths by name, from SAELens' own list, where it is installed.
+
+    SAELens is not imported. Its list is YAML of one plain shape, in which a line is enough to say
+    what it is.
+    """
     spec = importlib.util.find_spec("sae_lens")
     for place in (spec.submodule_search_locations or []) if spec else []:
         listing = Path(place) / "pretrained_saes.yaml"
-        if listing.is_file():
-            import yaml
-
-            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            with listing.open(encoding="utf-8") as stream:
-                return yaml.load(stream, Loader=loader).get(release)  # noqa: S506  # a safe loader
+        if not listing.is_file():
+            continue
+        lines = iter(listing.read_text(encoding="utf-8").splitlines())
+        if not any(line == f"{release}:" for line in lines):
+            continue
+        repository, name, paths = "", "", {}
+        for line in takewhile(lambda line: line.startswith((" ", "-")), lines):
+            key, _, value = line.lstrip(" -").partition(":")
+            value = value.strip().strip("'\"")
+            if key == "repo_id":
+                repository = value
+            elif key == "id":
+                name = value
+            elif key == "path":
+                paths[name] = value
+        return repository, paths
     return None
 
 

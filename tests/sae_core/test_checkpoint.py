@@ -104,7 +104,8 @@ def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
     [
         ({"architecture": "transformer"}, "unknown architecture 'transformer'"),
         ({"architecture": None}, "does not give 'architecture'"),
-        ({"d_in": 5}, r"W_enc in .* has shape \[4, 6\], but cfg.json asks for \[5, 6\]"),
+        ({"d_in": 5}, r"W_enc in .* has shape \[4, 6\], but its settings ask for \[5, 6\]"),
+        ({"d_sae": 10**13}, r"but its settings ask for \[4, 10000000000000\]"),
         ({"d_in": "four"}, "is 'four', not a positive number"),
         ({"d_sae": True}, "is True, not a positive number"),
         ({"k": None}, "does not give 'k'"),
