@@ -68,18 +68,22 @@ def _as_text(held: Holdings, folders: list[UnfinishedHarvest]) -> list[str]:
 
 def _model_line(one: DictionaryHolding) -> str:
     view = one.view
-    where = f"at {view.model_path}" if view.model_path else "imported, without its weights"
-    return f"{_printable(view.model)}: {_printable(view.model_architecture)}, {_printable(where)}"
+    if view.is_imported:
+        return f"{_printable(view.model)}: imported without its weights"
+    return (
+        f"{_printable(view.model)}: {_printable(view.model_architecture)}, at "
+        f"{_printable(view.model_path)}"
+    )
 
 
 def _dictionary_line(one: DictionaryHolding) -> str:
     from app.rendering_numbers import count, size
 
     view = one.view
-    head = (
-        f"{_printable(view.name)}: {_printable(view.architecture)}, {count(view.d_sae)} "
-        f"{'neurons' if view.is_neurons else 'features'} at {_printable(view.hook_point)}"
-    )
+    kind = "imported" if view.is_imported else _printable(view.architecture)
+    unit = "neurons" if view.is_neurons else "features"
+    where = _printable(view.hook_point)
+    head = f"{_printable(view.name)}: {kind}, {count(view.d_sae)} {unit} at {where}"
     if view.harvest is None:
         return f"{head}; not harvested yet"
     return (

@@ -103,31 +103,43 @@ def _groups(
         groups.append(
             ExampleGroup(GroupKind.TOP, -1, min(peaks), max(peaks), len(top), _examples(top))
         )
-    bands: dict[tuple[float, float], list[ForeignContext]] = {}
+    return (*groups, *_bands([one for one in contexts if one.low != TOP], firings, n_tokens))
+
+
+def _bands(contexts: list[ForeignContext], firings: int, n_tokens: int) -> tuple[ExampleGroup, ...]:
+    """The intervals, those of equal width without a context in between included."""
+    held: dict[tuple[float, float], list[ForeignContext]] = {}
     for one in contexts:
-        if one.low != TOP:
-            bands.setdefault((one.low, one.high), []).append(one)
-    numbers = _numbers(sorted(bands))
+        held.setdefault((one.low, one.high), []).append(one)
+    numbers = _numbers(sorted(held))
     counts = {
-        (low, high): min(firings, round(held[0].share * n_tokens))
-        for (low, high), held in bands.items()
+        edge: min(firings, max(0, round(own[0].share * n_tokens))) for edge, own in held.items()
     }
-    for low, high in sorted(bands, reverse=True):
-        count = counts[low, high]
-        if low <= 0.0 and n_tokens:
+    for number, edge in _between(numbers):
+        numbers[edge], counts[edge] = number, 0
+    above = sum(count for (low, _), count in counts.items() if low > 0.0)
+    return tuple(
+        ExampleGroup(
+            GroupKind.BAND,
+            numbers[low, high],
+            low,
+            high,
             # the source counts all zeros into its lowest interval
-            count = max(0, firings - sum(n for (edge, _), n in counts.items() if edge > 0.0))
-        groups.append(
-            ExampleGroup(
-                GroupKind.BAND,
-                numbers[low, high],
-                low,
-                high,
-                max(count, 0),
-                _examples(bands[low, high]),
-            )
+            counts[low, high] if low > 0.0 else max(0, firings - above),
+            _examples(held.get((low, high), [])),
         )
-    return tuple(groups)
+        for low, high in sorted(numbers, reverse=True)
+    )
+
+
+def _between(numbers: dict[tuple[float, float], int]) -> list[tuple[int, tuple[float, float]]]:
+    """Intervals below the highest one that have a number and no context."""
+    if not numbers:
+        return []
+    (low, high), top = max(numbers.items(), key=lambda item: item[1])
+    width = (high - low) if top else 0.0
+    missing = sorted(set(range(top)) - set(numbers.values()))
+    return [(n, (n * width, (n + 1) * width)) for n in missing]
 
 
 def _at_peak(context: ForeignContext) -> float:
@@ -162,6 +174,6 @@ def _examples(contexts: list[ForeignContext]) -> Examples:
         windows=np.array([one.window for one in contexts], dtype=np.int64),
         peaks=np.array([one.peak for one in contexts], dtype=np.uint16),
         bounds=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        positions=np.concatenate([one.positions for one in contexts]),
-        values=np.concatenate([one.values for one in contexts]),
+        positions=np.concatenate([np.zeros(0, np.uint16), *(one.positions for one in contexts)]),
+        values=np.concatenate([np.zeros(0, np.float32), *(one.values for one in contexts)]),
     )

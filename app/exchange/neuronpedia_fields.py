@@ -22,6 +22,7 @@ MOST_FEATURES = 4_000_000
 TOP = -1.0  # `bin_min` of the strongest contexts
 _MOST_BUCKETS = 10_000
 _LARGEST = 1e30
+_ZERO = 1e-9  # an edge so small beside the other one is 0, which rounding moved
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,10 @@ class _Fields:
         return values
 
     def floats(self, name: str) -> NDArray[np.float32]:
+        """A list of finite numbers, as the store keeps them."""
+        return self.doubles(name).astype(np.float32)
+
+    def doubles(self, name: str) -> NDArray[np.float64]:
         """A list of finite numbers."""
         values = self.items(name)
         if not all(type(value) in (int, float) for value in values):
@@ -245,18 +250,20 @@ class _Fields:
             raise self._bad(name, "list of numbers of a usable size") from None
         if array.size and not np.abs(array).max() <= _LARGEST:
             raise self._bad(name, "list of finite numbers")
-        return array.astype(np.float32)
+        return array
 
     def histogram(self, name: str) -> Histogram:
         """Counts over buckets that are given by their centres."""
-        heights = self.floats(f"{name}_bar_heights").astype(np.float64)
-        centres = self.floats(f"{name}_bar_values").astype(np.float64)
+        heights = self.doubles(f"{name}_bar_heights")
+        centres = self.doubles(f"{name}_bar_values")
         if len(heights) != len(centres) or len(heights) > _MOST_BUCKETS or (heights < 0).any():
             raise self._bad(f"{name}_bar_heights", "list of counts, one for each bar")
         if not len(heights):
             return Histogram(0.0, 0.0, np.zeros(0, np.int64))
         half = (centres[-1] - centres[0]) / (len(centres) - 1) / 2 if len(centres) > 1 else 0.0
         low, high = float(centres[0] - half), float(centres[-1] + half)
+        if abs(low) < _ZERO * abs(high):
+            low = 0.0
         counts = np.rint(heights).astype(np.int64)
         return Histogram(min(low, high), max(low, high), counts)
 

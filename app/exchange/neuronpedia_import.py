@@ -245,7 +245,7 @@ def _details(source: _Source, d_sae: int, labelled: int) -> dict[str, Any]:
     lacks = [
         "The weights of model and dictionary: nothing can be ablated, prompted or steered.",
         "The documents that the contexts come from, and which tokens are special.",
-        "The groups of contexts are the source's own: how many there are, and how they were drawn.",
+        "How its contexts were drawn: groups and intervals are the source's own.",
         "Confidence intervals of densities.",
         "Features that fire together"
         + (

@@ -64,7 +64,8 @@ def test_what_survives(sqlite_store: Store, pair: tuple[DictionaryView, Dictiona
         assert now.label == then.label
         assert new.firings == old.firings
         assert same(new.activations.counts, old.activations.counts)
-        assert new.activations.high == pytest.approx(old.activations.high)
+        assert new.activations.low == old.activations.low == 0.0
+        assert new.activations.high == pytest.approx(old.activations.high, rel=1e-12)
         assert same(new.logits.counts, old.logits.counts)
         assert same(new.neurons, old.neurons)
         for before, after in ((old.raised, new.raised), (old.lowered, new.lowered)):

@@ -91,6 +91,23 @@ def test_intervals_become_bands_without_the_zeros(sqlite_engine: Engine, tmp_pat
         assert band.firings == pytest.approx(inside, abs=2)
 
 
+def test_intervals_without_a_context_are_there_too(sqlite_engine: Engine, tmp_path: Path) -> None:
+    store, made = Store(sqlite_engine), saedashboard.batch([0])
+    kept = made["features"][0]["activations"]
+    edges = sorted({one["bin_min"] for one in kept if one["bin_min"] >= 0})
+    made["features"][0]["activations"] = [
+        one for one in kept if one["bin_min"] not in (edges[0], edges[2])
+    ]
+    (tmp_path / "batch-0.json").write_text(json.dumps(made))
+    view = _import(store, tmp_path)
+    record = store.feature(view, 0).record
+    bands = record.groups[1:]
+    assert [band.number for band in bands] == [4, 3, 2, 1, 0]
+    assert [len(band.examples) > 0 for band in bands] == [True, True, False, True, False]
+    assert (bands[2].firings, bands[4].low) == (0, 0.0)
+    assert sum(band.firings for band in bands) == record.firings
+
+
 def test_a_packed_export_is_the_same(sqlite_engine: Engine, tmp_path: Path) -> None:
     store = Store(sqlite_engine)
     plain = _import(store, saedashboard.write_batches(tmp_path / "plain"), Names(None, "plain"))
