@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,10 +14,11 @@ from app.database import check_revision, connect
 from app.errors import InvalidRequest
 from app.references import dictionary_ref, model_ref
 from app.settings import Settings
+from app.source import open_windows
 from app.store import Store
 from app.views import DictionaryView
 from app.worker.shelf import Shelf
-from sae_core.corpus import open_corpus
+from sae_core.corpora.reading import Reading
 from sae_core.dictionary import Dictionary
 from sae_core.language_model import LanguageModel
 from sae_core.recomputation import (
@@ -26,7 +29,6 @@ from sae_core.recomputation import (
     check_weights,
 )
 from sae_core.records import FeatureRecord, WindowRecord
-from sae_core.tokenized import Windows, tokenize
 
 CONTEXTS = 12  # of a feature, drawn from all of its groups
 
@@ -85,7 +87,7 @@ def verify(
     view = store.dictionary(model, dictionary)
     firings = store.scales(view).firings
     say(f"Loading {view.title}")
-    shelf = Shelf(settings.device, 1, 1)
+    shelf = Shelf(settings.device, sys.maxsize)  # one model and one dictionary, whatever their size
     loaded = shelf.model(model_ref(view))
     weights = shelf.dictionary(model_ref(view), dictionary_ref(view))
     sample = _sample(firings > 0, n_features, seed)
@@ -117,6 +119,17 @@ def _contexts(record: FeatureRecord, seed: int) -> list[int]:
     return draw.sample(numbers, min(CONTEXTS, len(numbers)))
 
 
+def _reading(view: DictionaryView, corpus: str) -> Reading:
+    """A text read as far, and in the order, that the store says of the harvested one."""
+    assert view.corpus is not None
+    order = re.search(r"seed (\d+)", str(view.corpus.details.get("order", "")))
+    return Reading(
+        corpus,
+        n_tokens=view.corpus.n_tokens if "read" in view.corpus.details else None,
+        shuffle=int(order[1]) if order else None,
+    )
+
+
 def _densities(
     settings: Settings,
     view: DictionaryView,
@@ -129,13 +142,12 @@ def _densities(
 ) -> list[Check]:
     """Counts on windows drawn from those that were harvested."""
     assert view.harvest is not None
-    text = tokenize(open_corpus(corpus), model.tokenizer, settings.home / "corpora")
-    if text.fingerprint != view.harvest.fingerprint:
+    windows = open_windows(settings, model, _reading(view, corpus), view.harvest.n_ctx)
+    if (found := windows.corpus.fingerprint) != view.harvest.fingerprint:
         raise InvalidRequest(
             f"{corpus} is not the text that {view.title} was harvested on: its fingerprint is "
-            f"{text.fingerprint[:12]}…, the harvest's {view.harvest.fingerprint[:12]}…."
+            f"{found[:12]}…, the harvest's {view.harvest.fingerprint[:12]}…."
         )
-    windows = Windows(text, view.harvest.n_ctx, model.vocabulary.bos)
     harvested = windows.select(None, view.harvest.seed)[: view.harvest.n_windows]
     drawn = np.random.default_rng(seed).permutation(harvested)
     until = int(np.searchsorted(np.cumsum(windows.lengths(drawn)), tokens)) + 1
