@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from app.models import Harvest, Preset
 from app.store import Store, dump
 from app.store_bundle import export_bundle, import_bundle
 from tests import factories
+from tests.app import runs_made
 from tests.conftest import new_database
 
 
@@ -54,6 +56,8 @@ def full(sqlite_engine: Engine, sqlite_store: Store) -> Engine:
     sqlite_store.save_effects(view, 0, {5: factories.effect(0, 5)})
     sqlite_store.save_preset("demo", "é\n", {"edits": [1e-300, None]})
     sqlite_store.add_dictionary(factories.dictionary("bare"))
+    sqlite_store.runs.begin(runs_made.record())
+    sqlite_store.runs.add_points("first", [runs_made.point(0, fvu=math.nan), runs_made.point(1)])
     sqlite_store.report_progress("demo", "bare", "harvesting", 1, 2, 3.0)
     return sqlite_engine
 
