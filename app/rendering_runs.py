@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from app.rendering_markup import trusted
-from app.rendering_plot import STYLES, Axis, Line, plot, swatch, thinned
+from app.rendering_plot import Axis, Line, plot, swatch, thinned
 from app.views_runs import RunCurve, RunView
 from sae_core.training.config import TrainingPoint
 
@@ -72,7 +72,7 @@ def sweep_address(name: str, **query: str) -> str:
 
 def key(names: Sequence[str]) -> list[tuple[str, Any]]:
     """Each name with a small picture of how its line is drawn."""
-    return [(name, trusted(swatch(place % STYLES))) for place, name in enumerate(names)]
+    return [(name, trusted(swatch(place, mark=False))) for place, name in enumerate(names)]
 
 
 def drawn(curves: Sequence[RunCurve]) -> list[DrawnFigure]:

@@ -62,7 +62,10 @@ def markdown(table: Sequence[SweepRow]) -> str:
 def told(contest: Contest) -> str:
     """A contest in a sentence."""
     first = contest.standings[0]
-    order = ", ".join(f"{s.architecture} {s.value:.4g}" for s in contest.standings)
+    order = ", ".join(
+        f"{s.architecture} {s.value:.4g}{'' if s.fair else f' (at L0 {s.l0:.1f})'}"
+        for s in contest.standings
+    )
     verdict = {
         True: f"{first.architecture} wins by more than seeds differ",
         False: "the first two differ by no more than seeds do",

@@ -126,7 +126,7 @@ def test_a_sweep_says_who_wins(swept: Client) -> None:
     assert "8 of 9 runs finished" in said
     assert HOSTILE not in page.text
     assert page.text.count('<svg class="plot"') == 3
-    best = r"L0 8 64 batchtopk 0\.50\d+ \(0\.5005 at 8\.1, 2 seeds\)"
+    best = r"L0 8 64 batchtopk 0\.50\d+ \(0\.5005 at 8\.1\) , 2 seeds"
     assert re.search(rf"{best} topk 0\.6\d+ \(0\.6255 at 8\.1\) \S+ clear", said)
     assert "within seed noise" in said  # the FVUs are equal
     table = swept.http.get("/sweeps/s?sort=l0&order=desc", headers=HX).text
