@@ -53,7 +53,9 @@ class DocumentSums:
         places: NDArray[np.int64] | int = 0,
     ) -> None:
         """Add values [n] (or the same one n times) to the sums of their documents [n]."""
-        np.add.at(self._table[:, self._places[name]], (documents, places), values)
+        n_columns = self._table.shape[1]
+        index: NDArray[np.int64] = documents * n_columns + self._places[name].start + places
+        np.add.at(self._table.reshape(-1), index, values)
 
     def totals(self) -> Totals:
         """The sums over all documents, [places] each; a bare number where there is one place."""

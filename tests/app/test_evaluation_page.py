@@ -49,7 +49,7 @@ def test_figures_come_with_intervals_and_how_to_read_them(site: Client) -> None:
     assert "extra loss, of zero 5.56 % 1.00 % to 6.25 % (L_recon − L_clean)" in page
     assert "KL 0.3125 2.0000 to 3.0000 KL(clean || reconstructed)" in page
     assert "dead share 25.0 % – features that fire on none" in page
-    assert "measured on 65,600 tokens of 40 documents held out from training" in page
+    assert "measured on 65,600 tokens of 40 documents held out of this project's training" in page
     assert "quick figures" not in page
 
 
@@ -147,6 +147,11 @@ def test_few_documents_are_told(own: Client) -> None:
     for n, sentence in ((4, "Fewer than five documents"), (7, "With only 7 documents")):
         _keep(own.store, evaluations.stored() | {"n_documents": n})
         assert sentence in text(own.get(PAGE).text)
+
+
+def test_joined_documents_are_told(own: Client) -> None:
+    _keep(own.store, evaluations.stored(reading={"corpus": "x.txt", "packing": "joined"}))
+    assert "a window stands for a document" in text(own.get(PAGE).text)
 
 
 def test_a_fraction_below_zero_has_a_true_minus() -> None:
