@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -257,8 +258,9 @@ def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: E
 
 def _told(spec: TrainingSpec, held_out: bool, result: Evaluation) -> str:
     text = "held-out text" if held_out else "the training text (none is held out)"
+    pages = ["--model", spec.model, "--dictionary", str(spec.out), "--corpus", spec.corpus]
     return (
         f"{spec.out} is trained. On {text}: L0 {result.l0:.1f}, FVU {result.fvu:.4f}, "
         f"{result.l_recon - result.l_clean:.4f} nats/token over clean ({result.l_clean:.4f}), "
-        f"{result.dead_share:.1%} dead."
+        f"{result.dead_share:.1%} dead. For its pages: featurescope harvest {shlex.join(pages)}"
     )

@@ -107,6 +107,9 @@ def test_it_writes_a_dictionary_and_reports_a_run(
     told = capsys.readouterr().err
     assert "L0=4.0" in told
     assert "On held-out text: L0 4.0, FVU 0." in told
+    model, corpus = parts / "tiny", parts / "texts"
+    pages = f"featurescope harvest --model {model} --dictionary {out} --corpus {corpus}\n"
+    assert told.endswith(pages)
     assert sorted(p.name for p in out.iterdir()) == FILES
     dictionary = load_dictionary(out)
     assert (dictionary.hook_point, dictionary.d_sae) == (POST, 64)
