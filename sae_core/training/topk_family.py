@@ -96,8 +96,8 @@ class TopKFamily(Method):
             x_hat[:, j] += x_hat[:, j - 1]
         residual = x_hat.sub_(u[:, None])
         squares = torch.linalg.vector_norm(residual, dim=(0, 2)).pow(2) / n
-        error = residual[:, -1]
-        gradient = residual * (2 / (n * nested))
+        error = residual[:, -1].clone()
+        gradient = residual.mul_(2 / (n * nested))
         if redirect is not None:
             gradient[:, -1] = redirect(error + x, gradient[:, -1].contiguous())
         through = gradient[:, 0].sum(dim=0) if nested == 1 else gradient.sum(dim=(0, 1))
