@@ -8,8 +8,8 @@ import torch
 
 from sae_core.training.config import TrainingConfig
 
-INTEGRAL = 0.01  # of the weight's logarithm, a step, where L0 is e times what is wanted
-PROPORTIONAL = 0.5
+INTEGRAL = 0.04  # of the weight's logarithm, a step at the end, where L0 is e times the wanted one
+PROPORTIONAL = 1.0
 FROZEN = 0.05  # share of the steps, at the end, in which the weight stands still
 MEMORY = 0.95  # of the running mean of L0, a step
 _REACH = 1.0  # how far off L0 is taken to be at most, as a logarithm
@@ -18,10 +18,11 @@ _REACH = 1.0  # how far off L0 is taken to be at most, as a logarithm
 class PenaltyWeight:
     """The weight of a penalty in every step: risen linearly over the sparsity warm-up, then
 
-        log w = I + P * d,    I <- I + K * d after every step,    d = log(running L0 / wanted L0),
+        log w = I + P * d,    I <- I + K * s * d after step s,    d = log(running L0 / wanted L0),
 
-    with d at most 1 either way: proportional-integral control in the logarithm, where what one
-    factor of the weight does to L0 depends little on the units and on the weight itself. With a
+    with s as a share of all steps and d at most 1 either way: proportional-integral control in the
+    logarithm, where what one factor of the weight does to L0 depends little on the units and on
+    the weight itself. K grows, for what moves L0 at first passes by itself. With a
     fixed `config.penalty` the weight is that one after the warm-up. In the last twentieth of the
     steps w = exp(I) stands still, so that the end is the minimum of one loss.
 
@@ -55,7 +56,7 @@ class PenaltyWeight:
         new, old = math.log(max(l0, 1e-3)), float(self.state[1])
         self.state[1] = new if math.isnan(old) else MEMORY * old + (1 - MEMORY) * new
         if self._warm <= step + 1 < self._frozen_from:
-            self.state[0] += INTEGRAL * self._distance()
+            self.state[0] += INTEGRAL * step / self._config.steps * self._distance()
 
     def _distance(self) -> float:
         running = float(self.state[1])
