@@ -39,7 +39,9 @@ def read_pickle(path: Path) -> dict[str, Any]:
     """
     check_file(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, tensors are read when they are used: looking inside costs next to nothing.
+        mapped = zipfile.is_zipfile(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise _refused(path) from error
     except Exception as error:  # whatever a damaged stream happens to break

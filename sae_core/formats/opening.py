@@ -25,6 +25,12 @@ from sae_core.formats.parts import Parts
 from sae_core.json_config import JsonConfig
 
 _SHOWN = 5
+_NORM_WORDS = {
+    "none": "none",
+    "expected_average_only_in": "a fixed scale, folded into the weights before they were saved",
+    "layer_norm": "each activation centred and scaled to unit variance, and scaled back",
+    "constant_norm_rescale": "each activation scaled to the norm sqrt(d_in), and scaled back",
+}
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,10 @@ class Opened:
         dictionary: ready to encode; `sae_core.checkpoint.save_dictionary` writes it as our own.
         format: one of `FORMATS`.
         checksum: SHA-256 over the files that were read.
-        facts: for the provenance page, JSON values: `format`, `files`, `hook_point_from`,
-            `normalisation`, `changes` (sentences: what was folded into the weights), and `says`,
-            whatever else the files say of themselves.
+        facts: for the provenance page, JSON values by what the page calls them: `format`,
+            `files`, `checksum of the files`, `hook point from`, `input normalisation`, `changes`
+            (sentences: what was folded into the weights) and `says of itself`, whatever else the
+            files say.
     """
 
     dictionary: Dictionary
@@ -116,19 +123,18 @@ def open_dictionary(
         )
     dictionary = _built(parts, place, device, dtype)
     folder = parts.files[0].parent
-    return Opened(
-        dictionary,
-        name,
-        folder_checksum(folder, [str(file.relative_to(folder)) for file in parts.files]),
-        {
-            "format": FORMATS[name].title,
-            "files": [file.name for file in parts.files],
-            "hook_point_from": "the command" if hook_point else parts.hook_point_from,
-            "normalisation": parts.config.get("normalize_activations", "none"),
-            "changes": list(parts.changes),
-            "says": parts.facts,
-        },
-    )
+    names = [str(file.relative_to(folder)) for file in parts.files]
+    checksum = folder_checksum(folder, names)
+    facts = {
+        "format": FORMATS[name].title,
+        "files": names,
+        "checksum of the files": checksum,
+        "hook point from": "the command" if hook_point else parts.hook_point_from,
+        "input normalisation": _NORM_WORDS[str(parts.config.get("normalize_activations", "none"))],
+        "changes": list(parts.changes),
+        "says of itself": parts.facts,
+    }
+    return Opened(dictionary, name, checksum, facts)
 
 
 def recognised(path: Path) -> str:

@@ -23,13 +23,14 @@ def test_facts_for_the_provenance_page(tmp_path: Path) -> None:
     assert opened.facts == {
         "format": "SAELens",
         "files": ["sae_weights.safetensors", "cfg.json"],
-        "hook_point_from": "cfg.json",
-        "normalisation": "none",
+        "checksum of the files": opened.checksum,
+        "hook point from": "cfg.json",
+        "input normalisation": "none",
         "changes": [],
-        "says": {"model_name": "tiny", "context_size": 64, "prepend_bos": True},
+        "says of itself": {"model_name": "tiny", "context_size": 64, "prepend_bos": True},
     }
     opened = open_dictionary(writers.learned(tmp_path / "b", "AutoEncoder").path)
-    assert opened.facts["says"]["dict_class"] == "AutoEncoder"
+    assert opened.facts["says of itself"]["dict_class"] == "AutoEncoder"
     assert opened.facts["changes"] == [
         "decoder rows were brought to norm 1, and their features scaled to match"
     ]
@@ -41,7 +42,7 @@ def test_the_command_decides_where_a_dictionary_belongs(tmp_path: Path) -> None:
     path = writers.saelens(tmp_path / "a", "standard").path
     opened = open_dictionary(path, hook_point="blocks.0.hook_mlp_out")
     assert opened.dictionary.hook_point == "blocks.0.hook_mlp_out"
-    assert opened.facts["hook_point_from"] == "the command"
+    assert opened.facts["hook point from"] == "the command"
 
 
 def test_a_pattern_of_layers_is_filled_in(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_sparsify_folders_are_named_after_modules(
 ) -> None:
     opened = open_dictionary(writers.sparsify(tmp_path / folder).path)
     assert opened.dictionary.hook_point == hook_point
-    assert opened.facts["hook_point_from"] == "the folder's name"
+    assert opened.facts["hook point from"] == "the folder's name"
 
 
 @pytest.mark.parametrize(
