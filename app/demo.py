@@ -37,7 +37,12 @@ class DemoDictionary:
     tokens: int
 
 
-DICTIONARIES = (DemoDictionary(FEATURES, HOOK_POINT, 1_048_576),)
+DICTIONARIES = (
+    DemoDictionary(FEATURES, HOOK_POINT, 1_048_576),
+    DemoDictionary("resid-1024", "blocks.0.hook_resid_post", 262_144),
+    DemoDictionary("mlp-out-1024", "blocks.0.hook_mlp_out", 262_144),
+    DemoDictionary("heads-1024", "blocks.0.attn.hook_z", 262_144),
+)
 NEURON_TOKENS = 1_048_576
 
 

@@ -40,7 +40,7 @@ from sae_core.training.trainer import train
 N_CTX = 128
 SMALL = TrainingConfig(d_sae=1024, l0=16, tokens=6_000_000, downstream=0.1)
 RECIPES = {
-    FEATURES: TrainingConfig(d_sae=4096, l0=24, tokens=16_000_000, downstream=0.1),
+    FEATURES: TrainingConfig(d_sae=4096, l0=24, tokens=20_000_000, downstream=0.2),
     "resid-1024": SMALL,
     "mlp-out-1024": SMALL,
     "heads-1024": SMALL,
