@@ -148,7 +148,7 @@ def add(
     if findings.remedy is not None:
         said.append(remedy_sentence(dictionary, findings.remedy))
     elif said:
-        said.append("No neighbouring layer, normalisation or use of b_dec does much better.")
+        said.append("No other layer, normalisation or use of b_dec tried does much better.")
     for sentence in said:
         say(f"warning     {sentence}")
     details = opened.facts | found.facts | ({"warnings": said} if said else {})

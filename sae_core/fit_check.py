@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,8 @@ from sae_core.hook_point import HookKind
 from sae_core.language_model import LanguageModel
 from sae_core.normalised import InputNorm, NormalisedDictionary
 
-NEIGHBOURS = 2
+NEIGHBOURS = 1
+PENALTY = 1.1
 FOLDED_NORM = "expected_average_only_in"
 NORMS = (str(InputNorm.NONE), FOLDED_NORM, *(str(n) for n in InputNorm if n is not InputNorm.NONE))
 _ROWS = 512
@@ -95,7 +97,7 @@ def fit(dictionary: Dictionary, x: Tensor) -> Fit:
     mean = x.double().mean(dim=0)
     error = active = 0.0
     fired = torch.zeros(dictionary.d_sae, dtype=torch.bool, device=x.device)
-    for rows in x.split(_ROWS):
+    for rows in torch.split(x, _ROWS):
         firings = dictionary.encode_sparse(rows)
         x_hat = dictionary.decode_sparse(firings, rows)
         error += float((rows.double() - x_hat.double()).square().sum())
@@ -139,10 +141,12 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
 
 
 def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -> list[Tried]:
-    """Other ways to use a dictionary, the one that explains most first.
+    """Other ways to use a dictionary, the best first.
 
-    Tried are the hook points of the same width in its own layer and the NEIGHBOURS on each side,
-    each with every normalisation, with and without b_dec taken off the input.
+    Its weights as they are used now are tried at every layer, and in the NEIGHBOURS on each side at
+    every hook point of the same width; then every normalisation, with and without b_dec taken off
+    the input, where it is now and at the best other place. Of two that leave about as much
+    unexplained the one that changes less is better: each change counts for PENALTY times the FVU.
 
     Args:
         model: that it may belong to.
@@ -150,16 +154,25 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -
         sample: text to try them on.
     """
     now = variant_of(dictionary)
-    found: list[Tried] = []
-    places = [now.hook_point] if isinstance(dictionary, NeuronBasis) else _places(model, dictionary)
-    for place in places:
-        x = text_activations(model, place, sample)
-        for subtracts in (True, False):
-            for norm in NORMS:
-                variant = Variant(place, subtracts, norm)
-                if variant != now:
-                    found.append(Tried(variant, fit(varied(dictionary, variant, x), x)))
-    return sorted(found, key=lambda tried: tried.fit.fvu)
+    if isinstance(dictionary, NeuronBasis):
+        return []
+
+    def tried(variant: Variant) -> Tried:
+        x = text_activations(model, variant.hook_point, sample)
+        return Tried(variant, fit(varied(dictionary, variant, x), x))
+
+    def cost(one: Tried) -> float:
+        changes = sum(a != b for a, b in zip(astuple(one.variant), astuple(now), strict=True))
+        return one.fit.fvu * PENALTY**changes
+
+    places = [p for p in _places(model, dictionary) if p != now.hook_point]
+    found = [tried(replace(now, hook_point=place)) for place in places]
+    best = [min(found, key=cost).variant.hook_point] if found else []
+    for place in [now.hook_point, *best]:
+        for subtracts, norm in product((True, False), NORMS):
+            if (subtracts, norm) != (now.subtracts, now.norm):
+                found.append(tried(Variant(place, subtracts, norm)))
+    return sorted(found, key=cost)
 
 
 @torch.inference_mode()
@@ -189,11 +202,12 @@ def fitting_hook_points(model: LanguageModel, d_in: int) -> list[str]:
 
 
 def _places(model: LanguageModel, dictionary: Dictionary) -> Iterator[str]:
+    """The hook point's own kind in every layer, other kinds near it, of the same width."""
     here = model.hook_point(dictionary.hook_point)
-    near = [n for d in range(NEIGHBOURS + 1) for n in {here.layer - d, here.layer + d}]
-    for layer in near:
+    for layer in range(model.n_layers):
         for kind in model.layout.sites:
-            if 0 <= layer < model.n_layers and _width(model, layer, kind) == dictionary.d_in:
+            wanted = kind is here.kind or abs(layer - here.layer) <= NEIGHBOURS
+            if wanted and _width(model, layer, kind) == dictionary.d_in:
                 yield f"blocks.{layer}.{kind}"
 
 

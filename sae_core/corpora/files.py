@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
+from typing import IO, Any
 
 from sae_core.corpora.document import Document
 from sae_core.corpora.plain import plain_documents
@@ -26,13 +26,17 @@ COLUMNS = frozenset({".parquet", ".arrow"})
 _IN_FOLDERS = (TEXT | JSON_LINES | COLUMNS) - {".json"}
 
 
+def _plain(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
 def _zstd(path: Path) -> IO[bytes]:
     import pyarrow as pa
 
     return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
 
 
-_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = MappingProxyType(
+_OPENERS: Mapping[str, Callable[[Path], Any]] = MappingProxyType(
     {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile, ".zst": _zstd}
 )
 
@@ -104,7 +108,7 @@ def _need_file(path: Path) -> None:
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The file's bytes, unpacked."""
-    opener = _OPENERS.get(path.suffix.lower(), lambda plain: plain.open("rb"))
+    opener = _OPENERS.get(path.suffix.lower(), _plain)
     try:
         with opener(path) as stream:
             yield stream
