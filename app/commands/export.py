@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.cli_options import Commands
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from app.store import Store
 
 FORMATS = ("neuronpedia", "html", "saelens")
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
@@ -57,15 +57,22 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write it."""
     from app.database import check_revision, connect
+    from app.rendering_numbers import size
     from app.settings import read_settings
+    from app.store import Store
+    from app.store_bundle import export_bundle
 
     _check(arguments)
     engine = connect(read_settings().url)
     check_revision(engine)
-    if arguments.bundle is not None:
-        _bundle(engine, arguments.bundle)
-    else:
-        _dictionary(engine, arguments)
+    if arguments.bundle is None:
+        _dictionary(Store(engine), arguments)
+        return
+    manifest = export_bundle(engine, arguments.bundle)
+    print(
+        f"{arguments.bundle}: {manifest.rows:,} rows in {len(manifest.parts):,} parts, "
+        f"{size(arguments.bundle.stat().st_size)}; content {manifest.content}"
+    )
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -89,23 +96,11 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def _bundle(engine: Engine, path: Path) -> None:
-    from app.rendering_numbers import size
-    from app.store_bundle import export_bundle
-
-    manifest = export_bundle(engine, path)
-    print(
-        f"{path}: {manifest.rows:,} rows in {len(manifest.parts):,} parts, "
-        f"{size(path.stat().st_size)}; content {manifest.content}"
-    )
-
-
-def _dictionary(engine: Engine, arguments: argparse.Namespace) -> None:
+def _dictionary(store: Store, arguments: argparse.Namespace) -> None:
     from app.commands.targets import split_target
     from app.rendering_numbers import size
-    from app.store import Store
 
-    store, out = Store(engine), arguments.out
+    out = arguments.out
     view = store.dictionary(*split_target(arguments.target))
     if arguments.format == "saelens":
         from app.exchange.saelens_export import export_weights
