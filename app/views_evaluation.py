@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Interval = tuple[float, float]
 
@@ -150,8 +150,16 @@ class StoredEvaluation(_Part):
 
 
 def stored_evaluation(evaluation: Mapping[str, Any] | None) -> StoredEvaluation | None:
-    """What a dictionary's `evaluation` says; None where it has none."""
-    return StoredEvaluation.model_validate(evaluation) if evaluation else None
+    """What a dictionary's `evaluation` says; None where it has none.
+
+    Parts that another version of Featurescope wrote otherwise are left out.
+    """
+    if not evaluation:
+        return None
+    try:
+        return StoredEvaluation.model_validate(evaluation)
+    except ValidationError:
+        return StoredEvaluation.model_validate(without_details(evaluation))
 
 
 def without_details(evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,6 +149,15 @@ def test_few_documents_are_told(own: Client) -> None:
         assert sentence in text(own.get(PAGE).text)
 
 
+def test_parts_of_another_shape_are_left_out(own: Client) -> None:
+    kept = evaluations.stored()
+    del kept["measured"]["reading"]
+    _keep(own.store, kept)
+    page = text(own.get(PAGE).text)
+    assert "FVU 0.1250 –" in page
+    assert "quick figures" in page
+
+
 def test_joined_documents_are_told(own: Client) -> None:
     _keep(own.store, evaluations.stored(reading={"corpus": "x.txt", "packing": "joined"}))
     assert "a window stands for a document" in text(own.get(PAGE).text)
