@@ -85,8 +85,9 @@ def _check_names(store: Store, source: Source) -> None:
     for view in store.catalogue():
         if view.model == model_name and view.model_checksum != source.model.checksum:
             raise InvalidRequest(
-                f"The store has another model named {model_name!r}, from {view.model_path}. Choose "
-                "a --model-name, or give --replace to let it and its dictionaries go."
+                f"The store has another model named {model_name!r}, from "
+                f"{view.model_path or 'an import without weights'}. Choose a --model-name, "
+                "or give --replace to let it and its dictionaries go."
             )
         same = (view.hook_point, view.checksum) == (source.dictionary.hook_point, source.checksum)
         if (view.model, view.name) == source.spec.titles and not same:
