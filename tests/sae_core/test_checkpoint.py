@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sae_core.architectures.gated import GatedDictionary
 from sae_core.architectures.jumprelu import JumpReLUDictionary
 from sae_core.architectures.topk import TopKDictionary
 from sae_core.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
@@ -42,6 +43,10 @@ def _saelens_folder(folder: Path, **changes: Any) -> Path:
     }
     if changes.get("architecture") == "jumprelu":
         tensors["threshold"] = torch.rand(6, generator=draw)
+    if changes.get("architecture") == "gated":
+        del tensors["b_enc"]
+        for name in ("b_gate", "b_mag", "r_mag"):
+            tensors[name] = torch.randn(6, generator=draw)
     folder.mkdir(parents=True, exist_ok=True)
     config = {key: value for key, value in (config | changes).items() if value is not None}
     (folder / "cfg.json").write_text(json.dumps(config))
@@ -80,7 +85,60 @@ def test_a_whole_number_may_be_written_as_a_float(tmp_path: Path) -> None:
     assert (repr(dictionary.k), repr(dictionary.d_sae)) == ("2", "6")
 
 
-@pytest.mark.parametrize("architecture", ["topk", "jumprelu", "standard"])
+def test_a_saelens_gated_is_read(tmp_path: Path) -> None:
+    dictionary = load_dictionary(_saelens_folder(tmp_path, architecture="gated", k=None))
+    assert isinstance(dictionary, GatedDictionary)
+    weights = load_file(tmp_path / "sae_weights.safetensors")
+    # SAELens' own maths: a gate, and magnitudes through the same encoder, stretched.
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    u = x - weights["b_dec"]
+    gate = u @ weights["W_enc"] + weights["b_gate"] > 0
+    magnitude = (u @ (weights["W_enc"] * weights["r_mag"].exp()) + weights["b_mag"]).relu()
+    acts = gate * magnitude
+    assert 0 < int((acts > 0).sum()) < acts.numel()
+    assert torch.allclose(dictionary.encode(x), acts, atol=1e-6)
+    assert torch.allclose(dictionary(x), acts @ weights["W_dec"] + weights["b_dec"], atol=1e-5)
+
+
+_SAELENS_KEYS = {
+    # As SAELens 6.54.12 saves them, but for what it notes of its own training under metadata.
+    "apply_b_dec_to_input",
+    "architecture",
+    "d_in",
+    "d_sae",
+    "device",
+    "dtype",
+    "metadata",
+    "normalize_activations",
+    "reshape_activations",
+}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "own_keys", "own_tensors"),
+    [
+        ("standard", set(), {"b_enc"}),
+        ("gated", set(), {"b_gate", "b_mag", "r_mag"}),
+        ("topk", {"k", "rescale_acts_by_decoder_norm"}, {"b_enc"}),
+        ("jumprelu", set(), {"b_enc", "threshold"}),
+    ],
+)
+def test_keys_are_those_of_saelens(
+    tmp_path: Path, architecture: str, own_keys: set[str], own_tensors: set[str]
+) -> None:
+    first = load_dictionary(_saelens_folder(tmp_path / "a", architecture=architecture))
+    save_dictionary(first, tmp_path / "b")
+    saved = json.loads((tmp_path / "b" / "cfg.json").read_text())
+    assert set(saved) == _SAELENS_KEYS | own_keys
+    assert saved["metadata"] == {"hook_name": HOOK}
+    before = load_file(tmp_path / "a" / "sae_weights.safetensors")
+    after = load_file(tmp_path / "b" / "sae_weights.safetensors")
+    assert set(after) == {"W_enc", "W_dec", "b_dec"} | own_tensors
+    for name, tensor in before.items():
+        assert torch.equal(after[name], tensor), name
+
+
+@pytest.mark.parametrize("architecture", ["topk", "jumprelu", "standard", "gated"])
 def test_saving_and_reading_give_the_same(tmp_path: Path, architecture: str) -> None:
     first = load_dictionary(_saelens_folder(tmp_path / "a", architecture=architecture))
     save_dictionary(first, tmp_path / "b")
