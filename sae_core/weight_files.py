@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,10 +41,9 @@ def read_pickle(path: Path) -> dict[str, Any]:
         # Mapped, tensors are read when they are used: looking inside costs next to nothing.
         mapped = zipfile.is_zipfile(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        raise _refused(path) from error
     except Exception as error:  # whatever a damaged stream happens to break
-        if "TorchScript" in str(error):
+        # Its class is told by its name: this package does not import the module it is from.
+        if type(error).__name__ == "UnpicklingError" or "TorchScript" in str(error):
             raise _refused(path) from error
         raise _damaged(path, error) from error
     if not isinstance(loaded, Mapping) or not all(isinstance(name, str) for name in loaded):

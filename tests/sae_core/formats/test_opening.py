@@ -90,7 +90,7 @@ def test_the_state_of_a_compiled_autoencoder(tmp_path: Path) -> None:
     path = writers.learned(tmp_path / "a", "AutoEncoderNew").path
     x = torch.randn(9, D_IN)
     plain = open_dictionary(path).dictionary(x)
-    state = torch.load(path / "ae.pt")
+    state = torch.load(path / "ae.pt", weights_only=True)
     torch.save({f"_orig_mod.{name}": t for name, t in state.items()}, path / "ae.pt")
     assert torch.equal(open_dictionary(path / "ae.pt").dictionary(x), plain)
 

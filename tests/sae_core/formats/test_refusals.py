@@ -139,7 +139,7 @@ def test_tensors_that_do_not_belong_together(tmp_path: Path) -> None:
     save_file(tensors, file)
     _settings(folder, d_sae=64)
     _refused(folder, r"say d_sae = 64, but its encoder has 40: files of two dictionaries")
-    state = torch.load(writers.openai(tmp_path / "b.pt", "ReLU").path)
+    state = torch.load(writers.openai(tmp_path / "b.pt", "ReLU").path, weights_only=True)
     torch.save(state | {"pre_bias": 3.0}, tmp_path / "b.pt")
     _refused(tmp_path / "b.pt", "pre_bias in .* is a float, not a tensor")
 
@@ -192,7 +192,7 @@ def test_a_class_that_is_not_read(tmp_path: Path) -> None:
     _refused(folder, r"has no config\.json: copy or download it")
     folder = writers.learned(tmp_path / "b", "AutoEncoderTopK").path
     _settings(folder, trainer={"dict_class": "AutoEncoderTopK"})
-    state = torch.load(folder / "ae.pt")
+    state = torch.load(folder / "ae.pt", weights_only=True)
     del state["k"]
     torch.save(state, folder / "ae.pt")
     _refused(folder, r"Neither .*ae\.pt nor config\.json gives k")
@@ -213,7 +213,7 @@ def test_an_openai_autoencoder_that_is_more(
     tmp_path: Path, changes: dict[str, Any], sentence: str
 ) -> None:
     file = writers.openai(tmp_path / "a.pt", "TopK").path
-    torch.save(torch.load(file) | changes, file)
+    torch.save(torch.load(file, weights_only=True) | changes, file)
     _refused(file, sentence)
 
 
