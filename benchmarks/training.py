@@ -7,7 +7,8 @@ autocast; and SAELens, where an interpreter of an environment that has it is nam
     python -m benchmarks.training --saelens saelens/bin/python
 
 (`benchmarks/saelens_training.py` says how to make one). Making activations is left out everywhere.
-Before standard is measured it is trained until its penalty has reached the L0, for the speed of a
+SAELens computes in float32 unless told otherwise; that is the ratio of the promise, and autocast is
+shown beside it. Before standard is measured it is trained until its penalty has reached the L0, for the speed of a
 sparse step depends on it. The floor is the one dense product that a step needs.
 """
 
@@ -152,8 +153,8 @@ def measure(
 
 
 def report(architecture: str, rates: dict[str, list[float]], l0: float) -> float | None:
-    """Print one architecture's lines; the ratio to the best SAELens, where it was measured."""
-    ours, best = rates["this trainer"], None
+    """Print one architecture's lines; the ratio to SAELens as it comes, where it was measured."""
+    ours, promised = rates["this trainer"], None
     print(f"training, {architecture}, L0 {l0:.0f}:")
     for name, found in rates.items():
         ratio = statistics.median(a / b for a, b in zip(ours, found, strict=True))
@@ -162,9 +163,9 @@ def report(architecture: str, rates: dict[str, list[float]], l0: float) -> float
             f"  {name}: {statistics.median(found):,.0f} tokens/s "
             f"({min(found):,.0f} to {max(found):,.0f}){said}"
         )
-        if name.startswith("SAELens"):
-            best = ratio if best is None else min(best, ratio)
-    return best
+        if name == "SAELens, float32":
+            promised = ratio
+    return promised
 
 
 def main(names: list[str] | None = None) -> int:
