@@ -126,6 +126,9 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}",
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}/groups/{{group}}",
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}/contexts/{{group}}/{{number}}",
+        f"{API}/runs",
+        f"{API}/runs/{{name}}",
+        f"{API}/sweeps/{{name}}",
     }
     for operation in (one for path in description["paths"].values() for one in path.values()):
         responses = operation["responses"]
