@@ -1,11 +1,9 @@
-"""`featurescope add` against the bare loop: `python -m benchmarks.adding MODEL TEXT [TOKENS]`.
+"""`featurescope add` against the bare loop: `python -m benchmarks.adding MODEL SAE TEXT [TOKENS]`.
 
-Adds a dictionary of 2,048 features (TopK, k = 32, random directions, so that features fire about
-alike) at the residual stream behind a middle block, over a million tokens, in a process of its own:
-from nothing to published pages, its imports and the encoding of the text included. Then the same
-tokens in the same batches through the model up to the hook point and through the dictionary, and
-nothing else. A text that is too short is continued with copies of its documents under numbered
-headings, for equal documents are read once.
+Adds a dictionary over a million tokens in a process of its own: from nothing to published pages, its
+imports and the encoding of the text included. Then the same tokens in the same batches through the
+model up to the hook point and through the dictionary, and nothing else. A text that is too short is
+continued with copies of its documents under numbered headings, for equal documents are read once.
 """
 
 from __future__ import annotations
@@ -22,16 +20,16 @@ from pathlib import Path
 
 import torch
 
-from sae_core.architectures.topk import TopKDictionary
-from sae_core.checkpoint import save_dictionary
+from sae_core.checkpoint import load_dictionary
 from sae_core.corpora.reading import Reading, read
 from sae_core.corpus import open_corpus
+from sae_core.dictionary import Dictionary
 from sae_core.harvest import HarvestPlan, plan_harvest
 from sae_core.language_model import LanguageModel, load_model
 from sae_core.screening import screened
 from sae_core.tokenized import Windows
 
-D_SAE, K, N_CTX = 2048, 32, 128
+N_CTX = 128
 
 
 @dataclass(frozen=True)
@@ -40,27 +38,28 @@ class Result:
 
     Attributes:
         n_tokens: text tokens.
+        sizes: d_in and d_sae.
         add: the command from start to end.
         bare: forward and encode alone, with the encoder that harvests.
         dense: the same with a plain dense encoder.
     """
 
     n_tokens: int
+    sizes: tuple[int, int]
     add: float
     bare: float
     dense: float
 
 
-def measure(model_path: Path, text: Path, n_tokens: int) -> Result:
+def measure(model_path: Path, sae: Path, text: Path, n_tokens: int) -> Result:
     model = load_model(model_path)
+    dictionary = load_dictionary(sae)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         corpus = lengthened(model, text, n_tokens, home / "texts.jsonl")
-        dictionary = random_topk(f"blocks.{model.n_layers // 2}.hook_resid_post", model.d_model)
-        save_dictionary(dictionary, home / "random")
         command = [
             *(sys.executable, "-m", "app", "add", "--model", str(model_path)),
-            *("--sae", str(home / "random"), "--corpus", str(corpus)),
+            *("--sae", str(sae), "--corpus", str(corpus)),
             *("--tokens", str(n_tokens)),
         ]
         environment = {**os.environ, "FEATURESCOPE_HOME": str(home / "home")}
@@ -71,7 +70,8 @@ def measure(model_path: Path, text: Path, n_tokens: int) -> Result:
         plan = plan_harvest(Windows(tokens, N_CTX, model.vocabulary.bos), n_tokens)
         bare = loop(model, dictionary, plan, fast=True)
         dense = loop(model, dictionary, plan, fast=False)
-        return Result(plan.n_tokens, add, bare, dense)
+        sizes = (dictionary.d_in, dictionary.d_sae)
+        return Result(plan.n_tokens, sizes, add, bare, dense)
 
 
 def lengthened(model: LanguageModel, text: Path, n_tokens: int, path: Path) -> Path:
@@ -86,18 +86,8 @@ def lengthened(model: LanguageModel, text: Path, n_tokens: int, path: Path) -> P
     return path
 
 
-def random_topk(hook_point: str, d_in: int) -> TopKDictionary:
-    dictionary = TopKDictionary(hook_point, d_in, D_SAE, K)
-    rows = torch.randn(D_SAE, d_in, generator=torch.Generator().manual_seed(0))
-    rows /= rows.norm(dim=-1, keepdim=True)
-    with torch.no_grad():
-        dictionary.W_dec.copy_(rows)
-        dictionary.W_enc.copy_(rows.T)
-    return dictionary.requires_grad_(False)
-
-
 @torch.inference_mode()
-def loop(model: LanguageModel, dictionary: TopKDictionary, plan: HarvestPlan, fast: bool) -> float:
+def loop(model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan, fast: bool) -> float:
     hook_point = model.hook_point(dictionary.hook_point)
     encoder = screened(dictionary) if fast else dictionary
     begin = time.perf_counter()
@@ -110,12 +100,12 @@ def loop(model: LanguageModel, dictionary: TopKDictionary, plan: HarvestPlan, fa
 
 def main() -> None:
     words = sys.argv[1:]
-    if len(words) not in (2, 3):
+    if len(words) not in (3, 4):
         raise SystemExit(__doc__)
-    n_tokens = int(words[2]) if len(words) == 3 else 1_000_000
-    found = measure(Path(words[0]), Path(words[1]), n_tokens)
+    n_tokens = int(words[3]) if len(words) == 4 else 1_000_000
+    found = measure(*map(Path, words[:3]), n_tokens)
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads")
-    print(f"{found.n_tokens:,} tokens, d_in -> {D_SAE}, k = {K}")
+    print(f"{found.n_tokens:,} tokens, {found.sizes[0]} -> {found.sizes[1]}")
     for name in ("add", "bare", "dense"):
         seconds = getattr(found, name)
         print(f"{name:6} {seconds:8.1f} s  {found.n_tokens / seconds:10,.0f} tokens/s")

@@ -163,7 +163,7 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -
 
     def cost(one: Tried) -> float:
         changes = sum(a != b for a, b in zip(astuple(one.variant), astuple(now), strict=True))
-        return one.fit.fvu * PENALTY**changes
+        return float(one.fit.fvu * PENALTY**changes)
 
     places = [p for p in _places(model, dictionary) if p != now.hook_point]
     found = [tried(replace(now, hook_point=place)) for place in places]
