@@ -8,8 +8,9 @@ autocast; and SAELens, where an interpreter of an environment that has it is nam
 
 (`benchmarks/saelens_training.py` says how to make one). Making activations is left out everywhere.
 SAELens computes in float32 unless told otherwise; that is the ratio of the promise, and autocast is
-shown beside it. Before standard is measured it is trained until its penalty has reached the L0, for the speed of a
-sparse step depends on it. The floor is the one dense product that a step needs.
+shown beside it. Before a method with a penalty is measured it is trained for a while, so that the
+penalty has brought its L0 down, on which the speed of a sparse step depends. The floor is the one
+dense product that a step needs.
 """
 
 from __future__ import annotations
