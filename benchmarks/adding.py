@@ -1,9 +1,10 @@
 """`featurescope add` against the bare loop: `python -m benchmarks.adding MODEL SAE TEXT [TOKENS]`.
 
-Adds a dictionary over a million tokens in a process of its own: from nothing to published pages, its
-imports and the encoding of the text included. Then the same tokens in the same batches through the
-model up to the hook point and through the dictionary, and nothing else. A text that is too short is
-continued with copies of its documents under numbered headings, for equal documents are read once.
+Adds a dictionary over a million tokens in a process of its own: from nothing to published pages,
+its imports and the encoding of the text included. Then the same tokens in the same batches through
+the model up to the hook point and through the dictionary, and nothing else. A text that is too
+short is continued with copies of its documents under numbered headings, for equal documents are
+read once.
 """
 
 from __future__ import annotations
