@@ -161,7 +161,9 @@ class Penalised(Method):
         factors of the product to eight bits adds up to.
         """
         size = torch.linalg.vector_norm(u) / u.numel() ** 0.5
-        return bias.abs() * 2**-8 + self.parameters["W_enc"].norm(dim=-1) * (size * 2**-7)
+        lengths = torch.linalg.vector_norm(self.parameters["W_enc"], dim=-1)
+        margin: Tensor = bias.abs() * 2**-8 + lengths * (size * 2**-7)
+        return margin
 
     def reconstruct(
         self, batch: Screened, acts: Tensor, redirect: Redirect | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -57,7 +59,7 @@ class Gated(Resampled):
 
     @override
     def first_weight(self, variance: float) -> float:
-        return 0.3 * variance**0.5
+        return 0.3 * math.sqrt(variance)
 
     @override
     def screen_bias(self) -> Tensor:

@@ -79,8 +79,9 @@ class JumpReLU(Penalised):
     def outcome(self, parameters: dict[str, Tensor], x: Tensor, weight: float) -> Outcome:
         p, theta, bandwidth = parameters, self.thresholds(parameters), self.state["bandwidth"]
         pre = (x - p["b_dec"]) @ p["W_enc"].T + p["b_enc"]
-        acts = _Jump.apply(pre, theta, bandwidth)
-        penalty = weight * _Step.apply(pre, theta, bandwidth).sum(dim=-1).mean()
+        acts = _Jump.apply(pre, theta, bandwidth)  # type: ignore[no-untyped-call]
+        active = _Step.apply(pre, theta, bandwidth)  # type: ignore[no-untyped-call]
+        penalty = weight * active.sum(dim=-1).mean()
         short = torch.relu(theta - pre)[:, self.dead]
         penalty = penalty + REVIVAL * short.sum(dim=-1).mean()
         return Outcome(acts, acts @ p["W_dec"] + p["b_dec"], penalty)

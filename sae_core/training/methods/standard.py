@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -31,7 +33,7 @@ class Standard(Resampled):
 
     @override
     def first_weight(self, variance: float) -> float:
-        return 0.2 * variance**0.5
+        return 0.2 * math.sqrt(variance)
 
     @override
     def screen_bias(self) -> Tensor:
