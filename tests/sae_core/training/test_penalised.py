@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -205,7 +206,7 @@ def test_every_feature_starts_at_the_wanted_density(architecture: str) -> None:
     torch.testing.assert_close(densities, torch.full_like(densities, 4 / D_SAE))
 
 
-def _by_hand(architecture: str, **parameters: list[float] | list[list[float]]) -> Penalised:
+def _by_hand(architecture: str, **parameters: Sequence[float | Sequence[float]]) -> Penalised:
     config = TrainingConfig(architecture, d_sae=2, l0=1, precision="float32")
     method = methods()[architecture](config, 2, dtype=torch.float64)
     assert isinstance(method, Penalised)
