@@ -13,6 +13,7 @@ PROPORTIONAL = 1.0
 FROZEN = 0.05  # share of the steps, at the end, in which the weight stands still
 MEMORY = 0.95  # of the running mean of L0, a step
 _REACH = 1.0  # how far off L0 is taken to be at most, as a logarithm
+_LARGEST = 50.0  # I, either way: an L0 out of reach is no overflow
 
 
 class PenaltyWeight:
@@ -57,6 +58,7 @@ class PenaltyWeight:
         self.state[1] = new if math.isnan(old) else MEMORY * old + (1 - MEMORY) * new
         if self._warm <= step + 1 < self._frozen_from:
             self.state[0] += INTEGRAL * step / self._config.steps * self._distance()
+            self.state[0].clamp_(-_LARGEST, _LARGEST)
 
     def _distance(self) -> float:
         running = float(self.state[1])

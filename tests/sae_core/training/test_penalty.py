@@ -74,3 +74,11 @@ def test_a_step_without_any_firing_is_taken_in() -> None:
     weight.observe(500, 0.0)
     assert math.isfinite(weight.at(501))
     assert weight.at(501) < weight.at(0) * 1e3
+
+
+def test_an_l0_out_of_reach_is_no_overflow() -> None:
+    config = _config(tokens=20_000)
+    weight = PenaltyWeight(config)
+    for step in range(0, 20_000, 4):
+        weight.observe(step, 1000.0)
+    assert 1.0 < weight.at(19_999) < float("inf")
