@@ -118,6 +118,11 @@ def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part
         if part.table not in _columns():
             raise InvalidRequest(f"The bundle {path} has a table {part.table!r:.40}: what is it?")
         whole = part.table in _OF_HARVEST
+        if whole == (part.dictionary is None):
+            raise InvalidRequest(
+                f"The bundle {path} contradicts itself in {part.table}: it was not made by "
+                "Featurescope."
+            )
         key: tuple[object, ...] = ("harvest", part.dictionary) if whole else (n,)
         groups.setdefault(key, []).append(part)
     todo = []

@@ -18,7 +18,7 @@ from app.source import open_windows
 from app.store import Store
 from app.views import DictionaryView
 from app.worker.shelf import Shelf
-from sae_core.corpora.reading import Reading
+from sae_core.corpora.reading import Packing, Reading
 from sae_core.dictionary import Dictionary
 from sae_core.language_model import LanguageModel
 from sae_core.recomputation import (
@@ -60,6 +60,7 @@ def verify(
     n_features: int,
     seed: int = 0,
     corpus: str | None = None,
+    column: str = "text",
     tokens: int = 16_384,
     say: Callable[[str], None] = lambda _: None,
 ) -> Verification:
@@ -73,7 +74,8 @@ def verify(
         dictionary: name of the dictionary.
         n_features: how many features are drawn; of the living ones as long as there are any.
         seed: of the draw.
-        corpus: the harvested text, as `harvest` was given it; None: densities are not counted.
+        corpus: the harvested text, as the command was given it; None: densities are not counted.
+        column: of that text, where it is in columns.
         tokens: how much of that text to count on.
         say: is told what happens next.
 
@@ -102,7 +104,8 @@ def verify(
     checks.append(check_consistency(records))
     if corpus is not None:
         say(f"Counting on {tokens:,} tokens of {corpus}")
-        checks += _densities(settings, view, loaded, weights, firings, corpus, tokens, seed)
+        reading = _reading(view, corpus, column)
+        checks += _densities(settings, view, loaded, weights, firings, reading, tokens, seed)
     return Verification(view.title, tuple(sample), tuple(checks))
 
 
@@ -119,14 +122,18 @@ def _contexts(record: FeatureRecord, seed: int) -> list[int]:
     return draw.sample(numbers, min(CONTEXTS, len(numbers)))
 
 
-def _reading(view: DictionaryView, corpus: str) -> Reading:
-    """A text read as far, and in the order, that the store says of the harvested one."""
+def _reading(view: DictionaryView, corpus: str, column: str) -> Reading:
+    """A text read as far, in the order and packed as the store says of the harvested one."""
     assert view.corpus is not None
-    order = re.search(r"seed (\d+)", str(view.corpus.details.get("order", "")))
+    said = view.corpus.details
+    order = re.search(r"seed (\d+)", str(said.get("order", "")))
+    read = re.search(r"([\d,]+) tokens", str(said.get("read", "")))
     return Reading(
         corpus,
-        n_tokens=view.corpus.n_tokens if "read" in view.corpus.details else None,
+        column=column,
+        n_tokens=int(read[1].replace(",", "")) if read else None,
         shuffle=int(order[1]) if order else None,
+        packing=Packing.JOINED if "end to end" in str(said.get("packing", "")) else Packing.NONE,
     )
 
 
@@ -136,17 +143,17 @@ def _densities(
     model: LanguageModel,
     dictionary: Dictionary,
     firings: np.ndarray[tuple[int], np.dtype[np.int64]],
-    corpus: str,
+    reading: Reading,
     tokens: int,
     seed: int,
 ) -> list[Check]:
     """Counts on windows drawn from those that were harvested."""
     assert view.harvest is not None
-    windows = open_windows(settings, model, _reading(view, corpus), view.harvest.n_ctx)
+    windows = open_windows(settings, model, reading, view.harvest.n_ctx)
     if (found := windows.corpus.fingerprint) != view.harvest.fingerprint:
         raise InvalidRequest(
-            f"{corpus} is not the text that {view.title} was harvested on: its fingerprint is "
-            f"{found[:12]}…, the harvest's {view.harvest.fingerprint[:12]}…."
+            f"{reading.corpus} is not the text that {view.title} was harvested on: its fingerprint "
+            f"is {found[:12]}…, the harvest's {view.harvest.fingerprint[:12]}…."
         )
     harvested = windows.select(None, view.harvest.seed)[: view.harvest.n_windows]
     drawn = np.random.default_rng(seed).permutation(harvested)

@@ -33,12 +33,15 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Say what would go, ask, remove."""
+    from app.commands.targets import split_target
     from app.database import check_revision, connect
     from app.harvest_folders import remove_harvest, unfinished_harvests
     from app.settings import read_settings
     from app.store import Store
     from app.store_removal import remove
 
+    if "/" in arguments.target:
+        split_target(arguments.target)  # `demo/` must not stand for all of the model
     settings = read_settings()
     engine = connect(settings.url)
     check_revision(engine)

@@ -22,6 +22,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="the harvested text, as harvest was given it: densities are counted again, too",
     )
     parser.add_argument(
+        "--column", default="text", help="of .jsonl, .parquet, .arrow (default: %(default)s)"
+    )
+    parser.add_argument(
         "--tokens",
         type=whole(1),
         default=16_384,
@@ -49,6 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.features,
         arguments.seed,
         arguments.corpus,
+        arguments.column,
         arguments.tokens,
         say=lambda text: print(f"{text} …", file=sys.stderr),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ FORMAT = "featurescope bundle"
 VERSION = 1
 PART_BYTES = 4 << 20
 _LARGEST_PART = 512 << 20
+_LARGEST_ID = 1 << 63
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 64 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -185,7 +187,15 @@ class BundleReader:
         try:
             with self._archive.open(name) as entry:
                 data = entry.read(size + 1)
-        except (KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except (
+            KeyError,
+            OSError,
+            EOFError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+        ) as error:
             raise self._damaged(str(error)[:200]) from None
         if len(data) != size:
             raise self._damaged(f"{name} does not hold {size:,} bytes")
@@ -231,6 +241,7 @@ def _part(raw: dict[str, Any]) -> Part:
         not all(type(text) is str for text in (part.name, part.table, part.sha256))
         or not all(type(number) is int and number >= 0 for number in numbers)
         or (part.dictionary is not None and type(part.dictionary) is not int)
+        or not -_LARGEST_ID < (part.dictionary or 0) < _LARGEST_ID
         or part.n_bytes > _LARGEST_PART
     ):
         raise ValueError(part)

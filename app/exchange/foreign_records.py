@@ -13,6 +13,7 @@ from sae_core.records import ExampleGroup, Examples, FeatureRecord, GroupKind, H
 _NONE = Ranking(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
 _NO_BARS = Histogram(0.0, 0.0, np.zeros(0, np.int64))
 _MOST_BANDS = 1000
+MOST_TOKENS = 1 << 50  # a larger number is none that somebody counted
 _SHARE_ERROR = 6e-6  # densities are read back from a title with three decimals of a percent
 
 
@@ -26,6 +27,7 @@ class TokenCount:
 
     def __init__(self) -> None:
         self._stated: set[int] = set()
+        self._known = 0
         self._firings, self._density = 0, 0.0
 
     def add(self, feature: ForeignFeature) -> None:
@@ -39,13 +41,16 @@ class TokenCount:
         """Take a number into account that the source states as a whole."""
         self._stated.add(n_tokens)
 
+    def know(self, n_tokens: int) -> None:
+        """Take the number of tokens that were counted, in place of prompts times their length."""
+        self._known = n_tokens
+
     @property
     def stated(self) -> int:
         """The number that the source gives, if it is one and fits; else 0."""
-        given = self._stated - {0}
-        if len(given) != 1:
+        given = {self._known} if self._known else self._stated - {0}
+        if len(given) != 1 or not 0 < (n_tokens := given.pop()) < MOST_TOKENS:
             return 0
-        n_tokens = given.pop()
         if not self._firings:
             return n_tokens
         error = abs(self._firings / n_tokens - self._density)
@@ -56,7 +61,7 @@ class TokenCount:
         """The best that is known; 0: nothing."""
         if self.stated or not self._firings:
             return self.stated
-        return round(self._firings / self._density)
+        return min(MOST_TOKENS, round(self._firings / self._density))
 
 
 def record(feature: ForeignFeature, n_tokens: int) -> FeatureRecord:
@@ -153,7 +158,8 @@ def _numbers(edges: list[tuple[float, float]]) -> dict[tuple[float, float], int]
     those without a context counted, or where widths differ its place among those there are."""
     if edges:
         width = edges[-1][1] - edges[-1][0]
-        places = [round(low / width) if width > 0 else -1 for low, _ in edges]
+        inside = width > 0 and all(0 <= low < _MOST_BANDS * width for low, _ in edges)
+        places = [round(low / width) if inside else -1 for low, _ in edges]
         even = all(
             abs(low - place * width) <= 0.05 * width and abs(high - low - width) <= 0.05 * width
             for (low, high), place in zip(edges, places, strict=True)
@@ -162,7 +168,7 @@ def _numbers(edges: list[tuple[float, float]]) -> dict[tuple[float, float], int]
             even
             and places[0] >= 0
             and all(a < b for a, b in pairwise(places))
-            and places[-1] < 1000
+            and places[-1] < _MOST_BANDS
         ):
             return dict(zip(edges, places, strict=True))
     return {edge: i for i, edge in enumerate(edges)}

@@ -22,6 +22,7 @@ MOST_FEATURES = 4_000_000
 TOP = -1.0  # `bin_min` of the strongest contexts
 _MOST_BUCKETS = 10_000
 _LARGEST = 1e30
+_MOST_FIRINGS = 1e14  # in a bucket: sums fit 64 bits
 _ZERO = 1e-9  # an edge so small beside the other one is 0, which rounding moved
 
 
@@ -101,7 +102,7 @@ def read_feature(raw: Any, text: ForeignText) -> ForeignFeature:
     activations = fields.histogram("freq_hist_data")
     feature = ForeignFeature(
         index=index,
-        density=fields.number("frac_nonzero") if "frac_nonzero" in fields.raw else None,
+        density=fields.share("frac_nonzero") if "frac_nonzero" in fields.raw else None,
         maximum=max(0.0, fields.number("maxActApprox"), activations.high),
         activations=activations,
         logits=fields.histogram("logits_hist_data"),
@@ -196,6 +197,13 @@ class _Fields:
         value = self.raw.get(name)
         return 0.0 if value is None else self._finite(name, value)
 
+    def share(self, name: str) -> float:
+        """A number from 0 to 1."""
+        value = self.number(name)
+        if not 0.0 <= value <= 1.0:
+            raise self._bad(name, "share from 0 to 1")
+        return value
+
     def either(self, *names: str) -> float | None:
         """The number under the first of these names that holds one."""
         for name in names:
@@ -256,7 +264,8 @@ class _Fields:
         """Counts over buckets that are given by their centres."""
         heights = self.doubles(f"{name}_bar_heights")
         centres = self.doubles(f"{name}_bar_values")
-        if len(heights) != len(centres) or len(heights) > _MOST_BUCKETS or (heights < 0).any():
+        fits = len(heights) == len(centres) <= _MOST_BUCKETS
+        if not fits or not ((heights >= 0) & (heights <= _MOST_FIRINGS)).all():
             raise self._bad(f"{name}_bar_heights", "list of counts, one for each bar")
         if not len(heights):
             return Histogram(0.0, 0.0, np.zeros(0, np.int64))

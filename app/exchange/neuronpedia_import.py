@@ -93,6 +93,9 @@ class _Source:
         stated: dict[str, Any] = {}
         for path in self.files.facts:
             stated |= read_object(path) if path.suffix == ".json" else next(read_lines(path), {})
+        exact = stated.get("n_tokens")  # our own exports say it, special tokens left out
+        if type(exact) is int:
+            self.tokens.know(exact)
         prompts, length = stated.get("num_prompts"), stated.get("num_tokens_in_prompt")
         if type(prompts) is int and type(length) is int and prompts > 0 and length > 0:
             self.tokens.state(prompts * length)

@@ -86,6 +86,14 @@ def test_removing_needs_consent(filled: Store, capsys: pytest.CaptureFixture[str
     assert filled.catalogue() == []
 
 
+def test_half_a_name_is_not_the_whole_model(
+    filled: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["remove", "demo/", "--yes"]) == 1
+    assert "names no dictionary" in capsys.readouterr().err
+    assert len(filled.catalogue()) == 1
+
+
 def test_a_harvest_that_was_given_up_is_removed_alone(
     filled: Store, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

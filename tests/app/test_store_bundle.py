@@ -217,6 +217,18 @@ def _swap(entries: dict[str, bytes]) -> None:
     entries["parts/000003.jsonl"] = bytes(data)
 
 
+def _owner(table: str, dictionary: int | None) -> Callable[[dict[str, bytes]], None]:
+    """The table's parts with another dictionary, all checksums right."""
+
+    def change(entries: dict[str, bytes]) -> None:
+        parts = json.loads(entries["manifest.json"])["parts"]
+        for part in parts:
+            part["dictionary"] = dictionary if part["table"] == table else part["dictionary"]
+        _content(parts=parts)(entries)
+
+    return change
+
+
 def _bomb(entries: dict[str, bytes]) -> None:
     entries["parts/000003.jsonl"] = b"0" * (1 << 24)
 
@@ -234,6 +246,9 @@ def _bomb(entries: dict[str, bytes]) -> None:
         (_manifest(version=2), "has version 2"),
         (_manifest(parts=[]), "checksum of its contents"),
         (_manifest(tables=3), "manifest cannot be read"),
+        (_owner("model", 1), "contradicts itself in model"),
+        (_owner("feature", None), "contradicts itself in feature"),
+        (_owner("feature", 1 << 70), "manifest cannot be read"),
         (_content(schema="9999"), "newer version"),
         (_content(schema="0001"), "older version"),
         (_content(tables={"model": ["id"]}), "newer version"),

@@ -16,6 +16,7 @@ from app.models import Feature
 from app.settings import Settings
 from app.source import SourceSpec
 from sae_core.checkpoint import save_dictionary
+from sae_core.corpora.reading import Packing, Reading
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
@@ -90,6 +91,25 @@ def test_another_text_is_refused(
     (tmp_path / "other.txt").write_text("something else entirely")
     assert run([*VERIFY, "--corpus", str(tmp_path / "other.txt")]) == 1
     assert "is not the text that tiny/features was harvested on" in capsys.readouterr().err
+
+
+def test_a_text_is_read_as_it_was(
+    home: Path, harvested: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.dumps({"story": f"the fox {n} jumps over {n} dogs"}) for n in range(40)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    reading = Reading(str(tmp_path / "a.jsonl"), "story", 400, 3, Packing.JOINED)
+    spec = SourceSpec(
+        str(harvested / "tiny"),
+        dictionary=harvested / "features",
+        name="joined",
+        corpus=reading,
+        n_ctx=32,
+    )
+    harvesting.harvest(Settings(home=home), spec)
+    target = ["verify", "tiny/joined", "--features", "4", "--corpus", reading.corpus]
+    assert run([*target, "--column", "story"]) == 0
+    assert "on sampled text" in capsys.readouterr().out
 
 
 def test_a_target_without_a_dictionary_is_explained(

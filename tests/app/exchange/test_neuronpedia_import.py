@@ -14,11 +14,14 @@ from sqlalchemy import Engine
 
 from app.cli import run
 from app.errors import InvalidRequest
+from app.exchange.foreign_records import MOST_TOKENS, TokenCount
+from app.exchange.foreign_text import ForeignText
+from app.exchange.neuronpedia_fields import read_feature
 from app.exchange.neuronpedia_files import find_export
 from app.exchange.neuronpedia_import import Names, import_export
 from app.store import Store, dump
 from app.views import DictionaryView
-from sae_core.records import GroupKind
+from sae_core.records import GroupKind, Histogram
 from tests import factories
 from tests.app.exchange import saedashboard
 
@@ -170,6 +173,33 @@ def test_a_number_of_tokens_that_cannot_be_is_not_believed(
     assert any("follows from counts and densities" in text for text in view.details["lacks"])
 
 
+def test_numbers_beyond_any_text_are_not_believed(sqlite_engine: Engine, tmp_path: Path) -> None:
+    made = saedashboard.batch([0])
+    one = made["features"][0]
+    one |= {"n_prompts_total": 1 << 52, "n_tokens_in_prompt": 1 << 52, "frac_nonzero": 1e-300}
+    one["activations"][1] |= {"bin_min": -1e30, "bin_max": 0.0}
+    one["activations"][2] |= {"bin_min": 0.0, "bin_max": 5e-324}
+    path = tmp_path / "batch-0.json"
+    path.write_text(json.dumps(made))
+    assert _import(Store(sqlite_engine), path).n_tokens == MOST_TOKENS
+
+
+def test_a_counted_number_goes_before_prompts_times_their_length() -> None:
+    feature = replace(
+        read_feature(saedashboard.batch([0])["features"][0], ForeignText()),
+        activations=Histogram(0.0, 1.0, np.array([500])),
+        density=500 / 999_500,
+        n_tokens=1_000_000,
+    )
+    count = TokenCount()
+    count.add(feature)
+    assert count.n_tokens == 1_000_000  # near enough to be believed
+    count.know(999_500)
+    assert count.n_tokens == 999_500
+    count.know(2_000_000)  # but not where it contradicts the counts
+    assert (count.stated, count.n_tokens) == (0, 999_500)
+
+
 def test_importing_again_changes_nothing(store: Store, engine: Engine, tmp_path: Path) -> None:
     folder = saedashboard.write_export(tmp_path / "6-res-jb")
     _import(store, folder)
@@ -200,11 +230,13 @@ def test_names_of_others_are_safe(store: Store, engine: Engine, tmp_path: Path) 
         (lambda f: f.update(feature_index=10**9), "at most"),
         (lambda f: f.update(feature_index="abc"), "feature_index"),
         (lambda f: f.update(frac_nonzero=float("nan")), "frac_nonzero"),
+        (lambda f: f.update(frac_nonzero=-0.5), "frac_nonzero"),
         (lambda f: f.update(pos_values=[1e300] * 5), "pos_values"),
         (lambda f: f.update(pos_str=[1, 2, 3, 4, 5]), "pos_str"),
         (lambda f: f.update(pos_values=[10**400] * 5), "pos_values"),
         (lambda f: f.update(pos_values=[0.5]), "pos_values"),
         (lambda f: f.update(freq_hist_data_bar_heights=[-1.0] * 40), "freq_hist"),
+        (lambda f: f.update(freq_hist_data_bar_heights=[1e20] * 40), "freq_hist"),
         (lambda f: f.update(activations="no"), "activations"),
         (lambda f: f["activations"][0].update(values=[1.0]), "tokens and 1 values"),
         (lambda f: f["activations"][0].update(tokens=[], values=[]), "0 tokens"),
