@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,15 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (
+        OSError,
+        EOFError,
+        AttributeError,
+        MemoryError,  # a damaged header may ask for any size
+        RuntimeError,  # archives of another kind: encrypted, packed in another way
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise _damaged(path, error) from error
     except (ValueError, TypeError) as error:
         raise CheckpointError(

@@ -40,6 +40,17 @@ def test_what_others_save(tmp_path: Path) -> None:
         read_tensors(tmp_path / "one.npz")
 
 
+def test_damaged_archives_are_told_from_others(tmp_path: Path) -> None:
+    file = tmp_path / "a.npz"
+    np.savez_compressed(file, a=np.random.default_rng(0).normal(size=(40, 40)))
+    whole = file.read_bytes()
+    entry = whole.index(b"PK\x01\x02")  # of the archive's own list: what it says of packing
+    for place, value in ((300, b"\xff" * 16), (entry + 10, b"\x63"), (entry + 6, b"\xff")):
+        file.write_bytes(whole[:place] + value + whole[place + len(value) :])
+        with pytest.raises(CheckpointError, match="damaged or incomplete"):
+            read_tensors(file)
+
+
 def test_programs_are_not_opened(tmp_path: Path) -> None:
     file = tmp_path / "a.pt"
     file.write_bytes(b"cos\nsystem\n(S'true'\ntR.")  # a pickle that calls os.system
