@@ -49,7 +49,8 @@ def _hook_point(path: Path) -> str | None:
 
     The rule is that of SAELens (`get_gemma_2_config_from_hf`, `get_gemma_3_config_from_hf`).
     """
-    whole = path.resolve().as_posix()
+    # The folder alone: in the Hub's cache the file is a link to where no name says anything.
+    whole = f"{path.parent.resolve().as_posix()}/"
     layer = re.search(r"/layer_(\d+)", whole)
     if layer is None:
         return None

@@ -125,6 +125,11 @@ def _fold(
     weights: dict[str, Tensor], mean: Tensor, scale: Tensor, subtracted: bool, file: Path
 ) -> None:
     """Undo z = (x - mean) * scale, both float64, inside the weights, as the module says."""
+    if scale.numel() != 1:
+        raise CheckpointError(
+            f"input_scale in {file} has {scale.numel()} numbers: only one for all entries is "
+            "understood. Multiply W_enc and divide W_dec by them, and leave it out."
+        )
     if not bool(torch.isfinite(scale).all() and (scale > 0).all()):
         raise CheckpointError(f"input_scale in {file} is {scale.tolist()}: it must be above 0.")
     for name in set(weights) & {"b_enc", "threshold", "b_gate", "b_mag", "b_dec"}:

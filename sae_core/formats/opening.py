@@ -114,7 +114,15 @@ def open_dictionary(
             f"Tensors cannot be named for the format {name!r}, which names its own: leave out "
             "either of the two."
         )
-    parts = FORMATS[name].read(path, mapping or {})
+    try:
+        parts = FORMATS[name].read(path, mapping or {})
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        # Readers do arithmetic with tensors before anybody compared their shapes.
+        raise CheckpointError(
+            f"The tensors and settings in {path} do not fit together ("
+            f"{str(error).splitlines()[0][:200] if str(error) else type(error).__name__}): copy "
+            "the dictionary there again, or name another --format."
+        ) from error
     place = hook_point or parts.hook_point
     if place is None:
         raise CheckpointError(

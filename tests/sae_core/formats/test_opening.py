@@ -86,6 +86,16 @@ def test_gemma_scope_folders_say_which_layer(tmp_path: Path, folder: str, hook_p
     assert open_dictionary(path / "params.npz").dictionary.hook_point == hook_point
 
 
+def test_files_in_the_cache_of_the_hub_are_links(tmp_path: Path) -> None:
+    folder = tmp_path / "models--google--gemma-scope-2b-pt-res" / "snapshots" / "a" / "layer_20"
+    file = writers.gemma_scope(folder).path / "params.npz"
+    blob = tmp_path / "blob"
+    file.rename(blob)
+    file.symlink_to(blob)
+    assert open_dictionary(folder).dictionary.hook_point == "blocks.20.hook_resid_post"
+    assert open_dictionary(file).dictionary.hook_point == "blocks.20.hook_resid_post"
+
+
 def test_the_state_of_a_compiled_autoencoder(tmp_path: Path) -> None:
     path = writers.learned(tmp_path / "a", "AutoEncoderNew").path
     x = torch.randn(9, D_IN)

@@ -224,6 +224,23 @@ def test_a_hook_point_that_nobody_names_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name", "shape"),
+    [
+        ("AutoEncoder", "encoder.weight", (39, 12)),
+        ("AutoEncoder", "encoder.bias", (0,)),
+        ("BatchTopKSAE", "threshold", (3, 3)),
+        ("AutoEncoderTopK", "k", (2,)),
+    ],
+)
+def test_shapes_that_readers_stumble_over(
+    tmp_path: Path, kind: str, name: str, shape: tuple[int, ...]
+) -> None:
+    file = writers.learned(tmp_path / "a", kind).path / "ae.pt"
+    torch.save(torch.load(file, weights_only=True) | {name: torch.ones(shape)}, file)
+    _refused(tmp_path / "a", "do not fit together")
+
+
+@pytest.mark.parametrize(
     ("entries", "sentence"),
     [
         (["W_enc"], "--tensor takes ROLE=NAME, .* and not 'W_enc'"),
@@ -251,6 +268,8 @@ def test_a_mapping_that_says_nothing(entries: list[str], sentence: str) -> None:
         ({"W_enc": "enc", "k": "many"}, "k is 'many'"),
         ({"W_enc": "enc", "apply_b_dec_to_input": "no"}, "say true or false"),
         ({"W_enc": "enc", "input_scale": "0"}, "it must be above 0"),
+        ({"W_enc": "enc", "input_scale": "bias"}, "input_scale in .* has 40 numbers"),
+        ({"W_enc": "enc", "input_mean": "bias"}, "do not fit together"),
         ({"W_enc": "enc", "normalize_activations": "batch"}, "by 'batch', which is not known"),
     ],
 )
