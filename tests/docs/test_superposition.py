@@ -27,6 +27,13 @@ def lesson() -> dict[str, Any]:
     return names | {"printed": printed.getvalue()}
 
 
+def test_every_part_of_the_lesson_stands_there_once() -> None:
+    headings = re.findall(r"^#+ .*", TEXT, re.MULTILINE)
+    blocks = re.findall(r"```\w+\n(.*?)```", TEXT, re.DOTALL)
+    assert len(set(headings)) == len(headings) >= 6
+    assert len(set(blocks)) == len(blocks)
+
+
 def test_what_the_page_says_was_found(lesson: dict[str, Any]) -> None:
     printed = re.findall(r"(.*) finds +(\d+) of 32", lesson["printed"])
     shown = re.findall(r"(.*) finds +(\d+) of 32", TEXT)
