@@ -17,7 +17,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "remove",
         help="take a dictionary, a model or an unfinished harvest out of the store",
-        description="Files of models and dictionaries outside the home folder are never touched.",
+        description="Files of models, dictionaries and texts are never touched.",
     )
     parser.add_argument(
         "target",

@@ -50,12 +50,21 @@ class ExportFiles:
         )
 
     def checksum(self) -> str:
-        """SHA-256 over names and contents."""
+        """SHA-256 over names and contents.
+
+        Raises:
+            InvalidRequest: a file cannot be read.
+        """
         digest = hashlib.sha256()
         for path in self.all:
             digest.update(f"{path.parent.name}/{path.name}\0".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            try:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise InvalidRequest(
+                    f"{path} cannot be read ({error.strerror or error}): check it."
+                ) from error
         return digest.hexdigest()
 
 

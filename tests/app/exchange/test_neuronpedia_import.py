@@ -286,6 +286,12 @@ def test_a_file_that_unpacks_to_too_much_is_refused(
         _import(sqlite_store, tmp_path)
 
 
+def test_a_folder_in_place_of_a_batch_is_named(sqlite_store: Store, tmp_path: Path) -> None:
+    (tmp_path / "batch-0.json").mkdir()
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        _import(sqlite_store, tmp_path)
+
+
 def test_a_feature_twice_is_refused(sqlite_store: Store, tmp_path: Path) -> None:
     folder = saedashboard.write_batches(tmp_path / "out")
     (folder / "batch-2.json").write_text(json.dumps(saedashboard.batch([0])))
