@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from app.views_runs import RunRecord
 
 _REACHED = 0.01  # of an L0: nearer than this it counts as reached
+_COMPARED = ("architecture", "d_sae", "l0", "seed")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class SweepRow:
         dead_share: features without a firing.
         seconds: of training; NaN: not measured.
         peak_bytes: most memory while training; NaN: not measured.
+        others: the other settings, such as tokens and learning rate, as JSON.
     """
 
     name: str
@@ -48,6 +51,7 @@ class SweepRow:
     dead_share: float
     seconds: float
     peak_bytes: float
+    others: str = ""
 
 
 Goal = Callable[[SweepRow], float]
@@ -130,6 +134,9 @@ def _row(record: RunRecord, e: Mapping[str, Any]) -> SweepRow:
         dead_share=e["dead_share"],
         seconds=cost.get("seconds", math.nan),
         peak_bytes=cost.get("peak_bytes", math.nan),
+        others=json.dumps(
+            {key: value for key, value in config.items() if key not in _COMPARED}, sort_keys=True
+        ),
     )
 
 
@@ -146,8 +153,17 @@ def front(found: Sequence[SweepRow], goal: Goal) -> list[SweepRow]:
 def contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
     """Who wins at each L0 and size at which there are several architectures.
 
-    The size with most architectures comes first, then by size and L0.
+    Runs are compared with those that share all their other settings. The size with most
+    architectures comes first, then by size and L0.
     """
+    alike: dict[str, list[SweepRow]] = {}
+    for row in found:
+        alike.setdefault(row.others, []).append(row)
+    return [contest for held in alike.values() for contest in _contests(held, goal)]
+
+
+def _contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
+    """`contests` of runs that differ in architecture, size, L0 and seed alone."""
     groups: dict[tuple[int, float], dict[str, list[SweepRow]]] = {}
     for row in found:
         if row.target is not None and math.isfinite(goal(row)):
@@ -247,7 +263,7 @@ def seed_noise(found: Sequence[SweepRow], goal: Goal) -> float | None:
     for row in found:
         value = goal(row)
         if math.isfinite(value):
-            key = (row.architecture, row.d_sae, row.target, row.tokens)
+            key = (row.architecture, row.d_sae, row.target, row.tokens, row.others)
             groups.setdefault(key, []).append(value)
     squares, freedom = 0.0, 0
     for values in groups.values():

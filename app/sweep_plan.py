@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,30 @@ from app.errors import InvalidRequest
 from sae_core.errors import TrainingError
 from sae_core.training.config import Normalisation, TrainingConfig
 
-_FIELDS = {field.name: field for field in fields(TrainingConfig)}
 _GRID: dict[str, tuple[type, ...]] = {
     "architectures": (str,),
     "features": (int,),
     "l0": (int, float),
     "seeds": (int,),
 }
+_NAMES = {(int,): "a whole number, such as 3_000_000", (int, float): "a number", (str,): "a name"}
 _EXAMPLES = {
     "architectures": '["topk"]',
     "features": "[512, 2048]",
     "l0": "[8, 16]",
     "seeds": "[0, 1]",
+}
+_KINDS: dict[str, tuple[type, ...]] = {
+    "tokens": (int,),
+    "batch": (int,),
+    "dead_after": (int,),
+    "learning_rate": (int, float),
+    "warmup": (int, float),
+    "decay": (int, float),
+    "sparsity_warmup": (int, float),
+    "downstream": (int, float),
+    "normalisation": (str,),
+    "precision": (str,),
 }
 _TOP = {"name", "model", "model_name", "hook_point", "corpus", "context", "training", "runs"}
 
@@ -146,17 +158,20 @@ def _plan(path: Path, plan: Mapping[str, Any]) -> SweepPlan:
     for key in ("model", "hook_point"):
         if not isinstance(plan.get(key), str):
             raise InvalidRequest(f"The plan {path} names no {key}: add one.")
-    common = _training(plan.get("training", {}))
+    n_ctx = plan.get("context")
+    if n_ctx is not None and (not _is(n_ctx, (int,)) or n_ctx < 2):
+        raise ValueError(f"context is {n_ctx!r}: give a whole number of at least 2.")
+    common = _training(plan.get("training", {}), "[training]")
     configs: list[TrainingConfig] = []
     for part in plan.get("runs", []):
-        _known(part, set(_GRID) | set(_FIELDS), "[[runs]]")
+        _known(part, set(_GRID) | set(_KINDS), "[[runs]]")
         grid = {key: part.get(key, [0] if key == "seeds" else None) for key in _GRID}
         for key, kinds in _GRID.items():
             values = grid[key]
-            if not isinstance(values, list) or not all(isinstance(v, kinds) for v in values):
+            if not isinstance(values, list) or not all(_is(v, kinds) for v in values):
                 raise ValueError(f"[[runs]] needs a list of {key}, such as {_EXAMPLES[key]}.")
         own = {key: value for key, value in part.items() if key not in _GRID}
-        configs += Grid(**grid, training=common | _training(own)).configs()
+        configs += Grid(**grid, training=common | _training(own, "[[runs]]")).configs()
     corpus = str(plan.get("corpus", "python-stdlib"))
     beside = path.parent / corpus
     return SweepPlan(
@@ -164,10 +179,15 @@ def _plan(path: Path, plan: Mapping[str, Any]) -> SweepPlan:
         model=str(path.parent / plan["model"]),
         hook_point=plan["hook_point"],
         corpus=str(beside) if beside.exists() else corpus,
-        n_ctx=plan.get("context"),
+        n_ctx=n_ctx,
         model_name=plan.get("model_name"),
         runs=name_runs(configs, common),
     )
+
+
+def _is(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether a value of a plan has one of these types; true is no number."""
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _known(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
@@ -178,9 +198,12 @@ def _known(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
             )
 
 
-def _training(given: Mapping[str, Any]) -> dict[str, Any]:
+def _training(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Fields of `TrainingConfig` with the types of their values checked."""
-    _known(given, _FIELDS, "[training]")
+    _known(given, _KINDS, where)
+    for key, value in given.items():
+        if not _is(value, _KINDS[key]):
+            raise ValueError(f"{key} is {value!r}: give {_NAMES[_KINDS[key]]}.")
     fitting = dict(given)
     if "normalisation" in fitting:
         name = fitting["normalisation"]

@@ -81,7 +81,13 @@ def run_sweep(
     """
     for architecture in {run.config.architecture for run in plan.runs}:
         method_class(architecture)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "lock").touch()
+    except OSError as error:
+        raise DiskError(
+            f"{folder} cannot be written ({error.strerror}): choose another --out."
+        ) from error
     try:
         with FileLock(folder / "lock", timeout=0):
             failed = _Sweep(settings, plan, folder, cache, keep_weights).run()

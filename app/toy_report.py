@@ -55,7 +55,6 @@ def report_toy(
     for result in results:
         print(_row(result, n))
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         runs = [(r.architecture, r.seed, r.match.cosines) for r in results]
         with atomic_file(out / "toy.svg") as draft:
             draft.write_text(found_drawing(runs, chance.cosines, title))

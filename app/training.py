@@ -156,11 +156,12 @@ def _alone(out: Path) -> Iterator[None]:
     """Within the block no other process trains into the folder."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        path = out / "training.lock"
+        path.touch()
     except OSError as error:
         raise DiskError(
-            f"{out} cannot be made ({error.strerror}): choose another --out."
+            f"{out} cannot be written ({error.strerror}): choose another --out."
         ) from error
-    path = out / "training.lock"
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InvalidRequest(
             f"{arguments.seeds!r} is no list of seeds: give whole numbers such as 0,1,2."
         ) from None
-    if min(seeds) < 0:
-        raise InvalidRequest(f"Seeds start at 0; {min(seeds)} is below.")
+    if wrong := [seed for seed in seeds if not 0 <= seed < 2**31]:
+        raise InvalidRequest(f"Seeds are whole numbers from 0 to {2**31 - 1}, not {wrong[0]}.")
     names = [name.strip() for name in arguments.architectures.split(",")]
     report_toy(arguments.size, names, seeds, arguments.l0, arguments.out)

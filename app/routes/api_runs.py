@@ -46,7 +46,7 @@ def sweep(name: str, runs: TheRuns) -> types.Sweep:
         n_runs=len(runs),
         rows=[
             types.SweepRow(
-                **{key: _known(value) for key, value in asdict(row).items()},
+                **{key: _known(value) for key, value in asdict(row).items() if key != "others"},
                 on_front=row.name in page.on_front,
             )
             for row in page.rows

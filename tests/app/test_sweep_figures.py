@@ -155,6 +155,23 @@ def test_contests_need_two_and_the_fullest_size_comes_first() -> None:
     assert held[0].clear is None
 
 
+def test_another_learning_rate_is_no_seed() -> None:
+    found = rows(
+        replace(
+            record(f"{name}.{seed}.{rate}", config=changes),
+            evaluation=EVALUATION | {"extra_loss_fraction": 0.1 * (seed + 1) + 10 * (rate or 0)},
+        )
+        for name, rate in (("topk", None), ("gated", None), ("topk", 0.5))
+        for seed in (0, 1)
+        for changes in [{"architecture": name, "seed": seed, "learning_rate": rate}]
+    )
+    usual = [row for row in found if row.extra_loss < 1]
+    (contest,) = contests(found, extra)
+    assert [one.seeds for one in contest.standings] == [2, 2]
+    assert contest.noise == seed_noise(usual, extra) == pytest.approx(statistics.stdev([0.1, 0.2]))
+    assert seed_noise(found, extra) == pytest.approx(contest.noise)
+
+
 def test_the_table_in_every_order() -> None:
     found = [*some(5), replace(ROW, name="s.z", extra_loss=math.nan)]
     for column in COLUMNS:

@@ -215,6 +215,14 @@ def test_what_cannot_be_trained_is_a_sentence(
     assert said in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_is_a_sentence(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert run(words(parts, tmp_path / "out")) == 1
+    assert "out cannot be written (File exists): choose another --out" in capsys.readouterr().err
+
+
 def test_show_and_import_need_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for option in ("--show", "--import"):
         assert run(["sweep", option, str(tmp_path)]) == 1

@@ -46,7 +46,8 @@ def test_a_drawing_escapes_its_words() -> None:
     ("words", "said"),
     [
         (["--seeds", "zero"], "'zero' is no list of seeds"),
-        (["--seeds", "-1"], "-1 is below"),
+        (["--seeds", "-1"], "from 0 to 2147483647, not -1"),
+        (["--seeds", f"0,{10**20}"], f"not {10**20}"),
         (["--architectures", "topk,relu"], "no architecture 'relu'; there are"),
     ],
 )

@@ -248,6 +248,14 @@ def test_a_negative_penalty_is_a_sentence(
     assert "The penalty is -1" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_is_a_sentence(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert run(_words(parts, tmp_path / "out")) == 1
+    assert "out cannot be written (File exists): choose another --out" in capsys.readouterr().err
+
+
 def test_a_text_shorter_than_a_context_is_a_sentence(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
