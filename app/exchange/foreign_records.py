@@ -61,7 +61,7 @@ class TokenCount:
         """The best that is known; 0: nothing."""
         if self.stated or not self._firings:
             return self.stated
-        return min(MOST_TOKENS, round(self._firings / self._density))
+        return round(min(MOST_TOKENS, self._firings / self._density))
 
 
 def record(feature: ForeignFeature, n_tokens: int) -> FeatureRecord:

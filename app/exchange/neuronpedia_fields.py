@@ -6,7 +6,6 @@ Neuronpedia's own exports have the same fields, with contexts apart and in camel
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -214,7 +213,7 @@ class _Fields:
     def _finite(self, name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self._bad(name, "number")
-        if not math.isfinite(value) or abs(value) > _LARGEST:
+        if not abs(value) <= _LARGEST:  # nor is what is no number
             raise self._bad(name, "number that can be used: it is too large, or not finite")
         return float(value)
 

@@ -176,7 +176,7 @@ def test_a_number_of_tokens_that_cannot_be_is_not_believed(
 def test_numbers_beyond_any_text_are_not_believed(sqlite_engine: Engine, tmp_path: Path) -> None:
     made = saedashboard.batch([0])
     one = made["features"][0]
-    one |= {"n_prompts_total": 1 << 52, "n_tokens_in_prompt": 1 << 52, "frac_nonzero": 1e-300}
+    one |= {"n_prompts_total": 1 << 52, "n_tokens_in_prompt": 1 << 52, "frac_nonzero": 1e-320}
     one["activations"][1] |= {"bin_min": -1e30, "bin_max": 0.0}
     one["activations"][2] |= {"bin_min": 0.0, "bin_max": 5e-324}
     path = tmp_path / "batch-0.json"
@@ -231,6 +231,7 @@ def test_names_of_others_are_safe(store: Store, engine: Engine, tmp_path: Path) 
         (lambda f: f.update(feature_index="abc"), "feature_index"),
         (lambda f: f.update(frac_nonzero=float("nan")), "frac_nonzero"),
         (lambda f: f.update(frac_nonzero=-0.5), "frac_nonzero"),
+        (lambda f: f.update(frac_nonzero=10**400), "frac_nonzero"),
         (lambda f: f.update(pos_values=[1e300] * 5), "pos_values"),
         (lambda f: f.update(pos_str=[1, 2, 3, 4, 5]), "pos_str"),
         (lambda f: f.update(pos_values=[10**400] * 5), "pos_values"),
