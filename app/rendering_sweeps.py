@@ -159,7 +159,7 @@ class SweepPage:
     def seeds(self) -> int:
         """How many seeds there are at most of one configuration."""
         counts = Counter(
-            (row.architecture, row.d_sae, row.target, row.tokens) for row in self._rows
+            (row.architecture, row.d_sae, row.target, row.others) for row in self._rows
         )
         return max(counts.values(), default=0)
 
@@ -214,7 +214,7 @@ def _picture(quantity: Quantity, found: Sequence[SweepRow]) -> str:
     log = quantity.goal and bool(values) and min(values) > 0 and max(values) > _WIDE * min(values)
     lines = [
         Line(f"{name}, {d_sae:,} features", style[name], points, faint=True)
-        for (name, d_sae), points in _means(quantity, found).items()
+        for (name, d_sae, _), points in _means(quantity, found).items()
     ]
     if quantity.goal:
         best = [(row.l0, quantity.of(row)) for row in front(found, quantity.of)]
@@ -242,12 +242,12 @@ def _picture(quantity: Quantity, found: Sequence[SweepRow]) -> str:
 
 def _means(
     quantity: Quantity, found: Sequence[SweepRow]
-) -> dict[tuple[str, int], list[tuple[float, float]]]:
-    """Where each architecture and size lies, seeds averaged, by L0, where there are several."""
-    groups: dict[tuple[str, int], dict[float, list[SweepRow]]] = {}
+) -> dict[tuple[str, int, str], list[tuple[float, float]]]:
+    """Where each architecture, size and `others` lie, seeds averaged, by L0."""
+    groups: dict[tuple[str, int, str], dict[float, list[SweepRow]]] = {}
     for row in found:
         if row.target is not None and math.isfinite(quantity.of(row)):
-            group = groups.setdefault((row.architecture, row.d_sae), {})
+            group = groups.setdefault((row.architecture, row.d_sae, row.others), {})
             group.setdefault(row.target, []).append(row)
     return {
         name: [

@@ -263,7 +263,7 @@ def seed_noise(found: Sequence[SweepRow], goal: Goal) -> float | None:
     for row in found:
         value = goal(row)
         if math.isfinite(value):
-            key = (row.architecture, row.d_sae, row.target, row.tokens, row.others)
+            key = (row.architecture, row.d_sae, row.target, row.others)
             groups.setdefault(key, []).append(value)
     squares, freedom = 0.0, 0
     for values in groups.values():

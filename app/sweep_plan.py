@@ -19,7 +19,11 @@ _GRID: dict[str, tuple[type, ...]] = {
     "l0": (int, float),
     "seeds": (int,),
 }
-_NAMES = {(int,): "a whole number, such as 3_000_000", (int, float): "a number", (str,): "a name"}
+_NAMES: dict[tuple[type, ...], str] = {
+    (int,): "a whole number, such as 3_000_000",
+    (int, float): "a number",
+    (str,): "a name",
+}
 _EXAMPLES = {
     "architectures": '["topk"]',
     "features": "[512, 2048]",
