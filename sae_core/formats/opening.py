@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,22 +115,16 @@ def open_dictionary(
             f"Tensors cannot be named for the format {name!r}, which names its own: leave out "
             "either of the two."
         )
-    try:
+    with _misfits_explained(path):
         parts = FORMATS[name].read(path, mapping or {})
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        # Readers do arithmetic with tensors before anybody compared their shapes.
-        raise CheckpointError(
-            f"The tensors and settings in {path} do not fit together ("
-            f"{str(error).splitlines()[0][:200] if str(error) else type(error).__name__}): copy "
-            "the dictionary there again, or name another --format."
-        ) from error
     place = hook_point or parts.hook_point
     if place is None:
         raise CheckpointError(
             f"{path} does not say which activation it was trained on: name it, for example "
             "--hook-point blocks.6.hook_resid_pre."
         )
-    dictionary = _built(parts, place, device, dtype)
+    with _misfits_explained(path):
+        dictionary = _built(parts, place, device, dtype)
     folder = parts.files[0].parent
     names = [str(file.relative_to(folder)) for file in parts.files]
     checksum = folder_checksum(folder, names)
@@ -163,6 +158,19 @@ def recognised(path: Path) -> str:
             f"them ({shown})."
         )
     raise CheckpointError(f"{path} {_looks_like(path)}")
+
+
+@contextmanager
+def _misfits_explained(path: Path) -> Iterator[None]:
+    """Readers do arithmetic before anybody compared shapes, and not every kind of number has it."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise CheckpointError(
+            f"The tensors and settings in {path} do not fit together ({reason}): copy the "
+            "dictionary there again, or name another --format."
+        ) from error
 
 
 def _built(parts: Parts, hook_point: str, device: str, dtype: torch.dtype) -> Dictionary:

@@ -240,6 +240,13 @@ def test_shapes_that_readers_stumble_over(
     _refused(tmp_path / "a", "do not fit together")
 
 
+def test_a_kind_of_number_without_arithmetic(tmp_path: Path) -> None:
+    file = writers.saelens(tmp_path / "a", "standard").path / "sae_weights.safetensors"
+    eighths = {name: t.to(torch.float8_e4m3fn) for name, t in load_file(file).items()}
+    save_file(eighths, file)
+    _refused(tmp_path / "a", "do not fit together")
+
+
 @pytest.mark.parametrize(
     ("entries", "sentence"),
     [
