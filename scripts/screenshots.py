@@ -1,7 +1,7 @@
 """Take the README's screenshots: every kind of page, two widths, light and dark.
 
     python -m scripts.screenshots http://127.0.0.1:8000 --table /d/demo/mlp-4096 \\
-        --feature 2561 --steered 2928
+        --feature 3720 --steered 3720
 
 Featurescope must be serving there already. Files: docs/images/PAGE-WIDTH-SCHEME.png, which
 stay here, and docs/images/PAGE.png for the wide light one, which is committed.
@@ -97,6 +97,8 @@ def main() -> None:
             "home": "/",
             "table": table,
             "feature": f"{table.rstrip('/')}/{given.feature or 'random'}",
+            "evaluation": f"{table.rstrip('/')}/evaluation",
+            "sweep": "/sweeps/demo",
             **live_pages(table, given.steered),
         }
         for file in take(browser, given.base, pages):
