@@ -23,6 +23,7 @@ from sae_core.training.stream import ActivationStream
 
 POINT_EVERY = 50
 CHECKPOINT_EVERY = 5
+_CONSTANT = 1e-12  # of the mean squared norm: a variance that is rounding alone
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,18 @@ def train(
 def _units(stream: ActivationStream, normalisation: Normalisation) -> _Units:
     shift = torch.zeros(stream.d_in, device=stream.device)
     square = stream.mean_square_norm
-    if normalisation is Normalisation.MEAN_AND_NORM:
-        shift, square = stream.mean.to(stream.device), stream.mean_square_deviation
-    if normalisation is Normalisation.NONE:
-        return _Units(1.0, shift)
     if not 0 < square < float("inf"):
         raise TrainingError(
             f"The activations' mean squared norm is {square:g}: there is nothing to learn from."
         )
+    if stream.mean_square_deviation <= _CONSTANT * square:
+        raise TrainingError(
+            "The activations are the same at every token: there is nothing to learn from."
+        )
+    if normalisation is Normalisation.MEAN_AND_NORM:
+        shift, square = stream.mean.to(stream.device), stream.mean_square_deviation
+    if normalisation is Normalisation.NONE:
+        return _Units(1.0, shift)
     return _Units(math.sqrt(stream.d_in / square), shift)
 
 

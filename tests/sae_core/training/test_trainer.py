@@ -159,6 +159,11 @@ def test_a_full_disk_is_said_and_keeps_the_checkpoint(tmp_path: Path) -> None:
 def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nothing to learn from"):
         train(SyntheticStream(scale=0), CONFIG, HOOK, tmp_path / "run.ckpt")
+    for normalisation in Normalisation:
+        stream, config = SyntheticStream(), replace(CONFIG, normalisation=normalisation)
+        stream.mean_square_deviation = 1e-16 * stream.mean_square_norm
+        with pytest.raises(TrainingError, match="the same at every token"):
+            train(stream, config, HOOK, tmp_path / "run.ckpt")
     with pytest.raises(TrainingError, match=r"use one of .*topk"):
         train(SyntheticStream(), replace(CONFIG, architecture="sae"), HOOK, tmp_path / "run.ckpt")
 
