@@ -69,7 +69,9 @@ def told(contest: Contest) -> str:
     verdict = {
         True: f"{first.architecture} wins by more than seeds differ",
         False: "the first two differ by no more than seeds do",
-        None: "whether that is more than seeds differ was not measured",
+        None: "whether that is more than seeds differ was not measured"
+        if all(standing.fair for standing in contest.standings[:2])
+        else "no verdict, since one of the first two missed this L0",
     }[contest.clear]
     return f"L0 {contest.target:g}, {contest.d_sae} features: {order}; {verdict}"
 

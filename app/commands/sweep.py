@@ -145,6 +145,12 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
     from app.sweep_plan import Grid, SweepPlan, name_runs, read_plan
 
     if arguments.plan:
+        for option in ("model", "hook_point", "name", "context"):
+            if getattr(arguments, option) is not None:
+                raise InvalidRequest(
+                    f"The plan {arguments.plan} says what is trained: leave --"
+                    f"{option.replace('_', '-')} out, or write it there."
+                )
         return read_plan(arguments.plan)
     if not arguments.model or not arguments.hook_point:
         raise InvalidRequest("Give a --plan, or a --model and a --hook-point.")

@@ -14,7 +14,7 @@ from app.errors import InvalidRequest
 from app.rendering_plot import MOST_POINTS, STYLES, Axis, Line, Mark, plot, swatch, thinned
 from app.rendering_sweeps import COLUMNS, Order, pictures, styles
 from app.sweep_figures import SweepRow, contests, front, rows, seed_noise
-from app.sweep_report import markdown, picture
+from app.sweep_report import markdown, picture, told
 from tests.app.runs_made import EVALUATION, record
 
 ROW = SweepRow(
@@ -135,6 +135,7 @@ def test_an_l0_that_was_missed_alone_gives_no_verdict() -> None:
     (contest,) = contests(found, extra)
     assert [one.fair for one in contest.standings] == [False, True]
     assert contest.clear is None
+    assert told(contest).endswith("; no verdict, since one of the first two missed this L0")
 
 
 def test_contests_need_two_and_the_fullest_size_comes_first() -> None:

@@ -229,6 +229,8 @@ def test_show_and_import_need_results(tmp_path: Path, capsys: pytest.CaptureFixt
         assert "holds no results of a sweep" in capsys.readouterr().err
     assert run(["sweep", "--out", str(tmp_path)]) == 1
     assert "Give a --plan, or a --model and a --hook-point." in capsys.readouterr().err
+    assert run(["sweep", "--out", str(tmp_path), "--plan", "p.toml", "--hook-point", POST]) == 1
+    assert "says what is trained: leave --hook-point out" in capsys.readouterr().err
 
 
 def test_results_made_elsewhere_are_imported(
