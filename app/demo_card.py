@@ -73,14 +73,15 @@ they lie here, on all held-out text ({n_tokens:,} tokens, windows of 128).
 ## Which is best, and why these
 
 `sweep/` holds the results (not the weights) of 25 trainings on this model, 3 M tokens each: every
-architecture at an L0 of 8, 16 and 32, TopK with 512 to 8,192 features, TopK and BatchTopK with three
-seeds. `featurescope sweep --show demo/sweep` prints them, `/sweeps/demo` draws them. What the model
-loses is least with TopK at L0 8 and 16 and with JumpReLU at 32, and at each of the three the second
-(BatchTopK, or TopK) is no further off than seeds are; gated and JumpReLU explain a little more variance
-at 8 and 32; Matryoshka pays for its nesting, standard for its shrinkage. TopK was chosen: it is never
-worse than seed noise in what the model loses, keeps its L0 on any text, and leaves fewer features dead
-than JumpReLU. L0 24 was chosen as the sparsest at which less than 0.1 nats are lost, which took 20 M
-tokens, a fifth of them for the model's predictions as well.
+architecture at an L0 of 8, 16 and 32, TopK with 512 to 8,192 features, TopK and BatchTopK with
+three seeds at L0 16. `featurescope sweep --show demo/sweep` prints them, `/sweeps/demo` draws them.
+What the model loses is least with TopK at L0 8 and 16 and with JumpReLU at 32, and at each of the
+three the second (BatchTopK, or TopK) is no further off than seeds were at 16. Gated explains a
+little more variance at 8, JumpReLU at 32, by one seed each. Matryoshka pays for its nesting,
+standard for its shrinkage. TopK was chosen: in what the model loses it is within seed noise of the
+best everywhere, it keeps its L0 on any text, and fewer of its features are dead than JumpReLU's.
+L0 24 loses less than 0.1 nats, which took 20 M tokens, a fifth of them for the model's predictions
+as well.
 
 ## Checksums (SHA-256 over the folder's files)
 
