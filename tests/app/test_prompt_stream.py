@@ -63,7 +63,7 @@ async def all_of(found: EffectsStream) -> list[Result | Progress]:
 
 def test_the_estimates_of_all_dictionaries_come_before_any_waits_for_exact_effects() -> None:
     async def read() -> tuple[list[Result | Progress], list[str]]:
-        found, said = stream(PretendPrompts(step_seconds=0.02)), []
+        found, said = stream(PretendPrompts(step_seconds=0.05)), []
         events = []
         async with aclosing(found.events()) as coming:
             async for event in coming:
