@@ -335,6 +335,18 @@ def test_provenance_names_everything_a_figure_depends_on(site: Client) -> None:
     assert "This dictionary has not been evaluated" not in page
 
 
+def test_provenance_puts_no_comma_between_sentences(sqlite_engine: Engine, tmp_path: Path) -> None:
+    store = Store(sqlite_engine)
+    sample = factories.sample()
+    details = {"warnings": ["Is it the layer?", "Give <another>."], "files": ["a.pt"], "none": []}
+    factories.publish(
+        store, replace(sample, dictionary=replace(sample.dictionary, details=details))
+    )
+    with client(store, tmp_path) as site:
+        page = site.get("/d/demo/mlp-12/about").text
+    assert "Is it the layer? Give &lt;another&gt;." in page
+
+
 @pytest.mark.parametrize(
     ("known", "heading", "sentence"),
     [
