@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -22,6 +21,7 @@ from app import rendering_errors
 from app.errors import FeaturescopeError, InvalidRequest, Overloaded, WorkerUnavailable
 from app.live_stream import LiveEvent, LiveStream
 from app.worker.events import Progress, Result
+from tests import own_loop
 
 Events = AsyncGenerator[Result | Progress, None]
 
@@ -223,6 +223,4 @@ def test_a_client_that_reads_slowly_slows_the_source_down() -> None:
         await asyncio.wait_for(answering, 10)
         assert source.closed
 
-    # On a thread of its own: a browser's tests leave a loop running on this one.
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work()).result()
+    own_loop.run(work())

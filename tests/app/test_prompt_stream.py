@@ -16,6 +16,7 @@ from app.prompt_stream import EffectsStream, merged
 from app.prompt_work import Remembered
 from app.worker.events import Attributed, Estimated, Progress, Result
 from app.worker.protocol import AttributeRequest, DictionaryRef, ModelRef
+from tests import own_loop
 from tests.app.pretend_prompts import PretendPrompts
 
 TOKENS = (0, 1, 2, 20, 3, 21, 22, 1)
@@ -72,7 +73,7 @@ def test_the_estimates_of_all_dictionaries_come_before_any_waits_for_exact_effec
                     said.append(table.html)
         return events, said
 
-    events, said = asyncio.run(read())
+    events, said = own_loop.run(read())
     n = len(REQUESTS)
     assert all(isinstance(event, Estimated) for event in events[:n])
     assert sum(isinstance(event, Estimated) for event in events) == n
@@ -104,7 +105,7 @@ def test_estimates_that_come_late_are_shown_at_once(monkeypatch: pytest.MonkeyPa
                     early.set()
         return said
 
-    said = asyncio.run(read())
+    said = own_loop.run(read())
     shown = [int(html.rpartition(" ")[2]) for html in said]
     assert len(shown) == 3  # some estimates, all of them, all exact effects
     assert shown[0] < shown[1] == shown[2]
@@ -121,7 +122,7 @@ def test_a_reader_who_leaves_ends_all_streams() -> None:
         assert len(asyncio.all_tasks()) == 1
         return live
 
-    live = asyncio.run(leave())
+    live = own_loop.run(leave())
     assert live.closed == len(live.asked) == len(REQUESTS)
 
 
@@ -140,7 +141,7 @@ def test_an_error_of_one_ends_all() -> None:
         assert len(asyncio.all_tasks()) == 1
 
     live = Mixed(step_seconds=60)
-    asyncio.run(read(live))
+    own_loop.run(read(live))
     assert live.closed == len(REQUESTS) - 1
 
 
@@ -150,7 +151,7 @@ def test_an_answer_that_does_not_fit_ends_all() -> None:
             yield Attributed(features=b"\1\0\0\0", loss_change=b"\0\0\0\0")
 
     with pytest.raises(WorkerUnavailable):
-        asyncio.run(all_of(stream(Strange())))
+        own_loop.run(all_of(stream(Strange())))
 
 
 def test_merging_keeps_the_order_of_each_and_is_slowed_by_its_reader() -> None:
@@ -174,7 +175,7 @@ def test_merging_keeps_the_order_of_each_and_is_slowed_by_its_reader() -> None:
         assert most <= 3  # one of each waits to be put, one is in the box
         return found
 
-    found = asyncio.run(read())
+    found = own_loop.run(read())
     for name in "ab":
         assert [number for one, number in found if one == name] == list(range(20))
 
@@ -196,7 +197,7 @@ def test_the_table_is_worked_out_in_a_thread_and_only_when_it_is_drawn(
         async with aclosing(found.events()) as events:
             return [await found.say(event) is not None async for event in events]
 
-    drawn = asyncio.run(read())
+    drawn = own_loop.run(read())
     assert len(threads) == sum(drawn) < len(drawn)
     assert threading.get_ident() not in threads
     assert drawn[0]
@@ -208,12 +209,12 @@ def test_what_is_streamed_counts_with_its_size() -> None:
         await all_of(stream(PretendPrompts(), work))
 
     roomy = Work()
-    asyncio.run(read(roomy))
+    own_loop.run(read(roomy))
     sizes = [found.nbytes for one in REQUESTS.values() if (found := roomy.known_attribution(one))]
     assert len(sizes) == len(REQUESTS)
     assert min(sizes) > 0
     narrow = Work(most_bytes=sum(sizes) - 1)
-    asyncio.run(read(narrow))
+    own_loop.run(read(narrow))
     kept = [one for one in REQUESTS.values() if narrow.known_attribution(one)]
     assert len(kept) == len(REQUESTS) - 1
 
@@ -226,7 +227,7 @@ def test_half_an_answer_is_remembered_and_never_in_place_of_a_whole_one() -> Non
                     return
 
     work, one = Work(), REQUESTS["one"]
-    asyncio.run(read(PretendPrompts(step_seconds=0.01), work))
+    own_loop.run(read(PretendPrompts(step_seconds=0.01), work))
     half = work.known_attribution(one)
     assert half is not None
     assert half.begun
@@ -248,6 +249,6 @@ def test_half_an_answer_is_remembered_and_never_in_place_of_a_whole_one() -> Non
             pass
         return work.known_attribution(one)
 
-    last = asyncio.run(meanwhile())
+    last = own_loop.run(meanwhile())
     assert last is not None
     assert last.complete

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -22,6 +21,7 @@ from app.settings import Settings
 from app.worker.async_client import AsyncWorkerClient
 from app.worker.client import WorkerClient
 from app.worker.supervisor import Patience, WorkerPhase, WorkerProcess
+from tests import own_loop
 from tests.app.worker.conftest import Until
 from tests.app.worker.workbenches import Behaviour, request
 
@@ -91,7 +91,7 @@ def ask_live(process: WorkerProcess) -> None:
         finally:
             await client.close()
 
-    asyncio.run(read())
+    own_loop.run(read())
 
 
 @pytest.mark.parametrize("asks", [ask, ask_live])
