@@ -143,6 +143,7 @@ def test_a_researcher_asks_what_a_prompt_is_made_of(
     strip = page.locator(".stage .strip")
     expect(strip).to_contain_text("__init__", timeout=PATIENCE_MS)
     page.get_by_role("button", name="rarity").click()
+    expect(page.locator("[aria-sort='descending']")).to_contain_text("rarity")
     rarest = page.locator("#features .where").first
     name = rarest.get_attribute("value") or ""
     rarest.click()
