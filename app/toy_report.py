@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from tqdm import tqdm
 
@@ -50,7 +51,7 @@ def report_toy(
     print(f"{HEAD}\n|---|---:|---:|---:|---:|---:|---:|")
     print(
         f"| random rows | {seeds[0]} | {chance.found} of {n} |"
-        f" {_median(chance.cosines.tolist()):.3f} | | | |"
+        f" {median(chance.cosines.tolist()):.3f} | | | |"
     )
     for result in results:
         print(_row(result, n))
@@ -69,14 +70,10 @@ def report_toy(
         print(f"\nWrote {out / 'toy.json'} and {out / 'toy.svg'}.")
 
 
-def _median(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
-
-
 def _row(result: ToyResult, n: int) -> str:
     return (
         f"| {result.architecture} | {result.seed} | {result.match.found} of {n} | "
-        f"{_median(result.match.cosines.tolist()):.3f} | {result.l0:.2f} | {result.fvu:.4f} | "
+        f"{median(result.match.cosines.tolist()):.3f} | {result.l0:.2f} | {result.fvu:.4f} | "
         f"{result.dead_share:.1%} |"
     )
 

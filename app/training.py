@@ -260,6 +260,8 @@ def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: E
 def _told(spec: TrainingSpec, held_out: bool, result: Evaluation) -> str:
     text = "held-out text" if held_out else "the training text (none is held out)"
     pages = ["--model", spec.model, "--sae", str(spec.out), "--corpus", spec.corpus]
+    if spec.n_ctx is not None:
+        pages += ["--context", str(spec.n_ctx)]
     return (
         f"{spec.out} is trained. On {text}: L0 {result.l0:.1f}, FVU {result.fvu:.4f}, "
         f"{result.l_recon - result.l_clean:.4f} nats/token over clean ({result.l_clean:.4f}), "

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PLANNED = (
+    *("model", "hook_point", "corpus", "context", "architectures"),
+    *("l0", "features", "seeds", "tokens", "batch", "name"),
+)
+"""Options that a plan's file gives instead."""
+
 
 def _listed(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     """What reads values with commas between."""
@@ -96,39 +102,48 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     sweep.add_argument("--keep-weights", action="store_true", help="keep the dictionaries, too")
     add_device(sweep)
     sweep.set_defaults(
-        command=run,
+        command=_run(sweep),
         interrupted="Interrupted. The same command goes on from the last checkpoint; finished "
         "runs stay.",
     )
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Train, show or import."""
-    from app.settings import read_settings
+def _run(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    def run(arguments: argparse.Namespace) -> None:
+        """Train, show or import."""
+        from app.settings import read_settings
 
-    if arguments.show:
-        _show(arguments.show)
-    elif arguments.bring:
-        from app.database import connect, upgrade
-        from app.store import Store
-        from app.sweep_records import import_sweep
+        if arguments.show:
+            _show(arguments.show)
+        elif arguments.bring:
+            from app.database import connect, upgrade
+            from app.store import Store
+            from app.sweep_records import import_sweep
 
-        engine = connect(read_settings().url)
-        upgrade(engine)
-        records = import_sweep(Store(engine), arguments.bring)
-        engine.dispose()
-        print(f"The sweep {records[0].sweep} is in the store, runs: {len(records)}.")
-    else:
-        from app.sweeping import run_sweep
+            engine = connect(read_settings().url)
+            upgrade(engine)
+            records = import_sweep(Store(engine), arguments.bring)
+            engine.dispose()
+            print(f"The sweep {records[0].sweep} is in the store, runs: {len(records)}.")
+        else:
+            from app.sweeping import run_sweep
 
-        run_sweep(
-            read_settings(device=arguments.device),
-            _plan(arguments),
-            arguments.out,
-            arguments.cache,
-            arguments.keep_weights,
-        )
-        _show(arguments.out)
+            given = [name for name in _PLANNED if _is_given(parser, arguments, name)]
+            run_sweep(
+                read_settings(device=arguments.device),
+                _plan(arguments, given),
+                arguments.out,
+                arguments.cache,
+                arguments.keep_weights,
+            )
+            _show(arguments.out)
+
+    return run
+
+
+def _is_given(parser: argparse.ArgumentParser, arguments: argparse.Namespace, name: str) -> bool:
+    """Whether the command line says something else than the default."""
+    return bool(getattr(arguments, name) != parser.get_default(name))
 
 
 def _show(folder: Path) -> None:
@@ -141,16 +156,15 @@ def _show(folder: Path) -> None:
         print(f"\nThe plots are in {write_picture(folder, table)}.")
 
 
-def _plan(arguments: argparse.Namespace) -> SweepPlan:
+def _plan(arguments: argparse.Namespace, given: list[str]) -> SweepPlan:
     from app.sweep_plan import Grid, SweepPlan, name_runs, read_plan
 
     if arguments.plan:
-        for option in ("model", "hook_point", "name", "context"):
-            if getattr(arguments, option) is not None:
-                raise InvalidRequest(
-                    f"The plan {arguments.plan} says what is trained: leave --"
-                    f"{option.replace('_', '-')} out, or write it there."
-                )
+        if given:
+            raise InvalidRequest(
+                f"The plan {arguments.plan} says what is trained: leave --"
+                f"{given[0].replace('_', '-')} out, or write it there."
+            )
         return read_plan(arguments.plan)
     if not arguments.model or not arguments.hook_point:
         raise InvalidRequest("Give a --plan, or a --model and a --hook-point.")

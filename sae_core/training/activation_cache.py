@@ -20,9 +20,9 @@ class CachedPools:
     Pools hold what the folder holds, bit for bit: they are rounded to their dtype when they are
     made, cached or not. A pool is one file, `FOLDER/IDENTITY/NUMBER.npy`, that appears whole or not
     at all; so any number of trainings may share a folder, at once too, and each may be killed at
-    any time. A file that is damaged is made again. Files are memory-mapped and read as they are
-    needed; disk: n_tokens * d_in * 2 bytes in bfloat16 for each pool that was asked for (5.1 GB for
-    5 M tokens at d_in 512). Later epochs are other shuffles, and kept as well.
+    any time. A file that is not of the pool's size and kind is made again. Files are memory-mapped
+    and read as they are needed; disk: n_tokens * d_in * 2 bytes in bfloat16 for each pool that was
+    asked for (5.1 GB for 5 M tokens at d_in 512). Later epochs are other shuffles, kept as well.
 
     A full disk stops the training with a sentence: its checkpoint holds, and without the cache it
     goes on with the same batches.

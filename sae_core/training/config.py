@@ -31,7 +31,7 @@ class TrainingConfig:
             for the BatchTopK kinds), else what the penalty's weight is steered to reach.
         penalty: a fixed weight of the sparsity penalty instead of `l0`; None: steered to `l0`.
         tokens: training tokens; the last step is a whole batch.
-        batch: tokens in a step.
+        batch: tokens in a step; 2 or more.
         learning_rate: Adam's peak; None: the architecture's own default for this d_sae.
         warmup: share of the steps over which the learning rate rises.
         decay: share of the steps at the end over which it falls to 0, linearly.
@@ -71,9 +71,13 @@ class TrainingConfig:
             raise TrainingError(f"The penalty is {self.penalty:g}: give a weight of at least 0.")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise TrainingError(f"The learning rate is {self.learning_rate:g}: give one above 0.")
-        for name in ("d_sae", "tokens", "batch", "dead_after"):
+        for name in ("d_sae", "tokens", "dead_after"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give a positive number.")
+        if self.batch < 2:
+            raise TrainingError(
+                f"A batch of {self.batch} has no variance to explain: give at least 2 tokens."
+            )
         for name in ("warmup", "decay", "sparsity_warmup", "downstream"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} is {getattr(self, name):g}: give a share from 0 to 1.")

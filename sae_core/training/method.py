@@ -68,7 +68,7 @@ class Method(ABC):
         self.config, self.d_in, self.d_sae = config, d_in, config.d_sae
         rows = unit_rows(config.d_sae, d_in, config.seed).to(device, dtype)
         self.parameters = self.initial(rows)
-        self.state = {"silent": torch.zeros(self.d_sae, dtype=torch.int64, device=device)}
+        self.state = self.initial_state(rows)
         self.rough = (
             config.precision == "bfloat16"
             and dtype == torch.float32
@@ -85,6 +85,10 @@ class Method(ABC):
             "W_dec": rows,
             "b_dec": rows.new_zeros(self.d_in),
         }
+
+    def initial_state(self, rows: Tensor) -> dict[str, Tensor]:
+        """State before training, on the device of the decoder rows [d_sae, d_in]."""
+        return {"silent": torch.zeros(len(rows), dtype=torch.int64, device=rows.device)}
 
     def start(self, mean: Tensor) -> None:
         """b_dec from the data: their mean [d_in], training units."""

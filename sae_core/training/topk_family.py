@@ -41,8 +41,12 @@ class TopKFamily(Method):
                 f"{config.architecture} has no penalty: give the L0, which is its k."
             )
         super().__init__(config, d_in, device, dtype)
-        self.k = config.l0
+        self.k = self.k_of(config.l0)
         self.borders = self.prefixes()
+
+    def k_of(self, l0: float) -> float:
+        """How many activations of a token stay, on average, given the L0 asked for."""
+        return l0
 
     def prefixes(self) -> tuple[int, ...]:
         """Lengths of the nested prefixes; one, of all features, where nothing is nested."""

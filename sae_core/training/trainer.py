@@ -116,14 +116,16 @@ def train(
         if done % point_every and done < config.steps:
             continue
         point = meter.point(done, weight)
-        if not math.isfinite(point.loss):
+        kept = done % (point_every * CHECKPOINT_EVERY) == 0 or done == config.steps
+        # The loss is that of the step before the last update, which alone can spoil the weights.
+        if not math.isfinite(point.loss) or (kept and not _finite(method)):
             raise TrainingError(
-                f"The loss is {point.loss} within the {point_every} steps before step {done}: "
-                f"{checkpoint} keeps what was trained before. Try a lower learning rate than "
-                f"{method.learning_rate:g}, or look for infinite activations at {hook_point}."
+                f"Loss or weights are no longer finite in the {point_every} steps before step "
+                f"{done}: {checkpoint} keeps what was trained before. Try a lower learning rate "
+                f"than {method.learning_rate:g}, or look for infinite activations at {hook_point}."
             )
         curve.append(point)
-        if done % (point_every * CHECKPOINT_EVERY) == 0 or done == config.steps:
+        if kept:
             save_progress(checkpoint, identity, method, adam, Progress(done, tuple(curve)))
         if on_point is not None:
             on_point(point)
@@ -153,6 +155,10 @@ def _apply(method: Method, adam: Adam, result: StepResult, rate: float) -> None:
     method.constrain_gradients(result.gradients)
     adam.step(result.gradients, rate)
     method.constrain()
+
+
+def _finite(method: Method) -> bool:
+    return all(bool(values.isfinite().all()) for values in method.parameters.values())
 
 
 class _Meter:

@@ -229,8 +229,17 @@ def test_show_and_import_need_results(tmp_path: Path, capsys: pytest.CaptureFixt
         assert "holds no results of a sweep" in capsys.readouterr().err
     assert run(["sweep", "--out", str(tmp_path)]) == 1
     assert "Give a --plan, or a --model and a --hook-point." in capsys.readouterr().err
-    assert run(["sweep", "--out", str(tmp_path), "--plan", "p.toml", "--hook-point", POST]) == 1
-    assert "says what is trained: leave --hook-point out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--hook-point", POST), ("--tokens", "1M"), ("--l0", "4"), ("--seeds", "1")],
+)
+def test_a_plan_says_it_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    assert run(["sweep", "--out", str(tmp_path), "--plan", "p.toml", option, value]) == 1
+    assert f"says what is trained: leave {option} out" in capsys.readouterr().err
 
 
 def test_results_made_elsewhere_are_imported(

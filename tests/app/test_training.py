@@ -108,7 +108,7 @@ def test_it_writes_a_dictionary_and_reports_a_run(
     assert "L0=4.0" in told
     assert "On held-out text: L0 4.0, FVU 0." in told
     model, corpus = parts / "tiny", parts / "texts"
-    pages = f"featurescope add --model {model} --sae {out} --corpus {corpus}\n"
+    pages = f"featurescope add --model {model} --sae {out} --corpus {corpus} --context 24\n"
     assert told.endswith(pages)
     assert sorted(p.name for p in out.iterdir()) == FILES
     dictionary = load_dictionary(out)

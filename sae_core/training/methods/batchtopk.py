@@ -7,7 +7,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from sae_core.architectures.jumprelu import JumpReLUDictionary
-from sae_core.training.config import TrainingConfig
 from sae_core.training.selection import largest_of_batch
 from sae_core.training.sparse import Codes, codes_of_entries
 from sae_core.training.topk_family import TopKFamily
@@ -26,15 +25,10 @@ class BatchTopK(TopKFamily):
 
     architecture = "batchtopk"
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        d_in: int,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(config, d_in, device, dtype)
-        self.state["threshold"] = torch.zeros((), dtype=torch.float64, device=device)
+    @override
+    def initial_state(self, rows: Tensor) -> dict[str, Tensor]:
+        threshold = torch.zeros((), dtype=torch.float64, device=rows.device)
+        return super().initial_state(rows) | {"threshold": threshold}
 
     @override
     def choose(self, pre: Tensor) -> Codes:

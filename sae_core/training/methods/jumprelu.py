@@ -9,7 +9,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from sae_core.architectures.jumprelu import JumpReLUDictionary
-from sae_core.training.config import TrainingConfig
 from sae_core.training.method import Redirect, StepResult
 from sae_core.training.penalised import Outcome, Penalised, Screened
 from sae_core.training.sparse import along
@@ -44,19 +43,13 @@ class JumpReLU(Penalised):
 
     architecture = "jumprelu"
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        d_in: int,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(config, d_in, device, dtype)
-        self.state["bandwidth"] = torch.tensor(BANDWIDTH, dtype=dtype, device=device)
-
     @override
     def initial(self, rows: Tensor) -> dict[str, Tensor]:
         return super().initial(rows) | {"log_threshold": rows.new_zeros(self.d_sae)}
+
+    @override
+    def initial_state(self, rows: Tensor) -> dict[str, Tensor]:
+        return super().initial_state(rows) | {"bandwidth": rows.new_tensor(BANDWIDTH)}
 
     @override
     def calibrate(self, x: Tensor) -> None:

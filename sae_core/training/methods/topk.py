@@ -8,7 +8,6 @@ from typing_extensions import override
 
 from sae_core.architectures.topk import TopKDictionary
 from sae_core.errors import TrainingError
-from sae_core.training.config import TrainingConfig
 from sae_core.training.selection import largest
 from sae_core.training.sparse import Codes, codes_of_top
 from sae_core.training.topk_family import TopKFamily
@@ -22,16 +21,11 @@ class TopK(TopKFamily):
 
     architecture = "topk"
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        d_in: int,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(config, d_in, device, dtype)
-        if self.k != int(self.k):
-            raise TrainingError(f"TopK's k is a whole number, not {self.k:g}: give one.")
+    @override
+    def k_of(self, l0: float) -> float:
+        if l0 != int(l0):
+            raise TrainingError(f"TopK's k is a whole number, not {l0:g}: give one.")
+        return l0
 
     @override
     def choose(self, pre: Tensor) -> Codes:

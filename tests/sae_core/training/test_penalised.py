@@ -17,6 +17,7 @@ from sae_core.training.methods.jumprelu import JumpReLU
 from sae_core.training.optimizer import Adam
 from sae_core.training.penalised import Penalised
 from sae_core.training.trainer import train
+from tests.sae_core.training.method_checks import assert_figures, assert_gradients, autograd_of
 from tests.sae_core.training.synthetic import SyntheticStream
 
 FAMILY = ["standard", "gated", "jumprelu"]
@@ -44,15 +45,6 @@ def inputs(seed: int = 2) -> Tensor:
     return torch.randn(N, D_IN, generator=draw, dtype=torch.float64) + 0.3
 
 
-def autograd_of(method: Penalised, x: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
-    leaves = {name: p.clone().requires_grad_() for name, p in method.parameters.items()}
-    own, method.parameters = method.parameters, leaves
-    loss = method.loss(x, weight)
-    method.parameters = own
-    gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
-    return loss.detach(), dict(zip(leaves, gradients, strict=True))
-
-
 @pytest.mark.parametrize("n_dead", [0, 5])
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("architecture", FAMILY)
@@ -62,23 +54,12 @@ def test_gradients_are_those_of_autograd(
     monkeypatch.setattr(penalised, "DENSE_SHARE", 0.0 if dense else 1.0)
     method, x = method_of(architecture), inputs()
     method.state["silent"][:n_dead] = method.config.dead_after
-    result = method.step(x, 0.3)
-    loss, gradients = autograd_of(method, x, 0.3)
-    torch.testing.assert_close(result.loss, loss, rtol=1e-12, atol=0)
-    assert result.gradients.keys() == gradients.keys()
-    for name, gradient in gradients.items():
-        assert bool(gradient.any()), name
-        torch.testing.assert_close(result.gradients[name], gradient, rtol=1e-9, atol=1e-12)
+    assert_gradients(method, x, 0.3)
 
 
 @pytest.mark.parametrize("architecture", FAMILY)
 def test_figures_of_a_step(architecture: str) -> None:
-    method, x = method_of(architecture), inputs()
-    result, acts = method.step(x, 0.3), method.activations(x)
-    x_hat = acts @ method.parameters["W_dec"] + method.parameters["b_dec"]
-    torch.testing.assert_close(result.error, (x - x_hat).pow(2).sum(dim=-1).mean())
-    assert float(result.l0) == pytest.approx(float((acts > 0).sum() / N))
-    assert torch.equal(result.fired, (acts > 0).any(dim=0))
+    assert_figures(method_of(architecture), inputs(), 0.3)
 
 
 @pytest.mark.parametrize("dense", [False, True])

@@ -11,6 +11,7 @@ from sae_core.training.config import TrainingConfig
 from sae_core.training.methods import methods
 from sae_core.training.optimizer import Adam
 from sae_core.training.topk_family import TopKFamily
+from tests.sae_core.training.method_checks import assert_figures, assert_gradients, autograd_of
 
 FAMILY = ["topk", "batchtopk", "matryoshka"]
 D_IN, D_SAE, N = 12, 40, 30
@@ -33,37 +34,17 @@ def inputs(seed: int = 2) -> Tensor:
     return torch.randn(N, D_IN, generator=draw, dtype=torch.float64)
 
 
-def autograd_of(method: TopKFamily, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    leaves = {name: p.clone().requires_grad_() for name, p in method.parameters.items()}
-    own, method.parameters = method.parameters, leaves
-    loss = method.loss(x, 0.0)
-    method.parameters = own
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
-    return loss.detach(), dict(zip(leaves, gradients, strict=True))
-
-
 @pytest.mark.parametrize("n_dead", [0, 3, 20])
 @pytest.mark.parametrize("architecture", FAMILY)
 def test_gradients_are_those_of_autograd(architecture: str, n_dead: int) -> None:
     method, x = method_of(architecture), inputs()
     method.state["silent"][:n_dead] = method.config.dead_after
-    result = method.step(x, 0.0)
-    loss, gradients = autograd_of(method, x)
-    torch.testing.assert_close(result.loss, loss, rtol=1e-12, atol=0)
-    assert result.gradients.keys() == gradients.keys()
-    for name, gradient in gradients.items():
-        assert bool(gradient.any()), name
-        torch.testing.assert_close(result.gradients[name], gradient, rtol=1e-9, atol=1e-12)
+    assert_gradients(method, x, 0.0)
 
 
 @pytest.mark.parametrize("architecture", FAMILY)
 def test_figures_of_a_step(architecture: str) -> None:
-    method, x = method_of(architecture), inputs()
-    result, acts = method.step(x, 0.0), method.activations(x)
-    x_hat = acts @ method.parameters["W_dec"] + method.parameters["b_dec"]
-    torch.testing.assert_close(result.error, (x - x_hat).pow(2).sum(dim=-1).mean())
-    assert float(result.l0) == pytest.approx(float((acts > 0).sum() / N))
-    assert torch.equal(result.fired, (acts > 0).any(dim=0))
+    assert_figures(method_of(architecture), inputs(), 0.0)
 
 
 @pytest.mark.parametrize("architecture", FAMILY)
@@ -129,7 +110,7 @@ def test_fifty_sparse_steps_are_fifty_dense_ones(architecture: str, dtype: torch
             x = (torch.randn(96, 24, generator=draw) * torch.linspace(0.1, 2, 24)).to(dtype)
             revived += int(method.dead.any())
             result = method.step(x, 0.0)
-            gradients = autograd_of(method, x)[1] if dense else result.gradients
+            gradients = autograd_of(method, x, 0.0)[1] if dense else result.gradients
             method.constrain_gradients(gradients)
             adam.step(gradients, 1e-3)
             method.constrain()

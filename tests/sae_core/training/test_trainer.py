@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 
 from sae_core.errors import DiskError, TrainingError
+from sae_core.training import trainer
 from sae_core.training.config import Normalisation, TrainingConfig, TrainingPoint
 from sae_core.training.optimizer import rate_at
 from sae_core.training.trainer import train
@@ -136,6 +137,29 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     with safe_open(path, framework="pt") as file:
         assert file.metadata()["step"] == "10"
         assert bool(file.get_tensor("W_enc").isfinite().all())
+
+
+@pytest.mark.parametrize(("spoiled", "kept"), [(9, None), (12, "10"), (23, "20")])
+def test_an_update_that_spoils_the_weights_is_never_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoiled: int, kept: str | None
+) -> None:
+    def rate(config: TrainingConfig, peak: float, step: int) -> float:
+        return float("inf") if step == spoiled else rate_at(config, peak, step)
+
+    monkeypatch.setattr(trainer, "rate_at", rate)
+    path = tmp_path / "run.ckpt"
+    with pytest.raises(TrainingError, match="are no longer finite"):
+        train(SyntheticStream(), CONFIG, HOOK, path, point_every=2)
+    assert path.exists() == (kept is not None)
+    if kept:
+        with safe_open(path, framework="pt") as file:
+            assert file.metadata()["step"] == kept
+            assert all(bool(file.get_tensor(name).isfinite().all()) for name in file.keys())  # noqa: SIM118
+
+
+def test_a_batch_of_one_is_refused() -> None:
+    with pytest.raises(TrainingError, match="A batch of 1 has no variance to explain"):
+        replace(CONFIG, batch=1)
 
 
 def test_a_full_disk_is_said_and_keeps_the_checkpoint(tmp_path: Path) -> None:
