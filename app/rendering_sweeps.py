@@ -40,7 +40,7 @@ class Quantity:
 
 
 QUANTITIES = (
-    Quantity("Extra loss", "extra loss, % of zero-ablation's", lambda row: 100 * row.extra_loss),
+    Quantity("Extra loss", "% of zero-ablation's", lambda row: 100 * row.extra_loss),
     Quantity("FVU", "fraction of variance unexplained", lambda row: row.fvu),
     Quantity("Dead share", "features that never fired, %", lambda row: 100 * row.dead_share, False),
 )
