@@ -135,7 +135,7 @@ def activation_stream(
 
 def _open(settings: Settings, spec: TrainingSpec) -> _Parts:
     config = spec.config
-    method_class(config.architecture)  # is there such a one?
+    method_class(config.architecture).check(config)
     model = load_model(spec.model, device=settings.device)
     model.hook_point(spec.hook_point)  # is there such a one?
     windows = open_windows(settings, model, spec.corpus, spec.n_ctx)

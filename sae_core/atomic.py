@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sae_core.errors import DiskError
+
+_NO_ENTRY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
 
 
 @contextmanager
@@ -25,6 +30,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             yield draft
             with draft.open("rb+") as written:
                 os.fsync(written.fileno())
+            draft.chmod(0o666 & ~_UMASK)  # some libraries write files that only their owner reads
             draft.replace(path)
     finally:
         with suppress(OSError):
@@ -57,8 +63,9 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # NumPy reports a full disk as "n requested and m written", without a reason.
+        # NumPy reports a full disk as "n requested and m written", without a number.
+        remedy = "choose" if error.errno in _NO_ENTRY else "free some space or choose"
         raise DiskError(
-            f"{path} cannot be written ({error.strerror or error}): free some space or choose "
-            "another folder, then give the same command again."
+            f"{path} cannot be written ({error.strerror or error}): {remedy} another folder, then "
+            "give the same command again."
         ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,17 @@ def run_toy(setting: ToySetting, architecture: str, seed: int, folder: Path) -> 
         seed: of data, weights and order.
         folder: where a checkpoint lies while it trains.
     """
-    data = toy_data(ToyConfig(**{**setting.data.__dict__, "seed": seed}))
-    config = TrainingConfig(
+    data = toy_data(replace(setting.data, seed=seed))
+    stream = ToyStream(data, setting.batch, seed)
+    checkpoint = folder / f"{architecture}-{seed}.ckpt"
+    trained = train(stream, toy_training(setting, architecture, seed), "toy", checkpoint)
+    checkpoint.unlink(missing_ok=True)
+    return _compared(data, trained.dictionary, architecture, seed)
+
+
+def toy_training(setting: ToySetting, architecture: str, seed: int) -> TrainingConfig:
+    """How a toy's dictionary is trained."""
+    return TrainingConfig(
         architecture=architecture,
         d_sae=setting.latents,
         l0=setting.l0,
@@ -85,11 +94,6 @@ def run_toy(setting: ToySetting, architecture: str, seed: int, folder: Path) -> 
         precision="float32",
         seed=seed,
     )
-    stream = ToyStream(data, setting.batch, seed)
-    checkpoint = folder / f"{architecture}-{seed}.ckpt"
-    trained = train(stream, config, "toy", checkpoint)
-    checkpoint.unlink(missing_ok=True)
-    return _compared(data, trained.dictionary, architecture, seed)
 
 
 def _compared(data: ToyData, dictionary: Dictionary, architecture: str, seed: int) -> ToyResult:

@@ -39,9 +39,15 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="latents active on a sample (default: 2)",
     )
     toy.add_argument(
-        "--out", type=Path, metavar="DIR", help="also write toy.json and toy.svg there"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="also write toy.json and toy.svg there, after each training",
     )
-    toy.set_defaults(command=run, interrupted="Interrupted.")
+    toy.set_defaults(
+        command=run,
+        interrupted="Interrupted. With an --out, the same command goes on after the last line.",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -7,12 +7,17 @@ from enum import StrEnum
 
 from sae_core.errors import TrainingError
 
+HEAVIEST = 1e12
+"""Of a penalty's weight: the square of a gradient that size is still a number in float32."""
+LAST_SEED = 2**31 - 1
+
 
 class Normalisation(StrEnum):
     """What is done to activations before training; folded into the weights at the end.
 
-    `MEAN_NORM` divides by one fixed number, so that the mean squared norm is d_in (the
-    `expected_average_only_in` of SAELens); `MEAN_AND_NORM` subtracts the mean first.
+    `MEAN_NORM` divides by one fixed number, so that the mean squared norm is d_in (SAELens'
+    `expected_average_only_in` does so for the mean norm and sqrt(d_in)); `MEAN_AND_NORM` subtracts
+    the mean first.
     """
 
     NONE = "none"
@@ -67,8 +72,10 @@ class TrainingConfig:
             raise TrainingError(
                 f"An L0 of {self.l0:g} does not fit a dictionary of {self.d_sae} features."
             )
-        if self.penalty is not None and not 0 <= self.penalty < float("inf"):
-            raise TrainingError(f"The penalty is {self.penalty:g}: give a weight of at least 0.")
+        if self.penalty is not None and not 0 <= self.penalty <= HEAVIEST:
+            raise TrainingError(
+                f"The penalty is {self.penalty:g}: give a weight from 0 to {HEAVIEST:g}."
+            )
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise TrainingError(f"The learning rate is {self.learning_rate:g}: give one above 0.")
         for name in ("d_sae", "tokens", "dead_after"):
@@ -77,6 +84,10 @@ class TrainingConfig:
         if self.batch < 2:
             raise TrainingError(
                 f"A batch of {self.batch} has no variance to explain: give at least 2 tokens."
+            )
+        if not 0 <= self.seed <= LAST_SEED:
+            raise TrainingError(
+                f"A seed is a whole number from 0 to {LAST_SEED}, not {self.seed}: give another."
             )
         for name in ("warmup", "decay", "sparsity_warmup", "downstream"):
             if not 0 <= getattr(self, name) <= 1:

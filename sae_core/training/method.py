@@ -7,7 +7,8 @@ rows, [d_sae, d_in], so that gradients of both weights are sums of rows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sae_core.dictionary import Dictionary
+from sae_core.errors import TrainingError
 from sae_core.training.config import TrainingConfig
 from sae_core.training.optimizer import Adam
 
@@ -65,10 +67,12 @@ class Method(ABC):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        self.check(config)
         self.config, self.d_in, self.d_sae = config, d_in, config.d_sae
-        rows = unit_rows(config.d_sae, d_in, config.seed).to(device, dtype)
-        self.parameters = self.initial(rows)
-        self.state = self.initial_state(rows)
+        with _in_memory(config.d_sae, d_in):
+            rows = unit_rows(config.d_sae, d_in, config.seed).to(device, dtype)
+            self.parameters = self.initial(rows)
+            self.state = self.initial_state(rows)
         self.rough = (
             config.precision == "bfloat16"
             and dtype == torch.float32
@@ -76,6 +80,14 @@ class Method(ABC):
         )
         self._rough_rows = torch.empty_like(rows, dtype=torch.bfloat16) if self.rough else None
         self._rough_pre: Tensor | None = None
+
+    @classmethod  # noqa: B027
+    def check(cls, config: TrainingConfig) -> None:
+        """Whether the method can train what is asked for; nothing is computed.
+
+        Raises:
+            TrainingError: it cannot.
+        """
 
     def initial(self, rows: Tensor) -> dict[str, Tensor]:
         """Parameters before training, given random unit decoder rows [d_sae, d_in]."""
@@ -197,6 +209,18 @@ class Method(ABC):
         if self.rough:
             return (a.to(torch.bfloat16) @ b.to(torch.bfloat16)).float()
         return a.to(b.dtype) @ b
+
+
+@contextmanager
+def _in_memory(d_sae: int, d_in: int) -> Iterator[None]:
+    """Say in a sentence that weights do not fit; torch raises a RuntimeError with its own words."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        raise TrainingError(
+            f"{d_sae:,} features of {d_in:,} coordinates do not fit into memory: "
+            "give fewer --features."
+        ) from error
 
 
 def unit_rows(d_sae: int, d_in: int, seed: int) -> Tensor:

@@ -36,17 +36,17 @@ class TopKFamily(Method):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        super().__init__(config, d_in, device, dtype)
+        self.k: float = config.l0 or 1.0  # there is one: see check()
+        self.borders = self.prefixes()
+
+    @override
+    @classmethod
+    def check(cls, config: TrainingConfig) -> None:
         if config.l0 is None:
             raise TrainingError(
                 f"{config.architecture} has no penalty: give the L0, which is its k."
             )
-        super().__init__(config, d_in, device, dtype)
-        self.k = self.k_of(config.l0)
-        self.borders = self.prefixes()
-
-    def k_of(self, l0: float) -> float:
-        """How many activations of a token stay, on average, given the L0 asked for."""
-        return l0
 
     def prefixes(self) -> tuple[int, ...]:
         """Lengths of the nested prefixes; one, of all features, where nothing is nested."""

@@ -119,10 +119,13 @@ def train(
         kept = done % (point_every * CHECKPOINT_EVERY) == 0 or done == config.steps
         # The loss is that of the step before the last update, which alone can spoil the weights.
         if not math.isfinite(point.loss) or (kept and not _finite(method)):
+            kept_before = (
+                f"{checkpoint} keeps what was trained before. " if checkpoint.exists() else ""
+            )
             raise TrainingError(
                 f"Loss or weights are no longer finite in the {point_every} steps before step "
-                f"{done}: {checkpoint} keeps what was trained before. Try a lower learning rate "
-                f"than {method.learning_rate:g}, or look for infinite activations at {hook_point}."
+                f"{done}. {kept_before}Try a lower learning rate than {method.learning_rate:g}, "
+                f"or look for infinite activations at {hook_point}."
             )
         curve.append(point)
         if kept:

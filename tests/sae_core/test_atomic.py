@@ -62,3 +62,19 @@ def test_a_folder_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskError, match="cannot be written"), atomic_file(tmp_path / "file" / "x"):
         pass
+
+
+def test_a_file_may_be_read_by_whoever_reads_others(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("as any program writes it")
+    with atomic_file(tmp_path / "note") as draft:
+        draft.write_text("closed")
+        draft.chmod(0o600)  # as safetensors leaves its files
+    assert (tmp_path / "note").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.ENOSPC, "free some space or choose"), (errno.EROFS, "choose")]
+)
+def test_the_remedy_is_one(tmp_path: Path, number: int, said: str) -> None:
+    with pytest.raises(DiskError, match=rf"\): {said} another folder"), atomic_file(tmp_path / "x"):
+        raise OSError(number, "no")

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from sae_core.architectures.topk import TopKDictionary
 from sae_core.errors import TrainingError
+from sae_core.training.config import TrainingConfig
 from sae_core.training.selection import largest
 from sae_core.training.sparse import Codes, codes_of_top
 from sae_core.training.topk_family import TopKFamily
@@ -22,10 +23,11 @@ class TopK(TopKFamily):
     architecture = "topk"
 
     @override
-    def k_of(self, l0: float) -> float:
-        if l0 != int(l0):
-            raise TrainingError(f"TopK's k is a whole number, not {l0:g}: give one.")
-        return l0
+    @classmethod
+    def check(cls, config: TrainingConfig) -> None:
+        super().check(config)
+        if config.l0 is not None and config.l0 != int(config.l0):
+            raise TrainingError(f"TopK's k is a whole number, not {config.l0:g}: give one.")
 
     @override
     def choose(self, pre: Tensor) -> Codes:

@@ -132,7 +132,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     tmp_path: Path, architecture: str
 ) -> None:
     config, path = replace(CONFIG, architecture=architecture), tmp_path / "run.ckpt"
-    with pytest.raises(TrainingError, match=r"before step 14: .* keeps what was trained before"):
+    with pytest.raises(TrainingError, match=r"before step 14\. .* keeps what was trained before"):
         train(_Broken(), config, HOOK, path, point_every=2)
     with safe_open(path, framework="pt") as file:
         assert file.metadata()["step"] == "10"
@@ -148,7 +148,8 @@ def test_an_update_that_spoils_the_weights_is_never_kept(
 
     monkeypatch.setattr(trainer, "rate_at", rate)
     path = tmp_path / "run.ckpt"
-    with pytest.raises(TrainingError, match="are no longer finite"):
+    said = "keeps what was trained before" if kept else r"before step 10\. Try a lower"
+    with pytest.raises(TrainingError, match=f"are no longer finite.*{said}"):
         train(SyntheticStream(), CONFIG, HOOK, path, point_every=2)
     assert path.exists() == (kept is not None)
     if kept:
@@ -157,9 +158,24 @@ def test_an_update_that_spoils_the_weights_is_never_kept(
             assert all(bool(file.get_tensor(name).isfinite().all()) for name in file.keys())  # noqa: SIM118
 
 
-def test_a_batch_of_one_is_refused() -> None:
-    with pytest.raises(TrainingError, match="A batch of 1 has no variance to explain"):
-        replace(CONFIG, batch=1)
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch": 1}, "A batch of 1 has no variance to explain"),
+        ({"seed": -1}, "A seed is a whole number from 0 to 2147483647, not -1"),
+        ({"seed": 2**31}, "not 2147483648"),
+        ({"l0": None, "penalty": 1e25}, r"penalty is 1e\+25: give a weight from 0 to 1e\+12"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(changes: dict[str, float | None], said: str) -> None:
+    with pytest.raises(TrainingError, match=said):
+        replace(CONFIG, **changes)
+
+
+def test_weights_that_no_memory_holds_are_refused(tmp_path: Path) -> None:
+    config = replace(CONFIG, d_sae=10**14)
+    with pytest.raises(TrainingError, match=r"100,000,000,000,000 features of .* do not fit"):
+        train(SyntheticStream(), config, HOOK, tmp_path / "run.ckpt")
 
 
 def test_a_full_disk_is_said_and_keeps_the_checkpoint(tmp_path: Path) -> None:
