@@ -1,6 +1,8 @@
-"""All measurements that README states: `python -m benchmarks [NAME ...]`, some minutes.
+"""Measurements that README states: `python -m benchmarks [NAME ...]`, some minutes.
 
 They use the harvested demo under FEATURESCOPE_HOME and harvest it first where it is not there.
+Commands of their own are those that need more: `benchmarks.adding` (a model, a dictionary and a
+text), `benchmarks.training_quality` (an hour), `benchmarks.saelens_agreement` (SAELens).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ def main(names: list[str]) -> int:
         steering,
         store,
         training,
+        training_memory,
     )
 
     known: dict[str, Callable[[], int | None]] = {
@@ -44,6 +47,7 @@ def main(names: list[str]) -> int:
         "load": load.main,
         "store": store.main,
         "training": training.main,
+        "training_memory": training_memory.main,
     }
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"There is no benchmark {unknown[0]!r}; there are {', '.join(known)}.")
