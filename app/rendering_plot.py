@@ -15,10 +15,10 @@ from app.rendering_numbers import MINUS, compact
 
 STYLES = 8
 MOST_POINTS = 200  # of a line; more are not seen
+MOST_TICKS = 6  # of an axis
 WIDTH, HEIGHT = 420, 230
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 38
 _INNER, _TALL = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-_TICKS = 4
 _SHAPES = (
     "M-{r} 0a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0z",
     "M-{s} -{s}h{t}v{t}h-{t}z",
@@ -39,11 +39,13 @@ class Axis:
         title: what it shows, with its unit.
         log: whether it is logarithmic; what is not positive is left out.
         zero: whether a linear one begins at 0.
+        ticks: what is marked; empty: round values.
     """
 
     title: str
     log: bool = False
     zero: bool = True
+    ticks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class _Scale:
 
     def __init__(self, axis: Axis, values: Sequence[float]) -> None:
         shown = [v for v in values if math.isfinite(v) and (v > 0 or not axis.log)]
-        self.log = axis.log
+        self.log, self._given = axis.log, axis.ticks
         self.empty = not shown
         low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
         if axis.log:
@@ -110,14 +112,11 @@ class _Scale:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """Round values inside the axis."""
+        """Values inside the axis: those given, or round ones."""
+        if self._given:
+            return [value for value in self._given if self.low <= value <= self.high]
         if not self.log:
-            rough = (self.high - self.low) / _TICKS
-            power = 10.0 ** math.floor(math.log10(rough))
-            step = next(one * power for one in (1, 2, 2.5, 5, 10) if one * power >= rough * 0.999)
-            first = math.ceil(self.low / step - 1e-9)
-            last = math.floor(self.high / step + 1e-9)
-            return [n * step for n in range(first, last + 1)]
+            return round_values(self.low, self.high, MOST_TICKS)
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8)):
             found = [d * 10.0**p for p in powers for d in digits]
@@ -165,6 +164,21 @@ def swatch(style: int, mark: bool = True) -> str:
         '<svg class="swatch" viewBox="0 0 30 14" width="30" height="14" aria-hidden="true">'
         f'<path class="line s{style % STYLES}" d="M0 7h30"/>{marked}</svg>'
     )
+
+
+def round_values(low: float, high: float, most: int, whole: bool = False) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten from `low` to `high`, as many as there can be,
+    at most so many; with `whole` whole numbers alone."""
+    rough = (high - low) / most
+    if not rough > 0:
+        return [low]
+    power = math.floor(math.log10(max(rough, 1.0) if whole else rough))
+    for step in (one * 10.0**p for p in (power, power + 1) for one in (1, 2, 5)):
+        first = math.ceil(low / step - 1e-9)
+        last = math.floor(high / step + 1e-9)
+        if last - first < most:
+            break
+    return [n * step for n in range(first, last + 1)]
 
 
 def thinned(

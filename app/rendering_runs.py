@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +32,9 @@ _FIGURES = (
     _Figure("loss", "the architecture's own training loss", lambda p: p.loss, log=True),
     _Figure("FVU", "fraction of variance unexplained", lambda p: p.fvu, log=True),
     _Figure("L0", "active features per token", lambda p: p.l0),
-    _Figure("dead share", "per cent of the features", lambda p: 100 * p.dead_share),
+    _Figure("dead share", "% of the features, at the point", lambda p: 100 * p.dead_share),
     _Figure("speed", "tokens/s, activations included", lambda p: p.tokens_per_second),
-    _Figure("penalty", "weight of the sparsity penalty", lambda p: p.penalty),
+    _Figure("penalty", "weight of the sparsity penalty, at the point", lambda p: p.penalty),
 )
 
 
@@ -124,6 +125,47 @@ def aim(view: RunView) -> str:
     if config.get("l0") is not None:
         return f"{config['l0']:g}"
     return f"penalty {config['penalty']:g}"
+
+
+def evaluated_on(view: RunView) -> str:
+    """What text the figures of its evaluation are from."""
+    match view.record.settings.get("held_out"):
+        case True:
+            return "held-out text"
+        case False:
+            return "the training text (none is held out)"
+        case _:
+            return "the text of its evaluation"
+
+
+def method(view: RunView) -> dict[str, Any]:
+    """How it trains: what was chosen, and the learning rate even where it was not."""
+    record = view.record
+    config = dict(record.config)
+    if config.get("learning_rate") is None:
+        used = record.settings.get("learning_rate", "the architecture's own")
+        config["learning_rate"] = used
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def circumstances(view: RunView) -> dict[str, Any]:
+    """What else the result hangs on."""
+    elsewhere = ("learning_rate", "pages", "held_out")
+    found = {key: value for key, value in view.record.settings.items() if key not in elsewhere}
+    if (held_out := view.record.settings.get("held_out")) is not None:
+        found["documents held out"] = held_out
+    return found
+
+
+def adding(view: RunView) -> str:
+    """The command that makes the pages of its features; words in capitals are to be filled in."""
+    record = view.record
+    if told := record.settings.get("pages"):
+        return str(told)
+    words = ["--model", "MODEL", "--sae", record.folder or "FOLDER", "--corpus", "TEXT"]
+    if (n_ctx := record.settings.get("n_ctx")) is not None:
+        words += ["--context", str(n_ctx)]
+    return f"featurescope add {shlex.join(words)}"
 
 
 def resuming(view: RunView) -> str:

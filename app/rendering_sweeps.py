@@ -11,14 +11,16 @@ from typing import Any
 
 from app.errors import InvalidRequest
 from app.rendering_markup import trusted
+from app.rendering_numbers import count
 from app.rendering_plot import STYLES, Axis, Line, Mark, plot, swatch
-from app.rendering_runs import sweep_address
+from app.rendering_runs import evaluated_on, sweep_address
 from app.sweep_figures import Contest, SweepRow, contests, front, rows
 from app.views_runs import RunView
 
 FRONT_STYLE = STYLES - 1
 _USUAL = ("topk", "batchtopk", "matryoshka", "jumprelu", "gated", "standard")
-_SMALLEST, _STEP = 2.6, 1.2  # radii of marks: the smallest dictionaries', and from size to size
+_SMALLEST, _STEP = 2.2, 0.9  # radii of marks: the smallest dictionaries', and from size to size
+_MOST_AIMS = 8
 _WIDE = 2.5  # figures that differ by more than this factor are drawn on a log axis
 
 
@@ -31,18 +33,20 @@ class Quantity:
         axis: of the vertical axis.
         of: its value of a row.
         goal: whether lower is the aim, so that there is a front.
+        digits: after the point, wherever it is written.
     """
 
     title: str
     axis: str
     of: Callable[[SweepRow], float]
     goal: bool = True
+    digits: int = 2
 
 
 QUANTITIES = (
     Quantity("Extra loss", "% of zero-ablation's", lambda row: 100 * row.extra_loss),
-    Quantity("FVU", "fraction of variance unexplained", lambda row: row.fvu),
-    Quantity("Dead share", "features that never fired, %", lambda row: 100 * row.dead_share, False),
+    Quantity("FVU", "fraction of variance unexplained", lambda row: row.fvu, digits=4),
+    Quantity("Dead share", "% of the features", lambda row: 100 * row.dead_share, False),
 )
 
 
@@ -71,13 +75,37 @@ COLUMNS = (
     Column("features", "features", lambda row: row.d_sae, "Size of the dictionary"),
     Column("aim", "aim", lambda row: row.target or math.inf, "L0 that was asked for"),
     Column("seed", "seed", lambda row: row.seed, "Seed of the weights"),
-    Column("l0", "L0", lambda row: row.l0, "Active features per token, on held-out text"),
+    Column("l0", "L0", lambda row: row.l0, "Active features per token, in the evaluation"),
     Column("fvu", "FVU", lambda row: row.fvu, "Fraction of variance unexplained"),
     Column("extra", "extra loss", lambda row: row.extra_loss, "Loss added, of zero-ablation's"),
     Column("nats", "nats added", lambda row: row.added_nats, "L_recon − L_clean, nats per token"),
-    Column("dead", "dead", lambda row: row.dead_share, "Features that never fired"),
-    Column("seconds", "time", lambda row: row.seconds, "Time of training"),
-    Column("memory", "memory", lambda row: row.peak_bytes, "Most memory while training"),
+    Column(
+        "dead",
+        "dead",
+        lambda row: row.dead_share,
+        "Features without a firing in the last tokens of training, as many as the text below says",
+    ),
+    Column(
+        "silent",
+        "silent",
+        lambda row: row.silent_share,
+        "Features that fire on none of the evaluated tokens, fewer than those that dead looks back "
+        "on: of rare features many are silent there",
+    ),
+    Column(
+        "seconds",
+        "time",
+        lambda row: row.seconds,
+        "Time of training, and of the model wherever activations did not come from a cache: "
+        "compare runs that read the same cache on the same idle machine",
+    ),
+    Column(
+        "memory",
+        "memory",
+        lambda row: row.peak_bytes,
+        "Most that the whole process held, the model and pages of cached activations included, "
+        "which the system would give back: no measure of what an architecture needs",
+    ),
 )
 
 
@@ -132,7 +160,7 @@ class SweepPage:
 
     def __init__(self, name: str, runs: Sequence[RunView], order: Order) -> None:
         self.name, self.runs, self.order, self.columns = name, runs, order, COLUMNS
-        self._rows = rows(run.record for run in runs)
+        self._rows = rows((run.record, run.last) for run in runs)
         self.rows = order.sorted(self._rows)
 
     @property
@@ -165,8 +193,24 @@ class SweepPage:
 
     @property
     def pictures(self) -> list[tuple[Quantity, Any]]:
-        """Each quantity against L0 as SVG."""
+        """Each quantity that is known, against L0, as SVG."""
         return [(quantity, trusted(svg)) for quantity, svg in pictures(self._rows)]
+
+    @property
+    def text(self) -> str:
+        """What text the evaluations read."""
+        return evaluated_on(self.first)
+
+    @property
+    def dead_after(self) -> str:
+        """Training tokens without a firing after which a feature counts as dead."""
+        found = sorted({int(run.record.config["dead_after"]) for run in self.runs})
+        return " or ".join(map(count, found))
+
+    @property
+    def borrows(self) -> bool:
+        """Whether some contest has the seed noise of other L0s."""
+        return any(contest.borrowed for _, held in self.contests for contest in held)
 
     @property
     def contests(self) -> list[tuple[Quantity, list[Contest]]]:
@@ -203,8 +247,12 @@ def radii(found: Iterable[SweepRow]) -> dict[int, float]:
 
 
 def pictures(found: Sequence[SweepRow]) -> list[tuple[Quantity, str]]:
-    """Each quantity against L0 as SVG."""
-    return [(quantity, _picture(quantity, found)) for quantity in QUANTITIES]
+    """Each quantity that some row has, against L0, as SVG."""
+    return [
+        (quantity, _picture(quantity, found))
+        for quantity in QUANTITIES
+        if any(math.isfinite(quantity.of(row)) for row in found)
+    ]
 
 
 def _picture(quantity: Quantity, found: Sequence[SweepRow]) -> str:
@@ -221,7 +269,7 @@ def _picture(quantity: Quantity, found: Sequence[SweepRow]) -> str:
         lines.insert(0, Line("Pareto front", FRONT_STYLE, best))
     marks = [
         Mark(
-            f"{row.name}: L0 {row.l0:.2f}, {quantity.title} {quantity.of(row):.4g}",
+            f"{row.name}: L0 {row.l0:.2f}, {quantity.title} {quantity.of(row):.{quantity.digits}f}",
             style[row.architecture],
             row.l0,
             quantity.of(row),
@@ -233,11 +281,17 @@ def _picture(quantity: Quantity, found: Sequence[SweepRow]) -> str:
     return plot(
         f"{quantity.title} of {len(found)} dictionaries against their L0; the table below holds "
         "the figures",
-        Axis("L0, active features per token (log)", log=True),
+        Axis("L0, active features per token (log)", log=True, ticks=_aims(found)),
         Axis(quantity.axis, log=log, zero=not quantity.goal),
         lines,
         marks,
     )
+
+
+def _aims(found: Sequence[SweepRow]) -> tuple[float, ...]:
+    """The L0s that were asked for, where they are few enough to mark them all."""
+    aims = sorted({row.target for row in found if row.target is not None})
+    return tuple(aims) if 2 <= len(aims) <= _MOST_AIMS else ()
 
 
 def _means(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from app.views_runs import RunRecord
+from app.views_runs import RunRecord, dead_share
+from sae_core.training.config import TrainingPoint
 
 _REACHED = 0.01  # of an L0: nearer than this it counts as reached
 _COMPARED = ("architecture", "d_sae", "l0", "seed")
@@ -27,12 +28,15 @@ class SweepRow:
         target: the L0 that was asked for; None: a penalty was.
         seed: of the weights.
         tokens: it was trained on.
-        l0: measured on held-out text, as the figures below.
+        l0: measured in the evaluation, as the losses below.
         fvu: fraction of variance unexplained.
         extra_loss: (L_recon - L_clean) / (L_zero - L_clean); NaN where the loss does not hang on
             the activation.
         added_nats: L_recon - L_clean, nats/token.
-        dead_share: features without a firing.
+        dead_share: features without a firing for the training's `dead_after` tokens at its end;
+            NaN: it saw fewer, or has no curve.
+        silent_share: features without a firing in the evaluation. Its text is shorter: of rare
+            features many are silent there that are not dead.
         seconds: of training; NaN: not measured.
         peak_bytes: most memory while training; NaN: not measured.
         others: the other settings, such as tokens and learning rate, as JSON.
@@ -49,6 +53,7 @@ class SweepRow:
     extra_loss: float
     added_nats: float
     dead_share: float
+    silent_share: float
     seconds: float
     peak_bytes: float
     others: str = ""
@@ -94,12 +99,19 @@ class Contest:
         noise: standard deviation between seeds, pooled over the configurations with this L0 that
             have several, of whatever architecture and size; where there are none, over those with
             another; None: there are none at all.
+        noise_from: the L0s of those configurations.
     """
 
     target: float
     d_sae: int
     standings: tuple[Standing, ...]
     noise: float | None
+    noise_from: tuple[float, ...] = ()
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether the noise is that of other L0s."""
+        return self.noise is not None and self.target not in self.noise_from
 
     @property
     def clear(self) -> bool | None:
@@ -113,12 +125,16 @@ class Contest:
         return second.value - first.value > 2 * of_difference
 
 
-def rows(records: Iterable[RunRecord]) -> list[SweepRow]:
-    """The runs that have figures, as rows."""
-    return [_row(record, record.evaluation) for record in records if record.evaluation is not None]
+def rows(found: Iterable[tuple[RunRecord, TrainingPoint | None]]) -> list[SweepRow]:
+    """The runs that have figures, each with the last point of its curve, as rows."""
+    return [
+        _row(record, last, record.evaluation)
+        for record, last in found
+        if record.evaluation is not None
+    ]
 
 
-def _row(record: RunRecord, e: Mapping[str, Any]) -> SweepRow:
+def _row(record: RunRecord, last: TrainingPoint | None, e: Mapping[str, Any]) -> SweepRow:
     config, cost = record.config, record.cost or {}
     return SweepRow(
         name=record.name,
@@ -131,7 +147,8 @@ def _row(record: RunRecord, e: Mapping[str, Any]) -> SweepRow:
         fvu=e["fvu"],
         extra_loss=e.get("extra_loss_fraction", math.nan),
         added_nats=e["l_recon"] - e["l_clean"],
-        dead_share=e["dead_share"],
+        dead_share=dead_share(config, last),
+        silent_share=e["dead_share"],
         seconds=cost.get("seconds", math.nan),
         peak_bytes=cost.get("peak_bytes", math.nan),
         others=json.dumps(
@@ -175,6 +192,7 @@ def _contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
         target: seed_noise([row for row in found if row.target == target], goal)
         for target in {target for _, target in groups}
     }
+    measured = tuple(sorted(target for target, noise in there.items() if noise is not None))
     most = Counter[int]()
     for (d_sae, _), group in groups.items():
         most[d_sae] = max(most[d_sae], len(group))
@@ -198,6 +216,7 @@ def _contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
                 )
             ),
             noise=everywhere if there[target] is None else there[target],
+            noise_from=measured if there[target] is None else (target,),
         )
         for (d_sae, target), group in in_order
         if len(group) > 1

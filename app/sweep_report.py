@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
+from app.rendering_numbers import share
 from app.rendering_plot import HEIGHT, WIDTH, swatch
 from app.rendering_sweeps import FRONT_STYLE, QUANTITIES, pictures, styles
 from app.resources import resource
@@ -27,15 +28,17 @@ _KEY_HEIGHT, _KEY_WIDTH = 30, 118
 
 def found(records: Sequence[SweepRecord], folder: Path) -> list[SweepRow]:
     """The rows of a sweep's records."""
-    return rows(record.stored(folder) for record in records)
+    return rows(
+        (record.stored(folder), record.curve[-1] if record.curve else None) for record in records
+    )
 
 
 def markdown(table: Sequence[SweepRow]) -> str:
     """The results and who wins, as Markdown tables."""
     lines = [
         "| architecture | features | aim | seed | L0 | FVU | extra loss | nats added | dead "
-        "| s | GB |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| silent | s | GB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in sorted(table, key=_place):
         cells = [
@@ -47,7 +50,8 @@ def markdown(table: Sequence[SweepRow]) -> str:
             f"{row.fvu:.4f}",
             _figure(row.extra_loss, lambda value: f"{100 * value:.2f} %"),
             f"{row.added_nats:.4f}",
-            f"{100 * row.dead_share:.1f} %",
+            _figure(row.dead_share, share),
+            share(row.silent_share),
             _figure(row.seconds, lambda value: f"{value:.0f}"),
             _figure(row.peak_bytes, lambda value: f"{value / 1e9:.2f}"),
         ]
@@ -55,15 +59,15 @@ def markdown(table: Sequence[SweepRow]) -> str:
     for quantity in QUANTITIES:
         if quantity.goal and (held := contests(table, quantity.of)):
             lines += ["", f"{quantity.title} ({quantity.axis}) at the very L0, the best first:", ""]
-            lines += [f"- {told(contest)}" for contest in held]
+            lines += [f"- {told(contest, quantity.digits)}" for contest in held]
     return "\n".join(lines) + "\n"
 
 
-def told(contest: Contest) -> str:
-    """A contest in a sentence."""
+def told(contest: Contest, digits: int) -> str:
+    """A contest in a sentence, its values with so many digits after the point."""
     first = contest.standings[0]
     order = ", ".join(
-        f"{s.architecture} {s.value:.4g}{'' if s.fair else f' (at L0 {s.l0:.1f})'}"
+        f"{s.architecture} {s.value:.{digits}f}{'' if s.fair else f' (at L0 {s.l0:.1f})'}"
         for s in contest.standings
     )
     verdict = {

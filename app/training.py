@@ -105,7 +105,15 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
         check_progress(spec.out / CHECKPOINT, parts.identity)
         engine = connect(settings.url)
         upgrade(engine)
-        about = {"corpus": spec.corpus, "n_ctx": parts.windows.n_ctx, "command": spec.command}
+        held_out = bool(parts.windows.corpus.held_out.any())
+        about = {
+            "corpus": spec.corpus,
+            "held_out": held_out,
+            "n_ctx": parts.windows.n_ctx,
+            "learning_rate": method_class(spec.config.architecture).peak(spec.config),
+            "command": spec.command,
+            "pages": _pages(spec),
+        }
         reporter = RunReporter(
             Store(engine), spec.title, spec.config, parts.model.name, spec.hook_point, about
         )
@@ -117,7 +125,7 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
             reporter.finish(result.figures(), str(spec.out.resolve()), checksum)
         _write_record(spec, parts, trained, result)
         (spec.out / CHECKPOINT).unlink(missing_ok=True)
-        return _told(spec, bool(parts.windows.corpus.held_out.any()), result)
+        return _told(spec, held_out, result)
 
 
 def activation_stream(
@@ -259,11 +267,16 @@ def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: E
 
 def _told(spec: TrainingSpec, held_out: bool, result: Evaluation) -> str:
     text = "held-out text" if held_out else "the training text (none is held out)"
-    pages = ["--model", spec.model, "--sae", str(spec.out), "--corpus", spec.corpus]
-    if spec.n_ctx is not None:
-        pages += ["--context", str(spec.n_ctx)]
     return (
         f"{spec.out} is trained. On {text}: L0 {result.l0:.1f}, FVU {result.fvu:.4f}, "
         f"{result.l_recon - result.l_clean:.4f} nats/token over clean ({result.l_clean:.4f}), "
-        f"{result.dead_share:.1%} dead.\nFor its pages: featurescope add {shlex.join(pages)}"
+        f"{result.dead_share:.1%} dead.\nFor its pages: {_pages(spec)}"
     )
+
+
+def _pages(spec: TrainingSpec) -> str:
+    """The command that makes the pages of the dictionary's features."""
+    words = ["--model", spec.model, "--sae", str(spec.out), "--corpus", spec.corpus]
+    if spec.n_ctx is not None:
+        words += ["--context", str(spec.n_ctx)]
+    return f"featurescope add {shlex.join(words)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ _NAME = re.compile(r"\w[\w .+@=,-]*")
 
 PATIENCE_SECONDS = 120.0
 PATIENCE_POINTS = 4.0
+CHECKPOINT_STEPS = 250  # steps from one checkpoint of a training to the next
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class RunRecord:
         message: why it ended, for one that failed; else empty.
         folder: of the finished dictionary; None: there is none, or it was not kept.
         checksum: of the finished dictionary; None: it has not finished.
-        evaluation: figures on held-out text, as `Evaluation.figures()`; None: not evaluated.
+        evaluation: `Evaluation.figures()`, on held-out text where `settings["held_out"]` says so;
+            None: not evaluated.
         cost: what it took, such as `seconds` and `peak_bytes`; None: not measured.
     """
 
@@ -57,6 +60,14 @@ class RunRecord:
                     f"{name!r} cannot be part of an address: name it in letters, digits, '.', '_', "
                     "'-' and blanks, with --name."
                 )
+
+
+def dead_share(config: Mapping[str, Any], point: TrainingPoint | None) -> float:
+    """Features without a firing for the training's `dead_after` tokens at a point of its curves;
+    NaN before so many tokens were seen, when none can be dead."""
+    if point is None or point.tokens < config["dead_after"]:
+        return math.nan
+    return point.dead_share
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,16 @@ class RunView:
         """Steps of the whole training."""
         config = self.record.config
         return -(-int(config["tokens"]) // int(config["batch"]))
+
+    @property
+    def dead_share(self) -> float:
+        """As `dead_share` at the last point."""
+        return dead_share(self.record.config, self.last)
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the same command goes on from something."""
+        return self.last is not None and self.last.step >= min(CHECKPOINT_STEPS, self.steps)
 
     @property
     def eta_seconds(self) -> float | None:

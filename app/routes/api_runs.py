@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from app.rendering_sweeps import Order, SweepPage
 from app.routes import api_runs_types as types
 from app.routes.api import ERRORS
-from app.routes.sweeps import TheRuns
+from app.routes.sweeps import TheRuns, listed
 from app.site import TheSite
 from app.views_runs import RunView
 
@@ -25,7 +25,7 @@ def runs(
 ) -> types.Runs:
     """All trainings that belong to no sweep, or those of one."""
     return types.Runs(
-        runs=[_run(view) for view in site.store.runs.all(sweep)], sweeps=site.store.runs.sweeps()
+        runs=[_run(view) for view in listed(sweep, site)], sweeps=site.store.runs.sweeps()
     )
 
 
@@ -58,6 +58,7 @@ def sweep(name: str, runs: TheRuns) -> types.Sweep:
                 d_sae=contest.d_sae,
                 standings=[types.Standing(**asdict(one)) for one in contest.standings],
                 noise=contest.noise,
+                noise_from=list(contest.noise_from),
                 clear=contest.clear,
             )
             for quantity, held in page.contests

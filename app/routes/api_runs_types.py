@@ -42,7 +42,9 @@ class Run(Answer):
     silent: bool = Field(description="It runs, but should have reported since.")
     message: str = Field(description="Why it failed.")
     checksum: str | None
-    evaluation: dict[str, Any] | None = Field(description="Figures on held-out text.")
+    evaluation: dict[str, Any] | None = Field(
+        description="Figures, on held-out text where `settings.held_out` says so."
+    )
     cost: dict[str, Any] | None = Field(description="What it took: seconds, bytes.")
     dictionaries: list[HarvestedAs]
     last: RunPoint | None
@@ -62,7 +64,7 @@ class Runs(Answer):
 
 
 class SweepRow(Answer):
-    """A run of a sweep in figures, on held-out text."""
+    """A run of a sweep in figures; losses, L0 and FVU are those of its evaluation."""
 
     name: str
     architecture: str
@@ -74,9 +76,21 @@ class SweepRow(Answer):
     fvu: float
     extra_loss: float | None = Field(description="(L_recon - L_clean) / (L_zero - L_clean).")
     added_nats: float
-    dead_share: float
-    seconds: float | None
-    peak_bytes: float | None
+    dead_share: float | None = Field(
+        description="Features without a firing in the last `config.dead_after` training tokens; "
+        "null: it was trained on fewer."
+    )
+    silent_share: float = Field(
+        description="Features that fire on none of the evaluated tokens, those that are only rare "
+        "included."
+    )
+    seconds: float | None = Field(
+        description="Of training, the model included where activations were not cached."
+    )
+    peak_bytes: float | None = Field(
+        description="Most that the process held, the model and pages of cached activations "
+        "included."
+    )
     on_front: bool = Field(description="On the Pareto front of L0 and extra loss.")
 
 
@@ -99,7 +113,8 @@ class Contest(Answer):
     target: float
     d_sae: int
     standings: list[Standing]
-    noise: float | None = Field(description="Standard deviation between seeds at this L0, pooled.")
+    noise: float | None = Field(description="Standard deviation between seeds, pooled.")
+    noise_from: list[float] = Field(description="The L0s at which it was measured.")
     clear: bool | None = Field(description="Whether the first two differ by more than seeds do.")
 
 

@@ -8,7 +8,18 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from app.errors import InvalidRequest
-from app.rendering_runs import MOST_COMPARED, aim, drawn, key, resuming
+from app.rendering_runs import (
+    MOST_COMPARED,
+    adding,
+    aim,
+    circumstances,
+    drawn,
+    evaluated_on,
+    key,
+    method,
+    resuming,
+)
+from app.routes.sweeps import listed
 from app.site import Fragment, TheSite
 
 router = APIRouter(prefix="/runs")
@@ -28,7 +39,7 @@ def runs(site: TheSite, chosen: Chosen = [], sweep: Sweep = "") -> Response:  # 
     compared = site.store.runs.curves(names)
     return site.renderer.html(
         "runs/runs.html",
-        runs=site.store.runs.all(sweep),
+        runs=listed(sweep, site),
         sweep=sweep,
         sweeps=site.store.runs.sweeps(),
         compared=[curve.view.record.name for curve in compared],
@@ -48,5 +59,8 @@ def run(name: str, site: TheSite, fragment: Fragment) -> Response:
         points=curve.points,
         figures=drawn([curve]),
         command=resuming(curve.view),
-        aim=aim,
+        adding=adding,
+        circumstances=circumstances,
+        evaluated_on=evaluated_on,
+        method=method,
     )

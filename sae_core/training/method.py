@@ -109,11 +109,16 @@ class Method(ABC):
     def calibrate(self, x: Tensor) -> None:  # noqa: B027
         """What depends on a first batch x [n, d_in], training units; here nothing."""
 
+    @classmethod
+    def peak(cls, config: TrainingConfig) -> float:
+        """Adam's peak learning rate: the configuration's, or else the architecture's own."""
+        own: float = cls.rate * (4096 / config.d_sae) ** 0.5
+        return own if config.learning_rate is None else config.learning_rate
+
     @property
     def learning_rate(self) -> float:
         """Adam's peak."""
-        own: float = self.rate * (4096 / self.d_sae) ** 0.5
-        return own if self.config.learning_rate is None else self.config.learning_rate
+        return self.peak(self.config)
 
     @property
     def dead(self) -> Tensor:

@@ -35,6 +35,7 @@ def swept(site: Client) -> Client:
                 }
                 name = f"s.{architecture}-{l0}-{seed}"
                 setting = {"architecture": architecture, "l0": l0, "seed": seed}
+                setting["dead_after"] = 50_000
                 made = record(
                     name,
                     sweep="s",
@@ -42,7 +43,7 @@ def swept(site: Client) -> Client:
                     evaluation=figures,
                     cost={"seconds": 12.0, "peak_bytes": 5e8},
                 )
-                site.store.runs.put(made, [point(50), point(100)])
+                site.store.runs.put(made, [point(50), point(100, dead_share=0.0625)])
     failed = record(
         "s.bad", sweep="s", status="failed", message=HOSTILE, evaluation=None, checksum=None
     )
@@ -94,12 +95,88 @@ def test_a_run_while_it_trains_and_afterwards(
 
 
 def test_a_run_that_failed_says_why_and_how_to_go_on(site: Client) -> None:
-    failed = record("f", status="failed", message=f"NaN in {HOSTILE}", evaluation=None)
-    site.store.runs.put(failed, [point(50)])
+    long = {"tokens": 400_000}
+    failed = record("f", status="failed", message=f"NaN in {HOSTILE}", evaluation=None, config=long)
+    site.store.runs.put(failed, [point(250)])
     page = site.get("/runs/f")
     assert HOSTILE not in page.text
     assert "NaN in &lt;script&gt;" in page.text
-    assert "goes on from its last checkpoint" in text(page.text)
+    assert "It goes on from its last checkpoint" in text(page.text)
+
+
+@pytest.mark.parametrize("points", [[], [200]])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("failed", "fails again unless what is said above is mended"), ("stopped", "begins anew")],
+)
+def test_without_a_checkpoint_nothing_is_promised(
+    site: Client, status: str, said: str, points: list[int]
+) -> None:
+    made = record("f", status=status, evaluation=None, config={"tokens": 400_000})
+    site.store.runs.put(made, [point(step) for step in points])
+    page = text(site.get("/runs/f").text)
+    assert "last checkpoint" not in page
+    assert said in page
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"held_out": True}, "Measured on held-out text"),
+        ({"held_out": False}, "Measured on the training text (none is held out)"),
+        ({}, "Measured on the text of its evaluation"),
+        ({"held_out": [1]}, "Measured on the text of its evaluation"),
+    ],
+)
+def test_a_run_says_on_which_text_it_was_measured(
+    site: Client, settings: dict[str, object], said: str
+) -> None:
+    site.store.runs.put(record(settings=settings, sweep="one"), [point(100)])
+    page = text(site.get("/runs/first").text)
+    assert said in page
+    assert ("held-out" in page) is (settings.get("held_out") is True)
+    assert "held-out text" not in site.get("/runs?sweep=one").text
+    swept = text(site.get("/sweeps/one").text).lower()
+    assert ("held-out" in swept) is (settings.get("held_out") is True)
+    assert ("none is held out" in swept) is (settings.get("held_out") is False)
+
+
+def test_a_run_says_which_learning_rate_was_used(site: Client) -> None:
+    def rate(**changes: object) -> str:
+        site.store.runs.put(record(**changes), [])
+        page = site.get("/runs/first").text.replace("&#39;", "'")
+        found = re.search(r"learning rate (.+?) normalisation", text(page))
+        assert found
+        return found[1]
+
+    assert rate() == "the architecture's own"
+    assert rate(settings={"learning_rate": 0.0012}) == "0.0012"
+    assert rate(config={"learning_rate": 0.5}) == "0.5"
+
+
+def test_a_run_says_how_its_pages_are_made(site: Client) -> None:
+    site.store.runs.put(record(checksum="c" * 64), [])
+    page = text(site.get("/runs/first").text)
+    assert "add --model MODEL --sae somewhere/first --corpus TEXT --context 128" in page
+    assert "in the place of MODEL" in page
+    told = "featurescope add --model m --sae 'my sae' --corpus c"
+    site.store.runs.put(record(checksum="c" * 64, settings={"pages": told}), [])
+    page = site.get("/runs/first").text
+    assert "featurescope add --model m --sae &#39;my sae&#39; --corpus c</code>" in page
+    assert "MODEL" not in page
+    assert page.count("featurescope add") == 1
+
+
+def test_features_are_dead_once_the_window_is_full(site: Client) -> None:
+    for name, tokens in (("short", 400_000), ("long", 600_000)):
+        made = record(name, config={"tokens": tokens}, evaluation=EVALUATION | {"dead_share": 0.5})
+        site.store.runs.put(made, [point(tokens // 1000, dead_share=0.125)])
+    assert "12.5 %" in text(site.get("/runs/long").text)
+    short = text(site.get("/runs/short").text)
+    assert "12.5 %" not in short
+    assert "silent 0.5000" in short
+    listed = site.get("/runs").text
+    assert re.findall(r'data-name="dead">(.*?)<', listed) == ["–", "12.5 %"]
 
 
 def test_runs_are_compared_in_one_plot(swept: Client) -> None:
@@ -115,6 +192,10 @@ def test_runs_are_compared_in_one_plot(swept: Client) -> None:
     assert own.text.count(" checked") == 1
     assert 'name="sweep" value="s"' in own.text
     assert swept.get("/runs?with=nobody").status_code == 404
+    for address in ("/runs?sweep=nobody", "/api/v1/runs?sweep=nobody"):
+        missing = swept.get(address)
+        assert missing.status_code == 404
+        assert "There is no sweep" in missing.text
     many = "&".join(f"with=r{n}" for n in range(41))
     refused = swept.get(f"/runs?{many}")
     assert (refused.status_code, "41 runs are too many" in refused.text) == (422, True)
@@ -126,8 +207,7 @@ def test_a_sweep_says_who_wins(swept: Client) -> None:
     assert "8 of 9 runs finished" in said
     assert HOSTILE not in page.text
     assert page.text.count('<svg class="plot"') == 3
-    best = r"L0 8 64 batchtopk 0\.50\d+ \(0\.5005 at 8\.1\) , 2 seeds"
-    assert re.search(rf"{best} topk 0\.6\d+ \(0\.6255 at 8\.1\) \S+ clear", said)
+    assert "L0 8 64 batchtopk 0.50 , 2 seeds topk 0.63 0.001 clear" in said
     assert "within seed noise" in said  # the FVUs are equal
     table = swept.http.get("/sweeps/s?sort=l0&order=desc", headers=HX).text
     assert table.startswith('<section class="block" id="results"')
@@ -136,6 +216,36 @@ def test_a_sweep_says_who_wins(swept: Client) -> None:
     assert first
     assert first[1] == "s.batchtopk-16-1"
     assert table.count("◆</abbr>") == 2
+
+
+def test_dead_and_silent_are_told_apart(swept: Client) -> None:
+    page = swept.get("/sweeps/s")
+    said = text(page.text)
+    assert "did not fire in the last 50,000 or 500,000 tokens of its training" in said
+    assert page.text.count('data-name="dead">6.2 %') == 8
+    assert page.text.count('data-name="silent">1.0 %') == 8
+    row = swept.get("/api/v1/sweeps/s").json()["rows"][0]
+    assert (row["dead_share"], row["silent_share"]) == (0.0625, 0.01)
+
+
+def test_borrowed_noise_is_named(site: Client) -> None:
+    for architecture, loss in (("topk", 0.05), ("gated", 0.06)):
+        for l0, seeds in ((8, 1), (16, 2)):
+            for seed in range(seeds):
+                figures = EVALUATION | {"l0": l0, "extra_loss_fraction": loss / l0 + 1e-4 * seed}
+                made = record(
+                    f"s.{architecture}-{l0}-{seed}",
+                    sweep="s",
+                    config={"architecture": architecture, "l0": l0, "seed": seed},
+                    evaluation=figures,
+                )
+                site.store.runs.put(made, [])
+    said = text(site.get("/sweeps/s").text)
+    assert "L0 8 64 topk 0.62 gated 0.75 0.007 of L0 16 clear if it is the same here" in said
+    assert "L0 16 64 topk 0.32 , 2 seeds gated 0.38 0.007 clear" in said
+    assert "the noise of other L0s, which are named, stands in" in said
+    held = site.get("/api/v1/sweeps/s").json()["contests"]
+    assert [(one["target"], one["noise_from"]) for one in held[:2]] == [(8, [16]), (16, [16])]
 
 
 @pytest.mark.parametrize(

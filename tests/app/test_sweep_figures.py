@@ -11,11 +11,21 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidRequest
-from app.rendering_plot import MOST_POINTS, STYLES, Axis, Line, Mark, plot, swatch, thinned
+from app.rendering_plot import (
+    MOST_POINTS,
+    STYLES,
+    Axis,
+    Line,
+    Mark,
+    plot,
+    round_values,
+    swatch,
+    thinned,
+)
 from app.rendering_sweeps import COLUMNS, Order, pictures, styles
 from app.sweep_figures import SweepRow, contests, front, rows, seed_noise
 from app.sweep_report import markdown, picture, told
-from tests.app.runs_made import EVALUATION, record
+from tests.app.runs_made import EVALUATION, point, record
 
 ROW = SweepRow(
     name="s.a",
@@ -29,6 +39,7 @@ ROW = SweepRow(
     extra_loss=0.05,
     added_nats=0.2,
     dead_share=0.0,
+    silent_share=0.0,
     seconds=1.0,
     peak_bytes=1e9,
 )
@@ -50,7 +61,14 @@ def test_rows_hold_what_records_say() -> None:
     made = record("a", cost={"seconds": 3.0, "peak_bytes": 4.0})
     unfinished = record("b", evaluation=None)
     flat = {k: v for k, v in EVALUATION.items() if not k.startswith("extra")}
-    (row, other) = rows([made, unfinished, record("c", evaluation=flat)])
+    short = record("c", evaluation=flat, config={"dead_after": 101_000})
+    long = record("d", config={"dead_after": 100_000})
+    end = point(100, dead_share=0.25)
+    (row, other, last) = rows([(made, None), (unfinished, None), (short, end), (long, end)])
+    assert (row.silent_share, last.silent_share) == (0.01, 0.01)
+    assert last.dead_share == 0.25
+    assert math.isnan(other.dead_share)  # fewer tokens than a feature must be silent for
+    assert math.isnan(row.dead_share)
     assert (row.name, row.architecture, row.d_sae, row.target, row.seed) == ("a", "topk", 64, 8, 0)
     assert (row.l0, row.fvu, row.added_nats) == (15.5, 0.125, 0.25)
     assert (row.seconds, row.peak_bytes) == (3.0, 4.0)
@@ -135,7 +153,7 @@ def test_an_l0_that_was_missed_alone_gives_no_verdict() -> None:
     (contest,) = contests(found, extra)
     assert [one.fair for one in contest.standings] == [False, True]
     assert contest.clear is None
-    assert told(contest).endswith("; no verdict, since one of the first two missed this L0")
+    assert told(contest, 4).endswith("; no verdict, since one of the first two missed this L0")
 
 
 def test_contests_need_two_and_the_fullest_size_comes_first() -> None:
@@ -153,14 +171,19 @@ def test_contests_need_two_and_the_fullest_size_comes_first() -> None:
     held = contests(found, extra)
     assert [(contest.d_sae, contest.target) for contest in held] == [(64, 16.0), (32, 8.0)]
     assert held[0].noise is None
+    assert not held[0].borrowed
     assert held[0].clear is None
 
 
 def test_another_learning_rate_is_no_seed() -> None:
     found = rows(
-        replace(
-            record(f"{name}.{seed}.{rate}", config=changes),
-            evaluation=EVALUATION | {"extra_loss_fraction": 0.1 * (seed + 1) + 10 * (rate or 0)},
+        (
+            replace(
+                record(f"{name}.{seed}.{rate}", config=changes),
+                evaluation=EVALUATION
+                | {"extra_loss_fraction": 0.1 * (seed + 1) + 10 * (rate or 0)},
+            ),
+            None,
         )
         for name, rate in (("topk", None), ("gated", None), ("topk", 0.5))
         for seed in (0, 1)
@@ -206,9 +229,11 @@ def test_hostile_names_stay_text_in_documents() -> None:
 def test_the_results_as_markdown() -> None:
     found = [ROW, replace(ROW, name="s.b", architecture="gated", extra_loss=math.nan, fvu=0.1)]
     text = markdown(found)
-    assert "| topk | 64 | 8 | 0 | 8.00 | 0.2000 | 5.00 % | 0.2000 | 0.0 % | 1 | 1.00 |" in text
+    assert (
+        "| topk | 64 | 8 | 0 | 8.00 | 0.2000 | 5.00 % | 0.2000 | 0.0 % | 0.0 % | 1 | 1.00 |" in text
+    )
     assert "| gated | 64 | 8 | 0 | 8.00 | 0.1000 | – |" in text
-    assert "- L0 8, 64 features: gated 0.1, topk 0.2; whether that is more" in text
+    assert "- L0 8, 64 features: gated 0.1000, topk 0.2000; whether that is more" in text
     assert "Extra loss (" not in text  # one architecture alone has such a figure
 
 
@@ -226,6 +251,30 @@ def test_points_lie_where_their_values_say() -> None:
     mark = re.search(r'translate\(([\d.]+) ([\d.]+)\)" d="[^"]+"><title>m<', svg)
     assert mark
     assert (float(mark[1]), float(mark[2])) == (x1, y2)
+
+
+def test_ticks_are_round() -> None:
+    """Steps of 1, 2 or 5 times a power of ten, as many as fit; whole where counts are."""
+    draw = np.random.default_rng(1)
+    for _ in range(500):
+        low = float(draw.normal() * 10 ** draw.uniform(-3, 5))
+        high = low + float(10 ** draw.uniform(-3, 6))
+        for most, whole in ((4, False), (6, False), (6, True)):
+            found = round_values(low, high, most, whole)
+            assert len(found) <= most
+            assert all(low - 1e-6 * (high - low) <= v <= high + 1e-6 * (high - low) for v in found)
+            if not whole:
+                assert len(found) >= most // 3
+            if len(found) > 1:
+                step = found[1] - found[0]
+                assert f"{step:.3e}"[:5] in ("1.000", "2.000", "5.000")
+                assert not whole or step > 0.999
+    assert round_values(0, 25, 6) == [0, 5, 10, 15, 20, 25]
+    assert round_values(0, 1, 6, whole=True) == [0, 1]
+    assert round_values(3.0, 3.0, 6) == [3.0]
+    marks = [Mark("a", 0, 7.0, 3.0), Mark("b", 0, 33.0, 1.0)]
+    svg = plot("p", Axis("x", log=True, ticks=(8, 16, 64)), Axis("y"), marks=marks)
+    assert re.findall(r"middle.>(\d+)<", svg) == ["8", "16"]
 
 
 def test_what_cannot_be_drawn_is_left_out() -> None:

@@ -20,8 +20,10 @@ from app.database import connect
 from app.run_reporting import RunReporter
 from app.settings import read_settings
 from app.store import Store
+from app.views_runs import CHECKPOINT_STEPS
 from sae_core.checkpoint import load_dictionary
 from sae_core.corpus import Document
+from sae_core.training import trainer
 from sae_core.training.config import TrainingPoint
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 from tests.sae_core.training.unique_text import in_folder
@@ -128,6 +130,9 @@ def test_it_writes_a_dictionary_and_reports_a_run(
     assert [p.fvu for p in curve.points] == [p["fvu"] for p in record["curve"]]
 
     before = _bytes(out)
+    assert told.endswith(f"{stored.settings['pages']}\n")
+    assert stored.settings["held_out"] is True
+    assert stored.settings["learning_rate"] == pytest.approx(1.2e-3 * 8)  # 64 features, not 4,096
     command = shlex.split(stored.settings["command"])
     assert command[:2] == ["featurescope", "train"]
     assert run(command[1:]) == 0
@@ -305,3 +310,7 @@ def test_numbers_of_tokens(word: str, number: int) -> None:
 def test_what_is_no_number_of_tokens(word: str) -> None:
     with pytest.raises(ArgumentTypeError, match="write 5M, 300k or 2_000_000"):
         tokens(word)
+
+
+def test_pages_know_how_often_checkpoints_are_written() -> None:
+    assert CHECKPOINT_STEPS == trainer.POINT_EVERY * trainer.CHECKPOINT_EVERY

@@ -132,7 +132,7 @@ def test_runs_are_compared_without_scripts(browser: Browser, site: Site) -> None
     expect(page.get_by_role("img", name="loss, the architecture")).to_be_visible()
     expect(page.get_by_label("compare first")).to_be_checked()
     page.get_by_role("link", name="first", exact=True).first.click()
-    expect(page.get_by_role("heading", name="On held-out text")).to_be_visible()
+    expect(page.get_by_role("heading", name="Measured on the text of its evaluation")).to_be_visible()
     page.go_back()
     page.get_by_role("link", name="s", exact=True).click()
     page.get_by_role("link", name="time").click()
