@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app.errors import InvalidRequest
+from app.names import check_name
 from sae_core.training.config import TrainingPoint
 
 Status = Literal["running", "finished", "failed", "stopped"]
-
-_NAME = re.compile(r"\w[\w .+@=,-]*")
 
 PATIENCE_SECONDS = 120.0
 PATIENCE_POINTS = 4.0
@@ -55,11 +52,7 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         for name in filter(None, (self.name, self.sweep)):
-            if not _NAME.fullmatch(name):
-                raise InvalidRequest(
-                    f"{name!r} cannot be part of an address: name it in letters, digits, '.', '_', "
-                    "'-' and blanks, with --name."
-                )
+            check_name(name, "with --name")
 
 
 def dead_share(config: Mapping[str, Any], point: TrainingPoint | None) -> float:

@@ -16,6 +16,11 @@ router = APIRouter(prefix="/sweeps")
 
 
 def _runs(name: str, site: TheSite) -> list[RunView]:
+    """The runs of a sweep.
+
+    Raises:
+        NotFound: it has none.
+    """
     found = site.store.runs.all(name) if name else []
     if not found:
         known = ", ".join(site.store.runs.sweeps())
@@ -24,6 +29,15 @@ def _runs(name: str, site: TheSite) -> list[RunView]:
         )
         raise NotFound(f"There is no sweep {name!r}. {there}")
     return found
+
+
+def listed(sweep: str, site: TheSite) -> list[RunView]:
+    """The runs of a sweep; empty: those of none.
+
+    Raises:
+        NotFound: there is no such sweep.
+    """
+    return _runs(sweep, site) if sweep else site.store.runs.all("")
 
 
 TheRuns = Annotated[list[RunView], Depends(_runs)]
