@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from app.errors import InvalidRequest
+from app.names import check_name
 from app.store import Store
+from app.sweep_record_file import FORMAT, RecordFile
 from app.views_runs import RunRecord, Status
 from sae_core.atomic import atomic_file
 from sae_core.errors import TrainingError
-from sae_core.training.config import TrainingConfig, TrainingPoint
+from sae_core.training.config import Normalisation, TrainingConfig, TrainingPoint
 
-FORMAT = 1
 RESULTS = "results"  # the folder of the files, in that of the sweep
-_FIGURES = ("l0", "fvu", "l_clean", "l_recon", "dead_share")  # those that pages cannot do without
-_UNFIT = (ValueError, TypeError, KeyError, AttributeError, TrainingError)
 _COLUMNS = tuple(column.name for column in fields(TrainingPoint))
+_APART = ("format", "curve")
+_LONGEST = 60  # characters of a value in a sentence
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def write_record(folder: Path, record: SweepRecord) -> None:
     values = {"format": FORMAT} | {
         item.name: getattr(record, item.name) for item in fields(record) if item.name != "curve"
     }
-    columns = {name: [getattr(point, name) for point in record.curve] for name in _COLUMNS}
+    columns = {name: [_known(getattr(point, name)) for point in record.curve] for name in _COLUMNS}
     lines = [f' "{key}": {json.dumps(value, sort_keys=True)}' for key, value in values.items()]
     inner = [f'  "{name}": {json.dumps(column)}' for name, column in columns.items()]
     lines.append(' "curve": {\n' + ",\n".join(inner) + "\n }")
@@ -110,25 +115,67 @@ def read_record(path: Path) -> SweepRecord:
     """A run's record.
 
     Raises:
-        InvalidRequest: it cannot be read, or is none of ours.
+        InvalidRequest: it cannot be read, or is none of ours; the sentence names what is wrong.
     """
     try:
-        values = json.loads(path.read_text("utf-8"))
-        if values.pop("format") != FORMAT:
-            raise ValueError("another format")
-        columns = values.pop("curve")
-        rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
-        curve = tuple(TrainingPoint(*row) for row in rows)
-        record = SweepRecord(**values, curve=curve)
-        TrainingConfig(**record.config)
-        for figure in _FIGURES if record.status == "finished" else ():
-            float((record.evaluation or {})[figure])
-    except (*_UNFIT, OSError) as error:
-        raise InvalidRequest(
-            f"{path} is no result of a sweep ({type(error).__name__}: {error}): take it away and "
-            "run the sweep again."
-        ) from error
+        text = path.read_text("utf-8")
+        file = RecordFile.model_validate_json(text)
+        record = _record(json.loads(text), file)
+        if record.run != path.stem:
+            raise ValueError(f"run is {record.run!r}, not the name of the file")
+        check_name(record.name, "in the fields sweep and run")
+    except ValidationError as error:
+        raise _unfit(path, _first(error)) from error
+    except (OSError, ValueError, InvalidRequest, TrainingError) as error:
+        raise _unfit(path, str(error).removesuffix(".")) from error
     return record
+
+
+def _record(values: dict[str, Any], file: RecordFile) -> SweepRecord:
+    """A record of a file's JSON values, which are as they should be one by one.
+
+    Raises:
+        ValueError, TrainingError: together they make no sense.
+    """
+    columns = [getattr(file.curve, name) for name in _COLUMNS]
+    if len(set(map(len, columns))) > 1:
+        raise ValueError("the columns of curve have different lengths")
+    curve = tuple(
+        TrainingPoint(*(math.nan if value is None else value for value in row))
+        for row in zip(*columns, strict=True)
+    )
+    if any(after.step <= before.step for before, after in pairwise(curve)):
+        raise ValueError("curve.step does not rise")
+    if file.status == "finished" and file.evaluation is None:
+        raise ValueError("status is 'finished', but evaluation is missing")
+    config = TrainingConfig(**values["config"])
+    Normalisation(config.normalisation)
+    return SweepRecord(**{key: values[key] for key in values if key not in _APART}, curve=curve)
+
+
+def _unfit(path: Path, what: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{path} is no result of a sweep: {what}. Take it away and run the sweep again."
+    )
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong: where it stands, what it is, what it must be."""
+    first = error.errors()[0]
+    where, must = ".".join(map(str, first["loc"])), first["msg"].replace("Input", "it", 1)
+    if not where:
+        return must
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    shown = repr(first["input"])
+    if len(shown) > _LONGEST:
+        shown = shown[: _LONGEST - 1] + "…"
+    return f"{where} is {shown}: {must}"
+
+
+def _known(value: float) -> float | None:
+    """JSON has no other numbers."""
+    return value if math.isfinite(value) else None
 
 
 def read_records(folder: Path) -> list[SweepRecord]:
