@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidRequest
+from app.names import check_name
 from sae_core.errors import TrainingError
 from sae_core.training.config import Normalisation, TrainingConfig
+from sae_core.training.methods import method_class
 
 _GRID: dict[str, tuple[type, ...]] = {
     "architectures": (str,),
@@ -22,7 +24,7 @@ _GRID: dict[str, tuple[type, ...]] = {
 _NAMES: dict[tuple[type, ...], str] = {
     (int,): "a whole number, such as 3_000_000",
     (int, float): "a number",
-    (str,): "a name",
+    (str,): "words in quotes",
 }
 _EXAMPLES = {
     "architectures": '["topk"]',
@@ -42,7 +44,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "normalisation": (str,),
     "precision": (str,),
 }
-_TOP = {"name", "model", "model_name", "hook_point", "corpus", "context", "training", "runs"}
+_NEEDED = ("model", "hook_point")
+_WORDS = (*_NEEDED, "name", "model_name", "corpus")
+_TOP = {*_WORDS, "context", "training", "runs"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class SweepPlan:
     runs: tuple[PlannedRun, ...]
 
     def __post_init__(self) -> None:
+        check_name(self.name, "with --name")
         if not self.runs:
             raise InvalidRequest("The sweep has no runs: give architectures, sizes and an L0.")
 
@@ -121,10 +126,14 @@ def name_runs(
     """Runs named by their architecture, size, L0 and seed, and by what differs from `common`.
 
     The same configuration is trained once.
+
+    Raises:
+        TrainingError: there is no such architecture, or it cannot train one of them.
     """
     usual = replace(TrainingConfig(), **common)
     runs: dict[TrainingConfig, PlannedRun] = {}
     for config in configs:
+        method_class(config.architecture).check(config)
         aim = f"l{config.l0:g}" if config.l0 is not None else f"p{config.penalty:g}"
         parts = [config.architecture, str(config.d_sae), aim, f"s{config.seed}"]
         named = {"architecture", "d_sae", "l0", "penalty", "seed"}
@@ -153,21 +162,26 @@ def read_plan(path: Path) -> SweepPlan:
         raise InvalidRequest(f"The plan {path} cannot be read: {error}.") from error
     try:
         return _plan(path, plan)
-    except (TrainingError, TypeError, ValueError) as error:
+    except (TrainingError, ValueError) as error:
         raise InvalidRequest(f"The plan {path} makes no sense: {error}") from error
 
 
 def _plan(path: Path, plan: Mapping[str, Any]) -> SweepPlan:
     _known(plan, _TOP, "the plan")
-    for key in ("model", "hook_point"):
-        if not isinstance(plan.get(key), str):
+    for key in _NEEDED:
+        if key not in plan:
             raise InvalidRequest(f"The plan {path} names no {key}: add one.")
+    for key in _WORDS:
+        if key in plan:
+            _typed(key, plan[key], (str,))
+    name = plan.get("name", path.resolve().parent.name)
+    check_name(name, f"as the name in {path}")
     n_ctx = plan.get("context")
     if n_ctx is not None and (not _is(n_ctx, (int,)) or n_ctx < 2):
         raise ValueError(f"context is {n_ctx!r}: give a whole number of at least 2.")
-    common = _training(plan.get("training", {}), "[training]")
+    common = _training(_table("training", plan.get("training", {})), "[training]")
     configs: list[TrainingConfig] = []
-    for part in plan.get("runs", []):
+    for part in _grids(plan.get("runs", [])):
         _known(part, set(_GRID) | set(_KINDS), "[[runs]]")
         grid = {key: part.get(key, [0] if key == "seeds" else None) for key in _GRID}
         for key, kinds in _GRID.items():
@@ -176,10 +190,10 @@ def _plan(path: Path, plan: Mapping[str, Any]) -> SweepPlan:
                 raise ValueError(f"[[runs]] needs a list of {key}, such as {_EXAMPLES[key]}.")
         own = {key: value for key, value in part.items() if key not in _GRID}
         configs += Grid(**grid, training=common | _training(own, "[[runs]]")).configs()
-    corpus = str(plan.get("corpus", "python-stdlib"))
+    corpus = plan.get("corpus", "python-stdlib")
     beside = path.parent / corpus
     return SweepPlan(
-        name=str(plan.get("name", path.resolve().parent.name)),
+        name=name,
         model=str(path.parent / plan["model"]),
         hook_point=plan["hook_point"],
         corpus=str(beside) if beside.exists() else corpus,
@@ -187,6 +201,27 @@ def _plan(path: Path, plan: Mapping[str, Any]) -> SweepPlan:
         model_name=plan.get("model_name"),
         runs=name_runs(configs, common),
     )
+
+
+def _table(key: str, value: object) -> Mapping[str, Any]:
+    """A table of a plan."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key} is {value!r}: give a table, headed [{key}].")
+    return value
+
+
+def _grids(runs: object) -> list[Mapping[str, Any]]:
+    """The grids of a plan."""
+    if isinstance(runs, Mapping):
+        raise ValueError("[runs] is a table alone: head each grid [[runs]], in double brackets.")
+    if not isinstance(runs, list) or not all(isinstance(part, Mapping) for part in runs):
+        raise ValueError(f"runs is {runs!r}: give tables, each headed [[runs]].")
+    return runs
+
+
+def _typed(key: str, value: object, kinds: tuple[type, ...]) -> None:
+    if not _is(value, kinds):
+        raise ValueError(f"{key} is {value!r}: give {_NAMES[kinds]}.")
 
 
 def _is(value: object, kinds: tuple[type, ...]) -> bool:
@@ -206,8 +241,7 @@ def _training(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Fields of `TrainingConfig` with the types of their values checked."""
     _known(given, _KINDS, where)
     for key, value in given.items():
-        if not _is(value, _KINDS[key]):
-            raise ValueError(f"{key} is {value!r}: give {_NAMES[_KINDS[key]]}.")
+        _typed(key, value, _KINDS[key])
     fitting = dict(given)
     if "normalisation" in fitting:
         name = fitting["normalisation"]

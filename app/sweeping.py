@@ -43,7 +43,6 @@ from sae_core.language_model import load_model
 from sae_core.training.activation_cache import CachedPools
 from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.downstream import DownstreamLoss
-from sae_core.training.methods import method_class
 from sae_core.training.pools import PoolSource, TextPools
 from sae_core.training.stream import PoolStream
 from sae_core.training.trainer import train
@@ -51,7 +50,18 @@ from sae_core.training.trainer import train
 UNFINISHED = "unfinished"  # checkpoints
 DICTIONARIES = "dictionaries"  # weights, where they are kept
 ORDER_SEED = 0  # of text and shuffles: the same for all runs, whatever their own seed
-_DECIDING = ("model_checksum", "corpus_fingerprint", "n_ctx", "activations", "evaluation_tokens")
+_CHECKSUMS = ("model_checksum", "corpus_fingerprint", "activations")
+_DECIDING = (*_CHECKSUMS, "n_ctx", "evaluation_tokens")
+_DIFFERING = {
+    "model_checksum": "model",
+    "corpus_fingerprint": "text",
+    "activations": "order of the text, or type of the activations",
+    "n_ctx": "context",
+    "evaluation_tokens": "number of tokens to evaluate on",
+    "tokens": "number of tokens",
+    "d_sae": "number of features",
+    "l0": "L0",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -79,8 +89,6 @@ def run_sweep(
         InvalidRequest: the folder holds results of another sweep, or another process works on it.
         TrainingError: runs failed; the others are done.
     """
-    for architecture in {run.config.architecture for run in plan.runs}:
-        method_class(architecture)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "lock").touch()
@@ -96,10 +104,21 @@ def run_sweep(
             f"Another process works on the sweep in {folder}: wait for it, or stop it first."
         ) from error
     if failed:
-        raise TrainingError(
-            f"{len(failed)} of {len(plan.runs)} runs failed ({', '.join(failed)}); the reasons "
-            "stand above. The others are done; the same command tries these again."
-        )
+        raise TrainingError(_told(failed, len(plan.runs)))
+
+
+def _told(failed: Sequence[str], n_runs: int) -> str:
+    """What came of a sweep with failures."""
+    one = len(failed) == 1
+    if len(failed) < n_runs:
+        who, others = f"{len(failed)} of {n_runs} runs", "The others are done; the"
+    else:
+        who, others = "The only run" if one else f"All {n_runs} runs", "The"
+    return (
+        f"{who} failed ({', '.join(failed)}); the reason{'' if one else 's'} "
+        f"stand{'s' if one else ''} above. {others} same command tries "
+        f"{'it' if one else 'them'} again."
+    )
 
 
 class _Sweep:
@@ -183,12 +202,18 @@ class _Sweep:
         if not path.exists():
             return None
         record = read_record(path)
-        here = {key: self._settings[key] for key in _DECIDING} | {"config": _plain(run.config)}
-        there = {key: record.settings.get(key) for key in _DECIDING} | {"config": record.config}
-        if other := [key.replace("_", " ") for key in here if here[key] != there[key]]:
+        here = {"hook_point": self._plan.hook_point} | _plain(run.config)
+        here |= {key: self._settings[key] for key in _DECIDING}
+        there = {"hook_point": record.hook_point, **record.config}
+        there |= {key: record.settings.get(key) for key in _DECIDING}
+        other = [key for key in here if here[key] != there.get(key)]
+        if len(other) > 1 and "activations" in other:
+            other.remove("activations")  # a checksum over most of the others
+        if other:
+            told = [_difference(key, there.get(key), here[key]) for key in other]
             raise InvalidRequest(
-                f"{path} was made with another {' and '.join(other)}: choose another --out, or "
-                "remove it to train that run anew."
+                f"{path} was made with another {' and another '.join(told)}: choose another --out, "
+                "or remove it to train that run anew."
             )
         return record if record.status == "finished" else None
 
@@ -303,6 +328,12 @@ class _Sweep:
         with tempfile.TemporaryDirectory(dir=self._folder) as draft:
             save_dictionary(dictionary, Path(draft))
             return dictionary_checksum(Path(draft)), None
+
+
+def _difference(key: str, there: object, here: object) -> str:
+    """What differs between a result and a plan, with both values where they say something."""
+    name = _DIFFERING.get(key, key.replace("_", " "))
+    return name if key in _CHECKSUMS else f"{name} ({there}, now {here})"
 
 
 def _plain(config: TrainingConfig) -> dict[str, Any]:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.cli_options import Commands, add_device, tokens, whole
 from app.errors import InvalidRequest
+from sae_core.errors import DiskError
 
 if TYPE_CHECKING:
     from app.sweep_plan import SweepPlan
 
 T = TypeVar("T")
 
-_PLANNED = (
-    *("model", "hook_point", "corpus", "context", "architectures"),
-    *("l0", "features", "seeds", "tokens", "batch", "name"),
-)
+_GRID: dict[str, Any] = {
+    "corpus": "python-stdlib",
+    "architectures": ("topk", "batchtopk"),
+    "l0": (8.0, 16.0, 32.0),
+    "features": (4096,),
+    "seeds": (0,),
+    "tokens": 3_000_000,
+    "batch": 2048,
+}
+"""What a grid has where it was not given. The parser knows no defaults, so that with a plan even
+an option given as its default is seen."""
+_PLANNED = ("model", "hook_point", "context", "name", *_GRID)
 """Options that a plan's file gives instead."""
 
 
@@ -69,7 +79,6 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     sweep.add_argument("--hook-point", help="such as blocks.0.mlp.hook_post")
     sweep.add_argument(
         "--corpus",
-        default="python-stdlib",
         metavar="TEXT",
         help="a text file, a folder of them, or python-stdlib (default)",
     )
@@ -77,21 +86,14 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     sweep.add_argument(
         "--architectures",
         type=_listed(str),
-        default=("topk", "batchtopk"),
         metavar="NAMES",
         help="with commas between (default: topk,batchtopk)",
     )
-    sweep.add_argument(
-        "--l0", type=_listed(_sparsity), default=(8.0, 16.0, 32.0), help="default: 8,16,32"
-    )
-    sweep.add_argument(
-        "--features", type=_listed(whole(1)), default=(4096,), help="sizes (default: 4096)"
-    )
-    sweep.add_argument(
-        "--seeds", type=_listed(whole(0, 2**31 - 1)), default=(0,), help="default: 0"
-    )
-    sweep.add_argument("--tokens", type=tokens, default=3_000_000, help="a run (default: 3M)")
-    sweep.add_argument("--batch", type=whole(1), default=2048, help="default: %(default)s")
+    sweep.add_argument("--l0", type=_listed(_sparsity), help="default: 8,16,32")
+    sweep.add_argument("--features", type=_listed(whole(1)), help="sizes (default: 4096)")
+    sweep.add_argument("--seeds", type=_listed(whole(0, 2**31 - 1)), help="default: 0")
+    sweep.add_argument("--tokens", type=tokens, help="a run (default: 3M)")
+    sweep.add_argument("--batch", type=whole(1), help="default: 2048")
     sweep.add_argument("--name", help="what the pages call the sweep (default: its folder)")
     sweep.add_argument(
         "--cache",
@@ -102,85 +104,86 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     sweep.add_argument("--keep-weights", action="store_true", help="keep the dictionaries, too")
     add_device(sweep)
     sweep.set_defaults(
-        command=_run(sweep),
+        command=_run,
         interrupted="Interrupted. The same command goes on from the last checkpoint; finished "
         "runs stay.",
     )
 
 
-def _run(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
-    def run(arguments: argparse.Namespace) -> None:
-        """Train, show or import."""
-        from app.settings import read_settings
+def _run(arguments: argparse.Namespace) -> None:
+    """Train, show or import."""
+    from app.settings import read_settings
 
-        if arguments.show:
-            _show(arguments.show)
-        elif arguments.bring:
-            from app.database import connect, upgrade
-            from app.store import Store
-            from app.sweep_records import import_sweep
+    if arguments.show:
+        _show(arguments.show)
+    elif arguments.bring:
+        from app.database import connect, upgrade
+        from app.store import Store
+        from app.sweep_records import import_sweep
 
-            engine = connect(read_settings().url)
-            upgrade(engine)
-            records = import_sweep(Store(engine), arguments.bring)
-            engine.dispose()
-            print(f"The sweep {records[0].sweep} is in the store, runs: {len(records)}.")
-        else:
-            from app.sweeping import run_sweep
+        engine = connect(read_settings().url)
+        upgrade(engine)
+        records = import_sweep(Store(engine), arguments.bring)
+        engine.dispose()
+        print(f"The sweep {records[0].sweep} is in the store, runs: {len(records)}.")
+    else:
+        from app.sweeping import run_sweep
 
-            given = [name for name in _PLANNED if _is_given(parser, arguments, name)]
-            run_sweep(
-                read_settings(device=arguments.device),
-                _plan(arguments, given),
-                arguments.out,
-                arguments.cache,
-                arguments.keep_weights,
-            )
-            _show(arguments.out)
-
-    return run
-
-
-def _is_given(parser: argparse.ArgumentParser, arguments: argparse.Namespace, name: str) -> bool:
-    """Whether the command line says something else than the default."""
-    return bool(getattr(arguments, name) != parser.get_default(name))
+        run_sweep(
+            read_settings(device=arguments.device),
+            plan(arguments),
+            arguments.out,
+            arguments.cache,
+            arguments.keep_weights,
+        )
+        _show(arguments.out)
 
 
 def _show(folder: Path) -> None:
     from app.sweep_records import read_records
-    from app.sweep_report import found, markdown, write_picture
+    from app.sweep_report import PICTURE, found, markdown, write_picture
 
     table = found(read_records(folder), folder)
     print(markdown(table), end="")
-    if table:
+    if not table:
+        return
+    try:
         print(f"\nThe plots are in {write_picture(folder, table)}.")
+    except DiskError as error:  # the table is what matters
+        reason = error.__cause__
+        said = getattr(reason, "strerror", None) or reason
+        print(f"\nThe plots cannot be drawn into {folder / PICTURE}: {said}.", file=sys.stderr)
 
 
-def _plan(arguments: argparse.Namespace, given: list[str]) -> SweepPlan:
+def plan(arguments: argparse.Namespace) -> SweepPlan:
+    """What a command line asks for: a plan's file, or a grid with defaults for what is not given.
+
+    Raises:
+        InvalidRequest: it says too much or too little, or the plan makes no sense.
+        TrainingError: what is asked for cannot be trained.
+    """
     from app.sweep_plan import Grid, SweepPlan, name_runs, read_plan
 
     if arguments.plan:
+        given = [name for name in _PLANNED if getattr(arguments, name) is not None]
         if given:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             raise InvalidRequest(
-                f"The plan {arguments.plan} says what is trained: leave --"
-                f"{given[0].replace('_', '-')} out, or write it there."
+                f"The plan {arguments.plan} says what is trained: leave {options} out, or write "
+                "it there."
             )
         return read_plan(arguments.plan)
     if not arguments.model or not arguments.hook_point:
         raise InvalidRequest("Give a --plan, or a --model and a --hook-point.")
-    common = {"tokens": arguments.tokens, "batch": arguments.batch}
-    grid = Grid(
-        l0=arguments.l0,
-        features=arguments.features,
-        architectures=arguments.architectures,
-        seeds=arguments.seeds,
-        training=common,
-    )
+    values = _GRID | {name: value for name in _GRID if (value := getattr(arguments, name))}
+    common = {name: values[name] for name in ("tokens", "batch")}
+    axes = {name: values[name] for name in ("l0", "features", "architectures", "seeds")}
+    grid = Grid(**axes, training=common)
     return SweepPlan(
         name=arguments.name or arguments.out.resolve().name,
         model=arguments.model,
         hook_point=arguments.hook_point,
-        corpus=arguments.corpus,
+        corpus=values["corpus"],
         n_ctx=arguments.context,
         model_name=None,
         runs=name_runs(grid.configs(), common),

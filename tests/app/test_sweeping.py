@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +11,18 @@ import pytest
 import torch
 
 from app import sweeping
-from app.cli import run
+from app.cli import build_parser, run
+from app.commands.sweep import plan as planned
 from app.database import connect
 from app.peak_memory import forget_peak, peak_bytes
 from app.settings import read_settings
 from app.store import Store
-from app.sweep_records import RESULTS, read_records
+from app.sweep_records import RESULTS, read_records, write_record
 from sae_core.checkpoint import dictionary_checksum, load_dictionary
 from sae_core.errors import TrainingError
 from sae_core.training import trainer
 from sae_core.training.config import TrainingPoint
+from tests.app.test_sweep_plan import made
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
 POST = "blocks.1.mlp.hook_post"
@@ -164,6 +167,7 @@ def test_a_failed_run_stops_no_other_and_is_tried_again(
     said = capsys.readouterr().err
     assert "topk-24-l2-s0 failed: The loss is nan." in said
     assert "2 of 4 runs failed (topk-24-l2-s0, topk-48-l2-s0)" in said
+    assert "the reasons stand above. The others are done; the same command tries them again" in said
     found = {record.run: (record.status, record.message) for record in read_records(out)}
     assert found[NAMES[0]] == ("failed", "The loss is nan.")
     assert found[NAMES[2]] == ("failed", "A defect: ZeroDivisionError: by zero")
@@ -190,9 +194,17 @@ def test_finished_runs_are_left_alone_and_others_refused(
     assert run(words(parts, out, l0="2", features="24")) == 0
     assert {path.name: path.read_bytes() for path in (out / RESULTS).iterdir()} == before
     assert run(words(parts, out, l0="2", features="24", tokens="4k")) == 1
-    assert "was made with another config: choose another --out" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "was made with another number of tokens (3200, now 4000): choose another --out" in said
     assert run(words(parts, out, l0="2", features="24", hook_point="blocks.0.mlp.hook_post")) == 1
-    assert "was made with another activations" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"with another hook point ({POST}, now blocks.0.mlp.hook_post): choose" in said
+    (parts / "more").mkdir(exist_ok=True)
+    (parts / "more" / "a.txt").write_text("another text " * 99)
+    changes = {"corpus": str(parts / "more"), "context": "12"}
+    assert run(words(parts, out, l0="2", features="24", **changes)) == 1
+    said = capsys.readouterr().err
+    assert "was made with another text and another context (24, now 12): choose another" in said
 
 
 @pytest.mark.parametrize(
@@ -202,6 +214,8 @@ def test_finished_runs_are_left_alone_and_others_refused(
         ({"architectures": "topk,best"}, "no architecture 'best' to train"),
         ({"hook_point": "blocks.9.mlp.hook_post"}, "blocks.9.mlp.hook_post"),
         ({"model": "nowhere"}, "nowhere"),
+        ({"l0": "2.5"}, "TopK's k is a whole number, not 2.5"),
+        ({"name": "a/b"}, "'a/b' cannot be part of an address"),
     ],
 )
 def test_what_cannot_be_trained_is_a_sentence(
@@ -213,6 +227,7 @@ def test_what_cannot_be_trained_is_a_sentence(
 ) -> None:
     assert run(words(parts, tmp_path / "out", **options)) == 1
     assert said in capsys.readouterr().err
+    assert not (tmp_path / "out" / RESULTS).exists()
 
 
 def test_a_folder_that_cannot_be_is_a_sentence(
@@ -233,13 +248,77 @@ def test_show_and_import_need_results(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--hook-point", POST), ("--tokens", "1M"), ("--l0", "4"), ("--seeds", "1")],
+    [
+        *(("--hook-point", POST), ("--tokens", "1M"), ("--l0", "4"), ("--seeds", "1")),
+        *(("--seeds", "0"), ("--l0", "8,16,32"), ("--tokens", "3M"), ("--batch", "2048")),
+        *(("--corpus", "python-stdlib"), ("--architectures", "topk,batchtopk")),
+        *(("--features", "4096"), ("--context", "128"), ("--name", "a"), ("--model", "m")),
+    ],
 )
 def test_a_plan_says_it_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
 ) -> None:
     assert run(["sweep", "--out", str(tmp_path), "--plan", "p.toml", option, value]) == 1
     assert f"says what is trained: leave {option} out" in capsys.readouterr().err
+
+
+def test_every_option_beside_a_plan_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--plan", "p.toml", "--seeds", "0", "--l0", "8,16,32", "--tokens", "3M"]
+    assert run(["sweep", "--out", str(tmp_path), *given]) == 1
+    assert "leave --l0 and --seeds and --tokens out" in capsys.readouterr().err
+
+
+def test_a_grid_has_the_documented_defaults(tmp_path: Path) -> None:
+    given = ["--out", str(tmp_path / "mine"), "--model", "m", "--hook-point", POST]
+    plan = planned(build_parser().parse_args(["sweep", *given]))
+    assert (plan.name, plan.corpus, plan.n_ctx) == ("mine", "python-stdlib", None)
+    assert [one.name for one in plan.runs] == [
+        f"{name}-4096-l{l0}-s0" for l0 in (8, 16, 32) for name in ("topk", "batchtopk")
+    ]
+    assert {(one.config.tokens, one.config.batch) for one in plan.runs} == {(3_000_000, 2048)}
+
+
+def test_the_only_run_that_fails_has_no_others(
+    parts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def train(*_: object) -> None:
+        raise TrainingError("The loss is nan.")
+
+    monkeypatch.setattr(sweeping, "train", train)
+    assert run(words(parts, tmp_path / "out", l0="2", features="24")) == 1
+    said = capsys.readouterr().err
+    assert "The only run failed (topk-24-l2-s0); the reason stands above. The same command" in said
+    assert run(words(parts, tmp_path / "out", l0="2")) == 1
+    said = capsys.readouterr().err
+    assert "All 2 runs failed (topk-24-l2-s0, topk-48-l2-s0); the reasons stand above. The" in said
+    assert "others" not in said
+
+
+@pytest.mark.parametrize(("number", "reason"), [(30, "Read-only file system"), (28, "No space")])
+def test_a_table_is_printed_where_no_picture_can_be_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    reason: str,
+) -> None:
+    write_record(tmp_path, made())
+
+    def replace(path: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "replace", replace)
+    assert run(["sweep", "--show", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "| topk | 64 | 8 |" in said.out
+    assert "The plots are in" not in said.out
+    assert f"The plots cannot be drawn into {tmp_path / 'sweep.svg'}: {reason}" in said.err
+    assert "free some space" not in said.err
 
 
 def test_results_made_elsewhere_are_imported(
