@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
-from app.rendering_numbers import MINUS, compact, count
+from app import rendering_plot as plots
+from app.rendering_numbers import compact, count
+from app.rendering_plot import MOST_TICKS, round_values, tick
 from sae_core.records import Histogram
 
-WIDTH, HEIGHT = 300, 138
-LEFT, RIGHT, TOP, BOTTOM = 44, 6, 8, 36
+
+@dataclass(frozen=True)
+class Frame:
+    """Measures of a histogram.
+
+    Attributes:
+        width: of the picture.
+        height: of the picture.
+        left: of the bars, where the scale of the counts stands.
+        right: of the bars.
+        top: above the bars.
+        bottom: below them.
+        levels: most counts that are marked.
+    """
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    levels: int
+
+    @property
+    def inner(self) -> int:
+        """Width of all bars."""
+        return self.width - self.left - self.right
+
+    @property
+    def tall(self) -> int:
+        """Height of the highest bar."""
+        return self.height - self.top - self.bottom
+
+
+SMALL = Frame(300, 138, 44, 6, 8, 36, 4)
+LARGE = Frame(plots.WIDTH, plots.HEIGHT, plots.LEFT, plots.RIGHT, plots.TOP, plots.BOTTOM, 6)
 SPARK_WIDTH, SPARK_HEIGHT = 120, 22
-
-
-def _tick(value: float) -> str:
-    """A figure under an axis."""
-    return "0" if value == 0 else f"{value:.3g}".replace("-", MINUS)
 
 
 def _bars(heights: list[float], width: float, height: float, gap: float) -> list[str]:
@@ -59,7 +91,16 @@ def sparkline(histogram: Histogram) -> str:
     )
 
 
-def chart(histogram: Histogram, title: str, x_title: str, y_title: str, log: bool) -> str:
+def chart(
+    histogram: Histogram,
+    title: str,
+    x_title: str,
+    y_title: str,
+    log: bool,
+    frame: Frame = SMALL,
+    whole: bool = False,
+    powers: bool = False,
+) -> str:
     """A histogram with axes, titles and the count of each bucket on hover.
 
     Args:
@@ -68,67 +109,75 @@ def chart(histogram: Histogram, title: str, x_title: str, y_title: str, log: boo
         x_title: of the horizontal axis, with its unit.
         y_title: of the vertical axis.
         log: whether counts are drawn on a log scale.
+        frame: its measures.
+        whole: whether the values are whole numbers, each bucket from its own on up to the next.
+        powers: whether they are logarithms, so that only whole ones are marked.
     """
     counts: list[int] = histogram.counts.tolist()
-    plot_width, plot_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     shares = _shares(counts, log)
     edges = np.linspace(histogram.low, histogram.high, len(counts) + 1).tolist()
     bars = "".join(
-        f'<path d="{path}"><title>{_tick(edges[i])} to {_tick(edges[i + 1])}: '
+        f'<path d="{path}"><title>{_range(edges[i], edges[i + 1], whole)}: '
         f"{count(counts[i])}</title></path>"
-        for i, path in enumerate(_bars(shares, plot_width, plot_height, 1))
+        for i, path in enumerate(_bars(shares, frame.inner, frame.tall, 1))
         if path
     )
     summary = (
-        f"{title}. {count(sum(counts))} values from {_tick(histogram.low)} to "
-        f"{_tick(histogram.high)}, at most {count(max(counts, default=0))} in one bucket."
+        f"{title}. {count(sum(counts))} values from {tick(histogram.low)} to "
+        f"{tick(histogram.high - whole)}, at most {count(max(counts, default=0))} in one bucket."
     )
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img" '
         f'aria-label="{escape(summary)}">'
-        f'<g transform="translate({LEFT} {TOP})">'
-        f"{_levels(counts, log, plot_width, plot_height)}"
+        f'<g transform="translate({frame.left} {frame.top})">'
+        f"{_levels(counts, log, frame)}"
         f'<g class="bars">{bars}</g>'
-        f"{_scale(histogram, plot_width, plot_height)}</g>"
-        f'<text x="{LEFT + plot_width / 2:.0f}" y="{HEIGHT - 3}" class="axis" '
+        f"{_scale(histogram, frame, whole, powers)}</g>"
+        f'<text x="{frame.left + frame.inner / 2:.0f}" y="{frame.height - 3}" class="axis" '
         f'text-anchor="middle">{escape(x_title)}</text>'
-        f'<text x="{-(TOP + plot_height / 2):.0f}" y="9" transform="rotate(-90)" class="axis" '
+        f'<text x="{-(frame.top + frame.tall / 2):.0f}" y="9" transform="rotate(-90)" class="axis" '
         f'text-anchor="middle">{escape(y_title)}</text></svg>'
     )
 
 
-def _levels(counts: list[int], log: bool, width: int, height: int) -> str:
-    """Horizontal lines with their counts: powers of ten, or half and full height."""
+def _range(low: float, high: float, whole: bool) -> str:
+    """What a bucket holds."""
+    if not whole:
+        return f"{tick(low)} to {tick(high)}"
+    first, last = count(round(low)), count(round(high) - 1)
+    return first if first == last else f"{first} to {last}"
+
+
+def _levels(counts: list[int], log: bool, frame: Frame) -> str:
+    """Horizontal lines with their counts: powers of ten, or round whole numbers."""
     top = max(counts, default=0)
     if top == 0:
         return ""
     if log:
         powers = range(math.floor(math.log10(top)) + 1)
-        every = max(1, math.ceil(len(powers) / 4))
+        every = max(1, math.ceil(len(powers) / frame.levels))
         scale = math.log10(top) + _FLOOR
-        marks = [(10**power, (power + _FLOOR) / scale) for power in powers if power % every == 0]
+        marks = [(10.0**power, (power + _FLOOR) / scale) for power in powers if power % every == 0]
     else:
-        marks = [(top / 2, 0.5), (top, 1.0)]
+        values = round_values(0, top, frame.levels, whole=True)
+        marks = [(value, value / top) for value in values if value]
     return "".join(
-        f'<path class="grid" d="M0 {height * (1 - share):.1f}h{width}"/>'
-        f'<text x="-4" y="{height * (1 - share) + 3:.1f}" text-anchor="end">{compact(value)}</text>'
+        f'<path class="grid" d="M0 {frame.tall * (1 - share):.1f}h{frame.inner}"/>'
+        f'<text x="-4" y="{frame.tall * (1 - share) + 3:.1f}" text-anchor="end">'
+        f"{compact(value)}</text>"
         for value, share in marks
     )
 
 
-def _scale(histogram: Histogram, width: int, height: int) -> str:
-    """The horizontal axis: both ends, and zero or the middle between them."""
-    low, high = histogram.low, histogram.high
-    ticks = [(low, 0.0, "start" if low else "middle"), (high, 1.0, "end")]
-    if low < 0 < high:
-        if 0.15 < -low / (high - low) < 0.85:
-            ticks.append((0.0, -low / (high - low), "middle"))
-    elif high > low:
-        ticks.append(((low + high) / 2, 0.5, "middle"))
-    labels = "".join(
-        f'<text x="{width * share:.1f}" y="{height + 12}" text-anchor="{anchor}">'
-        f"{_tick(value)}</text>"
-        for value, share, anchor in ticks
-    )
-    marks = "".join(f"M{width * share:.1f} {height}v3" for _, share, _ in ticks)
-    return f'<path class="base" d="M0 {height}h{width}{marks}"/>{labels}'
+def _scale(histogram: Histogram, frame: Frame, whole: bool, powers: bool) -> str:
+    """The horizontal axis with round values; a whole number stands below the middle of its own."""
+    low, length = histogram.low, histogram.high - histogram.low
+    labels = marks = ""
+    for value in round_values(low, histogram.high - whole, MOST_TICKS, whole or powers):
+        at = frame.inner * (value + whole / 2 - low) / length if length > 0 else 0.0
+        anchor = "end" if at > frame.inner - 3 else "middle"
+        labels += (
+            f'<text x="{at:.1f}" y="{frame.tall + 12}" text-anchor="{anchor}">{tick(value)}</text>'
+        )
+        marks += f"M{at:.1f} {frame.tall}v3"
+    return f'<path class="base" d="M0 {frame.tall}h{frame.inner}{marks}"/>{labels}'

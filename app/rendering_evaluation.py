@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from app.evaluation_table import Row, rows
-from app.rendering_charts import chart
+from app.rendering_charts import LARGE, chart
 from app.rendering_markup import trusted
 from app.rendering_numbers import number, percent
 from app.rendering_plot import Axis, Line, Mark, plot, swatch
@@ -213,7 +213,7 @@ class EvaluationPage:
                 f"Tokens by number of active {self.noun}s",
                 f"active {self.noun}s on a token",
                 "tokens",
-                log=False,
+                whole=True,
             ),
             (),
             "One bar means that every token is given the same number; a long right tail, that some "
@@ -232,7 +232,7 @@ class EvaluationPage:
                 f"{self.noun.capitalize()}s by density",
                 "log10 of the share of tokens on which it fires",
                 self.noun + "s",
-                log=False,
+                powers=True,
             ),
             (),
             f"−2 is one token in a hundred; {self.noun}s near 0 fire on almost every token and "
@@ -286,9 +286,16 @@ class EvaluationPage:
         )
 
 
-def _chart(counts: Counts, title: str, x_title: str, y_title: str, log: bool) -> Markup:
+def _chart(
+    counts: Counts,
+    title: str,
+    x_title: str,
+    y_title: str,
+    whole: bool = False,
+    powers: bool = False,
+) -> Markup:
     histogram = Histogram(counts.low, counts.high, np.array(counts.counts, dtype=np.int64))
-    return trusted(chart(histogram, title, x_title, y_title, log))
+    return trusted(chart(histogram, title, x_title, y_title, False, LARGE, whole, powers))
 
 
 def _beside_random(counts: Counts, expected: list[float]) -> list[Line]:

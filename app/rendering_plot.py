@@ -191,7 +191,8 @@ def thinned(
     return [points[round(i * (n - 1) / (most - 1))] for i in range(most)]
 
 
-def _tick(value: float) -> str:
+def tick(value: float) -> str:
+    """A round value as it stands beside an axis."""
     if value == 0:
         return "0"
     if abs(value) >= 1000:
@@ -206,14 +207,14 @@ def _axes(across: _Scale, up: _Scale) -> str:
         at = _TALL * (1 - up.share(value))
         parts.append(
             f'<path class="grid" d="M0 {at:.1f}h{_INNER}"/>'
-            f'<text x="-5" y="{at + 3.5:.1f}" text-anchor="end">{_tick(value)}</text>'
+            f'<text x="-5" y="{at + 3.5:.1f}" text-anchor="end">{tick(value)}</text>'
         )
     marks = ""
     for value in () if across.empty else across.ticks():
         at = _INNER * across.share(value)
         marks += f"M{at:.1f} {_TALL}v4"
         parts.append(
-            f'<text x="{at:.1f}" y="{_TALL + 15}" text-anchor="middle">{_tick(value)}</text>'
+            f'<text x="{at:.1f}" y="{_TALL + 15}" text-anchor="middle">{tick(value)}</text>'
         )
     return f'{"".join(parts)}<path class="base" d="M0 {_TALL}h{_INNER}{marks}"/>'
 

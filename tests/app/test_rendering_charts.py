@@ -5,8 +5,9 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
-from app.rendering_charts import chart, sparkline
+from app.rendering_charts import LARGE, chart, sparkline
 from sae_core.records import Histogram
 
 
@@ -28,7 +29,27 @@ def test_axes_have_titles_and_ticks() -> None:
         chart(histogram(5, 100, 5, low=-1.0, high=2.0), "t", "weight", "tokens", log=False)
     )
     texts = [node.text for node in svg.iter("text")]
-    assert texts == ["50", "100", "−1", "2", "0", "weight", "tokens"]
+    assert texts == ["50", "100", "−1", "0", "1", "2", "weight", "tokens"]
+
+
+def test_whole_numbers_stand_below_their_own_bars() -> None:
+    drawn = chart(histogram(*[0] * 24, 7, high=25.0), "t", "x", "y", False, LARGE, whole=True)
+    svg = ElementTree.fromstring(drawn)
+    assert [node.text for node in svg.iter("title")] == ["24: 7"]
+    assert "from 0 to 24" in svg.get("aria-label", "")
+    texts = {node.text: node for node in svg.iter("text")}
+    assert list(texts) == ["2", "4", "6", "0", "5", "10", "15", "20", "x", "y"]
+    assert float(texts["20"].get("x", "")) == pytest.approx(LARGE.inner * 20.5 / 25, abs=0.1)
+    wide = chart(histogram(1, 1, high=2048.0), "t", "x", "y", False, LARGE, whole=True)
+    titles = [node.text for node in ElementTree.fromstring(wide).iter("title")]
+    assert titles == ["0 to 1,023: 1", "1,024 to 2,047: 1"]
+    assert ">2k<" in wide
+
+
+def test_logarithms_are_marked_where_they_are_whole() -> None:
+    drawn = chart(histogram(1, 2, low=-1.5, high=0.0), "t", "x", "y", False, powers=True)
+    texts = [node.text for node in ElementTree.fromstring(drawn).iter("text")]
+    assert texts == ["1", "2", "−1", "0", "x", "y"]
 
 
 def test_a_log_axis_marks_powers_of_ten_and_shows_a_single_count() -> None:
