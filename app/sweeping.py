@@ -43,6 +43,7 @@ from sae_core.language_model import load_model
 from sae_core.training.activation_cache import CachedPools
 from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.downstream import DownstreamLoss
+from sae_core.training.methods import method_class
 from sae_core.training.pools import PoolSource, TextPools
 from sae_core.training.stream import PoolStream
 from sae_core.training.trainer import train
@@ -219,13 +220,14 @@ class _Sweep:
 
     def _attempt(self, run: PlannedRun, title: str) -> SweepRecord:
         """Train and evaluate; a failure becomes a record, too."""
+        rate = method_class(run.config.architecture).peak(run.config)
         record = SweepRecord(
             sweep=self._plan.name,
             run=run.name,
             model=self._plan.model_name or self._model.name,
             hook_point=self._plan.hook_point,
             config=_plain(run.config),
-            settings=self._settings,
+            settings=self._settings | {"learning_rate": rate},
             status="failed",
         )
         try:

@@ -92,6 +92,7 @@ def test_every_combination_is_trained_and_shown(
         assert record.evaluation is not None
         assert record.evaluation["l0"] <= record.config["l0"]
         assert set(record.evaluation["details"]) == {"intervals"}
+        assert record.settings["learning_rate"] == 1.2e-3 * (4096 / record.config["d_sae"]) ** 0.5
         assert record.curve[-1].step == 100
         assert record.cost["seconds"] > 0
         assert record.cost["peak_bytes"] > 10**7
@@ -242,6 +243,11 @@ def test_show_and_import_need_results(tmp_path: Path, capsys: pytest.CaptureFixt
     for option in ("--show", "--import"):
         assert run(["sweep", option, str(tmp_path)]) == 1
         assert "holds no results of a sweep" in capsys.readouterr().err
+    write_record(tmp_path, made(cost={"seconds": "x"}))
+    for option in ("--show", "--import"):
+        assert run(["sweep", option, str(tmp_path)]) == 1
+        said = capsys.readouterr().err
+        assert "topk-64-l8-s0.json is no result of a sweep: cost.seconds is 'x': it should" in said
     assert run(["sweep", "--out", str(tmp_path)]) == 1
     assert "Give a --plan, or a --model and a --hook-point." in capsys.readouterr().err
 
