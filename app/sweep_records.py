@@ -140,10 +140,8 @@ def _record(values: dict[str, Any], file: RecordFile) -> SweepRecord:
     columns = [getattr(file.curve, name) for name in _COLUMNS]
     if len(set(map(len, columns))) > 1:
         raise ValueError("the columns of curve have different lengths")
-    curve = tuple(
-        TrainingPoint(*(math.nan if value is None else value for value in row))
-        for row in zip(*columns, strict=True)
-    )
+    rows = zip(*([math.nan if v is None else v for v in column] for column in columns), strict=True)
+    curve = tuple(TrainingPoint(*row) for row in rows)
     if any(after.step <= before.step for before, after in pairwise(curve)):
         raise ValueError("curve.step does not rise")
     if file.status == "finished" and file.evaluation is None:

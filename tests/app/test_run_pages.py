@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.run_reporting import RunReporter
 from app.store import Store
 from app.store_runs import time as clock
+from app.sweep_records import import_sweep, write_record
 from tests.app.clients import HX, Client, client
 from tests.app.runs_made import EVALUATION, config, point, record
+from tests.app.test_sweep_plan import made
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -280,3 +284,31 @@ def test_the_same_as_json(swept: Client) -> None:
     assert (len(found["rows"]), found["n_runs"]) == (8, 9)
     assert found["contests"][0]["standings"][0]["architecture"] == "batchtopk"
     assert found["contests"][0]["clear"] is True
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"evaluation": EVALUATION | {"l0": 0, "fvu": 0, "dead_share": 0, "l_zero": 2.5}},
+        {"evaluation": EVALUATION | {"extra_loss_fraction": 1e12, "fvu": 1e12, "kl": -1e12}},
+        {"evaluation": {"l0": 1, "fvu": 1, "l_clean": 1, "l_recon": 1, "dead_share": 1}},
+        {"evaluation": EVALUATION | {"details": {"intervals": {"l0": [1.5, 2]}}}},
+        {"evaluation": EVALUATION | {"details": None}, "cost": {}},
+        {"curve": (point(50, loss=math.nan, fvu=1e15, dead_share=math.inf), point(100, l0=-1e15))},
+        {"settings": {"evaluation_tokens": 0, "a": [None, {"b": [1, "c"]}], "pages": HOSTILE}},
+        {"message": HOSTILE, "model": HOSTILE, "hook_point": HOSTILE, "folder": HOSTILE},
+        {"status": "failed", "evaluation": None, "curve": (), "checksum": None},
+    ],
+)
+def test_whatever_file_of_a_sweep_is_taken_has_its_pages(
+    site: Client, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    write_record(tmp_path / "sweep", made(**changes))
+    import_sweep(site.store, tmp_path / "sweep")
+    name = "s.topk-64-l8-s0"
+    for address in (f"/runs/{name}", f"/runs?sweep=s&with={name}", "/sweeps/s"):
+        page = site.get(address)
+        assert page.status_code == 200
+        assert HOSTILE not in page.text
+        assert site.get(f"/api/v1{address}").status_code == 200
