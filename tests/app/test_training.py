@@ -312,5 +312,18 @@ def test_what_is_no_number_of_tokens(word: str) -> None:
         tokens(word)
 
 
+def test_text_of_which_nothing_is_held_out_is_told(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (f"A fox jumps over {n} dogs." * 9 for n in range(1000))
+    texts = tmp_path / "one.txt"
+    texts.write_text(next(one for one in text if not Document("", one).held_out))
+    words = _words(parts, tmp_path / "out", corpus=str(texts), tokens="320", downstream="0")
+    assert run(words) == 0
+    assert "On the training text (none is held out): L0" in capsys.readouterr().err
+    stored = Store(connect(read_settings().url)).runs.curve("out").view.record
+    assert stored.settings["held_out"] is False
+
+
 def test_pages_know_how_often_checkpoints_are_written() -> None:
     assert CHECKPOINT_STEPS == trainer.POINT_EVERY * trainer.CHECKPOINT_EVERY
