@@ -13,7 +13,7 @@ STEPS = 1000
 
 
 def _config(**changes: object) -> TrainingConfig:
-    settings = {"l0": 16, "tokens": STEPS, "batch": 1} | changes
+    settings = {"l0": 16, "tokens": 2 * STEPS, "batch": 2} | changes
     return TrainingConfig("standard", **settings)  # type: ignore[arg-type]
 
 
