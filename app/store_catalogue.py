@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
@@ -249,6 +249,13 @@ def _select() -> Select[*tuple[Any, ...]]:
     )
 
 
+@lru_cache(maxsize=256)
+def _read(text: str) -> Mapping[str, Any]:
+    """What `canonical` wrote. Every page reads all dictionaries, whose texts hardly ever change."""
+    found: Mapping[str, Any] = json.loads(text)
+    return found
+
+
 def _view(row: RowMapping) -> DictionaryView:
     corpus = harvest = None
     if row["harvest_digest"] is not None:
@@ -258,7 +265,7 @@ def _view(row: RowMapping) -> DictionaryView:
             fingerprint=row["corpus_fingerprint"],
             n_documents=row["corpus_n_documents"],
             n_tokens=row["corpus_n_tokens"],
-            details=json.loads(row["corpus_details"]),
+            details=_read(row["corpus_details"]),
         )
         harvest = HarvestRecord(
             model=row["model"],
@@ -268,14 +275,14 @@ def _view(row: RowMapping) -> DictionaryView:
             n_ctx=row["harvest_n_ctx"],
             n_tokens=row["harvest_n_tokens"],
             n_windows=row["harvest_n_windows"],
-            settings=json.loads(row["harvest_settings"]),
+            settings=_read(row["harvest_settings"]),
             fingerprint=row["corpus_fingerprint"],
         )
     return DictionaryView(
         **{key: row[key] for key in _PLAIN},
-        evaluation=None if row["evaluation"] is None else json.loads(row["evaluation"]),
-        details=json.loads(row["details"]),
-        model_details=json.loads(row["model_details"]),
+        evaluation=None if row["evaluation"] is None else _read(row["evaluation"]),
+        details=_read(row["details"]),
+        model_details=_read(row["model_details"]),
         corpus=corpus,
         harvest=harvest,
         alive=row["harvest_alive"] or 0,
