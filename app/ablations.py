@@ -16,7 +16,7 @@ from app.worker.client import RESTARTING, STRANGE
 from app.worker.events import ContextDone, Progress, Result
 from app.worker.packing import unpack
 from app.worker.protocol import AblateRequest, WorkRequest
-from sae_core.records import ContextEffect, WindowRecord
+from sae_core.harvest.records import ContextEffect, WindowRecord
 
 SAVE_SECONDS = 0.5
 

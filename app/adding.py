@@ -21,15 +21,27 @@ from app.rendering import address
 from app.settings import Settings
 from app.source import Source, SourceSpec, open_windows
 from app.store import Store
-from sae_core.checkpoint import CONFIG, dictionary_checksum, load_dictionary, save_dictionary
-from sae_core.corpora.reading import Packing, Reading
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.checkpoint import (
+    CONFIG,
+    dictionary_checksum,
+    load_dictionary,
+    save_dictionary,
+)
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.formats.opening import Opened, open_dictionary
 from sae_core.errors import CheckpointError
-from sae_core.fit_check import NORMS, Variant, first_tokens, text_activations, variant_of, varied
-from sae_core.formats.opening import Opened, open_dictionary
-from sae_core.harvest import HarvestPlan, plan_harvest
-from sae_core.hub import find_dictionary
-from sae_core.language_model import LanguageModel, load_model
+from sae_core.files.hub import find_dictionary
+from sae_core.harvest.fit_check import (
+    NORMS,
+    Variant,
+    first_tokens,
+    text_activations,
+    variant_of,
+    varied,
+)
+from sae_core.harvest.harvest import HarvestPlan, plan_harvest
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.reading import Packing, Reading
 
 DICTIONARIES = "dictionaries"
 _FILES = {".pt", ".pth", ".npz", ".safetensors"}

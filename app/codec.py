@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.packing import Reader, Writer
-from sae_core.records import (
+from sae_core.harvest.records import (
     ContextEffect,
     ExampleGroup,
     Examples,
@@ -18,7 +18,7 @@ from sae_core.records import (
     Histogram,
     Ranking,
 )
-from sae_core.vocabulary import Vocabulary
+from sae_core.language_model.vocabulary import Vocabulary
 
 _KINDS = (GroupKind.TOP, GroupKind.BAND, GroupKind.WEAKEST)
 

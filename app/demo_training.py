@@ -16,10 +16,6 @@ from tqdm import tqdm
 from app.demo import DICTIONARIES, FEATURES, DemoDictionary
 from app.demo_card import card_text
 from app.settings import Settings
-from sae_core.atomic import atomic_file
-from sae_core.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
-from sae_core.checksum import folder_checksum
-from sae_core.corpus import standard_library
 from sae_core.demo_model import (
     LossPoint,
     ModelConfig,
@@ -28,13 +24,17 @@ from sae_core.demo_model import (
     train_model,
     train_tokenizer,
 )
-from sae_core.evaluation import evaluate, mean_loss
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
+from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
+from sae_core.evaluation.evaluation import evaluate, mean_loss
+from sae_core.files.atomic import atomic_file
+from sae_core.files.checksum import folder_checksum
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.corpus import standard_library
+from sae_core.text.tokenized import TokenizedCorpus, Windows, tokenize
 from sae_core.training.config import TrainingConfig, TrainingPoint
-from sae_core.training.downstream import DownstreamLoss
-from sae_core.training.pools import TextPools
-from sae_core.training.stream import PoolStream
+from sae_core.training.data.downstream import DownstreamLoss
+from sae_core.training.data.pools import TextPools
+from sae_core.training.data.stream import PoolStream
 from sae_core.training.trainer import train
 
 N_CTX = 128

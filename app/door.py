@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError
-from sae_core.fit_check import (
+from sae_core.harvest.fit_check import (
     FOLDED_NORM,
     Fit,
     Tried,
@@ -19,8 +19,8 @@ from sae_core.fit_check import (
     text_activations,
     variant_of,
 )
-from sae_core.harvest import HarvestPlan
-from sae_core.language_model import LanguageModel
+from sae_core.harvest.harvest import HarvestPlan
+from sae_core.language_model.model import LanguageModel
 
 LOOKED_AT = 4096  # tokens
 POOR_FVU = 0.5

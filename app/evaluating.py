@@ -17,10 +17,10 @@ from app.source import Source, SourceSpec, open_source
 from app.store import Store
 from app.views import DictionaryView
 from app.views_evaluation import stored_evaluation
-from sae_core.corpora.reading import Packing, Reading
-from sae_core.corpus import STDLIB
-from sae_core.evaluation import evaluate as evaluate_dictionary
-from sae_core.evaluation_figures import Evaluation
+from sae_core.evaluation.evaluation import evaluate as evaluate_dictionary
+from sae_core.evaluation.figures import Evaluation
+from sae_core.text.corpus import STDLIB
+from sae_core.text.reading import Packing, Reading
 
 EVALUATION_TOKENS = 65_536
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from app.errors import InvalidRequest
-from sae_core.atomic import atomic_file
+from sae_core.files.atomic import atomic_file
 
 HARVESTS = "harvests"
 LOCK = "lock"

@@ -20,14 +20,14 @@ from app.settings import Settings
 from app.source import Source, SourceSpec, open_source
 from app.store import Store
 from app.views import DictionaryView, HarvestRecord
-from sae_core.ablation import ablate
-from sae_core.checkpoint import dictionary_checksum
+from sae_core.dictionaries.checkpoint import dictionary_checksum
 from sae_core.errors import HarvestError
-from sae_core.evaluation import evaluate as evaluate_dictionary
-from sae_core.feature_records import feature_records, window_records
-from sae_core.firing_log import FiringLog
-from sae_core.harvest import HarvestPlan, plan_harvest, run_harvest
-from sae_core.records import ContextEffect, FeatureRecord, GroupKind, WindowRecord
+from sae_core.evaluation.evaluation import evaluate as evaluate_dictionary
+from sae_core.harvest.feature_records import feature_records, window_records
+from sae_core.harvest.firing_log import FiringLog
+from sae_core.harvest.harvest import HarvestPlan, plan_harvest, run_harvest
+from sae_core.harvest.records import ContextEffect, FeatureRecord, GroupKind, WindowRecord
+from sae_core.interventions.ablation import ablate
 
 
 def harvest(

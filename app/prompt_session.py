@@ -21,8 +21,8 @@ from app.steering import dictionary_of, unknown
 from app.store import Store
 from app.views import DictionaryView
 from app.worker.protocol import AttributeRequest, Tokens
-from sae_core.records import ContextEffect
-from sae_core.vocabulary import Vocabulary
+from sae_core.harvest.records import ContextEffect
+from sae_core.language_model.vocabulary import Vocabulary
 
 MOST_DICTIONARIES = 16
 

@@ -6,7 +6,7 @@ import re
 
 from app.errors import InvalidRequest
 from app.rendering_tokens import visible
-from sae_core.vocabulary import Vocabulary
+from sae_core.language_model.vocabulary import Vocabulary
 
 NEUTRAL = (b" ", b"\n", b".", b",", b"\t")
 _BY_ID = re.compile(r"id:([0-9]{1,9})")

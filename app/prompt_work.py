@@ -27,7 +27,7 @@ from app.worker.protocol import (
     Tokens,
     WorkRequest,
 )
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 
 MOST_BYTES = 64 * 2**20
 MOST_ANSWERS = 256

@@ -11,7 +11,7 @@ import numpy as np
 from app import rendering_plot as plots
 from app.rendering_numbers import compact, count
 from app.rendering_plot import MOST_TICKS, round_values, tick
-from sae_core.records import Histogram
+from sae_core.harvest.records import Histogram
 
 
 @dataclass(frozen=True)

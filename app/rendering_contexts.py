@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.rendering_numbers import decimals, nats
 from app.rendering_tokens import Typeset, printable
-from sae_core.records import ContextEffect, ExampleGroup, GroupKind, WindowRecord
+from sae_core.harvest.records import ContextEffect, ExampleGroup, GroupKind, WindowRecord
 
 ACTIVATION_LEVELS = 16
 SHORT_BEFORE = 24

@@ -10,7 +10,7 @@ from app.rendering_contexts import Context
 from app.rendering_markup import trusted
 from app.rendering_numbers import activation, nats, signed
 from app.rendering_tokens import Typeset
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 
 Prediction = tuple[Markup, str]
 

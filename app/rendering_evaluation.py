@@ -17,7 +17,7 @@ from app.rendering_numbers import number, percent
 from app.rendering_plot import Axis, Line, Mark, plot, swatch
 from app.views import DictionaryView
 from app.views_evaluation import BandEffects, Counts, Details, StoredEvaluation, stored_evaluation
-from sae_core.records import N_BANDS, Histogram
+from sae_core.harvest.records import N_BANDS, Histogram
 
 WEAK_BANDS = 5
 STDLIB = "python-stdlib"  # its name says how it is read

@@ -16,7 +16,7 @@ from app.rendering_markup import trusted
 from app.rendering_numbers import activation, count, percent
 from app.rendering_tokens import Typeset
 from app.views import DictionaryView, FeatureView
-from sae_core.records import ContextEffect, ExampleGroup, GroupKind, Ranking
+from sae_core.harvest.records import ContextEffect, ExampleGroup, GroupKind, Ranking
 
 _HEADINGS = {GroupKind.TOP: "Top activations", GroupKind.WEAKEST: "Weakest"}
 

@@ -35,7 +35,7 @@ from app.rendering_prompt_rows import MOST_ROWS, FeatureLine, FeatureLines
 from app.rendering_prompt_strip import Paint, paint_feature, paint_occlusion, strip
 from app.rendering_tokens import Typeset
 from app.views import DictionaryView
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 
 
 class Problems:

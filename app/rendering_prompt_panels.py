@@ -16,7 +16,7 @@ from app.rendering_numbers import activation, decimals, number, percent, signed
 from app.rendering_prompt_rows import Described
 from app.rendering_prompt_strip import Paint, share_bar
 from app.rendering_tokens import Typeset
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 
 MOST_WORDS = 12
 

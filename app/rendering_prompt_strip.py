@@ -17,7 +17,7 @@ from app.rendering_contexts import ACTIVATION_LEVELS, EFFECT_STEPS, activation_l
 from app.rendering_markup import trusted
 from app.rendering_numbers import decimals, nats, signed
 from app.rendering_tokens import Typeset
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 
 BAR, HALF = 100, 50
 _SEEN = 0.005  # shares of the activation below it are not coloured

@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from sae_core.vocabulary import Vocabulary
+from sae_core.language_model.vocabulary import Vocabulary
 
 SPACE, NEWLINE, TAB = "␣", "⏎", "⇥"
 

@@ -17,11 +17,11 @@ from app.errors import InvalidRequest
 from app.names import check_name
 from app.settings import Settings
 from app.views import CorpusRecord, DictionaryRecord, ModelRecord
-from sae_core.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
-from sae_core.corpora.reading import Reading, read
-from sae_core.dictionary import Dictionary
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.tokenized import TokenizedCorpus, Windows
+from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.reading import Reading, read
+from sae_core.text.tokenized import TokenizedCorpus, Windows
 
 N_CTX = 128
 FOLDERS_SHOWN = 12

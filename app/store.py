@@ -38,8 +38,8 @@ from app.views import (
     PresetView,
     ProgressView,
 )
-from sae_core.records import ContextEffect, FeatureRecord, WindowRecord
-from sae_core.vocabulary import Vocabulary
+from sae_core.harvest.records import ContextEffect, FeatureRecord, WindowRecord
+from sae_core.language_model.vocabulary import Vocabulary
 
 __all__ = ["Store", "dump"]
 

@@ -15,7 +15,7 @@ from app.codec import pack_vocabulary, unpack_numbers, unpack_vocabulary
 from app.errors import NotFound
 from app.models import Corpus, Dictionary, Effect, Feature, Harvest, Model, Window, WindowSet
 from app.views import CorpusRecord, DictionaryRecord, DictionaryView, HarvestRecord, ModelRecord
-from sae_core.vocabulary import Vocabulary
+from sae_core.language_model.vocabulary import Vocabulary
 
 
 def canonical(value: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.codec import pack_effect, unpack_effect
 from app.models import Effect, Harvest
 from app.views import DictionaryView
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 
 _BATCH = 500
 _OF_FEATURE = (

@@ -22,7 +22,7 @@ from app.views import (
     FeatureTable,
     FeatureView,
 )
-from sae_core.records import FeatureRecord, WindowRecord
+from sae_core.harvest.records import FeatureRecord, WindowRecord
 
 MOST_PER_PAGE = 500
 _KEYS = {

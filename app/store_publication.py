@@ -20,7 +20,7 @@ from app.errors import NotFound, StoreError
 from app.models import Corpus, Dictionary, Feature, Harvest, Model, Window, WindowSet, escape
 from app.store_bulk import bulk_insert
 from app.views import HarvestRecord
-from sae_core.records import FeatureRecord, WindowRecord
+from sae_core.harvest.records import FeatureRecord, WindowRecord
 
 _IN_MEMORY = 64 << 20
 _SIZES = struct.Struct("<QQ")

@@ -17,8 +17,8 @@ from app.names import check_name
 from app.store import Store
 from app.sweep_record_file import FORMAT, RecordFile
 from app.views_runs import RunRecord, Status
-from sae_core.atomic import atomic_file
 from sae_core.errors import TrainingError
+from sae_core.files.atomic import atomic_file
 from sae_core.training.config import Normalisation, TrainingConfig, TrainingPoint
 
 RESULTS = "results"  # the folder of the files, in that of the sweep

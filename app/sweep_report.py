@@ -13,7 +13,7 @@ from app.rendering_sweeps import FRONT_STYLE, QUANTITIES, pictures, styles
 from app.resources import resource
 from app.sweep_figures import Contest, SweepRow, contests, rows
 from app.sweep_records import SweepRecord
-from sae_core.atomic import atomic_file
+from sae_core.files.atomic import atomic_file
 
 PICTURE = "sweep.svg"
 _COLOURS = (

@@ -35,17 +35,17 @@ from app.sweep_records import (
     run_name,
     write_record,
 )
-from sae_core.checkpoint import dictionary_checksum, save_dictionary
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.checkpoint import dictionary_checksum, save_dictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import DiskError, FeaturescopeError, TrainingError
-from sae_core.evaluation import evaluate
-from sae_core.language_model import load_model
-from sae_core.training.activation_cache import CachedPools
+from sae_core.evaluation.evaluation import evaluate
+from sae_core.language_model.model import load_model
 from sae_core.training.config import TrainingConfig, TrainingPoint
-from sae_core.training.downstream import DownstreamLoss
+from sae_core.training.data.activation_cache import CachedPools
+from sae_core.training.data.downstream import DownstreamLoss
+from sae_core.training.data.pools import PoolSource, TextPools
+from sae_core.training.data.stream import PoolStream
 from sae_core.training.methods import method_class
-from sae_core.training.pools import PoolSource, TextPools
-from sae_core.training.stream import PoolStream
 from sae_core.training.trainer import train
 
 UNFINISHED = "unfinished"  # checkpoints

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from sae_core.toy import MATCHED
+from sae_core.toy.data import MATCHED
 
 PANEL, HEIGHT = 200, 150
 LEFT, TOP, GAP = 46, 34, 36

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from app.errors import InvalidRequest
 from app.toy_drawing import found_drawing
-from sae_core.atomic import atomic_file
-from sae_core.toy import Match, match, random_rows, toy_data
-from sae_core.toy_run import SETTINGS, ToyResult, ToySetting, run_toy, toy_training
+from sae_core.files.atomic import atomic_file
+from sae_core.toy.data import Match, match, random_rows, toy_data
+from sae_core.toy.run import SETTINGS, ToyResult, ToySetting, run_toy, toy_training
 from sae_core.training.methods import method_class
 
 HEAD = "| architecture | seed | found | median cosine | L0 | FVU | dead |"

@@ -21,20 +21,25 @@ from app.run_reporting import RunReporter
 from app.settings import Settings
 from app.source import evaluation_windows, open_windows
 from app.store import Store
-from sae_core.atomic import atomic_file
-from sae_core.checkpoint import CONFIG, dictionary_checksum, load_dictionary, save_dictionary
+from sae_core.dictionaries.checkpoint import (
+    CONFIG,
+    dictionary_checksum,
+    load_dictionary,
+    save_dictionary,
+)
 from sae_core.errors import DiskError, TrainingError
-from sae_core.evaluation import evaluate
-from sae_core.evaluation_figures import Evaluation
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.tokenized import Windows
-from sae_core.training.activation_cache import CachedPools
+from sae_core.evaluation.evaluation import evaluate
+from sae_core.evaluation.figures import Evaluation
+from sae_core.files.atomic import atomic_file
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.tokenized import Windows
 from sae_core.training.config import TrainingConfig, TrainingPoint
-from sae_core.training.downstream import DownstreamLoss
+from sae_core.training.data.activation_cache import CachedPools
+from sae_core.training.data.downstream import DownstreamLoss
+from sae_core.training.data.pools import PoolSource, TextPools
+from sae_core.training.data.stream import PoolStream
 from sae_core.training.methods import method_class
-from sae_core.training.pools import PoolSource, TextPools
 from sae_core.training.state import check_progress, run_identity
-from sae_core.training.stream import PoolStream
 from sae_core.training.trainer import Trained
 from sae_core.training.trainer import train as train_dictionary
 

@@ -18,17 +18,17 @@ from app.source import open_windows
 from app.store import Store
 from app.views import DictionaryView
 from app.worker.shelf import Shelf
-from sae_core.corpora.reading import Packing, Reading
-from sae_core.dictionary import Dictionary
-from sae_core.language_model import LanguageModel
-from sae_core.recomputation import (
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.harvest.recomputation import (
     Check,
     check_activations,
     check_consistency,
     check_densities,
     check_weights,
 )
-from sae_core.records import FeatureRecord, WindowRecord
+from sae_core.harvest.records import FeatureRecord, WindowRecord
+from sae_core.language_model.model import LanguageModel
+from sae_core.text.reading import Packing, Reading
 
 CONTEXTS = 12  # of a feature, drawn from all of its groups
 

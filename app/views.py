@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sae_core.records import ContextEffect, FeatureRecord, Histogram, Ranking, WindowRecord
-from sae_core.vocabulary import Vocabulary
+from sae_core.harvest.records import ContextEffect, FeatureRecord, Histogram, Ranking, WindowRecord
+from sae_core.language_model.vocabulary import Vocabulary
 
 Sort = Literal["index", "density", "maximum", "label"]
 SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "label")

@@ -30,7 +30,7 @@ from app.errors import FeaturescopeError
 from app.settings import Settings, read_settings
 from app.store import Store
 from app.views import DictionaryView
-from sae_core.records import ContextEffect, GroupKind, WindowRecord
+from sae_core.harvest.records import ContextEffect, GroupKind, WindowRecord
 
 DEFAULT = "demo/mlp-4096"
 N_FEATURES = 100
@@ -208,8 +208,8 @@ def compare(
     """Largest difference from brute force in nats, and how many positions were compared."""
     import torch
 
-    from sae_core.checkpoint import load_dictionary, neuron_basis
-    from sae_core.language_model import load_model
+    from sae_core.dictionaries.checkpoint import load_dictionary, neuron_basis
+    from sae_core.language_model.model import load_model
 
     model = load_model(Path(dictionary_view.model_path), dtype="float64")
     hook_point = model.hook_point(dictionary_view.hook_point)

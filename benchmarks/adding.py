@@ -21,14 +21,14 @@ from pathlib import Path
 
 import torch
 
-from sae_core.checkpoint import load_dictionary
-from sae_core.corpora.reading import Reading, read
-from sae_core.corpus import open_corpus
-from sae_core.dictionary import Dictionary
-from sae_core.harvest import HarvestPlan, plan_harvest
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.screening import screened
-from sae_core.tokenized import Windows
+from sae_core.dictionaries.checkpoint import load_dictionary
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.screening import screened
+from sae_core.harvest.harvest import HarvestPlan, plan_harvest
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.corpus import open_corpus
+from sae_core.text.reading import Reading, read
+from sae_core.text.tokenized import Windows
 
 N_CTX = 128
 

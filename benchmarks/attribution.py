@@ -28,17 +28,17 @@ from torch import Tensor
 from app.demo import FEATURES
 from app.resources import resource
 from app.settings import Settings, read_settings
-from sae_core.attribution import predict
-from sae_core.checkpoint import load_dictionary, save_dictionary
-from sae_core.corpus import text_files
-from sae_core.dictionary import Dictionary
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.predictions import target_log_probability
-from sae_core.prompt import prompt_firings, prompt_tokens, read_prompt, text_positions
-from sae_core.tokenized import Windows, tokenize
+from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.interventions.attribution import predict
+from sae_core.interventions.prompt import prompt_firings, prompt_tokens, read_prompt, text_positions
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.predictions import target_log_probability
+from sae_core.text.corpus import text_files
+from sae_core.text.tokenized import Windows, tokenize
 from sae_core.training.config import TrainingConfig
-from sae_core.training.pools import TextPools
-from sae_core.training.stream import PoolStream
+from sae_core.training.data.pools import TextPools
+from sae_core.training.data.stream import PoolStream
 from sae_core.training.trainer import train
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -14,10 +14,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sae_core.architectures import dictionary_classes
-from sae_core.architectures.topk import TopKDictionary
-from sae_core.dictionary import Dictionary, Firings
-from sae_core.screening import screened
+from sae_core.dictionaries.architectures import dictionary_classes
+from sae_core.dictionaries.architectures.topk import TopKDictionary
+from sae_core.dictionaries.dictionary import Dictionary, Firings
+from sae_core.dictionaries.screening import screened
 
 SHAPES = ((64, 2048, 4096), (512, 4096, 2048), (768, 24576, 512))
 L0 = 40

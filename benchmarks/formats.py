@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from sae_core.formats.opening import FORMATS, open_dictionary
+from sae_core.dictionaries.formats.opening import FORMATS, open_dictionary
 from tests.sae_core.formats.cases import CASES, HOOK, activations
 
 

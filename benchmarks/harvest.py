@@ -23,9 +23,9 @@ import torch
 from app.demo import demo_specs
 from app.settings import Settings
 from app.source import Source, open_source
-from sae_core.feature_records import feature_records
-from sae_core.firing_log import FiringLog
-from sae_core.harvest import HarvestPlan, plan_harvest, run_harvest
+from sae_core.harvest.feature_records import feature_records
+from sae_core.harvest.firing_log import FiringLog
+from sae_core.harvest.harvest import HarvestPlan, plan_harvest, run_harvest
 
 LEAST_RATIO = 0.7
 MOST_MEMORY = 2.0

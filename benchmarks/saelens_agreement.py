@@ -60,7 +60,7 @@ class Activations:
 
 def write_ours(folder: Path) -> None:
     """Train, save, and keep what encode and decode gave for one batch."""
-    from sae_core.checkpoint import save_dictionary
+    from sae_core.dictionaries.checkpoint import save_dictionary
     from sae_core.training.config import Normalisation, TrainingConfig
     from sae_core.training.trainer import train
 
@@ -129,7 +129,7 @@ def write_theirs(folder: Path) -> None:
 
 def read_theirs(folder: Path) -> None:
     """Open folders that SAELens wrote, print the differences."""
-    from sae_core.checkpoint import load_dictionary
+    from sae_core.dictionaries.checkpoint import load_dictionary
 
     for architecture in ARCHITECTURES:
         dictionary = load_dictionary(folder / architecture)

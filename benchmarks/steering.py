@@ -74,8 +74,8 @@ def main() -> int:
 
 def subjects() -> list[Subject]:
     """The demo, and stories260K where it lies beside the repository."""
-    from sae_core.checkpoint import dictionary_checksum
-    from sae_core.checksum import folder_checksum
+    from sae_core.dictionaries.checkpoint import dictionary_checksum
+    from sae_core.files.checksum import folder_checksum
 
     def model(path: Path) -> ModelRef:
         return ModelRef(path=str(path), checksum=folder_checksum(path))
@@ -157,8 +157,8 @@ class Library:
     def __init__(self, subject: Subject) -> None:
         import torch
 
-        from sae_core.language_model import load_model
-        from sae_core.prompt import prompt_tokens
+        from sae_core.interventions.prompt import prompt_tokens
+        from sae_core.language_model.model import load_model
 
         model = load_model(Path(subject.model.path))
         self._module: Any = model.module

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event
 from app import database
 from app.store import Store
 from app.views import SORTS, FeatureQuery
-from sae_core.records import (
+from sae_core.harvest.records import (
     N_BANDS,
     N_HISTOGRAM,
     ExampleGroup,

@@ -26,12 +26,12 @@ import numpy as np
 
 from app.demo import HOOK_POINT
 from app.resources import resource
-from sae_core.checkpoint import dictionary_checksum
-from sae_core.language_model import load_model
-from sae_core.tokenized import TokenizedCorpus, Windows
+from sae_core.dictionaries.checkpoint import dictionary_checksum
+from sae_core.language_model.model import load_model
+from sae_core.text.tokenized import TokenizedCorpus, Windows
 from sae_core.training.config import TrainingConfig, TrainingPoint
-from sae_core.training.pools import POOL_TOKENS, TextPools
-from sae_core.training.stream import PoolStream
+from sae_core.training.data.pools import POOL_TOKENS, TextPools
+from sae_core.training.data.stream import PoolStream
 from sae_core.training.trainer import train
 
 DOCUMENT = 1000

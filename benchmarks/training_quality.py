@@ -27,11 +27,11 @@ from numpy.lib.format import open_memmap
 from app.demo import HOOK_POINT
 from app.resources import resource
 from app.settings import read_settings
-from sae_core.checkpoint import load_dictionary, save_dictionary
-from sae_core.corpus import standard_library
-from sae_core.evaluation import evaluate
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.tokenized import Windows, tokenize
+from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
+from sae_core.evaluation.evaluation import evaluate
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.corpus import standard_library
+from sae_core.text.tokenized import Windows, tokenize
 from sae_core.training import trainer
 from sae_core.training.config import TrainingConfig
 from sae_core.training.method import Method, Redirect, StepResult

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from sae_core.atomic import atomic_file
-from sae_core.corpora.document import HELD_OUT_ONE_IN
-from sae_core.corpus import Corpus
 from sae_core.errors import HarvestError
+from sae_core.files.atomic import atomic_file
 from sae_core.hashing import mix
-from sae_core.tokenized import TokenizedCorpus, Windows
+from sae_core.text.corpus import Corpus
+from sae_core.text.document import HELD_OUT_ONE_IN
+from sae_core.text.tokenized import TokenizedCorpus, Windows
 
 END_OF_TEXT = "<|endoftext|>"
 

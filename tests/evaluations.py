@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sae_core.evaluation_figures import (
+from sae_core.evaluation.figures import (
     ActiveFeatures,
     BandEffects,
     DecoderGeometry,
@@ -15,7 +15,7 @@ from sae_core.evaluation_figures import (
     PositionFit,
     RandomDirections,
 )
-from sae_core.records import N_BANDS, Histogram
+from sae_core.harvest.records import N_BANDS, Histogram
 
 FIGURES = ("l0", "fvu", "l_clean", "l_recon", "l_zero", "l_mean", "kl", "extra_loss")
 FRACTIONS = ("extra_loss_fraction", "extra_loss_fraction_mean", "loss_recovered")

@@ -9,7 +9,7 @@ import numpy as np
 
 from app.store import Store
 from app.views import CorpusRecord, DictionaryRecord, HarvestRecord, ModelRecord
-from sae_core.records import (
+from sae_core.harvest.records import (
     N_BANDS,
     N_HISTOGRAM,
     ContextEffect,
@@ -21,7 +21,7 @@ from sae_core.records import (
     Ranking,
     WindowRecord,
 )
-from sae_core.vocabulary import Vocabulary
+from sae_core.language_model.vocabulary import Vocabulary
 
 N_CTX = 32
 PIECES: tuple[bytes, ...] = (

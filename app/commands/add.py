@@ -105,8 +105,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Add it."""
     from app.adding import Addition, add
     from app.settings import read_settings
-    from sae_core.corpora.reading import Packing, Reading
-    from sae_core.formats.mapped import parse_mapping
+    from sae_core.dictionaries.formats.mapped import parse_mapping
+    from sae_core.text.reading import Packing, Reading
 
     subtracts = None if arguments.subtract_b_dec is None else arguments.subtract_b_dec == "yes"
     addition = Addition(

@@ -60,7 +60,7 @@ def _spec(settings: Settings, arguments: argparse.Namespace) -> SourceSpec:
     from app.commands.targets import split_target
     from app.errors import InvalidRequest
     from app.evaluating import stored_spec
-    from sae_core.corpus import STDLIB
+    from sae_core.text.corpus import STDLIB
 
     named = (arguments.model, arguments.dictionary or arguments.neurons)
     if arguments.target is not None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidRequest
-from sae_core.atomic import atomic_file
+from sae_core.files.atomic import atomic_file
 
 FORMAT = "featurescope bundle"
 VERSION = 1

@@ -8,7 +8,14 @@ from itertools import pairwise
 import numpy as np
 
 from app.exchange.neuronpedia_fields import TOP, ForeignContext, ForeignFeature
-from sae_core.records import ExampleGroup, Examples, FeatureRecord, GroupKind, Histogram, Ranking
+from sae_core.harvest.records import (
+    ExampleGroup,
+    Examples,
+    FeatureRecord,
+    GroupKind,
+    Histogram,
+    Ranking,
+)
 
 _NONE = Ranking(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
 _NO_BARS = Histogram(0.0, 0.0, np.zeros(0, np.int64))

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidRequest
-from sae_core.records import WindowRecord
-from sae_core.vocabulary import Vocabulary
+from sae_core.harvest.records import WindowRecord
+from sae_core.language_model.vocabulary import Vocabulary
 
 MOST_TOKENS = 2_000_000
 LONGEST_TOKEN = 2_000  # characters

@@ -18,7 +18,7 @@ from app.rendering_contexts import (
 from app.rendering_markup import trusted
 from app.rendering_numbers import activation, nats
 from app.rendering_tokens import Typeset, printable
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 
 _STEPS = np.array(EFFECT_STEPS, dtype=np.float32)
 

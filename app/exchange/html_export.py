@@ -20,8 +20,8 @@ from app.rendering_tokens import Typeset
 from app.resources import resource
 from app.store import Store
 from app.views import DictionaryView, FeatureView
-from sae_core.atomic import atomic_file
-from sae_core.records import ExampleGroup
+from sae_core.files.atomic import atomic_file
+from sae_core.harvest.records import ExampleGroup
 
 MOST_FEATURES = 500
 _STYLES = ("base", "feature", "contexts", "export")

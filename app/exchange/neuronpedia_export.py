@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from app.errors import InvalidRequest
 from app.store import Store
 from app.views import DictionaryView, FeatureView
-from sae_core.atomic import atomic_file, atomic_folder
-from sae_core.records import ExampleGroup, GroupKind, Histogram, Ranking, WindowRecord
-from sae_core.vocabulary import Vocabulary
+from sae_core.files.atomic import atomic_file, atomic_folder
+from sae_core.harvest.records import ExampleGroup, GroupKind, Histogram, Ranking, WindowRecord
+from sae_core.language_model.vocabulary import Vocabulary
 
 PER_BATCH = 64
 _UNDECODED = re.compile("[\udc80-\udcff]")

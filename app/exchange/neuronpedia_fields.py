@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidRequest
 from app.exchange.foreign_text import ForeignText
-from sae_core.records import Histogram, Ranking
+from sae_core.harvest.records import Histogram, Ranking
 
 MOST_FEATURES = 4_000_000
 TOP = -1.0  # `bin_min` of the strongest contexts

@@ -22,7 +22,7 @@ from app.exchange.neuronpedia_fields import (
 from app.exchange.neuronpedia_files import ExportFiles, read_lines, read_object
 from app.store import LONGEST_LABEL, Store
 from app.views import CorpusRecord, DictionaryRecord, DictionaryView, HarvestRecord, ModelRecord
-from sae_core.records import FeatureRecord
+from sae_core.harvest.records import FeatureRecord
 
 NOT_STATED = "not stated"
 _UNFIT = re.compile(r"[^\w .+@=,-]+")

@@ -8,9 +8,9 @@ from pathlib import Path
 from app.errors import InvalidRequest
 from app.references import without_model
 from app.views import DictionaryView
-from sae_core.atomic import atomic_file, atomic_folder
-from sae_core.checkpoint import CONFIG, WEIGHTS, dictionary_checksum, load_dictionary
+from sae_core.dictionaries.checkpoint import CONFIG, WEIGHTS, dictionary_checksum, load_dictionary
 from sae_core.errors import CheckpointError
+from sae_core.files.atomic import atomic_file, atomic_folder
 
 
 def export_weights(dictionary: DictionaryView, folder: Path) -> None:

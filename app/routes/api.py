@@ -16,7 +16,7 @@ from app.routes.parameters import TableQuery
 from app.site import Site, TheDictionary, TheSite
 from app.views import FeatureView
 from app.views_evaluation import StoredEvaluation
-from sae_core.records import ContextEffect, WindowRecord
+from sae_core.harvest.records import ContextEffect, WindowRecord
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": types.Problem, "description": "There is no such thing; the sentence says why."},

@@ -13,7 +13,7 @@ from app.rendering_tokens import Typeset, printable
 from app.routes import api_types as types
 from app.views import DictionaryView, FeatureTable, FeatureView, ProgressView
 from app.views_evaluation import without_details
-from sae_core.records import ContextEffect, ExampleGroup, Histogram, Ranking
+from sae_core.harvest.records import ContextEffect, ExampleGroup, Histogram, Ranking
 
 
 def floats(values: NDArray[Any]) -> list[float]:

@@ -15,7 +15,7 @@ from app.routes.parameters import Style
 from app.routes.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
 from app.site import Fragment, Site, TheDictionary, TheSite
 from app.views import DictionaryView
-from sae_core.records import ContextEffect, WindowRecord
+from sae_core.harvest.records import ContextEffect, WindowRecord
 
 router = APIRouter(prefix="/d/{model}/{dictionary}/{index}")
 

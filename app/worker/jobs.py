@@ -78,10 +78,10 @@ class TorchWorkbench:
         import torch
         from transformers import AutoModelForCausalLM, PreTrainedModel  # noqa: F401
 
-        import sae_core.ablation
-        import sae_core.attribution
-        import sae_core.dose_response
-        import sae_core.occlusion  # noqa: F401
+        import sae_core.interventions.ablation
+        import sae_core.interventions.attribution
+        import sae_core.interventions.dose_response
+        import sae_core.interventions.occlusion  # noqa: F401
 
         torch.set_num_threads(self._threads or default_threads())
         try:

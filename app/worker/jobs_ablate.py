@@ -13,15 +13,15 @@ from app.worker.protocol import AblateRequest
 from app.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from sae_core.dictionary import Dictionary
-    from sae_core.language_model import LanguageModel
+    from sae_core.dictionaries.dictionary import Dictionary
+    from sae_core.language_model.model import LanguageModel
 
 
 def ablate_contexts(request: AblateRequest, shelf: Shelf, limits: Limits) -> Iterator[Event]:
     """Remove a feature from each context; a step is a batch of contexts, or loading."""
     import torch
 
-    from sae_core.ablation import ablate
+    from sae_core.interventions.ablation import ablate
 
     total = len(request.contexts)
     loading = not shelf.holds(request.model, request.dictionary)

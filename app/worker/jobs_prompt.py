@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def read_text(request: ReadRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
     """Read a prompt; a step is the pass over it, a dictionary, or loading."""
-    from sae_core.prompt import prompt_firings, prompt_tokens, read_prompt
+    from sae_core.interventions.prompt import prompt_firings, prompt_tokens, read_prompt
 
     dictionaries = yield from load_dictionaries(request, shelf, request.dictionaries)
     model = shelf.model(request.model)
@@ -57,7 +57,7 @@ def attribute_prediction(
     """Ablate features one by one; a step is a batch of them, the estimates, or loading."""
     import torch
 
-    from sae_core.attribution import predict
+    from sae_core.interventions.attribution import predict
 
     dictionaries = yield from load_dictionaries(request, shelf, [request.dictionary])
     prediction = predict(
@@ -86,7 +86,7 @@ def ablate_together(request: TogetherRequest, shelf: Shelf, _limits: Limits) -> 
     """Ablate several features at once."""
     import torch
 
-    from sae_core.attribution import predict
+    from sae_core.interventions.attribution import predict
 
     dictionaries = yield from load_dictionaries(request, shelf, [request.dictionary])
     prediction = predict(
@@ -105,7 +105,7 @@ def occlude_tokens(request: OccludeRequest, shelf: Shelf, _limits: Limits) -> It
     """Leave tokens out one by one; a step is a batch of them, or loading."""
     import torch
 
-    from sae_core.occlusion import read_feature
+    from sae_core.interventions.occlusion import read_feature
 
     dictionaries = yield from load_dictionaries(request, shelf, [request.dictionary])
     reading = read_feature(

@@ -22,7 +22,7 @@ from app.worker.protocol import DoseRequest, SteerRequest
 from app.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from sae_core import dose_response, traits
+    from sae_core.interventions import dose_response, traits
 
 PANES = (Pane.UNSTEERED, Pane.STEERED)  # by row of the batch
 
@@ -32,11 +32,11 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
 
     A step is a piece of the prompt, a token of both texts, a piece of what comes after, or loading.
     """
-    from sae_core.generation import Scope, check_room, generate
-    from sae_core.next_token import Sampling
-    from sae_core.prompt import prompt_tokens
-    from sae_core.steering import Edit, Mode
-    from sae_core.traits import traits
+    from sae_core.interventions.generation import Scope, check_room, generate
+    from sae_core.interventions.next_token import Sampling
+    from sae_core.interventions.prompt import prompt_tokens
+    from sae_core.interventions.steering import Edit, Mode
+    from sae_core.interventions.traits import traits
 
     def wait(done: int) -> Progress:
         return Progress(done=done, total=request.n_tokens)
@@ -80,11 +80,11 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
 
 def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
     """Steer one feature by one strength after another; a step is a piece of work, or loading."""
-    from sae_core.dose_response import dose_response
-    from sae_core.generation import Scope
-    from sae_core.next_token import Sampling
-    from sae_core.prompt import prompt_tokens
-    from sae_core.steering import Edit, Mode
+    from sae_core.interventions.dose_response import dose_response
+    from sae_core.interventions.generation import Scope
+    from sae_core.interventions.next_token import Sampling
+    from sae_core.interventions.prompt import prompt_tokens
+    from sae_core.interventions.steering import Edit, Mode
 
     def wait(done: int) -> Progress:
         return Progress(done=done, total=len(request.strengths))
@@ -115,7 +115,7 @@ def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iter
 
 
 def _traits_event(found: traits.TextTraits | traits.SideEffects) -> Event:
-    from sae_core.traits import TextTraits
+    from sae_core.interventions.traits import TextTraits
 
     if isinstance(found, TextTraits):
         return Traits(
@@ -135,7 +135,7 @@ def _traits_event(found: traits.TextTraits | traits.SideEffects) -> Event:
 
 
 def _dose_event(found: dose_response.DoseBase | dose_response.DosePoint) -> Event:
-    from sae_core.dose_response import DosePoint as Point
+    from sae_core.interventions.dose_response import DosePoint as Point
 
     if isinstance(found, Point):
         return DosePoint(**vars(found))

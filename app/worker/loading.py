@@ -10,7 +10,7 @@ from app.worker.protocol import DictionaryRef, WorkRequest
 from app.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from sae_core.dictionary import Dictionary
+    from sae_core.dictionaries.dictionary import Dictionary
 
 
 def load_dictionaries(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.worker.events import ContextDone
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 
 N_PREDICTIONS = 5
 

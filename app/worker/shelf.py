@@ -12,8 +12,8 @@ from app.worker.protocol import DictionaryRef, ModelRef
 from sae_core.errors import CheckpointError, ModelError
 
 if TYPE_CHECKING:
-    from sae_core.dictionary import Dictionary
-    from sae_core.language_model import LanguageModel
+    from sae_core.dictionaries.dictionary import Dictionary
+    from sae_core.language_model.model import LanguageModel
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -114,8 +114,8 @@ class Shelf:
 
 def _model_bytes(ref: ModelRef) -> int:
     """Bytes of the model's weights once they are loaded, from its files' headers."""
-    from sae_core.language_model import DTYPES
-    from sae_core.model_folder import find_model
+    from sae_core.language_model.folder import find_model
+    from sae_core.language_model.model import DTYPES
 
     if ref.dtype not in DTYPES:
         return 0  # loading says so
@@ -124,8 +124,8 @@ def _model_bytes(ref: ModelRef) -> int:
 
 def _dictionary_bytes(ref: DictionaryRef) -> int:
     """The same of a dictionary, which is kept in float32; a neuron basis has hardly any."""
-    from sae_core.checkpoint import WEIGHTS
-    from sae_core.model_folder import parameters_in
+    from sae_core.dictionaries.checkpoint import WEIGHTS
+    from sae_core.language_model.folder import parameters_in
 
     if ref.path is None:
         return 0
@@ -136,7 +136,7 @@ def _dictionary_bytes(ref: DictionaryRef) -> int:
 
 
 def _load_model(ref: ModelRef, device: str) -> LanguageModel:
-    from sae_core.language_model import load_model
+    from sae_core.language_model.model import load_model
 
     model = load_model(Path(ref.path), dtype=ref.dtype, device=device)
     if model.checksum != ref.checksum:
@@ -148,7 +148,7 @@ def _load_model(ref: ModelRef, device: str) -> LanguageModel:
 
 
 def _load_dictionary(ref: DictionaryRef, model: LanguageModel, device: str) -> Dictionary:
-    from sae_core.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
+    from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 
     if ref.path is None:
         return neuron_basis(ref.hook_point, model.hook_point(ref.hook_point).d_in).to(device)

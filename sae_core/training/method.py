@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import TrainingError
 from sae_core.training.config import TrainingConfig
 from sae_core.training.optimizer import Adam

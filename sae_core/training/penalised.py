@@ -13,9 +13,9 @@ from sae_core.training.config import TrainingConfig
 from sae_core.training.method import Method, Redirect, StepResult
 from sae_core.training.optimizer import Adam
 from sae_core.training.penalty import PenaltyWeight
-from sae_core.training.positive import positive_entries
 from sae_core.training.resampling import ENCODER_NORM, poorly_explained, resampling_due
-from sae_core.training.sparse import ByFeature, Codes, along, codes_of_entries, decode
+from sae_core.training.sparse.positive import positive_entries
+from sae_core.training.sparse.sparse import ByFeature, Codes, along, codes_of_entries, decode
 
 DENSE_SHARE = 0.25  # of entries that matter, above which dense products are faster
 START_L0 = 32  # of a training whose penalty is fixed

@@ -13,12 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sae_core.atomic import atomic_file
 from sae_core.errors import TrainingError
+from sae_core.files.atomic import atomic_file
 from sae_core.training.config import TrainingConfig, TrainingPoint
+from sae_core.training.data.stream import ActivationStream
 from sae_core.training.method import Method
 from sae_core.training.optimizer import Adam
-from sae_core.training.stream import ActivationStream
 
 
 @dataclass(frozen=True)

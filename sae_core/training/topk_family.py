@@ -11,7 +11,7 @@ from typing_extensions import override
 from sae_core.errors import TrainingError
 from sae_core.training.config import TrainingConfig
 from sae_core.training.method import Method, Redirect, StepResult
-from sae_core.training.sparse import ByFeature, Codes, along, decode
+from sae_core.training.sparse.sparse import ByFeature, Codes, along, decode
 
 AUX_WEIGHT = 1 / 32
 

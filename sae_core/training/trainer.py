@@ -11,15 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import TrainingError
 from sae_core.training.config import Normalisation, TrainingConfig, TrainingPoint
-from sae_core.training.downstream import DownstreamBatch, DownstreamLoss, balanced
+from sae_core.training.data.downstream import DownstreamBatch, DownstreamLoss, balanced
+from sae_core.training.data.stream import ActivationStream
 from sae_core.training.method import Method, Redirect, StepResult
 from sae_core.training.methods import method_class
 from sae_core.training.optimizer import Adam, rate_at
 from sae_core.training.state import Progress, load_progress, run_identity, save_progress
-from sae_core.training.stream import ActivationStream
 
 POINT_EVERY = 50
 CHECKPOINT_EVERY = 5

@@ -18,7 +18,7 @@ from app.store import Store
 from app.views import DictionaryView
 from app.web import create_app
 from app.worker.async_client import LiveWorker
-from sae_core.records import ContextEffect, WindowRecord
+from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
 
 HX = {"HX-Request": "true"}

@@ -16,7 +16,7 @@ from app.views import DictionaryView
 from app.worker.events import Progress, Result
 from app.worker.packing import pack
 from app.worker.protocol import AblateRequest, WorkRequest
-from sae_core.records import ContextEffect, WindowRecord
+from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
 
 FEATURE = 1

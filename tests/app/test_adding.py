@@ -18,12 +18,12 @@ from app.errors import InvalidRequest
 from app.settings import Settings
 from app.store import Store, dump
 from app.views import DictionaryView
-from sae_core.architectures.standard import StandardDictionary
-from sae_core.checkpoint import load_dictionary, save_dictionary
-from sae_core.corpora.reading import Packing, Reading
+from sae_core.dictionaries.architectures.standard import StandardDictionary
+from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
 from sae_core.errors import CheckpointError, CorpusError, HarvestError, HookPointError
-from sae_core.fit_check import Sample, text_activations
-from sae_core.language_model import load_model
+from sae_core.harvest.fit_check import Sample, text_activations
+from sae_core.language_model.model import load_model
+from sae_core.text.reading import Packing, Reading
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
@@ -187,8 +187,8 @@ KILLED = """
 import os, signal, sys
 from unittest import mock
 module, name, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
-import sae_core.harvest
-sae_core.harvest.CHECKPOINT_SECONDS = 0.0
+import sae_core.harvest.harvest
+sae_core.harvest.harvest.CHECKPOINT_SECONDS = 0.0
 owner = __import__(module, fromlist=["x"])
 for part in name.split(".")[:-1]:
     owner = getattr(owner, part)
@@ -219,8 +219,8 @@ def test_killed_at_any_point_the_same_command_ends_the_same(parts: Path, tmp_pat
     command += ["--tokens", "2500", "--context", "24"]
     environment = {**os.environ, "FEATURESCOPE_HOME": str(home), "OMP_NUM_THREADS": "1"}
     points = [
-        ("sae_core.corpora.token_folder", "TokenWriter.add", 20),
-        ("sae_core.harvest", "harvest_batch", 2),
+        ("sae_core.text.token_folder", "TokenWriter.add", 20),
+        ("sae_core.harvest.harvest", "harvest_batch", 2),
         ("app.store_publication", "bulk_insert", 2),
     ]
     for module, name, calls in points:

@@ -7,8 +7,8 @@ from hypothesis.extra.numpy import arrays
 from app import codec
 from app.errors import StoreError
 from app.packing import Reader, Writer
-from sae_core.records import ContextEffect, Histogram, Ranking
-from sae_core.vocabulary import Vocabulary
+from sae_core.harvest.records import ContextEffect, Histogram, Ranking
+from sae_core.language_model.vocabulary import Vocabulary
 from tests import factories
 from tests.same import same
 

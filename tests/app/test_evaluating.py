@@ -16,8 +16,8 @@ from app.source import SourceSpec
 from app.store import Store, dump
 from app.views import DictionaryView
 from app.views_evaluation import StoredEvaluation, stored_evaluation
-from sae_core.checkpoint import save_dictionary
-from sae_core.corpora.reading import Reading
+from sae_core.dictionaries.checkpoint import save_dictionary
+from sae_core.text.reading import Reading
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from app.cli import build_parser
 from app.commands.add import NORMS
-from sae_core.fit_check import NORMS as KNOWN_NORMS
-from sae_core.formats.opening import FORMATS
-from sae_core.hub import RELEASES
+from sae_core.dictionaries.formats.opening import FORMATS
+from sae_core.files.hub import RELEASES
+from sae_core.harvest.fit_check import NORMS as KNOWN_NORMS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 

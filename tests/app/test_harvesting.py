@@ -20,10 +20,10 @@ from app.settings import Settings
 from app.source import SourceSpec
 from app.store import Store, dump
 from app.views import DictionaryView
-from sae_core.architectures.topk import TopKDictionary
-from sae_core.checkpoint import save_dictionary
+from sae_core.dictionaries.architectures.topk import TopKDictionary
+from sae_core.dictionaries.checkpoint import save_dictionary
 from sae_core.errors import CheckpointError, HarvestError, HookPointError
-from sae_core.records import GroupKind
+from sae_core.harvest.records import GroupKind
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 

@@ -8,7 +8,7 @@ from app.errors import InvalidRequest
 from app.prompt_tokens import find_token, neutral_token, token_of
 from app.rendering_prompt_panels import token_value
 from app.rendering_tokens import Typeset
-from sae_core.vocabulary import Vocabulary
+from sae_core.language_model.vocabulary import Vocabulary
 from tests import factories
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.rendering_charts import LARGE, chart, sparkline
-from sae_core.records import Histogram
+from sae_core.harvest.records import Histogram
 
 
 def histogram(*counts: int, low: float = 0.0, high: float = 4.0) -> Histogram:

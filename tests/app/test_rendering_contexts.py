@@ -21,8 +21,8 @@ from app.rendering_contexts import (
 )
 from app.rendering_numbers import decimals
 from app.rendering_tokens import Typeset
-from sae_core.records import ContextEffect, ExampleGroup, Examples, GroupKind, WindowRecord
-from sae_core.vocabulary import Vocabulary
+from sae_core.harvest.records import ContextEffect, ExampleGroup, Examples, GroupKind, WindowRecord
+from sae_core.language_model.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(pieces=(b"<s>", b"a", b" <b>", b"\n", b"c"), special=frozenset({0}), bos=0)
 TYPESET = Typeset(VOCABULARY)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.rendering_tokens import Typeset, Typesets, printable, real, visible
-from sae_core.vocabulary import Vocabulary
+from sae_core.language_model.vocabulary import Vocabulary
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from app.database import writing
 from app.errors import StoreError
 from app.store import dump
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 from tests import factories
 from tests.same import same
 

@@ -14,7 +14,7 @@ from app.errors import NotFound, StoreError
 from app.models import Corpus, Effect, Feature, Harvest, Window, WindowSet
 from app.store import Store, dump
 from app.views import FeatureQuery
-from sae_core.vocabulary import Vocabulary
+from sae_core.language_model.vocabulary import Vocabulary
 from tests import factories
 from tests.same import same
 

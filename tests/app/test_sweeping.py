@@ -18,7 +18,7 @@ from app.peak_memory import forget_peak, peak_bytes
 from app.settings import read_settings
 from app.store import Store
 from app.sweep_records import RESULTS, read_records, write_record
-from sae_core.checkpoint import dictionary_checksum, load_dictionary
+from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary
 from sae_core.errors import TrainingError
 from sae_core.training import trainer
 from sae_core.training.config import TrainingPoint

@@ -12,8 +12,8 @@ import pytest
 from app import toy_report
 from app.cli import run
 from app.toy_drawing import found_drawing
-from sae_core.toy import ToyConfig
-from sae_core.toy_run import SETTINGS, ToyResult, ToySetting, run_toy
+from sae_core.toy.data import ToyConfig
+from sae_core.toy.run import SETTINGS, ToyResult, ToySetting, run_toy
 
 
 def test_the_table_says_what_the_files_hold(

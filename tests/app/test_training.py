@@ -21,8 +21,8 @@ from app.run_reporting import RunReporter
 from app.settings import read_settings
 from app.store import Store
 from app.views_runs import CHECKPOINT_STEPS
-from sae_core.checkpoint import load_dictionary
-from sae_core.corpus import Document
+from sae_core.dictionaries.checkpoint import load_dictionary
+from sae_core.text.corpus import Document
 from sae_core.training import trainer
 from sae_core.training.config import TrainingPoint
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2

@@ -15,8 +15,8 @@ from app.database import connect, writing
 from app.models import Feature
 from app.settings import Settings
 from app.source import SourceSpec
-from sae_core.checkpoint import save_dictionary
-from sae_core.corpora.reading import Packing, Reading
+from sae_core.dictionaries.checkpoint import save_dictionary
+from sae_core.text.reading import Packing, Reading
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 

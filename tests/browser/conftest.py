@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.store import Store
 from app.views import DictionaryView
 from app.web import create_app
-from sae_core.records import ContextEffect, WindowRecord
+from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
 from tests.app.pretend_prompts import PretendPrompts
 from tests.app.served import Served

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sae_core.language_model import LanguageModel, load_model
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2, tiny_llama
 
 

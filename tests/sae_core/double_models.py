@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from sae_core.language_model import LanguageModel
-from sae_core.model_folder import find_model
+from sae_core.language_model.folder import find_model
+from sae_core.language_model.model import LanguageModel
 
 
 class RMSNorm(nn.Module):

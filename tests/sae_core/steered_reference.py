@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sae_core.dictionary import Dictionary
-from sae_core.language_model import LanguageModel
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.language_model.model import LanguageModel
 from tests.sae_core.double_models import exchanged, in_double
 
 

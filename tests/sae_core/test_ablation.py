@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sae_core import clean_run
-from sae_core.ablation import ablate
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError, ModelError
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
+from sae_core.interventions.ablation import ablate
+from sae_core.language_model import clean_run
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.double_models import exchanged, in_double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import STORIES

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sae_core.activation_bands import bands_of, from_band_up
-from sae_core.dictionary import Firings
-from sae_core.records import N_BANDS
-from sae_core.sampling import band_edges
+from sae_core.dictionaries.dictionary import Firings
+from sae_core.evaluation.activation_bands import bands_of, from_band_up
+from sae_core.harvest.records import N_BANDS
+from sae_core.harvest.sampling import band_edges
 
 
 def _firings(n: int = 4_000, d_sae: int = 9) -> tuple[Firings, torch.Tensor]:

@@ -32,11 +32,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from sae_core.ablation import ablate
-from sae_core.clean_run import clean_run
 from sae_core.errors import HookPointError
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.steering import Edit, Mode, Steering
+from sae_core.interventions.ablation import ablate
+from sae_core.interventions.steering import Edit, Mode, Steering
+from sae_core.language_model.clean_run import clean_run
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import D_VOCAB, _seeded, save_folder
 

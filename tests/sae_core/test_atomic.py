@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sae_core.atomic import atomic_file, atomic_folder
 from sae_core.errors import DiskError
+from sae_core.files.atomic import atomic_file, atomic_folder
 
 
 def test_a_file_is_replaced_only_when_it_is_whole(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core import clean_run
-from sae_core.attribution import FeatureEffects, Prediction, predict
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError, PromptError
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.pace import Pace
+from sae_core.interventions.attribution import FeatureEffects, Prediction, predict
+from sae_core.language_model import clean_run
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.pace import Pace
 from tests.sae_core.double_models import double, in_double
 from tests.sae_core.test_ablation import KINDS, brute_logits
 from tests.sae_core.tiny_dictionaries import random_dictionary
@@ -252,7 +252,7 @@ def test_the_largest_estimates_come_first_and_batches_do_not_matter(
 
 
 def test_equals_the_effect_that_ablation_finds(llama: LanguageModel, tokens: Tensor) -> None:
-    from sae_core.ablation import ablate
+    from sae_core.interventions.ablation import ablate
 
     dictionary = random_dictionary("blocks.1.hook_resid_post", 32)
     effects = all_effects(predict(llama, dictionary, tokens, 18))[1]

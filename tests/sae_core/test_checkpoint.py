@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sae_core.architectures.gated import GatedDictionary
-from sae_core.architectures.jumprelu import JumpReLUDictionary
-from sae_core.architectures.topk import TopKDictionary
-from sae_core.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
+from sae_core.dictionaries.architectures.gated import GatedDictionary
+from sae_core.dictionaries.architectures.jumprelu import JumpReLUDictionary
+from sae_core.dictionaries.architectures.topk import TopKDictionary
+from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
 from sae_core.errors import CheckpointError
 
 HOOK = "blocks.0.mlp.hook_post"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sae_core.checksum import MODEL_FILES, folder_checksum
+from sae_core.files.checksum import MODEL_FILES, folder_checksum
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sae_core import corpus as corpora
-from sae_core.corpora import plain, rows
-from sae_core.corpora.document import cut, seam
-from sae_core.corpora.plain import SEPARATOR, plain_documents
-from sae_core.corpus import open_corpus
 from sae_core.errors import CorpusError
-from sae_core.tokenized import tokenize
+from sae_core.text import corpus as corpora
+from sae_core.text import plain, rows
+from sae_core.text.corpus import open_corpus
+from sae_core.text.document import cut, seam
+from sae_core.text.plain import SEPARATOR, plain_documents
+from sae_core.text.tokenized import tokenize
 from tests.sae_core.tiny_models import tiny_tokenizer
 
 TEXTS = ["one fox", "two foxes\nin two lines", "three “quoted” foxes"]
@@ -155,7 +155,7 @@ def test_a_line_too_long_is_a_sentence_and_a_long_one_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = json_lines(tmp_path / "a.jsonl", ["short", " ".join(map(str, range(2000)))])
-    monkeypatch.setattr("sae_core.corpora.document.LONGEST", 4000)
+    monkeypatch.setattr("sae_core.text.document.LONGEST", 4000)
     pieces = list(open_corpus(str(path)).documents())
     assert [d.name for d in pieces] == [
         "a.jsonl#1", "a.jsonl#2#1", "a.jsonl#2#2", "a.jsonl#2#3",
@@ -192,7 +192,7 @@ def test_a_line_without_end_is_read_in_bounded_pieces(monkeypatch: pytest.Monkey
 
 
 def test_long_texts_are_cut_after_lines_and_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sae_core.corpora.document.LONGEST", 10)
+    monkeypatch.setattr("sae_core.text.document.LONGEST", 10)
     assert list(cut("one\ntwo three four")) == ["one\n", "two three ", "four"]
     assert list(cut("x" * 25)) == ["x" * 10, "x" * 10, "x" * 5]
     assert seam("abcdef", 0, 4) == 4

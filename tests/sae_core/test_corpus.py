@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from sae_core.corpus import Corpus, open_corpus, standard_library
 from sae_core.errors import CorpusError
-from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
+from sae_core.text.corpus import Corpus, open_corpus, standard_library
+from sae_core.text.tokenized import TokenizedCorpus, Windows, tokenize
 from tests.sae_core.tiny_models import tiny_tokenizer
 
 

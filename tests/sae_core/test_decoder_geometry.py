@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from sae_core.architectures.neurons import NeuronBasis
-from sae_core.architectures.standard import StandardDictionary
-from sae_core.decoder_geometry import QUANTILES, decoder_geometry
+from sae_core.dictionaries.architectures.neurons import NeuronBasis
+from sae_core.dictionaries.architectures.standard import StandardDictionary
+from sae_core.evaluation.decoder_geometry import QUANTILES, decoder_geometry
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 HOOK = "blocks.0.mlp.hook_post"

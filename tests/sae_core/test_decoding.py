@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core import decoding
-from sae_core.decoding import Shortcuts, empty_past, shortcuts
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.module_hooks import touching
+from sae_core.language_model import decoding
+from sae_core.language_model.decoding import Shortcuts, empty_past, shortcuts
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.module_hooks import touching
 from tests.sae_core.test_steered_run import model  # noqa: F401
 
 EXPECTED = {

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from sae_core.corpus import Corpus
 from sae_core.demo_model import (
     ModelConfig,
     Rows,
@@ -22,8 +21,9 @@ from sae_core.demo_model import (
     train_tokenizer,
 )
 from sae_core.errors import HarvestError
-from sae_core.language_model import load_model
-from sae_core.tokenized import TokenizedCorpus, Windows, tokenize
+from sae_core.language_model.model import load_model
+from sae_core.text.corpus import Corpus
+from sae_core.text.tokenized import TokenizedCorpus, Windows, tokenize
 
 CONFIG = ModelConfig(
     d_vocab=300, d_model=16, d_mlp=32, n_ctx=16, batch=2, steps=6, warmup=2, horizon=12, cooldown=2

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.architectures.jumprelu import JumpReLUDictionary
-from sae_core.architectures.neurons import NeuronBasis
-from sae_core.architectures.standard import StandardDictionary
-from sae_core.architectures.topk import TopKDictionary
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.architectures.jumprelu import JumpReLUDictionary
+from sae_core.dictionaries.architectures.neurons import NeuronBasis
+from sae_core.dictionaries.architectures.standard import StandardDictionary
+from sae_core.dictionaries.architectures.topk import TopKDictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import CheckpointError
 
 HOOK = "blocks.0.mlp.hook_post"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sae_core.document_sums import N_RESAMPLES, DocumentSums, expanded_tail, interval
+from sae_core.evaluation.document_sums import N_RESAMPLES, DocumentSums, expanded_tail, interval
 
 LENGTHS = np.array([5, 40, 3, 18, 9, 25, 60, 12])
 

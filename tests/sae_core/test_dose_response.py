@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from sae_core.dose_response import DoseBase, DosePoint, dose_response
 from sae_core.errors import PromptError, SteeringError
-from sae_core.generation import Scope
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.next_token import Sampler, Sampling
-from sae_core.prompt import prompt_tokens
-from sae_core.steered_run import SteeredRun
-from sae_core.steering import Edit, Mode
+from sae_core.interventions.dose_response import DoseBase, DosePoint, dose_response
+from sae_core.interventions.generation import Scope
+from sae_core.interventions.next_token import Sampler, Sampling
+from sae_core.interventions.prompt import prompt_tokens
+from sae_core.interventions.steered_run import SteeredRun
+from sae_core.interventions.steering import Edit, Mode
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.steered_reference import HandEdit, busiest, steered_pass, written
 from tests.sae_core.test_generation import bosless  # noqa: F401
 from tests.sae_core.tiny_dictionaries import random_dictionary
@@ -106,10 +106,10 @@ def test_strengths_in_several_batches(
     llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base, points = sweep(llama, edit(llama, Mode.CLAMP))
-    monkeypatch.setattr("sae_core.dose_response._TOKENS_HELD", 2 * (7 + N))
-    monkeypatch.setattr("sae_core.steered_run._MOST_TOKENS", 6)
-    monkeypatch.setattr("sae_core.predictions._LOGITS_AT_ONCE", 1)
-    monkeypatch.setattr("sae_core.predictions._LEAST_ROWS", 3)
+    monkeypatch.setattr("sae_core.interventions.dose_response._TOKENS_HELD", 2 * (7 + N))
+    monkeypatch.setattr("sae_core.interventions.steered_run._MOST_TOKENS", 6)
+    monkeypatch.setattr("sae_core.language_model.predictions._LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr("sae_core.language_model.predictions._LEAST_ROWS", 3)
     other, apart = sweep(llama, edit(llama, Mode.CLAMP))
     for one, two in zip([base, *points], [other, *apart], strict=True):
         assert one.text == two.text

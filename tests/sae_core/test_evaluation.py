@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.corpus import open_corpus
-from sae_core.evaluation import evaluate, mean_loss
-from sae_core.language_model import LanguageModel
-from sae_core.tokenized import Windows, tokenize
+from sae_core.evaluation.evaluation import evaluate, mean_loss
+from sae_core.language_model.model import LanguageModel
+from sae_core.text.corpus import open_corpus
+from sae_core.text.tokenized import Windows, tokenize
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 

@@ -10,16 +10,17 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from sae_core import evaluation, evaluation_sums
-from sae_core.corpus import open_corpus
-from sae_core.dictionary import Dictionary
-from sae_core.document_sums import N_RESAMPLES
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HarvestError
-from sae_core.evaluation import evaluate
-from sae_core.evaluation_figures import Evaluation
-from sae_core.language_model import LanguageModel
-from sae_core.sampling import band_edges
-from sae_core.tokenized import Windows, tokenize
+from sae_core.evaluation import evaluation
+from sae_core.evaluation import sums as evaluation_sums
+from sae_core.evaluation.document_sums import N_RESAMPLES
+from sae_core.evaluation.evaluation import evaluate
+from sae_core.evaluation.figures import Evaluation
+from sae_core.harvest.sampling import band_edges
+from sae_core.language_model.model import LanguageModel
+from sae_core.text.corpus import open_corpus
+from sae_core.text.tokenized import Windows, tokenize
 from tests.sae_core.double_models import double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 

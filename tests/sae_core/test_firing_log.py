@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sae_core.co_firing import coactive, joint_counts
 from sae_core.errors import HarvestError
-from sae_core.firing_log import FiringLog, LogHeader
+from sae_core.harvest.co_firing import coactive, joint_counts
+from sae_core.harvest.firing_log import FiringLog, LogHeader
 
 N_CTX, D_SAE, PER_BATCH = 8, 50, 4
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.architectures.standard import StandardDictionary
-from sae_core.dictionary import Dictionary
-from sae_core.fit_check import (
+from sae_core.dictionaries.architectures.standard import StandardDictionary
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.harvest.fit_check import (
     FOLDED_NORM,
     NORMS,
     Sample,
@@ -22,7 +22,7 @@ from sae_core.fit_check import (
     variant_of,
     varied,
 )
-from sae_core.language_model import LanguageModel
+from sae_core.language_model.model import LanguageModel
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 MID = "blocks.1.hook_resid_post"

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models
 from torch import Tensor
 
 from sae_core.errors import SteeringError
-from sae_core.generation import (
+from sae_core.interventions.generation import (
     STEERED,
     UNSTEERED,
     Drawn,
@@ -24,11 +24,11 @@ from sae_core.generation import (
     end_tokens,
     generate,
 )
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.next_token import Sampler, Sampling
-from sae_core.prompt import prompt_tokens
-from sae_core.steering import Edit, Mode
-from sae_core.vocabulary import read_vocabulary
+from sae_core.interventions.next_token import Sampler, Sampling
+from sae_core.interventions.prompt import prompt_tokens
+from sae_core.interventions.steering import Edit, Mode
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.vocabulary import read_vocabulary
 from tests.sae_core.steered_reference import HandEdit, busiest, written
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2, tiny_llama
@@ -147,7 +147,7 @@ def test_the_prompt_in_pieces_gives_the_same_text(
 ) -> None:
     prompt = torch.tensor([0, *range(30, 60)])
     whole = list(generate(llama, prompt, [edit(llama, Mode.CLAMP)], N, Sampling(seed=2)))
-    monkeypatch.setattr("sae_core.steered_run._MOST_TOKENS", 10)
+    monkeypatch.setattr("sae_core.interventions.steered_run._MOST_TOKENS", 10)
     pieces = list(generate(llama, prompt, [edit(llama, Mode.CLAMP)], N, Sampling(seed=2)))
     assert pieces[:6] == [()] * 6
     assert [[(d.token, d.text) for d in step] for step in pieces[6:]] == [

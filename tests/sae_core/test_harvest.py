@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from sae_core import firing_log
-from sae_core.corpus import open_corpus
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HarvestError, HookPointError
-from sae_core.feature_records import feature_records, window_records
-from sae_core.firing_log import FiringLog
-from sae_core.harvest import HarvestPlan, HarvestProgress, plan_harvest, run_harvest
-from sae_core.language_model import LanguageModel
-from sae_core.logit_weights import logit_weights
-from sae_core.records import FeatureRecord
-from sae_core.tokenized import Windows, tokenize
+from sae_core.harvest import firing_log
+from sae_core.harvest.feature_records import feature_records, window_records
+from sae_core.harvest.firing_log import FiringLog
+from sae_core.harvest.harvest import HarvestPlan, HarvestProgress, plan_harvest, run_harvest
+from sae_core.harvest.logit_weights import logit_weights
+from sae_core.harvest.records import FeatureRecord
+from sae_core.language_model.model import LanguageModel
+from sae_core.text.corpus import open_corpus
+from sae_core.text.tokenized import Windows, tokenize
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 POST = "blocks.0.mlp.hook_post"

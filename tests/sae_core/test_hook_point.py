@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sae_core.errors import HookPointError
-from sae_core.hook_point import HookKind, attention_follows, parse_name
+from sae_core.language_model.hook_point import HookKind, attention_follows, parse_name
 
 
 def test_every_kind_has_its_name() -> None:

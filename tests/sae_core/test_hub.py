@@ -11,9 +11,9 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
+from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError, HubError
-from sae_core.formats.opening import open_dictionary
-from sae_core.hub import RELEASES, fetch, find_dictionary
+from sae_core.files.hub import RELEASES, fetch, find_dictionary
 from tests.sae_core.fake_hub import COMMIT, fake_hub
 from tests.sae_core.formats import writers
 

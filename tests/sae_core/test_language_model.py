@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core import language_model
-from sae_core.clean_run import takes_up
 from sae_core.errors import HookPointError, ModelError
-from sae_core.hook_point import KNOWN_LAYOUTS, HookKind, HookPoint
-from sae_core.language_model import LanguageModel, load_model
+from sae_core.language_model import model as language_model
+from sae_core.language_model.clean_run import takes_up
+from sae_core.language_model.hook_point import KNOWN_LAYOUTS, HookKind, HookPoint
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.tiny_models import STORIES, save_folder, tiny_gemma2, tiny_neox
 
 MODELS = ["gpt2", "llama"] + (["stories260K"] if STORIES.is_dir() else [])

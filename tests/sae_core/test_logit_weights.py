@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sae_core.architectures.neurons import NeuronBasis
+from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.errors import HookPointError
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.logit_weights import logit_weights
+from sae_core.harvest.logit_weights import logit_weights
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.double_models import in_double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gemma2

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from sae_core.errors import HubError, ModelError
-from sae_core.language_model import load_model
+from sae_core.language_model.model import load_model
 from tests.sae_core.tiny_models import save_folder, tiny_bloom
 
 

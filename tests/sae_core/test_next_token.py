@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.next_token import Sampler, Sampling
+from sae_core.interventions.next_token import Sampler, Sampling
 
 P = torch.tensor([0.05, 0.3, 0.1, 0.25, 0.0, 0.2, 0.1])
 LOGITS = P.log()[None]

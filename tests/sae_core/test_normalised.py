@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.normalised import InputNorm, NormalisedDictionary
+from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 NORMS = [InputNorm.LAYER_NORM, InputNorm.CONSTANT_NORM]

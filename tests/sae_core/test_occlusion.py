@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError, PromptError
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.occlusion import Reading, read_feature
-from sae_core.pace import Pace
+from sae_core.interventions.occlusion import Reading, read_feature
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.pace import Pace
 from tests.sae_core.double_models import double, in_double
 from tests.sae_core.test_ablation import brute_logits
 from tests.sae_core.tiny_dictionaries import random_dictionary

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from sae_core import pace
-from sae_core.language_model import LanguageModel
-from sae_core.pace import STEP_SECONDS, Pace
+from sae_core.language_model import pace
+from sae_core.language_model.model import LanguageModel
+from sae_core.language_model.pace import STEP_SECONDS, Pace
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be set."""
     now = [0.0]
-    monkeypatch.setattr("sae_core.pace.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("sae_core.language_model.pace.time.perf_counter", lambda: now[0])
     return now
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sae_core.corpus import open_corpus
 from sae_core.errors import HarvestError
-from sae_core.firing_log import FiringLog
-from sae_core.harvest import plan_harvest, run_harvest
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.packed_rows import isolates, pack
-from sae_core.tokenized import Windows, tokenize
+from sae_core.harvest.firing_log import FiringLog
+from sae_core.harvest.harvest import plan_harvest, run_harvest
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.packed_rows import isolates, pack
+from sae_core.text.corpus import open_corpus
+from sae_core.text.tokenized import Windows, tokenize
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_bloom, tiny_gemma2, tiny_gpt2, tiny_llama
 

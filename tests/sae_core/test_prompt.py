@@ -12,8 +12,8 @@ import torch
 from tokenizers import processors
 
 from sae_core.errors import PromptError
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.prompt import prompt_firings, prompt_tokens, read_prompt, text_positions
+from sae_core.interventions.prompt import prompt_firings, prompt_tokens, read_prompt, text_positions
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.double_models import in_double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import END, tiny_tokenizer
@@ -206,8 +206,8 @@ def test_a_vocabulary_in_pieces_gives_the_same(
 ) -> None:
     tokens = prompt_tokens(gpt2, "The dog does not mind.")
     whole = read_prompt(gpt2, tokens)
-    monkeypatch.setattr("sae_core.predictions._LOGITS_AT_ONCE", 1)
-    monkeypatch.setattr("sae_core.predictions._LEAST_ROWS", 3)
+    monkeypatch.setattr("sae_core.language_model.predictions._LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr("sae_core.language_model.predictions._LEAST_ROWS", 3)
     pieces = read_prompt(gpt2, tokens)
     assert torch.allclose(whole.loss[1:], pieces.loss[1:], rtol=0, atol=1e-6)
     assert torch.equal(whole.predicted, pieces.predicted)

@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sae_core.corpus import open_corpus
-from sae_core.dictionary import Dictionary
-from sae_core.feature_records import feature_records, window_records
-from sae_core.firing_log import FiringLog
-from sae_core.harvest import HarvestPlan, plan_harvest, run_harvest
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.recomputation import (
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.harvest.feature_records import feature_records, window_records
+from sae_core.harvest.firing_log import FiringLog
+from sae_core.harvest.harvest import HarvestPlan, plan_harvest, run_harvest
+from sae_core.harvest.recomputation import (
     check_activations,
     check_consistency,
     check_densities,
     check_weights,
 )
-from sae_core.records import FeatureRecord, WindowRecord
-from sae_core.tokenized import Windows, tokenize
+from sae_core.harvest.records import FeatureRecord, WindowRecord
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.corpus import open_corpus
+from sae_core.text.tokenized import Windows, tokenize
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 

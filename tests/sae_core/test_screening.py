@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.architectures import dictionary_classes
-from sae_core.architectures.gated import GatedDictionary
-from sae_core.architectures.jumprelu import JumpReLUDictionary
-from sae_core.architectures.topk import TopKDictionary
-from sae_core.dictionary import Dictionary, Firings
-from sae_core.normalised import InputNorm, NormalisedDictionary
-from sae_core.screening import CROWDED, RoughEncoder, ScreenedTopK, screened
+from sae_core.dictionaries.architectures import dictionary_classes
+from sae_core.dictionaries.architectures.gated import GatedDictionary
+from sae_core.dictionaries.architectures.jumprelu import JumpReLUDictionary
+from sae_core.dictionaries.architectures.topk import TopKDictionary
+from sae_core.dictionaries.dictionary import Dictionary, Firings
+from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
+from sae_core.dictionaries.screening import CROWDED, RoughEncoder, ScreenedTopK, screened
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from sae_core import steered_run
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.steered_run import SteeredRun, tokens_at_once
-from sae_core.steering import Edit, Mode, Steering
+from sae_core.interventions import steered_run
+from sae_core.interventions.steered_run import SteeredRun, tokens_at_once
+from sae_core.interventions.steering import Edit, Mode, Steering
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_bloom, tiny_gemma2, tiny_neox
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.architectures.standard import StandardDictionary
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.architectures.standard import StandardDictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError, PromptError, SteeringError
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.steering import Edit, Mode, Steering, hook_point_of
+from sae_core.interventions.steering import Edit, Mode, Steering, hook_point_of
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.steered_reference import HandEdit, busiest, steered_pass
 from tests.sae_core.test_ablation import KINDS
 from tests.sae_core.tiny_dictionaries import random_dictionary

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sae_core.corpora import token_array
-from sae_core.corpora.joined import joined
-from sae_core.corpora.reading import Packing, Reading, read
-from sae_core.corpora.token_array import encoded_array
 from sae_core.errors import CorpusError
-from sae_core.language_model import LanguageModel
-from sae_core.tokenized import TokenizedCorpus, Windows
+from sae_core.language_model.model import LanguageModel
+from sae_core.text import token_array
+from sae_core.text.joined import joined
+from sae_core.text.reading import Packing, Reading, read
+from sae_core.text.token_array import encoded_array
+from sae_core.text.tokenized import TokenizedCorpus, Windows
 
 END = frozenset({0})
 

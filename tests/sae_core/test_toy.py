@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sae_core.errors import TrainingError
-from sae_core.toy import ToyConfig, ToyStream, match, random_rows, toy_data
+from sae_core.toy.data import ToyConfig, ToyStream, match, random_rows, toy_data
 
 SMALL = ToyConfig(directions=6, dimensions=3, fewest=1, most=2, samples=4000)
 

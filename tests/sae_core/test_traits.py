@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from sae_core.dictionary import Dictionary
-from sae_core.generation import STEERED, UNSTEERED, Scope
-from sae_core.language_model import LanguageModel
-from sae_core.predictions import perplexity
-from sae_core.prompt import prompt_tokens
-from sae_core.steering import Edit, Mode
-from sae_core.traits import N_SIDE_EFFECTS, SideEffects, TextTraits, traits
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.interventions.generation import STEERED, UNSTEERED, Scope
+from sae_core.interventions.prompt import prompt_tokens
+from sae_core.interventions.steering import Edit, Mode
+from sae_core.interventions.traits import N_SIDE_EFFECTS, SideEffects, TextTraits, traits
+from sae_core.language_model.model import LanguageModel
+from sae_core.language_model.predictions import perplexity
 from tests.sae_core.steered_reference import HandEdit, steered_pass
 from tests.sae_core.test_generation import bosless  # noqa: F401
 from tests.sae_core.tiny_dictionaries import random_dictionary
@@ -123,10 +123,10 @@ def test_work_comes_in_pieces(gpt2: LanguageModel, monkeypatch: pytest.MonkeyPat
     dictionary = random_dictionary("blocks.1.mlp.hook_post", 48, architecture="topk")
     edits = [Edit(dictionary, 3, Mode.CLAMP, 2.0, 1.5)]
     whole = read(gpt2, edits, Scope.ALL, dictionary)
-    monkeypatch.setattr("sae_core.traits._ENCODED_AT_ONCE", 2 * 48 * 24)
-    monkeypatch.setattr("sae_core.steered_run._MOST_TOKENS", 4)
-    monkeypatch.setattr("sae_core.predictions._LOGITS_AT_ONCE", 1)
-    monkeypatch.setattr("sae_core.predictions._LEAST_ROWS", 3)
+    monkeypatch.setattr("sae_core.interventions.traits._ENCODED_AT_ONCE", 2 * 48 * 24)
+    monkeypatch.setattr("sae_core.interventions.steered_run._MOST_TOKENS", 4)
+    monkeypatch.setattr("sae_core.language_model.predictions._LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr("sae_core.language_model.predictions._LEAST_ROWS", 3)
     prompt = prompt_tokens(gpt2, PROMPT)
     steps = list(traits(gpt2, prompt, TEXTS, edits, Scope.ALL, dictionary))
     assert steps.count(None) > 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from sae_core.vocabulary import read_vocabulary
+from sae_core.language_model.vocabulary import read_vocabulary
 from tests.sae_core.tiny_models import D_VOCAB, END, tiny_tokenizer
 
 HOSTILE = "naïve 你好 🙂\n\t<script>\u202e\x00 \u200b end"

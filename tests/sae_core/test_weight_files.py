@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from sae_core.errors import CheckpointError
-from sae_core.weight_files import check_file, read_pickle, read_tensors
+from sae_core.files.weight_files import check_file, read_pickle, read_tensors
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4, dtype=torch.bfloat16)}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sae_core.architectures.neurons import NeuronBasis
-from sae_core.architectures.standard import StandardDictionary
-from sae_core.architectures.topk import TopKDictionary
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.architectures.neurons import NeuronBasis
+from sae_core.dictionaries.architectures.standard import StandardDictionary
+from sae_core.dictionaries.architectures.topk import TopKDictionary
+from sae_core.dictionaries.dictionary import Dictionary
 
 
 def random_dictionary(

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from sae_core.architectures.jumprelu import JumpReLUDictionary
-from sae_core.training.selection import largest_of_batch
-from sae_core.training.sparse import Codes, codes_of_entries
+from sae_core.dictionaries.architectures.jumprelu import JumpReLUDictionary
+from sae_core.training.sparse.selection import largest_of_batch
+from sae_core.training.sparse.sparse import Codes, codes_of_entries
 from sae_core.training.topk_family import TopKFamily
 
 _FORGET = 0.01

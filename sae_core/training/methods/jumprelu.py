@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from sae_core.architectures.jumprelu import JumpReLUDictionary
+from sae_core.dictionaries.architectures.jumprelu import JumpReLUDictionary
 from sae_core.training.method import Redirect, StepResult
 from sae_core.training.penalised import Outcome, Penalised, Screened
-from sae_core.training.sparse import along
+from sae_core.training.sparse.sparse import along
 
 BANDWIDTH = 0.2  # of the straight-through kernel, relative to a coordinate's standard deviation
 SPEED = 10.0  # of the thresholds' logarithms, relative to other parameters

@@ -6,7 +6,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sae_core.training.methods.batchtopk import BatchTopK
-from sae_core.training.sparse import Codes, nested
+from sae_core.training.sparse.sparse import Codes, nested
 
 
 class Matryoshka(BatchTopK):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from sae_core.architectures.standard import StandardDictionary
+from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.training.method import Redirect, StepResult
 from sae_core.training.penalised import Outcome, Resampled, Screened
-from sae_core.training.sparse import along
+from sae_core.training.sparse.sparse import along
 
 
 class Standard(Resampled):

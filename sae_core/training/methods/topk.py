@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from sae_core.architectures.topk import TopKDictionary
+from sae_core.dictionaries.architectures.topk import TopKDictionary
 from sae_core.errors import TrainingError
 from sae_core.training.config import TrainingConfig
-from sae_core.training.selection import largest
-from sae_core.training.sparse import Codes, codes_of_top
+from sae_core.training.sparse.selection import largest
+from sae_core.training.sparse.sparse import Codes, codes_of_top
 from sae_core.training.topk_family import TopKFamily
 
 

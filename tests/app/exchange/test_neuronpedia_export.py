@@ -14,7 +14,7 @@ from app.exchange.neuronpedia_files import find_export
 from app.exchange.neuronpedia_import import Names, import_export
 from app.store import Store
 from app.views import DictionaryView, FeatureView
-from sae_core.records import ExampleGroup, GroupKind
+from sae_core.harvest.records import ExampleGroup, GroupKind
 from tests import factories
 from tests.app.exchange import saedashboard
 from tests.same import same

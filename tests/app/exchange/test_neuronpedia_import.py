@@ -21,7 +21,7 @@ from app.exchange.neuronpedia_files import find_export
 from app.exchange.neuronpedia_import import Names, import_export
 from app.store import Store, dump
 from app.views import DictionaryView
-from sae_core.records import GroupKind, Histogram
+from sae_core.harvest.records import GroupKind, Histogram
 from tests import factories
 from tests.app.exchange import saedashboard
 

@@ -14,7 +14,7 @@ from app.errors import InvalidRequest
 from app.exchange.saelens_export import export_weights
 from app.store import Store
 from app.views import DictionaryView
-from sae_core.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
+from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
 from sae_core.errors import CheckpointError
 from tests import factories
 from tests.sae_core.tiny_dictionaries import random_dictionary

@@ -36,14 +36,14 @@ from app.worker.protocol import (
     TogetherRequest,
     WorkRequest,
 )
-from sae_core.attribution import predict
-from sae_core.checkpoint import load_dictionary, neuron_basis
-from sae_core.dictionary import Dictionary
+from sae_core.dictionaries.checkpoint import load_dictionary, neuron_basis
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import PromptError
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.occlusion import read_feature
-from sae_core.pace import Pace
-from sae_core.prompt import prompt_tokens
+from sae_core.interventions.attribution import predict
+from sae_core.interventions.occlusion import read_feature
+from sae_core.interventions.prompt import prompt_tokens
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.pace import Pace
 from tests.app.worker.tiny import (
     D_MLP,
     D_SAE,

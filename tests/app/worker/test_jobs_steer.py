@@ -36,12 +36,12 @@ from app.worker.protocol import (
     SteerScope,
     WorkRequest,
 )
-from sae_core import dose_response, generation, steering, traits
-from sae_core.checkpoint import load_dictionary, neuron_basis
+from sae_core.dictionaries.checkpoint import load_dictionary, neuron_basis
 from sae_core.errors import FeaturescopeError
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.next_token import Sampling as Chance
-from sae_core.prompt import prompt_tokens
+from sae_core.interventions import dose_response, generation, steering, traits
+from sae_core.interventions.next_token import Sampling as Chance
+from sae_core.interventions.prompt import prompt_tokens
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.app.worker.tiny import (
     D_MLP,
     D_SAE,

@@ -41,7 +41,7 @@ from app.worker.protocol import (
     WorkRequest,
 )
 from app.worker.server import create_worker
-from sae_core.language_model import LanguageModel, load_model
+from sae_core.language_model.model import LanguageModel, load_model
 from tests.app.worker.conftest import Until
 from tests.app.worker.tiny import D_SAE, HOOK_POINT, N_CTX, save_features, save_model
 

@@ -19,7 +19,7 @@ from app.worker.failures import failure
 from app.worker.faults import read_event
 from app.worker.packing import pack, unpack
 from app.worker.protocol import AblateRequest
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 from tests.app.worker.workbenches import effect_of, request
 
 COLUMNS = ("positions", "loss_change", "raised_ids", "raised", "lowered_ids", "lowered")

@@ -19,12 +19,12 @@ from app.worker.packing import unpack
 from app.worker.protocol import AblateRequest, DictionaryRef, ModelRef
 from app.worker.shelf import Recent
 from app.worker.supervisor import WorkerPhase, WorkerProcess
-from sae_core.ablation import ablate
-from sae_core.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
+from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.errors import CheckpointError, FeaturescopeError, HookPointError, ModelError
-from sae_core.language_model import load_model
-from sae_core.model_folder import find_model
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
+from sae_core.interventions.ablation import ablate
+from sae_core.language_model.folder import find_model
+from sae_core.language_model.model import load_model
 from tests.app.worker.conftest import Until
 from tests.app.worker.test_protocol import equal
 from tests.app.worker.tiny import (
@@ -107,7 +107,7 @@ def test_interleaved_work_does_not_mix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Generators advance in turns over one model: nothing may stay hooked between two steps."""
-    monkeypatch.setattr("sae_core.ablation.ablate.__defaults__", (2 * N_CTX,))
+    monkeypatch.setattr("sae_core.interventions.ablation.ablate.__defaults__", (2 * N_CTX,))
     requests = [
         ask(model, dictionary, f, 6, f) for f in range(3) for dictionary in (features, NEURONS)
     ]

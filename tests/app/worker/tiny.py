@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.worker.protocol import DictionaryRef, ModelRef
-from sae_core.checkpoint import dictionary_checksum
-from sae_core.checksum import folder_checksum
+from sae_core.dictionaries.checkpoint import dictionary_checksum
+from sae_core.files.checksum import folder_checksum
 
 N_CTX = 16
 D_VOCAB = 300
@@ -53,8 +53,8 @@ def save_features(folder: Path, hook_point: str = HOOK_POINT, d_in: int = D_MLP)
     """A random dictionary whose features fire often."""
     import torch
 
-    from sae_core.architectures.topk import TopKDictionary
-    from sae_core.checkpoint import save_dictionary
+    from sae_core.dictionaries.architectures.topk import TopKDictionary
+    from sae_core.dictionaries.checkpoint import save_dictionary
 
     torch.manual_seed(1)
     dictionary = TopKDictionary(hook_point, d_in, D_SAE, k=8)

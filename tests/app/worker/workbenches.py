@@ -23,7 +23,7 @@ from app.worker.packing import pack
 from app.worker.protocol import AblateRequest, DictionaryRef, ModelRef, WorkRequest
 from app.worker.server import create_worker, serve_on
 from sae_core.errors import CheckpointError
-from sae_core.records import ContextEffect
+from sae_core.harvest.records import ContextEffect
 
 MODEL = ModelRef(path="/model", checksum="m")
 DICTIONARY = DictionaryRef(path=None, hook_point="blocks.0.mlp.hook_post")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sae_core.checkpoint import load_dictionary, save_dictionary
-from sae_core.dictionary import Dictionary
-from sae_core.formats.opening import Opened, open_dictionary
+from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.formats.opening import Opened, open_dictionary
 from tests.sae_core.formats.cases import CASES, HOOK, activations
 from tests.sae_core.formats.writers import D_IN, D_SAE, Written
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sae_core.checkpoint import dictionary_checksum
-from sae_core.formats.opening import FORMATS, open_dictionary
-from sae_core.normalised import InputNorm, NormalisedDictionary
+from sae_core.dictionaries.checkpoint import dictionary_checksum
+from sae_core.dictionaries.formats.opening import FORMATS, open_dictionary
+from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
 from tests.sae_core.formats import writers
 from tests.sae_core.formats.writers import D_IN, D_SAE, K, random_tensors
 

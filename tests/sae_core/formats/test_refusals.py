@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sae_core.dictionaries.formats.mapped import parse_mapping
+from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError
-from sae_core.formats.mapped import parse_mapping
-from sae_core.formats.opening import open_dictionary
 from tests.sae_core.formats import writers
 
 HOOK = "blocks.0.hook_resid_post"

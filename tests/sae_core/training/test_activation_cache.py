@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from sae_core.errors import DiskError
-from sae_core.training.activation_cache import CachedPools
-from sae_core.training.pools import TextPools
-from sae_core.training.stream import PoolStream
+from sae_core.training.data.activation_cache import CachedPools
+from sae_core.training.data.pools import TextPools
+from sae_core.training.data.stream import PoolStream
 from tests.sae_core.training.unique_text import in_folder, unique_text
 
 HOOK = "blocks.0.mlp.hook_post"

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.corpus import open_corpus
-from sae_core.language_model import LanguageModel, load_model
-from sae_core.tokenized import Windows, tokenize
-from sae_core.training.downstream import DownstreamLoss, balanced
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.corpus import open_corpus
+from sae_core.text.tokenized import Windows, tokenize
+from sae_core.training.data.downstream import DownstreamLoss, balanced
 from tests.sae_core.double_models import double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2, tiny_llama

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sae_core.training.positive import positive_entries
+from sae_core.training.sparse.positive import positive_entries
 
 
 @pytest.mark.parametrize("shape", [(16, 24), (3, 5), (1, 8), (7, 1), (4, 0)])

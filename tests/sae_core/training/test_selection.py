@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.training.selection import above, largest, largest_of_batch
+from sae_core.training.sparse.selection import above, largest, largest_of_batch
 
 
 def pre_activations(d_sae: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:

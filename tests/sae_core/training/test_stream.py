@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.corpus import open_corpus
 from sae_core.errors import TrainingError
-from sae_core.language_model import LanguageModel
-from sae_core.tokenized import Windows, tokenize
-from sae_core.training.pools import TextPools
-from sae_core.training.stream import PoolStream
+from sae_core.language_model.model import LanguageModel
+from sae_core.text.corpus import open_corpus
+from sae_core.text.tokenized import Windows, tokenize
+from sae_core.training.data.pools import TextPools
+from sae_core.training.data.stream import PoolStream
 from tests.sae_core.training.unique_text import D_IN, ids, unique_text
 
 HOOK = "blocks.0.mlp.hook_post"

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sae_core.hook_point import HookKind, HookPoint
-from sae_core.tokenized import TokenizedCorpus, Windows
+from sae_core.language_model.hook_point import HookKind, HookPoint
+from sae_core.text.tokenized import TokenizedCorpus, Windows
 
 D_IN = 3
 

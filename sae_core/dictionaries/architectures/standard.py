@@ -1,0 +1,21 @@
+"""The standard sparse autoencoder."""
+
+from __future__ import annotations
+
+from sae_core.dictionaries.dictionary import Dictionary
+
+
+class StandardDictionary(Dictionary):
+    """ReLU: f = relu((x - b_dec) W_enc + b_enc).
+
+    Source: Bricken et al. 2023, "Towards Monosemanticity". The subtraction of b_dec depends on
+    `apply_b_dec_to_input`.
+    """
+
+    architecture = "standard"
+
+    def __init__(
+        self, hook_point: str, d_in: int, d_sae: int, apply_b_dec_to_input: bool = True
+    ) -> None:
+        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input)
+        self._allocate()

@@ -1,0 +1,135 @@
+"""TopK: the k largest features of each token."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from typing_extensions import override
+
+from sae_core.dictionaries.dictionary import Dictionary, Firings
+from sae_core.errors import CheckpointError
+from sae_core.files.json_config import JsonConfig
+
+_RACE = 256
+_FEW = 4  # rows that are encoded sooner than raced
+
+
+class TopKDictionary(Dictionary):
+    """TopK: f = relu(top_k((x - b_dec) W_enc + b_enc)), all but the k largest set to 0.
+
+    Source: Gao et al. 2024, "Scaling and evaluating sparse autoencoders". With
+    `rescale_acts_by_decoder_norm` the pre-activations are multiplied by ||W_dec_f|| before the
+    choice, and decoder rows have unit norm (SAELens 6).
+    """
+
+    architecture = "topk"
+
+    def __init__(
+        self,
+        hook_point: str,
+        d_in: int,
+        d_sae: int,
+        k: int,
+        apply_b_dec_to_input: bool = True,
+        rescale_acts_by_decoder_norm: bool = False,
+    ) -> None:
+        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input)
+        if not 0 < k <= d_sae:
+            raise CheckpointError(f"k = {k} does not fit a dictionary of {d_sae} features.")
+        self.k = k
+        self.rescale_acts_by_decoder_norm = rescale_acts_by_decoder_norm
+        self._allocate()
+
+    @override
+    @classmethod
+    def from_config(cls, hook_point: str, config: JsonConfig) -> Self:
+        return cls(
+            hook_point,
+            config.size("d_in"),
+            config.size("d_sae"),
+            config.size("k"),
+            config.flag("apply_b_dec_to_input", True),
+            config.flag("rescale_acts_by_decoder_norm", False),
+        )
+
+    @override
+    def own_config(self) -> dict[str, Any]:
+        return {"k": self.k, "rescale_acts_by_decoder_norm": self.rescale_acts_by_decoder_norm}
+
+    @override
+    def pre_activations(self, x: Tensor) -> Tensor:
+        pre = super().pre_activations(x)
+        return pre * self.W_dec.norm(dim=-1) if self.rescale_acts_by_decoder_norm else pre
+
+    @override
+    def activate(self, pre: Tensor) -> Tensor:
+        top = pre.topk(self.k, dim=-1, sorted=False)
+        return torch.zeros_like(pre).scatter_(-1, top.indices, torch.relu(top.values))
+
+    @override
+    def encode_feature(self, x: Tensor, feature: int) -> Tensor:
+        flat = self.encoder_input(x).reshape(-1, self.d_in)
+        own = torch.relu(self._pre_of(flat, slice(feature, feature + 1))[:, 0])
+        open_rows = own.nonzero()[:, 0]
+        if len(open_rows) > _FEW:
+            open_rows = self._contenders(flat, own, open_rows, feature)
+        acts = torch.zeros_like(own)
+        if len(open_rows):
+            pre = self._pre_of(flat[open_rows], slice(None))
+            acts[open_rows] = self.activate(pre)[:, feature]
+        return acts.view(x.shape[:-1])
+
+    def _contenders(self, flat: Tensor, own: Tensor, rows: Tensor, feature: int) -> Tensor:
+        """Those of some rows in which the feature may be among the k largest.
+
+        In most there are k larger ones long before all are looked at. The margin, relative to what
+        was summed up, keeps rounding from deciding a close race here, or the feature from beating
+        itself.
+        """
+        margin = flat.norm(dim=-1) * self.W_enc[:, feature].norm() + self.b_enc[feature].abs()
+        if self.rescale_acts_by_decoder_norm:
+            margin = margin * self.W_dec[feature].norm()
+        bars = own + 1e-5 * margin
+        ahead = torch.zeros_like(rows)
+        for first in range(0, self.d_sae, _RACE):
+            rivals = self._pre_of(flat[rows], slice(first, first + _RACE))
+            ahead = ahead + (rivals > bars[rows, None]).sum(dim=-1)
+            rows, ahead = rows[ahead < self.k], ahead[ahead < self.k]
+            if len(rows) <= _FEW:
+                break
+        return rows
+
+    def _pre_of(self, x: Tensor, features: slice) -> Tensor:
+        """Pre-activations of some features, for encoder inputs [n, d_in]."""
+        pre = torch.addmm(self.b_enc[features], x, self.W_enc[:, features])
+        if self.rescale_acts_by_decoder_norm:
+            pre = pre * self.W_dec[features].norm(dim=-1)
+        return pre
+
+    @override
+    def encode_sparse(self, x: Tensor) -> Firings:
+        top = self.pre_activations(x).topk(self.k, dim=-1, sorted=False)
+        return sparse_top(top.values, top.indices)
+
+    @property
+    @override
+    def decoder_rows(self) -> Tensor:
+        if self.rescale_acts_by_decoder_norm:
+            return functional.normalize(self.W_dec, dim=-1)
+        return self.W_dec
+
+    @override
+    def rows_of(self, features: Tensor) -> Tensor:
+        rows = self.W_dec[features]
+        return functional.normalize(rows, dim=-1) if self.rescale_acts_by_decoder_norm else rows
+
+
+def sparse_top(values: Tensor, indices: Tensor) -> Firings:
+    """The positive ones among each row's chosen features, [n, k] each, as firings."""
+    order = indices.argsort(dim=-1)
+    indices, values = indices.gather(-1, order), values.gather(-1, order)
+    rows, column = (values > 0).nonzero(as_tuple=True)
+    return Firings(rows, indices[rows, column], values[rows, column].float())

@@ -1,0 +1,157 @@
+"""Dictionaries on disk: `cfg.json` and `sae_weights.safetensors`, the SAELens 6 format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sae_core.dictionaries.architectures import dictionary_classes
+from sae_core.dictionaries.architectures.neurons import NeuronBasis
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
+from sae_core.errors import CheckpointError
+from sae_core.files.atomic import atomic_file
+from sae_core.files.checksum import folder_checksum
+from sae_core.files.json_config import JsonConfig
+from sae_core.files.weight_files import read_tensors
+
+CONFIG = "cfg.json"
+WEIGHTS = "sae_weights.safetensors"
+
+
+def save_dictionary(
+    dictionary: Dictionary, folder: Path, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a dictionary so that SAELens 6 opens it."""
+    core = _core(dictionary)
+    norm = dictionary.norm if isinstance(dictionary, NormalisedDictionary) else InputNorm.NONE
+    config: dict[str, Any] = {
+        "architecture": dictionary.architecture,
+        "d_in": dictionary.d_in,
+        "d_sae": dictionary.d_sae,
+        "dtype": str(dtype).removeprefix("torch."),
+        "device": "cpu",
+        "apply_b_dec_to_input": dictionary.apply_b_dec_to_input,
+        "normalize_activations": str(norm),
+        "reshape_activations": "none",
+        "metadata": {"hook_name": dictionary.hook_point},
+    }
+    config |= core.own_config()
+    weights = {
+        name: tensor.detach().to("cpu", dtype).contiguous()
+        for name, tensor in core.named_parameters()
+    }
+    with atomic_file(folder / WEIGHTS) as draft:
+        save_file(weights, draft)
+    with atomic_file(folder / CONFIG) as draft:
+        draft.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load_dictionary(
+    folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Dictionary:
+    """Read a dictionary in the SAELens 6 format, without unpickling anything.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, a shape disagrees with the configuration, or
+            the architecture is not one of ours.
+    """
+    config = JsonConfig.read(folder / CONFIG)
+    metadata = config.values.get("metadata")
+    hook_point = metadata.get("hook_name") if isinstance(metadata, dict) else None
+    if not isinstance(hook_point, str):
+        raise CheckpointError(f"{config.path} does not give metadata.hook_name.")
+    path = folder / WEIGHTS
+    weights = read_tensors(path)
+    if "W_enc" in weights:  # before anything of the size that the settings claim is allocated
+        _check_shape("W_enc", weights, (config.size("d_in"), config.size("d_sae")), path)
+    return filled(empty_dictionary(hook_point, config), weights, path, device, dtype)
+
+
+def empty_dictionary(hook_point: str, config: JsonConfig) -> Dictionary:
+    """A dictionary as a SAELens 6 configuration describes it, its weights still 0.
+
+    Raises:
+        CheckpointError: the architecture or the normalisation is not one of ours.
+    """
+    known = dictionary_classes()
+    architecture = config.need("architecture")
+    if architecture not in known or architecture == NeuronBasis.architecture:
+        names = ", ".join(name for name in known if name != NeuronBasis.architecture)
+        raise CheckpointError(
+            f"{config.path.parent} has the unknown architecture {architecture!r}: "
+            f"use one of {names}."
+        )
+    dictionary = known[architecture].from_config(hook_point, config)
+    norm = _norm(config)
+    return dictionary if norm is InputNorm.NONE else NormalisedDictionary(dictionary, norm)
+
+
+def filled(
+    dictionary: Dictionary,
+    weights: Mapping[str, Tensor],
+    path: Path,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Dictionary:
+    """That dictionary with these weights, which were read from `path`.
+
+    Raises:
+        CheckpointError: a tensor is missing, too much, of another shape or not finite.
+    """
+    core = _core(dictionary)
+    expected = {name: tuple(p.shape) for name, p in core.named_parameters()}
+    for name, shape in expected.items():
+        if name not in weights:
+            raise CheckpointError(f"{path} lacks the tensor {name}.")
+        _check_shape(name, weights, shape, path)
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise CheckpointError(f"{name} in {path} holds NaN or infinity.")
+    if extra := sorted(set(weights) - set(expected)):
+        raise CheckpointError(f"{path} holds tensors not understood: {extra}.")
+    core.to(dtype)  # before, so that nothing is rounded on the way
+    core.load_state_dict(weights)
+    return dictionary.to(device=device).requires_grad_(False).eval()
+
+
+def dictionary_checksum(folder: Path) -> str:
+    """SHA-256 over the dictionary's configuration and weights."""
+    return folder_checksum(folder, (CONFIG, WEIGHTS))
+
+
+def neuron_basis(hook_point: str, d_in: int) -> NeuronBasis:
+    """The identity dictionary at a hook point of width `d_in`."""
+    return NeuronBasis(hook_point, d_in)
+
+
+def _check_shape(
+    name: str, weights: Mapping[str, Tensor], shape: tuple[int, ...], path: Path
+) -> None:
+    if tuple(weights[name].shape) != shape:
+        raise CheckpointError(
+            f"{name} in {path} has shape {list(weights[name].shape)}, but its settings ask for "
+            f"{list(shape)}: use the settings and the tensors of one dictionary."
+        )
+
+
+def _core(dictionary: Dictionary) -> Dictionary:
+    return dictionary.inner if isinstance(dictionary, NormalisedDictionary) else dictionary
+
+
+def _norm(config: JsonConfig) -> InputNorm:
+    name = config.word("normalize_activations", "none")
+    if name == "expected_average_only_in":  # a fixed scale, folded into the weights by now
+        return InputNorm.NONE
+    try:
+        return InputNorm(name)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{config.path} normalises activations by {name!r}, which is not known here: fold it "
+            "into the weights and say 'none'."
+        ) from error

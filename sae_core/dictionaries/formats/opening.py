@@ -1,0 +1,225 @@
+"""A dictionary in any published format, recognised by looking inside, and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sae_core.dictionaries.checkpoint import empty_dictionary, filled
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.formats import (
+    dictionary_learning,
+    gemma_scope,
+    mapped,
+    openai,
+    saelens,
+    sparsify,
+)
+from sae_core.dictionaries.formats.parts import Parts
+from sae_core.errors import CheckpointError
+from sae_core.files.checksum import folder_checksum
+from sae_core.files.json_config import JsonConfig
+
+_SHOWN = 5
+_NORM_WORDS = {
+    "none": "none",
+    "expected_average_only_in": "a fixed scale, folded into the weights before they were saved",
+    "layer_norm": "each activation centred and scaled to unit variance, and scaled back",
+    "constant_norm_rescale": "each activation scaled to the norm sqrt(d_in), and scaled back",
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A dictionary from anywhere.
+
+    Attributes:
+        dictionary: ready to encode; `sae_core.dictionaries.checkpoint.save_dictionary` writes it
+            as our own.
+        format: one of `FORMATS`.
+        checksum: SHA-256 over the files that were read.
+        facts: for the provenance page, JSON values by what the page calls them: `format`,
+            `files`, `checksum of the files`, `hook point from`, `input normalisation`, `changes`
+            (sentences: what was folded into the weights) and `says of itself`, whatever else the
+            files say.
+    """
+
+    dictionary: Dictionary
+    format: str
+    checksum: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        title: what users call it.
+        recognise: whether a file or folder looks like it.
+        read: the parts of one, given a mapping of tensor names where the user gave one.
+    """
+
+    title: str
+    recognise: Callable[[Path], bool]
+    read: Callable[[Path, Mapping[str, str]], Parts]
+
+
+FORMATS: Mapping[str, Format] = {
+    "saelens": Format("SAELens", saelens.recognise, saelens.read),
+    "sparsify": Format("EleutherAI sparsify", sparsify.recognise, sparsify.read),
+    "dictionary_learning": Format(
+        "dictionary_learning", dictionary_learning.recognise, dictionary_learning.read
+    ),
+    "gemma_scope": Format("Gemma Scope", gemma_scope.recognise, gemma_scope.read),
+    "openai": Format("OpenAI sparse_autoencoder", openai.recognise, openai.read),
+    "mapped": Format("plain tensors with a mapping", mapped.recognise, mapped.read),
+}
+
+
+def open_dictionary(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    hook_point: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Opened:
+    """Open a dictionary, whoever wrote it.
+
+    Args:
+        path: its folder, or the file of its tensors where the format is one file.
+        format: a key of `FORMATS`; None: found by looking inside.
+        hook_point: where it belongs; None: as its files say.
+        mapping: for `mapped`: which tensor of the file is W_enc, W_dec and so on, and settings
+            (see `sae_core.dictionaries.formats.mapped`); giving one means that format.
+        device: where its weights go.
+        dtype: of its weights.
+
+    Raises:
+        CheckpointError: nothing is there, the format is unknown, a file is damaged or would have to
+            be unpickled, or what is in it does not fit together. The sentence says what to do.
+    """
+    name = format or ("mapped" if mapping else recognised(path))
+    if name not in FORMATS:
+        raise CheckpointError(
+            f"There is no format {name!r}: use one of {', '.join(FORMATS)}, or leave it out."
+        )
+    if mapping and name != "mapped":
+        raise CheckpointError(
+            f"Tensors cannot be named for the format {name!r}, which names its own: leave out "
+            "either of the two."
+        )
+    with _misfits_explained(path):
+        parts = FORMATS[name].read(path, mapping or {})
+    place = hook_point or parts.hook_point
+    if place is None:
+        raise CheckpointError(
+            f"{path} does not say which activation it was trained on: name it, for example "
+            "--hook-point blocks.6.hook_resid_pre."
+        )
+    with _misfits_explained(path):
+        dictionary = _built(parts, place, device, dtype)
+    folder = parts.files[0].parent
+    names = [str(file.relative_to(folder)) for file in parts.files]
+    checksum = folder_checksum(folder, names)
+    facts = {
+        "format": FORMATS[name].title,
+        "files": names,
+        "checksum of the files": checksum,
+        "hook point from": "the command" if hook_point else parts.hook_point_from,
+        "input normalisation": _NORM_WORDS[str(parts.config.get("normalize_activations", "none"))],
+        "changes": list(parts.changes),
+        "says of itself": parts.facts,
+    }
+    return Opened(dictionary, name, checksum, facts)
+
+
+def recognised(path: Path) -> str:
+    """The format of a file or folder, by what is in it.
+
+    Raises:
+        CheckpointError: nothing is there, or nothing that is known.
+    """
+    if not path.exists():
+        raise CheckpointError(f"There is no dictionary {path}: check the path.")
+    for name, each in FORMATS.items():
+        if each.recognise(path):
+            return name
+    if path.is_dir() and (nested := _nested(path)):
+        shown = ", ".join(nested[:_SHOWN]) + (", …" if len(nested) > _SHOWN else "")
+        raise CheckpointError(
+            f"{path} is not one dictionary but holds {len(nested)}: give the folder of one of "
+            f"them ({shown})."
+        )
+    raise CheckpointError(f"{path} {_looks_like(path)}")
+
+
+@contextmanager
+def _misfits_explained(path: Path) -> Iterator[None]:
+    """Readers do arithmetic before anybody compared shapes, and not every kind of number has it."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise CheckpointError(
+            f"The tensors and settings in {path} do not fit together ({reason}): copy the "
+            "dictionary there again, or name another --format."
+        ) from error
+
+
+def _built(parts: Parts, hook_point: str, device: str, dtype: torch.dtype) -> Dictionary:
+    path = parts.files[0]
+    W_enc = parts.weights.get("W_enc")
+    if W_enc is None or W_enc.dim() != 2:
+        found = "is missing" if W_enc is None else f"has shape {list(W_enc.shape)}"
+        raise CheckpointError(f"The encoder's weights in {path} {found}: a matrix was expected.")
+    sizes = {"d_in": W_enc.shape[0], "d_sae": W_enc.shape[1]}
+    for key, size in sizes.items():
+        if parts.config.get(key, size) != size:
+            raise CheckpointError(
+                f"The settings beside {path} say {key} = {parts.config[key]}, but its encoder has "
+                f"{size}: files of two dictionaries were mixed."
+            )
+    config = JsonConfig(path, parts.config | sizes)
+    return filled(empty_dictionary(hook_point, config), parts.weights, path, device, dtype)
+
+
+def _nested(path: Path) -> list[str]:
+    """Folders and files below that look like dictionaries, as paths from here."""
+    below = sorted(p for p in path.glob("**/*") if p.is_dir() or p.suffix in (".pt", ".npz"))
+    found: list[str] = []
+    for place in below:
+        inside = any(place.is_relative_to(path / known) for known in found)
+        if not inside and any(each.recognise(place) for each in FORMATS.values()):
+            found.append(str(place.relative_to(path)))
+    return found
+
+
+def _looks_like(path: Path) -> str:
+    """What a file or folder that no reader knows may be, as the rest of a sentence.
+
+    Raises:
+        CheckpointError: its tensors cannot be read; the sentence says why.
+    """
+    known = "cfg.json with sae_weights.safetensors or sae.safetensors, ae.pt, params.npz"
+    if (path / "tokenizer.json").is_file() or (path / "model.safetensors").is_file():
+        return "looks like a language model, not like a dictionary: check the path."
+    if (file := mapped.only_file(path)) is not None:
+        return (
+            "is in no format known here: say which of its tensors is which, for example --tensor "
+            f"W_enc=encoder.weight.T; it has {mapped.listed(mapped.tensors_in(file))}."
+        )
+    if path.is_file():
+        return f"is no dictionary: give its folder ({known}) or the file of its tensors."
+    inside = sorted(p.name for p in path.iterdir())
+    if not inside:
+        return "is empty: copy or download the dictionary there."
+    shown = ", ".join(inside[:_SHOWN]) + (", …" if len(inside) > _SHOWN else "")
+    return f"is no dictionary in a format known here ({known}); it holds {shown}."

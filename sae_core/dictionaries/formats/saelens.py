@@ -1,0 +1,152 @@
+"""SAELens, version 6 and those before it: `cfg.json` and `sae_weights.safetensors`.
+
+Settings of before version 6 are brought to its terms as SAELens does on loading
+(`handle_pre_6_0_config` and `read_sae_components_from_disk` in its pretrained_sae_loaders.py), and
+the finetuned scale of its versions 3 to 5, x_hat = (f * scaling_factor) W_dec + b_dec, is folded
+into W_dec, which leaves activations as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sae_core.dictionaries.checkpoint import CONFIG, WEIGHTS
+from sae_core.dictionaries.formats.parts import Parts, TensorFile
+from sae_core.errors import CheckpointError
+from sae_core.files.json_config import JsonConfig
+from sae_core.files.weight_files import check_file, read_tensors
+
+_BIASES = {
+    "standard": ("b_enc",),
+    "topk": ("b_enc",),
+    "jumprelu": ("b_enc", "threshold"),
+    "gated": ("b_gate", "b_mag", "r_mag"),
+}
+_ACTIVATIONS = ("relu", "topk")
+_SAID = ("model_name", "dataset_path", "context_size", "prepend_bos", "sae_lens_version")
+
+
+def recognise(path: Path) -> bool:
+    """Whether that is a folder of SAELens, whole or not."""
+    if (path / WEIGHTS).exists():
+        return True
+    if not (path / CONFIG).is_file() or (path / "sae.safetensors").exists():
+        return False
+    try:
+        values = JsonConfig.read(path / CONFIG).values
+    except CheckpointError:
+        return False
+    return "d_sae" in values or "hook_point" in values
+
+
+def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+    """A dictionary of SAELens.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or it is of a kind not supported here.
+    """
+    del mapping
+    check_file(path / CONFIG)
+    stored = JsonConfig.read(path / CONFIG)
+    values = _modern(stored.values)
+    architecture = _architecture(values, stored.path)
+    tensors = TensorFile(path / WEIGHTS, read_tensors(path / WEIGHTS))
+    weights = {name: tensors.take(name) for name in ("W_enc", "W_dec", "b_dec")}
+    weights |= {name: tensors.take(name) for name in _BIASES[architecture]}
+    tensors.drop("sparsity")
+    changes: list[str] = []
+    for name in ("scaling_factor", "finetuning_scaling_factor"):
+        if name not in tensors:
+            continue
+        factor = tensors.take(name)
+        if torch.allclose(factor, torch.ones_like(factor)):
+            continue
+        if not values.get("finetuning_scaling_factor"):
+            raise CheckpointError(
+                f"{path / WEIGHTS} has a {name} other than 1, but {CONFIG} says nothing of "
+                "finetuning: set finetuning_scaling_factor there to true if it belongs."
+            )
+        weights["W_dec"] = factor.double()[:, None] * weights["W_dec"]
+        changes.append(f"the finetuned {name} of each feature was folded into its decoder row")
+    tensors.refuse_rest()
+    config = {key: values[key] for key in ("d_in", "d_sae", "normalize_activations")}
+    config = {key: value for key, value in config.items() if value is not None}
+    config |= {"architecture": architecture, "apply_b_dec_to_input": values["apply_b_dec_to_input"]}
+    if architecture == "topk":
+        config |= {"k": values.get("k")}
+        config |= {
+            "rescale_acts_by_decoder_norm": values.get("rescale_acts_by_decoder_norm", False)
+        }
+    metadata = values["metadata"]
+    place = metadata.get("hook_name")
+    return Parts(
+        config,
+        weights,
+        (path / WEIGHTS, path / CONFIG),
+        place if isinstance(place, str) else None,
+        CONFIG,
+        {key: metadata[key] for key in _SAID if _is_plain(metadata.get(key))},
+        tuple(changes),
+    )
+
+
+def _modern(old: dict[str, Any]) -> dict[str, Any]:
+    """Settings in the terms of version 6."""
+    values = dict(old)
+    for before, since in (("hook_point", "hook_name"), ("activation_fn_str", "activation_fn")):
+        if before in values:
+            values[since] = values.pop(before)
+    metadata = values.get("metadata")
+    if not isinstance(metadata, dict):
+        values["metadata"] = metadata = {key: v for key, v in values.items() if key != "metadata"}
+        if isinstance(name := metadata.get("hook_name"), str):
+            layer = values.get("hook_point_layer", values.get("hook_layer", ""))
+            metadata["hook_name"] = name.replace("{layer}", str(layer))
+    values.setdefault("apply_b_dec_to_input", True)
+    values.setdefault("architecture", "standard")
+    values.setdefault("d_in", None)
+    values.setdefault("d_sae", None)
+    chosen = values.get("activation_fn_kwargs")
+    if values.get("activation_fn") == "topk" and isinstance(chosen, dict) and "k" in chosen:
+        values |= {"architecture": "topk", "k": chosen["k"]}
+    norm = values.get("normalize_activations")
+    if isinstance(norm, bool) or norm is None:  # true: a fixed scale, before it had a name
+        values["normalize_activations"] = "expected_average_only_in" if norm else "none"
+    return values
+
+
+def _architecture(values: dict[str, Any], path: Path) -> str:
+    """The architecture, known to be one that can be read.
+
+    Raises:
+        CheckpointError: it is not, or a part of it is not understood.
+    """
+    architecture = values["architecture"]
+    if architecture not in _BIASES:
+        why = (
+            "a transcoder: it predicts one activation from another and is no dictionary of either"
+            if "transcoder" in str(architecture)
+            else f"of the architecture {architecture!r}, which is not read here"
+        )
+        raise CheckpointError(f"{path} is {why}: use one of {', '.join(_BIASES)}.")
+    activation = values.get("activation_fn") or "relu"
+    if activation not in _ACTIVATIONS:
+        raise CheckpointError(
+            f"{path} has the activation {activation!r}: only {' and '.join(_ACTIVATIONS)} are "
+            "understood."
+        )
+    head = values.get("hook_head_index", values["metadata"].get("hook_head_index"))
+    if head is not None or values.get("hook_point_head_index") is not None:
+        raise CheckpointError(
+            f"{path} was trained on one attention head alone: use a dictionary of all heads "
+            "together (attn.hook_z)."
+        )
+    return str(architecture)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool))

@@ -1,0 +1,84 @@
+"""EleutherAI sparsify (once `sae`): `cfg.json` and `sae.safetensors`.
+
+Equation (EleutherAI/sparsify, sparse_coder.py and fused_encoder.py):
+
+    f = top_k(relu((x - b_dec) W_enc^T + b)),    x_hat = f W_dec + b_dec.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from sae_core.dictionaries.formats.parts import Parts, TensorFile, transposed
+from sae_core.errors import CheckpointError
+from sae_core.files.json_config import JsonConfig
+from sae_core.files.weight_files import check_file, read_tensors
+
+_CONFIG, _WEIGHTS = "cfg.json", "sae.safetensors"
+# Names of modules whose output the trainer reads, after the number of the block.
+_PLACES = {
+    None: "hook_resid_post",
+    "mlp": "hook_mlp_out",
+    "attn": "hook_attn_out",
+    "self_attn": "hook_attn_out",
+    "attention": "hook_attn_out",
+}
+_REFUSED = {
+    "transcode": "a transcoder: it predicts a module's output from its input",
+    "skip_connection": "a coder with a skip connection",
+    "embed_skip": "a coder with a skip connection from the embedding",
+    "gram_lookup": "a coder that first subtracts a table of n-grams",
+    "signed": "a coder with negative activations",
+}
+
+
+def recognise(path: Path) -> bool:
+    """Whether that is a folder of sparsify."""
+    return (path / _WEIGHTS).exists()
+
+
+def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+    """A dictionary of sparsify.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or it is more than a TopK dictionary.
+    """
+    del mapping
+    check_file(path / _CONFIG)
+    settings = JsonConfig.read(path / _CONFIG)
+    for key, what in _REFUSED.items():
+        if settings.flag(key, False):
+            raise CheckpointError(
+                f"{path} is {what}, which is no dictionary of one activation: use one that was "
+                f"trained without {key}."
+            )
+    if (activation := settings.word("activation", "topk")) != "topk":
+        raise CheckpointError(f"{path} has the activation {activation!r}: only topk is understood.")
+    file = path / _WEIGHTS
+    tensors = TensorFile(file, read_tensors(file))
+    weights = {
+        "W_enc": transposed(tensors.take("encoder.weight"), file, "encoder.weight"),
+        "b_enc": tensors.take("encoder.bias"),
+        "W_dec": tensors.take("W_dec"),
+        "b_dec": tensors.take("b_dec"),
+    }
+    tensors.refuse_rest()
+    config = {
+        "architecture": "topk",
+        "apply_b_dec_to_input": True,
+        "k": settings.size("k"),
+        "d_in": settings.size("d_in"),
+    }
+    if settings.values.get("num_latents"):
+        config["d_sae"] = settings.size("num_latents")
+    place = _hook_point(path.resolve().name)
+    return Parts(config, weights, (file, path / _CONFIG), place, "the folder's name")
+
+
+def _hook_point(name: str) -> str | None:
+    """From a module's name such as `layers.5`, `h.5.mlp` or `gpt_neox.layers.5.attention`."""
+    match = re.fullmatch(r"(?:.*\.)?(?:layers|h|blocks)[._](\d+)(?:\.(\w+))?", name)
+    kind = _PLACES.get(match[2]) if match else None
+    return f"blocks.{match[1]}.{kind}" if match and kind else None

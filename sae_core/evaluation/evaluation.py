@@ -1,0 +1,245 @@
+"""How good a dictionary is, on text that no training saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from sae_core.dictionaries.dictionary import Dictionary, Firings
+from sae_core.dictionaries.screening import Encoder, screened
+from sae_core.evaluation.activation_bands import bands_of, from_band_up
+from sae_core.evaluation.decoder_geometry import decoder_geometry
+from sae_core.evaluation.figures import Evaluation
+from sae_core.evaluation.sums import EvaluationSums
+from sae_core.harvest.records import N_BANDS
+from sae_core.language_model.clean_run import CleanRun, clean_run
+from sae_core.language_model.hook_point import HookPoint
+from sae_core.language_model.model import LanguageModel
+from sae_core.language_model.predictions import log_probabilities, log_probabilities_of
+from sae_core.text.tokenized import Windows
+
+BATCH_WINDOWS = 32
+
+Ints = NDArray[np.int64]
+
+
+@torch.inference_mode()
+def evaluate(
+    model: LanguageModel,
+    dictionary: Dictionary,
+    windows: Windows,
+    numbers: Ints,
+    on_windows: Callable[[int], None] | None = None,
+    *,
+    thorough: bool = False,
+) -> Evaluation:
+    """Evaluate a dictionary on the windows of those numbers.
+
+    BOS and padding keep the model's own activation, are not encoded and are no targets. Memory:
+    one batch of windows and `EvaluationSums`.
+
+    Args:
+        model: the dictionary's model.
+        dictionary: at one of its hook points.
+        windows: the text.
+        numbers: which windows, int64 [n].
+        on_windows: told how many windows are done.
+        thorough: also find out what each activation band carries, which runs the rest of the model
+            eleven times more, and how the decoder's directions lie, whose time grows with d_sae^2.
+
+    Raises:
+        HarvestError: there is too little text for figures.
+    """
+    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    text = _Text(model, windows, numbers)
+    encoder = screened(dictionary)
+    scale = _scale(model, hook_point, text, encoder if thorough else None, dictionary.d_sae)
+    sums = EvaluationSums(text.n_documents, windows.n_ctx, dictionary.d_sae)
+    done = 0
+    for batch in text.batches():
+        run = clean_run(model, batch.tokens, hook_point)
+        x = run.x[batch.text]
+        firings = encoder.encode_sparse(x)
+        x_hat = dictionary.decode_sparse(firings, x).to(x.dtype)
+        _add_fit(sums, batch, x, x_hat, firings, scale.mean)
+        _add_losses(sums, batch, run, x_hat, scale.mean.to(x.dtype))
+        if scale.maxima is not None:
+            _add_bands(sums, batch, run, dictionary, firings, scale.maxima)
+        done += len(batch.tokens)
+        if on_windows is not None:
+            on_windows(done)
+    return sums.evaluation(decoder_geometry(dictionary) if thorough else None)
+
+
+@torch.inference_mode()
+def mean_loss(model: LanguageModel, windows: Windows, numbers: Ints) -> float:
+    """The model's own loss on the text tokens of those windows, nats/token."""
+    total, n_targets = 0.0, 0
+    for batch in _Text(model, windows, numbers).batches():
+        losses = _losses(model, model.final_hidden(batch.tokens), batch)
+        total += float(losses.sum())
+        n_targets += len(losses)
+    return total / n_targets
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some windows.
+
+    Attributes:
+        tokens: ids [batch, pos].
+        text: which of them are text, [batch, pos].
+        windows: number of each window's document among those evaluated, [batch].
+    """
+
+    tokens: Tensor
+    text: Tensor
+    windows: Ints
+
+    @property
+    def targets(self) -> Tensor:
+        """Text tokens that a position before them predicts, [batch, pos - 1]."""
+        return self.text[:, 1:]
+
+    @property
+    def documents(self) -> Ints:
+        """The document of each target."""
+        rows: Ints = self.targets.nonzero()[:, 0].cpu().numpy()
+        return self.windows[rows]
+
+
+class _Text:
+    """The windows that are evaluated."""
+
+    def __init__(self, model: LanguageModel, windows: Windows, numbers: Ints) -> None:
+        self._model, self._windows, self._numbers = model, windows, numbers
+        found, documents = np.unique(windows.document_of(numbers), return_inverse=True)
+        self._documents = documents.astype(np.int64)
+        self.n_documents = len(found)
+
+    def batches(self) -> Iterator[_Batch]:
+        device = self._model.device
+        for begin in range(0, len(self._numbers), BATCH_WINDOWS):
+            some = slice(begin, begin + BATCH_WINDOWS)
+            tokens, text = self._windows.gather(self._numbers[some])
+            text &= ~self._model.vocabulary.is_special[tokens]
+            yield _Batch(
+                torch.from_numpy(tokens).to(device),
+                torch.from_numpy(text).to(device),
+                self._documents[some],
+            )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What must be known before anything is replaced.
+
+    Attributes:
+        mean: of x over the text tokens, float64 [d_in].
+        maxima: of each feature there, [d_sae]; None where bands are not asked for.
+    """
+
+    mean: Tensor
+    maxima: Tensor | None
+
+
+def _scale(
+    model: LanguageModel, hook_point: HookPoint, text: _Text, encoder: Encoder | None, d_sae: int
+) -> _Scale:
+    total = torch.zeros(hook_point.d_in, dtype=torch.float64, device=model.device)
+    maxima = torch.zeros(d_sae, device=model.device)
+    n_tokens = 0
+    for batch in text.batches():
+        x = model.capture(batch.tokens, hook_point)[batch.text]
+        total += x.sum(dim=0, dtype=torch.float64)
+        n_tokens += len(x)
+        if encoder is not None:
+            firings = encoder.encode_sparse(x)
+            maxima.scatter_reduce_(0, firings.features, firings.values, "amax")
+    return _Scale(total / max(1, n_tokens), None if encoder is None else maxima)
+
+
+def _add_fit(
+    sums: EvaluationSums, batch: _Batch, x: Tensor, x_hat: Tensor, firings: Firings, mean: Tensor
+) -> None:
+    """Squared errors and active features of the text tokens: x and x_hat [n, d_in]."""
+    rows, positions = (at.cpu().numpy() for at in batch.text.nonzero(as_tuple=True))
+    exact = x.double()
+    sums.add_tokens(
+        batch.windows[rows],
+        positions,
+        torch.bincount(firings.rows, minlength=len(x)).cpu().numpy(),
+        (exact - x_hat.double()).square().sum(dim=-1).cpu().numpy(),
+        (exact - mean).square().sum(dim=-1).cpu().numpy(),
+    )
+    sums.add_firings(firings.features.cpu().numpy())
+
+
+def _add_losses(
+    sums: EvaluationSums, batch: _Batch, run: CleanRun, x_hat: Tensor, mean: Tensor
+) -> None:
+    """Losses of the clean model and of those whose text positions are replaced."""
+    documents = batch.documents
+    sums.add_targets(documents)
+    found = _compared(run.model, run.hidden, _replaced(run, batch, x_hat), batch)
+    for name, values in zip(("l_clean", "l_recon", "kl"), found, strict=True):
+        sums.add_losses(name, documents, values.cpu().numpy())
+    for name, replacement in (("l_zero", torch.zeros_like(mean)), ("l_mean", mean)):
+        losses = _losses(run.model, _replaced(run, batch, replacement), batch)
+        sums.add_losses(name, documents, losses.cpu().numpy())
+
+
+def _add_bands(
+    sums: EvaluationSums,
+    batch: _Batch,
+    run: CleanRun,
+    dictionary: Dictionary,
+    firings: Firings,
+    maxima: Tensor,
+) -> None:
+    """Losses with the firings of a band and above alone; see `activation_bands`."""
+    documents, x = batch.documents, run.x[batch.text]
+    bands = bands_of(firings, maxima)
+    sums.add_band_firings(bands.cpu().numpy(), firings.values.cpu().numpy())
+    for lowest in range(1, N_BANDS + 1):
+        kept = dictionary.decode_sparse(from_band_up(firings, bands, lowest), x).to(x.dtype)
+        losses = _losses(run.model, _replaced(run, batch, kept), batch)
+        sums.add_band_loss(lowest, documents, losses.cpu().numpy())
+
+
+def _replaced(run: CleanRun, batch: _Batch, x: Tensor) -> Tensor:
+    """Final hidden states with x [n, d_in] or [d_in] at the text positions."""
+    replaced = run.x.clone()
+    replaced[batch.text] = x
+    return run.rerun(replaced)
+
+
+def _losses(model: LanguageModel, hidden: Tensor, batch: _Batch) -> Tensor:
+    """-log p of each target, float64 [n], from final hidden states [batch, pos, d_model]."""
+    states, expected = hidden[:, :-1][batch.targets], batch.tokens[:, 1:][batch.targets]
+    return -torch.cat([p.double() for p in log_probabilities_of(model, states, expected)])
+
+
+def _compared(
+    model: LanguageModel, clean: Tensor, other: Tensor, batch: _Batch
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Both losses of each target and KL(clean || other) of its prediction, float64 [n] each."""
+    expected = batch.tokens[:, 1:][batch.targets]
+    columns = torch.zeros(3, len(expected), dtype=torch.float64, device=expected.device)
+    both = (log_probabilities(model, h[:, :-1][batch.targets]) for h in (clean, other))
+    begin = 0
+    for log_p, log_q in zip(*both, strict=True):
+        piece = slice(begin, begin + len(log_p))
+        for column, values in zip(columns, (log_p, log_q), strict=False):
+            column[piece] = -values.gather(-1, expected[piece, None])[:, 0]
+        divergence = functional.kl_div(log_q, log_p, reduction="none", log_target=True)
+        columns[2, piece] = divergence.sum(dim=-1, dtype=torch.float64)
+        begin += len(log_p)
+    clean_loss, other_loss, divergences = columns
+    return clean_loss, other_loss, divergences

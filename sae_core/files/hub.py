@@ -1,0 +1,280 @@
+"""The Hugging Face Hub: folders fetched into its cache, and the names dictionaries go by there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+
+from sae_core.errors import CheckpointError, HubError
+
+# What the readers of sae_core.dictionaries.formats read.
+DICTIONARY_FILES = (
+    "cfg.json",
+    "sae_weights.safetensors",
+    "sae.safetensors",
+    "config.json",
+    "ae.pt",
+    "params.npz",
+    "params.safetensors",
+)
+_WEIGHTS = tuple(name for name in DICTIONARY_FILES if not name.endswith(".json"))
+_PART = re.compile(r"[\w.][\w.+=:@-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHOWN = 5
+_PATIENCE = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of dictionaries by the name that SAELens gives it.
+
+    Attributes:
+        repository: `owner/name` on the Hub.
+        rule: a pattern of the release's own names, and the path it stands for; None: they are
+            paths.
+    """
+
+    repository: str
+    rule: tuple[str, str] | None = None
+
+    def path(self, name: str) -> str | None:
+        """Where in the repository; None where it has no such name."""
+        if self.rule is None:
+            return name
+        match = re.fullmatch(self.rule[0], name)
+        return match.expand(self.rule[1]) if match else None
+
+
+def _known() -> dict[str, Release]:
+    """The releases used most, by rules; SAELens' own list has them one by one."""
+    known = {
+        "gpt2-small-res-jb": Release("jbloom/GPT2-Small-SAEs-Reformatted"),
+        "gpt2-small-res-jb-feature-splitting": Release(
+            "jbloom/GPT2-Small-Feature-Splitting-Experiment-Layer-8"
+        ),
+        "gemma-2-9b-res-matryoshka-dc": Release(
+            "chanind/gemma-2-9b-batch-topk-matryoshka-saes-w-32k-l0-60"
+        ),
+        "gemma-3-1b-res-matryoshka-dc": Release(
+            "chanind/gemma-3-1b-batch-topk-matryoshka-saes-w-32k-l0-40"
+        ),
+    }
+    places = {"attn-out": "attn_out", "mlp-out": "mlp_out"}
+    places |= {"resid-mid": "resid_mid", "resid-post": "resid_post"}
+    for place, kind in places.items():
+        for size in ("32k", "128k"):
+            end = ".pt" if (place, size) == ("resid-post", "32k") else ""
+            known[f"gpt2-small-{place}-v5-{size}"] = Release(
+                f"jbloom/GPT2-Small-OAI-v5-{size}-{place}-SAEs",
+                (rf"blocks\.(\d+)\.hook_{kind}", rf"v5_{size}_layer_\1{end}"),
+            )
+    for short, kind in {"att": "attn_out", "mlp": "mlp_out", "res": "resid_post"}.items():
+        known[f"pythia-70m-deduped-{short}-sm"] = Release(
+            f"ctigges/pythia-70m-deduped__{short}-sm_processed",
+            (rf"blocks\.(\d+)\.hook_{kind}", rf"\1-{short}-sm"),
+        )
+        for model in ("2b-pt", "9b-pt"):
+            name = f"gemma-scope-{model}-{short}"
+            known[name] = Release(f"google/{name}")
+    return known
+
+
+RELEASES: Mapping[str, Release] = _known()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A dictionary on this machine.
+
+    Attributes:
+        path: of its folder, or of its file.
+        facts: where it came from, for the provenance page: `repository`, `path` and `commit` where
+            it is from the Hub; else empty.
+    """
+
+    path: Path
+    facts: dict[str, str]
+
+
+def find_dictionary(name: str | Path, revision: str | None = None) -> Found:
+    """A dictionary by its folder or file, by a name of SAELens, or by a path on the Hub.
+
+    What exists here never touches the network. `owner/repository/path/in/it` is a path on the Hub;
+    `gpt2-small-res-jb/blocks.8.hook_resid_pre` a release and one of its names, known for RELEASES
+    and, where SAELens is installed, for all of its own.
+
+    Args:
+        name: what the user gave.
+        revision: branch, tag or commit on the Hub; None: its main branch.
+
+    Raises:
+        CheckpointError: there is no such folder, and it is no name of the Hub either.
+        HubError: it could not be fetched.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return Found(path, {})
+    text = str(name)
+    parts = text.split("/")
+    if isinstance(name, Path) or len(parts) < 2 or not all(map(_is_part, parts)):
+        raise CheckpointError(
+            f"There is no dictionary {path}: check the path. On the Hugging Face Hub it would be "
+            "OWNER/REPOSITORY/PATH, or a SAELens name such as "
+            "gpt2-small-res-jb/blocks.8.hook_resid_pre."
+        )
+    repository, inside = _place(parts)
+    wanted = [inside] if inside else []
+    wanted += [f"{inside}/{file}" if inside else file for file in DICTIONARY_FILES]
+    folder = fetch(repository, wanted, revision)
+    if not (folder / inside).exists() or not _has_weights(folder / inside):
+        raise HubError(
+            f"{repository} on the Hugging Face Hub has no dictionary at {inside or 'its root'}: "
+            f"{_listing(repository, folder.name)}"
+        )
+    return Found(folder / inside, {"repository": repository, "path": inside, "commit": folder.name})
+
+
+def fetch(repository: str, wanted: Sequence[str], revision: str | None = None) -> Path:
+    """The folder in the Hub's cache that has these files of a repository, as far as it has them.
+
+    Files that were fetched before are used without the network; the folder's name is the commit.
+
+    Args:
+        repository: `owner/name`.
+        wanted: names of files from the root; `*` stands for anything.
+        revision: branch, tag or commit; None: the main branch.
+
+    Raises:
+        HubError: the Hub cannot be reached, or has no such repository, or not for us.
+    """
+    from huggingface_hub import HfApi, errors, snapshot_download
+
+    get = partial(snapshot_download, repository, revision=revision, allow_patterns=list(wanted))
+    try:
+        if revision and _COMMIT.fullmatch(revision):
+            # It never changes, so the cache is asked first. Without a network, snapshot_download
+            # would try again for half a minute before it said so; a single question does not.
+            with suppress(errors.LocalEntryNotFoundError):
+                return Path(get(local_files_only=True))
+            HfApi().model_info(repository, revision=revision, timeout=_PATIENCE)
+        return Path(get())
+    except errors.RevisionNotFoundError as error:
+        raise HubError(
+            f"{repository} on the Hugging Face Hub has no revision {revision!r}: check --revision."
+        ) from error
+    except errors.GatedRepoError as error:
+        raise HubError(
+            f"{repository} is gated: accept its terms on the Hugging Face Hub, then `hf auth "
+            "login`, then give the same command again."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise HubError(
+            f"The Hugging Face Hub has no public repository {repository}: check the name, or `hf "
+            "auth login` if it is private."
+        ) from error
+    except errors.IncompleteSnapshotError as error:
+        raise HubError(
+            f"Only a part of {repository} was fetched before, and the Hugging Face Hub cannot be "
+            "reached: connect and give the same command again, it goes on where it stopped."
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        raise HubError(
+            f"There is no folder {repository} here, nothing of it was fetched before, and the "
+            f"Hugging Face Hub cannot be reached ({_reason(error)}): connect, or download it "
+            "elsewhere and give its folder."
+        ) from error
+    except Exception as error:  # every way a connection can break, a full disk among them
+        raise HubError(
+            f"{repository} could not be fetched from the Hugging Face Hub ({_reason(error)}): give "
+            "the same command again, it goes on where it stopped."
+        ) from error
+
+
+def _is_part(part: str) -> bool:
+    return bool(_PART.fullmatch(part)) and part not in (".", "..")
+
+
+def _place(parts: Sequence[str]) -> tuple[str, str]:
+    """Repository and path of a name's parts.
+
+    Raises:
+        CheckpointError: it is a release without such a dictionary.
+    """
+    release, inside = parts[0], "/".join(parts[1:])
+    if release in RELEASES:
+        path = RELEASES[release].path(inside)
+        if path is None or not inside:
+            pattern = (RELEASES[release].rule or ("",))[0]
+            shown = pattern.replace("\\", "").replace("(d+)", "N")
+            raise CheckpointError(f"{release} has no {inside!r}: its names are {shown}.")
+        return RELEASES[release].repository, path
+    if (listed := _in_saelens(release)) is not None:
+        repository, paths = listed
+        if inside not in paths:
+            names = ", ".join(list(paths)[:_SHOWN])
+            raise CheckpointError(f"{release} has no {inside!r}: its names are {names}, ….")
+        return repository, paths[inside]
+    return "/".join(parts[:2]), "/".join(parts[2:])
+
+
+def _in_saelens(release: str) -> tuple[str, dict[str, str]] | None:
+    """Repository and paths by name, from SAELens' own list, where it is installed.
+
+    SAELens is not imported. Its list is YAML of one plain shape, in which a line is enough to say
+    what it is.
+    """
+    spec = importlib.util.find_spec("sae_lens")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        listing = Path(place) / "pretrained_saes.yaml"
+        if not listing.is_file():
+            continue
+        lines = iter(listing.read_text(encoding="utf-8").splitlines())
+        if not any(line == f"{release}:" for line in lines):
+            continue
+        repository, name, paths = "", "", {}
+        for line in takewhile(lambda line: line.startswith((" ", "-")), lines):
+            key, _, value = line.lstrip(" -").partition(":")
+            value = value.strip().strip("'\"")
+            if key == "repo_id":
+                repository = value
+            elif key == "id":
+                name = value
+            elif key == "path":
+                paths[name] = value
+        return repository, paths
+    return None
+
+
+def _has_weights(path: Path) -> bool:
+    return path.is_file() or any((path / name).exists() for name in _WEIGHTS)
+
+
+def _listing(repository: str, commit: str) -> str:
+    """Which dictionaries a repository has, as the end of a sentence."""
+    from huggingface_hub import HfApi
+
+    try:
+        files = HfApi().list_repo_files(repository, revision=commit)
+    except Exception:  # the network went away in between; the sentence does without
+        return "check the path."
+    folders = [str(Path(file).parent) for file in files if Path(file).name in _WEIGHTS]
+    places = sorted({place for place in folders if place != "."})
+    places += sorted(file for file in files if file.endswith(".pt") and "ae.pt" not in file)
+    if not places:
+        return "it holds none in a format known here."
+    shown = ", ".join(places[:_SHOWN])
+    return f"it holds {len(places)}, such as {shown}."
+
+
+def _reason(error: BaseException) -> str:
+    """The root of an error in a few words."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,215 @@
+"""Whether a dictionary fits the activations it is given, and what would fit better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import astuple, dataclass, replace
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sae_core.dictionaries.architectures.neurons import NeuronBasis
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
+from sae_core.errors import HarvestError
+from sae_core.harvest.harvest import HarvestPlan
+from sae_core.language_model.hook_point import HookKind
+from sae_core.language_model.model import LanguageModel
+
+NEIGHBOURS = 1
+PENALTY = 1.1
+FOLDED_NORM = "expected_average_only_in"
+NORMS = (str(InputNorm.NONE), FOLDED_NORM, *(str(n) for n in InputNorm if n is not InputNorm.NONE))
+_ROWS = 512
+# What has the unit of an activation; the rest are directions and ratios.
+_IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
+
+
+class Sample(NamedTuple):
+    """Some text.
+
+    Attributes:
+        tokens: [batch, pos].
+        text: which of them are text, and neither special nor padding, [batch, pos].
+    """
+
+    tokens: Tensor
+    text: Tensor
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a dictionary does on some tokens.
+
+    Attributes:
+        n_tokens: that it was tried on.
+        l0: mean number of active features on a token.
+        fvu: sum ||x - x_hat||^2 / sum ||x - mean(x)||^2.
+        silent_share: features that fire on none of them.
+    """
+
+    n_tokens: int
+    l0: float
+    fvu: float
+    silent_share: float
+
+    @property
+    def explained(self) -> float:
+        """Share of the variance that the reconstruction explains; below 0: worse than the mean."""
+        return 1.0 - self.fvu
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to use a dictionary's weights.
+
+    Attributes:
+        hook_point: where.
+        subtracts: whether b_dec is taken off the input.
+        norm: one of NORMS: what is done to the input.
+    """
+
+    hook_point: str
+    subtracts: bool
+    norm: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A variant and how it does."""
+
+    variant: Variant
+    fit: Fit
+
+
+def variant_of(dictionary: Dictionary) -> Variant:
+    """How a dictionary is used as it stands."""
+    norm = dictionary.norm if isinstance(dictionary, NormalisedDictionary) else InputNorm.NONE
+    return Variant(dictionary.hook_point, dictionary.apply_b_dec_to_input, str(norm))
+
+
+@torch.inference_mode()
+def fit(dictionary: Dictionary, x: Tensor) -> Fit:
+    """How a dictionary does on activations x [n, d_in], n > 1."""
+    mean = x.double().mean(dim=0)
+    error = active = 0.0
+    fired = torch.zeros(dictionary.d_sae, dtype=torch.bool, device=x.device)
+    for rows in torch.split(x, _ROWS):
+        firings = dictionary.encode_sparse(rows)
+        x_hat = dictionary.decode_sparse(firings, rows)
+        error += float((rows.double() - x_hat.double()).square().sum())
+        active += len(firings.values)
+        fired[firings.features] = True
+    variance = float((x.double() - mean).square().sum())
+    return Fit(
+        n_tokens=len(x),
+        l0=active / len(x),
+        fvu=error / variance if variance else float("nan"),
+        silent_share=1.0 - float(fired.double().mean()),
+    )
+
+
+def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
+    """The same weights used in another way.
+
+    With FOLDED_NORM the dictionary stands for one that was trained on z = s x, with
+    s = sqrt(d_in) / mean ||x||, so that E ||z|| = sqrt(d_in). As encoders are positively
+    homogeneous, f(s x; b) = s f(x; b / s): dividing every bias and threshold by s makes it a
+    dictionary of x itself, whose activations and rows are in the model's units. (Source:
+    `expected_average_only_in` of SAELens 6, which scales W_enc and W_dec instead.)
+
+    Args:
+        dictionary: is not changed.
+        variant: how its weights are to be used.
+        x: activations [n, d_in] that say how long one is on average.
+    """
+    core = dictionary.inner if isinstance(dictionary, NormalisedDictionary) else dictionary
+    core = deepcopy(core)
+    core.hook_point, core.apply_b_dec_to_input = variant.hook_point, variant.subtracts
+    if variant.norm == FOLDED_NORM:
+        scale = core.d_in**0.5 / float(x.float().norm(dim=-1).mean())
+        with torch.no_grad():
+            for name, parameter in core.named_parameters():
+                if name in _IN_UNITS:
+                    parameter.div_(scale)
+        return core
+    norm = InputNorm(variant.norm)
+    return core if norm is InputNorm.NONE else NormalisedDictionary(core, norm)
+
+
+def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -> list[Tried]:
+    """Other ways to use a dictionary, the best first.
+
+    Its weights as they are used now are tried at every layer, and in the NEIGHBOURS on each side at
+    every hook point of the same width; then every normalisation, with and without b_dec taken off
+    the input, where it is now and at the best other place. Of two that leave about as much
+    unexplained the one that changes less is better: each change counts for PENALTY times the FVU.
+
+    Args:
+        model: that it may belong to.
+        dictionary: at a hook point of the model.
+        sample: text to try them on.
+    """
+    now = variant_of(dictionary)
+    if isinstance(dictionary, NeuronBasis):
+        return []
+
+    def tried(variant: Variant) -> Tried:
+        x = text_activations(model, variant.hook_point, sample)
+        return Tried(variant, fit(varied(dictionary, variant, x), x))
+
+    def cost(one: Tried) -> float:
+        changes = sum(a != b for a, b in zip(astuple(one.variant), astuple(now), strict=True))
+        return float(one.fit.fvu * PENALTY**changes)
+
+    places = [p for p in _places(model, dictionary) if p != now.hook_point]
+    found = [tried(replace(now, hook_point=place)) for place in places]
+    best = [min(found, key=cost).variant.hook_point] if found else []
+    for place in [now.hook_point, *best]:
+        for subtracts, norm in product((True, False), NORMS):
+            if (subtracts, norm) != (now.subtracts, now.norm):
+                found.append(tried(Variant(place, subtracts, norm)))
+    return sorted(found, key=cost)
+
+
+@torch.inference_mode()
+def text_activations(model: LanguageModel, hook_point: str, sample: Sample) -> Tensor:
+    """Activations of a sample's text, [n, d_in]."""
+    return model.capture(sample.tokens, model.hook_point(hook_point))[sample.text]
+
+
+def first_tokens(model: LanguageModel, plan: HarvestPlan, n_tokens: int) -> Sample:
+    """Whole windows with the first tokens of a harvest, no fewer than `n_tokens` where there are
+    so many."""
+    lengths = plan.windows.lengths(plan.order).cumsum()
+    tokens, mask = plan.windows.gather(plan.order[: int(lengths.searchsorted(n_tokens)) + 1])
+    mask &= ~model.vocabulary.is_special[tokens]
+    if mask.sum() < 2:
+        raise HarvestError(
+            f"{int(mask.sum())} tokens of text are too few to try a dictionary on: give more text."
+        )
+    return Sample(
+        torch.from_numpy(tokens).to(model.device), torch.from_numpy(mask).to(model.device)
+    )
+
+
+def fitting_hook_points(model: LanguageModel, d_in: int) -> list[str]:
+    """Kinds of hook points whose activation is that wide, as `blocks.N.KIND`."""
+    return [f"blocks.N.{kind}" for kind in model.layout.sites if _width(model, 0, kind) == d_in]
+
+
+def _places(model: LanguageModel, dictionary: Dictionary) -> Iterator[str]:
+    """The hook point's own kind in every layer, other kinds near it, of the same width."""
+    here = model.hook_point(dictionary.hook_point)
+    for layer in range(model.n_layers):
+        for kind in model.layout.sites:
+            wanted = kind is here.kind or abs(layer - here.layer) <= NEIGHBOURS
+            if wanted and _width(model, layer, kind) == dictionary.d_in:
+                yield f"blocks.{layer}.{kind}"
+
+
+def _width(model: LanguageModel, layer: int, kind: HookKind) -> int:
+    return model.hook_point(f"blocks.{layer}.{kind}").d_in

@@ -1,0 +1,33 @@
+"""Logit weights: the direct path from a feature to the logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.language_model.model import LanguageModel
+
+
+@torch.no_grad()
+def logit_weights(model: LanguageModel, dictionary: Dictionary, features: slice) -> Tensor:
+    """What one unit of each feature adds to each logit by the direct path, float32 [n, d_vocab].
+
+    w_f = d_f W P diag(norm weight) W_U, less its mean over the vocabulary; W is W_out for MLP
+    neurons, W_O for heads, the identity elsewhere; P removes the mean over d_model where the final
+    norm does (LayerNorm).
+
+    Left out, by the field's convention: the final norm's division by the residual stream's standard
+    deviation, which depends on the token (it scales a feature's weights alike and keeps their
+    order); biases, which are no feature's; layers in between, which `ablation` measures; and what
+    an architecture does to its finished logits (soft caps).
+    """
+    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    direction = dictionary.decoder_rows[features].float()
+    write = model.write_matrix(hook_point)
+    if write is not None:
+        direction = direction @ write.float()
+    # The mean over the vocabulary is taken from the unembedding, where it costs d_model additions
+    # a token and not one a feature and token.
+    unembedding = model.unembedding()
+    return direction @ (unembedding - unembedding.mean(1, keepdim=True))

@@ -1,0 +1,159 @@
+"""Ablation: what removing one feature does to the prediction of every later token.
+
+At every position of a context the activation x becomes x - a_f d_f, so that the dictionary's error
+stays in; the forward pass is finished, and
+
+    loss change of token t = log p_clean(tok_t | tok_<t) - log p_ablated(tok_t | tok_<t)   in nats,
+
+positive where the feature was helping. Special tokens (BOS, padding) never count: a firing on one
+is not removed, and the prediction of one is not listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.harvest.records import ContextEffect
+from sae_core.language_model.clean_run import CleanRun, clean_run
+from sae_core.language_model.model import LanguageModel
+from sae_core.language_model.predictions import rows_at_once, wide
+
+N_SHOWN = 5
+BATCH_TOKENS = 4096
+
+
+def ablate(
+    model: LanguageModel,
+    dictionary: Dictionary,
+    feature: int,
+    contexts: Sequence[Tensor],
+    batch_tokens: int = BATCH_TOKENS,
+) -> Iterator[ContextEffect]:
+    """Effects of ablating a feature on each context, in order.
+
+    The work is done batch by batch, when the first effect of a batch is asked for.
+
+    Args:
+        model: the dictionary's model.
+        dictionary: at one of its hook points.
+        feature: index in the dictionary.
+        contexts: tokens [pos] each, of any lengths up to the model's n_ctx.
+        batch_tokens: most tokens, padding included, in a batch of more than one context.
+
+    Raises:
+        HookPointError: model and dictionary do not belong together.
+    """
+    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    special = torch.from_numpy(model.vocabulary.is_special).to(model.device)
+    for batch in _batches(contexts, batch_tokens):
+        run = clean_run(model, _padded(batch).to(model.device), hook_point)
+        real = ~special[run.tokens]
+        for row, context in enumerate(batch):
+            real[row, len(context) :] = False
+        effects = _effects(run, dictionary, feature, real)
+        yield from _by_context(effects, len(batch), real.shape[1])
+
+
+class _Effects(NamedTuple):
+    """What a batch's ablation changes, one row a prediction.
+
+    Attributes:
+        targets: the predicted token's place in the flattened batch, ascending, int64 [n].
+        loss_change: nats, float32 [n].
+        raised_ids: int64 [n, 5].
+        raised: float32 [n, 5].
+        lowered_ids: int64 [n, 5].
+        lowered: float32 [n, 5].
+    """
+
+    targets: Tensor
+    loss_change: Tensor
+    raised_ids: Tensor
+    raised: Tensor
+    lowered_ids: Tensor
+    lowered: Tensor
+
+
+@torch.no_grad()
+def _effects(run: CleanRun, dictionary: Dictionary, feature: int, real: Tensor) -> _Effects:
+    """Ablate in one batch. `real` [batch, pos] is False where a token is special or padding."""
+    acts = dictionary.encode_feature(run.x, feature).masked_fill(~real, 0.0)
+    fires = acts != 0
+    # Without attention behind the hook point, a firing changes the prediction of the next token
+    # alone; with it, of every later token.
+    changes = fires.cumsum(1) > 0 if run.hook_point.attention_after else fires
+    rows = (changes[:, :-1] & real[:, 1:]).nonzero()
+    sources = rows[:, 0] * real.shape[1] + rows[:, 1]
+    direction = dictionary.decoder_row(feature)
+    if not len(sources):
+        ablated = run.hidden.new_zeros(0, run.hidden.shape[-1])
+    elif run.hook_point.attention_after:
+        x = (run.x - acts[..., None] * direction).to(run.x.dtype)
+        ablated = run.rerun(x).flatten(0, 1)[sources]
+    else:
+        at = acts.flatten()[sources, None]
+        x = (run.x.flatten(0, 1)[sources] - at * direction).to(run.x.dtype)
+        ablated = run.rerun_rows(sources, x)
+    clean = run.hidden.flatten(0, 1)[sources]
+    expected = run.tokens.flatten()[sources + 1]
+    step = rows_at_once(run.model)
+    parts = [
+        _compare(run.model, clean[i : i + step], ablated[i : i + step], expected[i : i + step])
+        for i in range(0, max(1, len(sources)), step)
+    ]
+    return _Effects(sources + 1, *(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _compare(
+    model: LanguageModel, clean: Tensor, ablated: Tensor, expected: Tensor
+) -> tuple[Tensor, ...]:
+    """Columns of `_Effects` but the first, from hidden states [n, d_model] and tokens [n]."""
+    before, after = wide(model.head(clean)), wide(model.head(ablated))
+    changes = after - before
+    raised, lowered = changes.topk(N_SHOWN, dim=-1), changes.topk(N_SHOWN, dim=-1, largest=False)
+    loss_change = cross_entropy(after, expected, reduction="none")
+    loss_change -= cross_entropy(before, expected, reduction="none")
+    return loss_change, raised.indices, raised.values, lowered.indices, lowered.values
+
+
+def _batches(contexts: Sequence[Tensor], limit: int) -> Iterator[Sequence[Tensor]]:
+    begin, longest = 0, 0
+    for end, context in enumerate(contexts):
+        longest = max(longest, len(context))
+        if end > begin and (end + 1 - begin) * longest > limit:
+            yield contexts[begin:end]
+            begin, longest = end, len(context)
+    if begin < len(contexts):
+        yield contexts[begin:]
+
+
+def _padded(contexts: Sequence[Tensor]) -> Tensor:
+    """Contexts with zeros at their ends, int64 [len(contexts), longest]."""
+    tokens = torch.zeros(len(contexts), max(1, *map(len, contexts)), dtype=torch.int64)
+    for row, context in zip(tokens, contexts, strict=True):
+        row[: len(context)] = context
+    return tokens
+
+
+def _by_context(effects: _Effects, n: int, length: int) -> Iterator[ContextEffect]:
+    columns = [column.cpu().numpy() for column in effects]
+    bounds = np.searchsorted(columns[0], np.arange(n + 1) * length)
+    for row in range(n):
+        targets, loss_change, raised_ids, raised, lowered_ids, lowered = (
+            column[bounds[row] : bounds[row + 1]] for column in columns
+        )
+        yield ContextEffect(
+            positions=(targets - row * length).astype(np.uint16),
+            loss_change=loss_change.astype(np.float32),
+            raised_ids=raised_ids.astype(np.int32),
+            raised=raised.astype(np.float32),
+            lowered_ids=lowered_ids.astype(np.int32),
+            lowered=lowered.astype(np.float32),
+        )

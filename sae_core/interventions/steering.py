@@ -1,0 +1,212 @@
+"""Steering: features' directions written into the activations of some rows of a batch.
+
+With s the strength, m_f the feature's maximum, d_f its decoder row and a_f(x) its activation, an
+edit changes the activation x at its dictionary's hook point:
+
+    add:   x + s m_f d_f
+    clamp: x + (s m_f - a_f(x)) d_f      the feature reads s m_f; s = 0 is ablation
+    scale: x + (s - 1) a_f(x) d_f
+
+Several edits add up: those at one hook point all read the x that arrives there. Special tokens
+(BOS, padding) are never edited. A neutral edit is no edit: nothing is computed for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.errors import SteeringError
+from sae_core.interventions.prompt import check_feature
+from sae_core.language_model.hook_point import HookPoint
+from sae_core.language_model.model import LanguageModel
+
+Touch = Callable[[Tensor], Tensor]
+
+
+class Mode(StrEnum):
+    """How a feature's direction is written; the module says what each one does."""
+
+    ADD = "add"
+    CLAMP = "clamp"
+    SCALE = "scale"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One feature, steered: x + (constant + slope a_f(x)) d_f.
+
+    Attributes:
+        dictionary: the feature's.
+        feature: index in it.
+        mode: how its direction is written.
+        strength: in multiples of the maximum; in mode scale, of what the feature reads.
+        maximum: the feature's largest activation, model units.
+    """
+
+    dictionary: Dictionary
+    feature: int
+    mode: Mode
+    strength: float
+    maximum: float
+
+    def __post_init__(self) -> None:
+        check_feature(self.dictionary, self.feature)
+        if not math.isfinite(self.constant) or not math.isfinite(self.slope):
+            raise SteeringError(
+                f"Feature {self.feature} cannot be steered by {self.strength:g} times its maximum "
+                f"of {self.maximum:g}: the product is no finite number."
+            )
+
+    @property
+    def constant(self) -> float:
+        """What is added whatever the feature reads, in units of its activation."""
+        return 0.0 if self.mode is Mode.SCALE else self.strength * self.maximum
+
+    @property
+    def slope(self) -> float:
+        """What is added for each unit that the feature reads."""
+        if self.mode is Mode.SCALE:
+            return self.strength - 1.0
+        return -1.0 if self.mode is Mode.CLAMP else 0.0
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it changes nothing, whatever the activation."""
+        return self.constant == 0 and self.slope == 0
+
+
+class Steering:
+    """The edits of each row of a batch.
+
+    A row without edits in force passes every hook point byte for byte.
+
+    Attributes:
+        model: that is steered.
+        rows: the edits in force in each row.
+        plain: numbers of the rows without any.
+        begin: the first position that is edited.
+    """
+
+    def __init__(
+        self, model: LanguageModel, rows: Sequence[Sequence[Edit]], begin: int = 0
+    ) -> None:
+        """Resolve the edits' hook points.
+
+        Raises:
+            HookPointError: model and dictionary do not belong together.
+        """
+        self.model = model
+        self.rows = tuple(tuple(edit for edit in row if not edit.is_neutral) for row in rows)
+        self.plain = [number for number, row in enumerate(self.rows) if not row]
+        self.begin = begin
+        points = dict.fromkeys(hook_point_of(model, edit) for row in self.rows for edit in row)
+        self._points = [_EditedPoint(point, self.rows) for point in points]
+
+    @contextmanager
+    def applied(self, tokens: Sequence[Sequence[int]], position: int) -> Iterator[None]:
+        """Within the block, forward passes over these tokens are edited.
+
+        Args:
+            tokens: ids, [rows, pos].
+            position: of the first of them in its text.
+        """
+        length = len(tokens[0])
+        special = self.model.vocabulary.special
+        editable = [
+            [n for n in range(max(0, self.begin - position), length) if ids[n] not in special]
+            for ids in tokens
+        ]
+        with ExitStack() as stack:
+            for point in self._points:
+                places = tuple(row * length + n for row in point.rows for n in editable[row])
+                if places:
+                    edit = point.editing(places, length)
+                    stack.enter_context(self.model.replaced(point.hook_point, edit))
+            yield
+
+
+def hook_point_of(model: LanguageModel, edit: Edit) -> HookPoint:
+    """Where in the model an edit is made.
+
+    Raises:
+        HookPointError: model and dictionary do not belong together.
+    """
+    return model.hook_point(edit.dictionary.hook_point, edit.dictionary.d_in)
+
+
+class _EditedPoint:
+    """All edits at one hook point, in a table of rows by features.
+
+    Attributes:
+        hook_point: theirs.
+        rows: numbers of the rows that have edits here.
+    """
+
+    def __init__(self, hook_point: HookPoint, rows: Sequence[Sequence[Edit]]) -> None:
+        self.hook_point = hook_point
+        here = [
+            (number, edit)
+            for number, row in enumerate(rows)
+            for edit in row
+            if edit.dictionary.hook_point == hook_point.name
+        ]
+        self.rows = list(dict.fromkeys(number for number, _ in here))
+        features = dict.fromkeys((edit.dictionary, edit.feature) for _, edit in here)
+        columns = {feature: column for column, feature in enumerate(features)}
+        # [n_features, d_in]
+        self._directions = torch.stack([made.decoder_row(index) for made, index in features])
+        self._constants = self._directions.new_zeros(len(rows), len(columns))
+        self._slopes = torch.zeros_like(self._constants)
+        for number, edit in here:
+            column = columns[edit.dictionary, edit.feature]
+            self._constants[number, column] += edit.constant
+            self._slopes[number, column] += edit.slope
+        # Only these need the activation, which costs far more than all the rest.
+        self._read = [
+            (column, *feature)
+            for feature, column in columns.items()
+            if self._slopes[:, column].any()
+        ]
+        self._last: tuple[tuple[tuple[int, ...], int], Touch] | None = None
+
+    def editing(self, places: tuple[int, ...], length: int) -> Touch:
+        """The edit of a batch's activations [rows, pos, d_in].
+
+        Args:
+            places: what is edited, in the flattened batch.
+            length: positions in the batch.
+        """
+        # While a text grows by one token at a time this is the same edit again and again.
+        key = (places, length)
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self._editing(*key))
+        return self._last[1]
+
+    def _editing(self, places: tuple[int, ...], length: int) -> Touch:
+        at = torch.tensor(places, device=self._directions.device)
+        rows = at // length
+        constants, slopes = self._constants[rows], self._slopes[rows]
+        written = constants @ self._directions
+
+        def add(x: Tensor) -> Tensor:
+            flat = x.flatten(0, 1)
+            return flat.index_copy(0, at, (flat[at] + written).to(x.dtype)).view_as(x)
+
+        def read_and_add(x: Tensor) -> Tensor:
+            flat = x.flatten(0, 1)
+            own = flat[at]
+            amounts = constants.clone()
+            for column, dictionary, feature in self._read:
+                amounts[:, column] += slopes[:, column] * dictionary.encode_feature(own, feature)
+            new = own + amounts @ self._directions
+            return flat.index_copy(0, at, new.to(x.dtype)).view_as(x)
+
+        return read_and_add if self._read else add
