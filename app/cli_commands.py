@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from app import __version__
 
 if TYPE_CHECKING:
+    from app.jobs.source import SourceSpec
     from app.settings import Settings
-    from app.source import SourceSpec
 
 
 def version(_arguments: argparse.Namespace) -> None:
@@ -34,7 +34,7 @@ def worker(arguments: argparse.Namespace) -> None:
     """Run the worker by itself."""
     from app.listening import check_address
     from app.settings import read_settings
-    from app.worker.server import serve_worker
+    from app.worker.process.server import serve_worker
 
     settings = read_settings(device=arguments.device)
     check_address(arguments.host, arguments.allow_network, "uses the worker")
@@ -43,7 +43,7 @@ def worker(arguments: argparse.Namespace) -> None:
 
 def harvest(arguments: argparse.Namespace) -> None:
     """Read a corpus and fill the store."""
-    from app.harvesting import harvest
+    from app.jobs.harvest.harvest import harvest
     from app.settings import read_settings
 
     harvest(
@@ -67,7 +67,7 @@ def demo(arguments: argparse.Namespace) -> None:
         device=arguments.device,
     )
     if arguments.no_serve:
-        from app.demo import harvest_demo, is_harvested
+        from app.jobs.demo.contents import harvest_demo, is_harvested
 
         if not is_harvested(settings):
             harvest_demo(settings)
@@ -82,8 +82,8 @@ def _harvest_demo_apart(settings: Settings) -> None:
     import os
     import subprocess
 
-    from app.demo import is_harvested
     from app.errors import FeaturescopeError
+    from app.jobs.demo.contents import is_harvested
 
     if is_harvested(settings):
         return
@@ -95,7 +95,7 @@ def _harvest_demo_apart(settings: Settings) -> None:
 
 def demo_train(arguments: argparse.Namespace) -> None:
     """Make the demo's tokenizer, model and dictionary anew."""
-    from app.demo_training import train_demo
+    from app.jobs.demo.make import train_demo
     from app.settings import read_settings
 
     train_demo(read_settings(device=arguments.device), arguments.out, arguments.seed)
@@ -103,8 +103,8 @@ def demo_train(arguments: argparse.Namespace) -> None:
 
 def db_upgrade(_arguments: argparse.Namespace) -> None:
     """Bring the schema to this version's."""
-    from app.database import connect, upgrade
     from app.settings import read_settings
+    from app.store.database import connect, upgrade
 
     settings = read_settings()
     upgrade(connect(settings.url))
@@ -113,8 +113,8 @@ def db_upgrade(_arguments: argparse.Namespace) -> None:
 
 def db_downgrade(arguments: argparse.Namespace) -> None:
     """Bring the schema back to an older one."""
-    from app.database import connect, downgrade
     from app.settings import read_settings
+    from app.store.database import connect, downgrade
 
     downgrade(connect(read_settings().url), arguments.revision)
     print(f"The store has the schema of revision {arguments.revision}.")
@@ -122,9 +122,9 @@ def db_downgrade(arguments: argparse.Namespace) -> None:
 
 def db_dump(_arguments: argparse.Namespace) -> None:
     """Print the store as text."""
-    from app.database import check_revision, connect
     from app.settings import read_settings
-    from app.store_dump import dump
+    from app.store.database import check_revision, connect
+    from app.store.upkeep.dump import dump
 
     engine = connect(read_settings().url)
     check_revision(engine)
@@ -134,7 +134,7 @@ def db_dump(_arguments: argparse.Namespace) -> None:
 
 def source_spec(arguments: argparse.Namespace) -> SourceSpec:
     """The options that say which dictionary over which text."""
-    from app.source import SourceSpec
+    from app.jobs.source import SourceSpec
 
     return SourceSpec(
         model=arguments.model,

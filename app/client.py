@@ -20,13 +20,13 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.live_events import DoneEvent, FailedEvent
-from app.prompt_compare import KINDS, SAME, Kind
-from app.routes import api_prompt_types as types
-from app.routes import api_steer_types as steer_types
-from app.routes.api_types import Problem
-from app.steer_questions import ContinuationSettings, DoseQuestion, Edit, SteerQuestion
-from app.worker.protocol import SteerMode
+from app.pages.feature.schema import Problem
+from app.pages.prompt import schema as types
+from app.pages.prompt.differences import KINDS, SAME, Kind
+from app.pages.steer import schema as steer_types
+from app.pages.steer.questions import ContinuationSettings, DoseQuestion, Edit, SteerQuestion
+from app.web.live_events import DoneEvent, FailedEvent
+from app.worker.protocol.requests import SteerMode
 from sae_core.errors import FeaturescopeError
 
 __all__ = ["Difference", "Edit", "FeaturescopeClient", "PromptRead", "RequestFailed"]

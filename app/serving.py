@@ -10,16 +10,16 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.ablations import Ablations
-from app.database import connect, upgrade
+from app.application import create_app
 from app.errors import FeaturescopeError
 from app.listening import announce, check_address, listen
 from app.settings import Settings
-from app.store import Store
-from app.web import create_app
-from app.worker.async_client import AsyncWorkerClient
-from app.worker.client import WorkerClient
-from app.worker.supervisor import WorkerProcess
+from app.store.database import connect, upgrade
+from app.store.store import Store
+from app.worker.client.ablations import Ablations
+from app.worker.client.blocking import WorkerClient
+from app.worker.client.streaming import AsyncWorkerClient
+from app.worker.client.supervisor import WorkerProcess
 
 LONGEST_HEAD = 2**20  # bytes of address and headers: a prompt is part of its page's address
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"

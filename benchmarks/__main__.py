@@ -16,7 +16,7 @@ from pathlib import Path
 def main(names: list[str]) -> int:
     """Run the named benchmarks, or all; the number of those that missed a promise."""
     os.environ.setdefault("FEATURESCOPE_HOME", str(Path(__file__).parents[1] / ".featurescope"))
-    from app.demo import harvest_demo, is_harvested
+    from app.jobs.demo.contents import harvest_demo, is_harvested
     from app.settings import read_settings
     from benchmarks import (
         ablation,

@@ -25,11 +25,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from app.database import connect
 from app.errors import FeaturescopeError
 from app.settings import Settings, read_settings
-from app.store import Store
-from app.views import DictionaryView
+from app.store.database import connect
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView
 from sae_core.harvest.records import ContextEffect, GroupKind, WindowRecord
 
 DEFAULT = "demo/mlp-4096"

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.demo import FEATURES
+from app.jobs.demo.contents import FEATURES
 from app.resources import resource
 from app.settings import Settings, read_settings
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import torch
 
-from app.demo import demo_specs
+from app.jobs.demo.contents import demo_specs
+from app.jobs.source import Source, open_source
 from app.settings import Settings
-from app.source import Source, open_source
 from sae_core.harvest.feature_records import feature_records
 from sae_core.harvest.firing_log import FiringLog
 from sae_core.harvest.harvest import HarvestPlan, plan_harvest, run_harvest

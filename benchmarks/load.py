@@ -22,9 +22,9 @@ from typing import Any
 import httpx
 import numpy as np
 
-from app.database import connect
 from app.settings import read_settings
-from app.store import Store
+from app.store.database import connect
+from app.store.store import Store
 from benchmarks.ablation import DEFAULT, alive_features, copy_without_effects, fetch, serving
 
 N_CLIENTS = 8

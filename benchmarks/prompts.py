@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from app.database import connect
 from app.settings import read_settings
-from app.store import Store
+from app.store.database import connect
+from app.store.store import Store
 from benchmarks.ablation import DEFAULT, alive_features, copy_without_effects, serving
 
 N_PROMPTS = 60

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import FeaturescopeError
-from app.worker.events import Event, Generated, Pane
-from app.worker.jobs import TorchWorkbench
-from app.worker.limits import Limits
-from app.worker.protocol import (
+from app.worker.process.jobs.registry import TorchWorkbench
+from app.worker.process.limits import Limits
+from app.worker.protocol.events import Event, Generated, Pane
+from app.worker.protocol.requests import (
     DictionaryRef,
     DoseRequest,
     ModelRef,

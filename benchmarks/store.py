@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Engine, event
 
-from app import database
-from app.store import Store
-from app.views import SORTS, FeatureQuery
+from app.store import database
+from app.store.store import Store
+from app.store.types.catalogue import SORTS, FeatureQuery
 from sae_core.harvest.records import (
     N_BANDS,
     N_HISTOGRAM,

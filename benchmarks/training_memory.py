@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.demo import HOOK_POINT
+from app.jobs.demo.contents import HOOK_POINT
 from app.resources import resource
 from sae_core.dictionaries.checkpoint import dictionary_checksum
 from sae_core.language_model.model import load_model

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from app.demo import HOOK_POINT
+from app.jobs.demo.contents import HOOK_POINT
 from app.resources import resource
 from app.settings import read_settings
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary

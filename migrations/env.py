@@ -1,4 +1,4 @@
-"""Alembic's way into the schema; `app.database` hands it a connection, the command line does not.
+"""Alembic's way into the schema; `app.store.database` hands it a connection, the command line none.
 
 alembic -c migrations/alembic.ini revision --autogenerate -m "what changes"
 """
@@ -10,9 +10,9 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import Connection, Text
 
-from app import database
-from app.models import AnyText, Base
 from app.settings import Settings
+from app.store import database
+from app.store.schema import AnyText, Base
 
 
 def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:

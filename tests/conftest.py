@@ -12,10 +12,10 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from app import database
-from app.models import Base
-from app.store import Store
-from app.views import DictionaryView
+from app.store import database
+from app.store.schema import Base
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView
 from tests import factories
 from tests.factories import Sample
 from tests.postgres import postgres

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from app.store import Store
-from app.views import CorpusRecord, DictionaryRecord, HarvestRecord, ModelRecord
+from app.store.store import Store
+from app.store.types.catalogue import CorpusRecord, DictionaryRecord, HarvestRecord, ModelRecord
 from sae_core.harvest.records import (
     N_BANDS,
     N_HISTOGRAM,

@@ -10,7 +10,7 @@ import socket
 import sys
 
 from app.settings import read_settings
-from app.worker.server import create_worker, serve_on
+from app.worker.process.server import create_worker, serve_on
 
 if __name__ == "__main__":
     settings = read_settings()

@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 from starlette.testclient import TestClient
 
-from app import database
+from app.application import create_app
 from app.errors import FeaturescopeError
 from app.settings import Settings
-from app.store import Store
-from app.views import DictionaryView
-from app.web import create_app
-from app.worker.async_client import LiveWorker
+from app.store import database
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView
+from app.worker.client.streaming import LiveWorker
 from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import FeaturescopeError, InvalidRequest
-from app.worker.events import (
+from app.worker.protocol.arrays import pack
+from app.worker.protocol.events import (
     Attributed,
     Estimated,
     FiringsRead,
@@ -21,8 +22,7 @@ from app.worker.events import (
     Result,
     Together,
 )
-from app.worker.packing import pack
-from app.worker.protocol import (
+from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     DictionaryRef,

@@ -22,7 +22,11 @@ import uvicorn
 
 from app.errors import InvalidRequest
 from app.settings import Settings, read_settings
-from app.worker.events import (
+from app.worker.client.supervisor import WorkerPhase, WorkerProcess
+from app.worker.process.jobs.registry import Workbench
+from app.worker.process.limits import Limits
+from app.worker.process.server import create_worker, serve_on
+from app.worker.protocol.events import (
     DoseBase,
     DosePoint,
     Event,
@@ -32,11 +36,7 @@ from app.worker.events import (
     SteerBegan,
     Traits,
 )
-from app.worker.jobs import Workbench
-from app.worker.limits import Limits
-from app.worker.protocol import DoseRequest, SteerRequest, WorkRequest
-from app.worker.server import create_worker, serve_on
-from app.worker.supervisor import WorkerPhase, WorkerProcess
+from app.worker.protocol.requests import DoseRequest, SteerRequest, WorkRequest
 from tests.factories import PIECES
 
 PROMPT_TOKENS = (0, 1, 2)

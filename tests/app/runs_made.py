@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from app.views_runs import RunRecord
+from app.store.types.runs import RunRecord
 from sae_core.training.config import TrainingConfig, TrainingPoint
 
 EVALUATION = {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import uvicorn
 
+from app.application import create_app
 from app.serving import server_config
 from app.settings import Settings
-from app.store import Store
-from app.web import create_app
-from app.worker.async_client import LiveWorker
+from app.store.store import Store
+from app.worker.client.streaming import LiveWorker
 from tests.app.clients import FakeAblations
 
 

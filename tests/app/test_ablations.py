@@ -9,13 +9,13 @@ from collections.abc import Generator, Mapping, Sequence
 import numpy as np
 import pytest
 
-from app.ablations import Ablations, Turns, ablate_request
 from app.errors import StoreError, WorkerUnavailable
-from app.store import Store
-from app.views import DictionaryView
-from app.worker.events import Progress, Result
-from app.worker.packing import pack
-from app.worker.protocol import AblateRequest, WorkRequest
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView
+from app.worker.client.ablations import Ablations, Turns, ablate_request
+from app.worker.protocol.arrays import pack
+from app.worker.protocol.events import Progress, Result
+from app.worker.protocol.requests import AblateRequest, WorkRequest
 from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.adding import Addition, add
-from app.cli import run
-from app.database import connect
+from app.cli.main import run
 from app.errors import InvalidRequest
+from app.jobs.harvest.add import Addition, add
 from app.settings import Settings
-from app.store import Store, dump
-from app.views import DictionaryView
+from app.store.database import connect
+from app.store.store import Store, dump
+from app.store.types.catalogue import DictionaryView
 from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
 from sae_core.errors import CheckpointError, CorpusError, HarvestError, HookPointError
@@ -200,7 +200,7 @@ def killed(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
     return whole(*args, **kwargs)
 setattr(owner, name, killed)
-from app.cli import run
+from app.cli.main import run
 raise SystemExit(run(sys.argv[4:]))
 """
 
@@ -221,7 +221,7 @@ def test_killed_at_any_point_the_same_command_ends_the_same(parts: Path, tmp_pat
     points = [
         ("sae_core.text.token_folder", "TokenWriter.add", 20),
         ("sae_core.harvest.harvest", "harvest_batch", 2),
-        ("app.store_publication", "bulk_insert", 2),
+        ("app.store.tables.publication", "bulk_insert", 2),
     ]
     for module, name, calls in points:
         words = [sys.executable, "-c", KILLED, module, name, str(calls), *command]

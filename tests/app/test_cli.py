@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from app import __version__, cli_commands
-from app.cli import build_parser, run
+from app.cli.main import build_parser, run
 from app.errors import StoreError
 from app.listening import listen
 
@@ -69,7 +69,10 @@ def test_help_answers_at_once() -> None:
 
 
 def test_the_parser_imports_nothing_heavy() -> None:
-    program = "import sys, json, app.cli; app.cli.build_parser(); print(json.dumps([*sys.modules]))"
+    program = (
+        "import sys, json, app.cli.main; app.cli.main.build_parser(); "
+        "print(json.dumps([*sys.modules]))"
+    )
     answer = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE)
     assert not set(HEAVY) & set(json.loads(answer.stdout))
 

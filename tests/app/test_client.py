@@ -17,12 +17,12 @@ import httpx
 import pytest
 
 from app import client as module
-from app import database
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import Overloaded, WorkerUnavailable
-from app.routes.api_prompt_types import Attributed, Estimated
-from app.store import Store
-from app.worker.protocol import AttributeRequest
+from app.pages.prompt.schema import Attributed, Estimated
+from app.store import database
+from app.store.store import Store
+from app.worker.protocol.requests import AttributeRequest
 from tests import factories
 from tests.app.pretend_prompts import PretendPrompts, change_of, tokens_of
 from tests.app.prompt_site import PROMPT, ROW, address

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from app import codec
 from app.errors import StoreError
-from app.packing import Reader, Writer
+from app.store.blobs import codec
+from app.store.blobs.packing import Reader, Writer
 from sae_core.harvest.records import ContextEffect, Histogram, Ranking
 from sae_core.language_model.vocabulary import Vocabulary
 from tests import factories
@@ -164,7 +164,7 @@ def test_another_kind_is_refused(blob):
 
 
 def test_a_later_version_is_refused_with_what_to_do(monkeypatch):
-    monkeypatch.setattr("app.packing.VERSION", 2)
+    monkeypatch.setattr("app.store.blobs.packing.VERSION", 2)
     later = codec.pack_tokens(np.arange(3))
     monkeypatch.undo()
     with pytest.raises(StoreError, match="Harvest again"):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import FeaturescopeError, WorkerUnavailable
-from app.worker.client import RESTARTING
-from app.worker.supervisor import WorkerPhase, WorkerState
+from app.worker.client.blocking import RESTARTING
+from app.worker.client.supervisor import WorkerPhase, WorkerState
 from sae_core.errors import CheckpointError
 from tests.app.clients import Client, filled
 

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from app import database
 from app.errors import StoreError
-from app.models import escape, unescape
-from app.store import Store, dump
+from app.store import database
+from app.store.schema import escape, unescape
+from app.store.store import Store, dump
 from tests import factories
 
 

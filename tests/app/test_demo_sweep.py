@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from app import demo, harvesting
-from app.database import connect, upgrade
+from app.jobs.demo import contents as demo
+from app.jobs.harvest import harvest as harvesting
+from app.jobs.sweeps.records import write_record
 from app.settings import Settings
-from app.store import Store
-from app.sweep_records import write_record
+from app.store.database import connect, upgrade
+from app.store.store import Store
 from tests.app.test_sweep_plan import made
 
 

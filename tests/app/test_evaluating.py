@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from app import evaluating, harvesting
-from app.cli import run
-from app.database import connect
+from app.cli.main import run
 from app.errors import InvalidRequest
+from app.jobs import evaluate as evaluating
+from app.jobs.harvest import harvest as harvesting
+from app.jobs.source import SourceSpec
 from app.settings import Settings
-from app.source import SourceSpec
-from app.store import Store, dump
-from app.views import DictionaryView
-from app.views_evaluation import StoredEvaluation, stored_evaluation
+from app.store.database import connect
+from app.store.store import Store, dump
+from app.store.types.catalogue import DictionaryView
+from app.store.types.evaluation import StoredEvaluation, stored_evaluation
 from sae_core.dictionaries.checkpoint import save_dictionary
 from sae_core.text.reading import Reading
 from tests.sae_core.tiny_dictionaries import random_dictionary

@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from app.evaluation_table import rows
-from app.rendering_evaluation import EvaluationPage
-from app.store import Store
-from app.views_evaluation import StoredEvaluation
+from app.pages.dictionary.evaluation import EvaluationPage
+from app.pages.dictionary.evaluation_rows import rows
+from app.store.store import Store
+from app.store.types.evaluation import StoredEvaluation
 from tests import evaluations, factories
 from tests.app.clients import Client, filled
 

@@ -7,8 +7,8 @@ import itertools
 import re
 from pathlib import Path
 
-from app.cli import build_parser
-from app.commands.add import NORMS
+from app.cli.commands.add import NORMS
+from app.cli.main import build_parser
 from sae_core.dictionaries.formats.opening import FORMATS
 from sae_core.files.hub import RELEASES
 from sae_core.harvest.fit_check import NORMS as KNOWN_NORMS

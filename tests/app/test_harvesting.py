@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from app import harvesting
-from app.database import connect
 from app.errors import FeaturescopeError, InvalidRequest
+from app.jobs.harvest import harvest as harvesting
+from app.jobs.source import SourceSpec
 from app.settings import Settings
-from app.source import SourceSpec
-from app.store import Store, dump
-from app.views import DictionaryView
+from app.store.database import connect
+from app.store.store import Store, dump
+from app.store.types.catalogue import DictionaryView
 from sae_core.dictionaries.architectures.topk import TopKDictionary
 from sae_core.dictionaries.checkpoint import save_dictionary
 from sae_core.errors import CheckpointError, HarvestError, HookPointError

@@ -17,10 +17,10 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
-from app import rendering_errors
 from app.errors import FeaturescopeError, InvalidRequest, Overloaded, WorkerUnavailable
-from app.live_stream import LiveEvent, LiveStream
-from app.worker.events import Progress, Result
+from app.web import errors as rendering_errors
+from app.web.live_stream import LiveEvent, LiveStream
+from app.worker.protocol.events import Progress, Result
 from tests import own_loop
 
 Events = AsyncGenerator[Result | Progress, None]

@@ -9,10 +9,10 @@ import pytest
 from filelock import FileLock
 from sqlalchemy import Engine
 
-from app.cli import run
-from app.database import connect, upgrade
-from app.harvest_folders import note_harvest
-from app.store import Store
+from app.cli.main import run
+from app.jobs.harvest.folders import note_harvest
+from app.store.database import connect, upgrade
+from app.store.store import Store
 from tests import factories
 
 FOLDER = "0123456789abcdef01234567"

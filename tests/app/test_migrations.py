@@ -8,11 +8,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, Text, inspect, text
 
-from app import database
 from app.errors import StoreError
-from app.models import NAMING, AnyText, Base
 from app.resources import resource
-from app.store import Store, dump
+from app.store import database
+from app.store.schema import NAMING, AnyText, Base
+from app.store.store import Store, dump
 from tests import factories
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from app.errors import Overloaded, WorkerUnavailable
-from app.store import Store
+from app.store.store import Store
 from sae_core.errors import CheckpointError
 from tests import factories
 from tests.app.clients import Client, client, filled

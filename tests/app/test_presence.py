@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.presence import MOST_WAITING
 from app.settings import Settings
-from app.store import Store
-from app.worker.async_client import AsyncWorkerClient
-from app.worker.events import Progress, PromptRead, Result
-from app.worker.protocol import WorkRequest
+from app.store.store import Store
+from app.worker.client.streaming import AsyncWorkerClient
+from app.worker.client.waiters import MOST_WAITING
+from app.worker.protocol.events import Progress, PromptRead, Result
+from app.worker.protocol.requests import WorkRequest
 from tests import factories
 from tests.app.pretend_steering import PretendSteering, steering_worker
 from tests.app.served import Served

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from app.errors import Overloaded, WorkerUnavailable
-from app.worker.events import FailureCode
-from app.worker.faults import WorkFailed
-from app.worker.protocol import DictionaryRef, ReadRequest
+from app.worker.client.faults import WorkFailed
+from app.worker.protocol.events import FailureCode
+from app.worker.protocol.requests import DictionaryRef, ReadRequest
 from tests import factories
 from tests.app.clients import Client, filled
 from tests.app.pretend_prompts import (

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.prompt_attribution import Attribution, ranking
-from app.prompt_query import FeatureName
-from app.worker.events import Attributed, Estimated, Progress
+from app.pages.prompt.query import FeatureName
+from app.worker.client.attributions import Attribution, ranking
+from app.worker.protocol.events import Attributed, Estimated, Progress
 
 
 def packed(values: Any, kind: str) -> bytes:

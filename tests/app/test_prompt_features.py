@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from app.prompt_compare import SAME, compare
-from app.prompt_features import ActiveFeatures, active_features, effects_column
-from app.prompt_query import FeatureName
-from app.prompt_reading import Firings
-from app.views import FeatureScales
+from app.pages.prompt.active_features import ActiveFeatures, active_features, effects_column
+from app.pages.prompt.differences import SAME, compare
+from app.pages.prompt.query import FeatureName
+from app.store.types.catalogue import FeatureScales
+from app.worker.client.readings import Firings
 
 N_POSITIONS, D_SAE = 40, 25
 NAMES = ("mlp", "neurons")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from app.worker.protocol import AblateRequest, ReadRequest
+from app.worker.protocol.requests import AblateRequest, ReadRequest
 from tests.app.clients import HX
 from tests.app.prompt_site import PAGE, Prompts, address, rows
 from tests.app.test_pages import text as words

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from app.headers import CONTENT_SECURITY_POLICY
-from app.rendering_numbers import decimals
-from app.store import Store
-from app.worker.protocol import (
+from app.rendering.numbers import decimals
+from app.store.store import Store
+from app.web.headers import CONTENT_SECURITY_POLICY
+from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     OccludeRequest,
@@ -267,8 +267,8 @@ def test_the_same_question_is_asked_once(on: Prompts) -> None:
 def test_rows_are_bounded_until_all_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.rendering_prompt.MOST_ROWS", 5)
-    monkeypatch.setattr("app.rendering_prompt_effects.MOST_EFFECTS", 5)
+    monkeypatch.setattr("app.pages.prompt.view.page.MOST_ROWS", 5)
+    monkeypatch.setattr("app.pages.prompt.view.effect_rows.MOST_EFFECTS", 5)
     with filled(tmp_path, PretendPrompts()) as site:
         page = site.get(address(target=5, exact=1)).text
         assert len(rows(page)) == 5

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.prompt_query import (
+from app.pages.prompt.query import (
     LONGEST_TEXT,
     MOST_TOGETHER,
     SORTS,

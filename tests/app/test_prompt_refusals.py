@@ -7,8 +7,8 @@ import re
 import pytest
 
 from app.errors import Overloaded, WorkerUnavailable
-from app.worker.events import FailureCode
-from app.worker.faults import WorkFailed
+from app.worker.client.faults import WorkFailed
+from app.worker.protocol.events import FailureCode
 from tests.app.clients import HX
 from tests.app.prompt_site import PAGE, PROMPT, Prompts, address, rows
 from tests.app.test_pages import text as words

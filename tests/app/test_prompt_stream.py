@@ -9,13 +9,13 @@ from contextlib import aclosing
 
 import pytest
 
-from app import prompt_stream
 from app.errors import WorkerUnavailable
-from app.prompt_attribution import Attribution, Ranking, ranking
-from app.prompt_stream import EffectsStream, merged
-from app.prompt_work import Remembered
-from app.worker.events import Attributed, Estimated, Progress, Result
-from app.worker.protocol import AttributeRequest, DictionaryRef, ModelRef
+from app.pages.prompt import effects_stream as prompt_stream
+from app.pages.prompt.effects_stream import EffectsStream, merged
+from app.worker.client.attributions import Attribution, Ranking, ranking
+from app.worker.client.prompts import Remembered
+from app.worker.protocol.events import Attributed, Estimated, Progress, Result
+from app.worker.protocol.requests import AttributeRequest, DictionaryRef, ModelRef
 from tests import own_loop
 from tests.app.pretend_prompts import PretendPrompts
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from app.worker.supervisor import WorkerPhase, WorkerState
+from app.worker.client.supervisor import WorkerPhase, WorkerState
 from tests.app.clients import HX
 from tests.app.prompt_site import Prompts, address, rows
 from tests.app.test_pages import text as words

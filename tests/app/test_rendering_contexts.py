@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.rendering_contexts import (
+from app.rendering.contexts import (
     SHORT_AFTER,
     SHORT_BEFORE,
     Context,
@@ -19,8 +19,8 @@ from app.rendering_contexts import (
     group_key,
     unpack,
 )
-from app.rendering_numbers import decimals
-from app.rendering_tokens import Typeset
+from app.rendering.numbers import decimals
+from app.rendering.tokens import Typeset
 from sae_core.harvest.records import ContextEffect, ExampleGroup, Examples, GroupKind, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from app import rendering_numbers as numbers
+from app.rendering import numbers
 
 
 def test_numbers_are_short_and_true() -> None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from app.rendering_tokens import Typeset, Typesets, printable, real, visible
+from app.rendering.tokens import Typeset, Typesets, printable, real, visible
 from sae_core.language_model.vocabulary import Vocabulary
 
 

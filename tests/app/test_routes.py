@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import StoreError
-from app.headers import CONTENT_SECURITY_POLICY
-from app.store import Store
+from app.store.store import Store
+from app.web.headers import CONTENT_SECURITY_POLICY
 from tests.app.clients import Broken, Client, client, filled
 
 FEATURE = "/d/demo/mlp-12/0"

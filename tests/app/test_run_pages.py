@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from app.run_reporting import RunReporter
-from app.store import Store
-from app.store_runs import time as clock
-from app.sweep_records import import_sweep, write_record
+from app.jobs.sweeps.records import import_sweep, write_record
+from app.jobs.training.run_reporter import RunReporter
+from app.store.store import Store
+from app.store.tables.runs import time as clock
 from tests.app.clients import HX, Client, client
 from tests.app.runs_made import EVALUATION, config, point, record
 from tests.app.test_sweep_plan import made

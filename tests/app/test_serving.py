@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store import Store
+from app.store.store import Store
 from tests import factories
 from tests.app.pretend_prompts import PretendPrompts
 from tests.app.served import Served

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from app.worker.async_client import AsyncWorkerClient
-from app.worker.protocol import DoseRequest, SteerRequest
+from app.worker.client.streaming import AsyncWorkerClient
+from app.worker.protocol.requests import DoseRequest, SteerRequest
 from tests.app.clients import Client, filled
 from tests.app.pretend_steering import OVERFLOWS, PretendSteering, steering_worker
 from tests.app.test_live_stream import parsed

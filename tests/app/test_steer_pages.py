@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from app.store import Store
-from app.worker.async_client import AsyncWorkerClient
-from app.worker.events import Pane
-from app.worker.protocol import SteerRequest
+from app.store.store import Store
+from app.worker.client.streaming import AsyncWorkerClient
+from app.worker.protocol.events import Pane
+from app.worker.protocol.requests import SteerRequest
 from tests.app.clients import Client, filled
 from tests.app.pretend_steering import (
     PretendSteering,

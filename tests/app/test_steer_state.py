@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.rendering_steer_state import Slider, SteerState
-from app.steer_questions import Edit, SteerQuestion
-from app.worker.protocol import SteerMode, SteerScope
+from app.pages.steer.questions import Edit, SteerQuestion
+from app.pages.steer.state import Slider, SteerState
+from app.worker.protocol.requests import SteerMode, SteerScope
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 EDITS = st.builds(

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import event
 
 from app.errors import InvalidRequest, NotFound
-from app.views import SORTS, FeatureQuery
+from app.store.types.catalogue import SORTS, FeatureQuery
 from tests import factories
 from tests.same import same
 

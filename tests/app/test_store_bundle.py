@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, delete
 
-from app import store_bundle
-from app.database import connect, upgrade, writing
 from app.errors import InvalidRequest, StoreError
-from app.exchange import bundle_file
-from app.models import Harvest, Preset
-from app.store import Store, dump
-from app.store_bundle import export_bundle, import_bundle
+from app.store.database import connect, upgrade, writing
+from app.store.schema import Harvest, Preset
+from app.store.store import Store, dump
+from app.store.upkeep import bundle as store_bundle
+from app.store.upkeep import bundle_file
+from app.store.upkeep.bundle import export_bundle, import_bundle
 from tests import factories
 from tests.app import runs_made
 from tests.conftest import new_database

@@ -4,9 +4,9 @@ import time
 import numpy as np
 import pytest
 
-from app.database import writing
 from app.errors import StoreError
-from app.store import dump
+from app.store.database import writing
+from app.store.store import dump
 from sae_core.harvest.records import ContextEffect
 from tests import factories
 from tests.same import same
@@ -105,7 +105,7 @@ def test_progress(store):
 def test_a_killed_harvest_looks_stalled_after_a_minute(store, monkeypatch):
     store.report_progress("demo", "mlp-12", "reading", 1, 2, 1.0)
     later = time.time() + 61
-    monkeypatch.setattr("app.store_progress.time.time", lambda: later)
+    monkeypatch.setattr("app.store.tables.progress.time.time", lambda: later)
     assert store.progress()[0].stalled
 
 
@@ -113,6 +113,6 @@ def test_progress_that_cannot_be_written_does_not_stop_a_harvest(store, monkeypa
     def locked(*_):
         raise StoreError("The store is locked.")
 
-    monkeypatch.setattr("app.store_progress.report", locked)
+    monkeypatch.setattr("app.store.tables.progress.report", locked)
     store.report_progress("demo", "mlp-12", "reading", 1, 2, 1.0)
     assert "Progress was not reported: The store is locked." in caplog.text

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from app.errors import NotFound
-from app.store import Store
-from app.views import DictionaryView
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView
 from tests import factories
 from tests.factories import Sample
 

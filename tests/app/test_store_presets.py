@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.errors import InvalidRequest, NotFound
-from app.store import Store, dump
-from app.store_presets import LONGEST_NAME, LONGEST_SETTINGS
-from app.views import DictionaryView, FeatureQuery
+from app.store.store import Store, dump
+from app.store.tables.presets import LONGEST_NAME, LONGEST_SETTINGS
+from app.store.types.catalogue import DictionaryView, FeatureQuery
 from tests import factories
 
 
@@ -42,7 +42,7 @@ def test_presets_that_cannot_be(store: Store, published: DictionaryView) -> None
 
 
 def test_there_is_an_end_to_presets(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.store_presets.MOST", 2)
+    monkeypatch.setattr("app.store.tables.presets.MOST", 2)
     sqlite_store.save_preset("demo", "a", {})
     sqlite_store.save_preset("demo", "b", {})
     with pytest.raises(InvalidRequest, match="has 2 presets"):

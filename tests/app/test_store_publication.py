@@ -9,11 +9,11 @@ import time
 import pytest
 from sqlalchemy import func, select
 
-from app import database
 from app.errors import NotFound, StoreError
-from app.models import Corpus, Effect, Feature, Harvest, Window, WindowSet
-from app.store import Store, dump
-from app.views import FeatureQuery
+from app.store import database
+from app.store.schema import Corpus, Effect, Feature, Harvest, Window, WindowSet
+from app.store.store import Store, dump
+from app.store.types.catalogue import FeatureQuery
 from sae_core.language_model.vocabulary import Vocabulary
 from tests import factories
 from tests.same import same
@@ -117,7 +117,7 @@ def test_a_publication_that_fails_while_writing_changes_nothing(
     def fail(*arguments):
         raise StoreError("the disk is gone")
 
-    monkeypatch.setattr("app.store_publication.store_catalogue.sweep", fail)
+    monkeypatch.setattr("app.store.tables.publication.store_catalogue.sweep", fail)
     with pytest.raises(StoreError, match="gone"):
         factories.publish(store, louder(sample))
     assert list(dump(engine)) == before
@@ -208,7 +208,7 @@ def test_kill_9_while_publishing_leaves_the_old_harvest(empty_url, tmp_path):
     code = (
         "import sys, time, pathlib, dataclasses\n"
         "from app import database, store_publication\n"
-        "from app.store import Store\n"
+        "from app.store.store import Store\n"
         "from tests import factories\n"
         "sweep = store_publication.store_catalogue.sweep\n"
         "def hang(connection):\n"

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Engine
 
 from app.errors import NotFound
-from app.store import Store, dump
-from app.store_holdings import holdings
-from app.store_removal import remove
+from app.store.store import Store, dump
+from app.store.upkeep.holdings import holdings
+from app.store.upkeep.removal import remove
 from tests import factories
 
 

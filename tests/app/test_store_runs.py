@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from app import store_runs
-from app.cli import run
+from app.cli.main import run
 from app.errors import InvalidRequest, NotFound, StoreError
-from app.run_reporting import RunReporter
-from app.store import Store, dump
-from app.views import DictionaryView
+from app.jobs.training.run_reporter import RunReporter
+from app.store.store import Store, dump
+from app.store.tables import runs as store_runs
+from app.store.types.catalogue import DictionaryView
 from sae_core.errors import TrainingError
 from tests.app.runs_made import EVALUATION, config, point, record
 

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidRequest
-from app.rendering_plot import (
+from app.pages.sweeps.figures import SweepRow, contests, front, rows, seed_noise
+from app.pages.sweeps.page import COLUMNS, Order, pictures, styles
+from app.pages.sweeps.report import markdown, picture, told
+from app.rendering.plots import (
     MOST_POINTS,
     STYLES,
     Axis,
@@ -22,9 +25,6 @@ from app.rendering_plot import (
     swatch,
     thinned,
 )
-from app.rendering_sweeps import COLUMNS, Order, pictures, styles
-from app.sweep_figures import SweepRow, contests, front, rows, seed_noise
-from app.sweep_report import markdown, picture, told
 from tests.app.runs_made import EVALUATION, point, record
 
 ROW = SweepRow(

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidRequest
-from app.resources import resource
-from app.store import Store, dump
-from app.sweep_plan import Grid, name_runs, read_plan
-from app.sweep_records import (
+from app.jobs.sweeps.plan import Grid, name_runs, read_plan
+from app.jobs.sweeps.records import (
     SweepRecord,
     import_sweep,
     not_stored,
@@ -23,6 +21,8 @@ from app.sweep_records import (
     read_records,
     write_record,
 )
+from app.resources import resource
+from app.store.store import Store, dump
 from tests.app.runs_made import EVALUATION, config, point
 
 PLAN = """

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from app import sweeping
-from app.cli import build_parser, run
-from app.commands.sweep import plan as planned
-from app.database import connect
-from app.peak_memory import forget_peak, peak_bytes
+from app.cli.commands.sweep import plan as planned
+from app.cli.main import build_parser, run
+from app.jobs.sweeps import run as sweeping
+from app.jobs.sweeps.records import RESULTS, read_records, write_record
+from app.jobs.training.peak_memory import forget_peak, peak_bytes
 from app.settings import read_settings
-from app.store import Store
-from app.sweep_records import RESULTS, read_records, write_record
+from app.store.database import connect
+from app.store.store import Store
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary
 from sae_core.errors import TrainingError
 from sae_core.training import trainer

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.assets import Assets, tree_hash
-from app.rendering import Renderer, address
-from app.rendering_contexts import ACTIVATION_LEVELS, EFFECT_STEPS
+from app.rendering.assets import Assets, tree_hash
+from app.rendering.contexts import ACTIVATION_LEVELS, EFFECT_STEPS
+from app.rendering.templates import Renderer, address
 from app.resources import resource
 
 TEMPLATES = sorted(

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import toy_report
-from app.cli import run
-from app.toy_drawing import found_drawing
+from app.cli.main import run
+from app.jobs.toy import report as toy_report
+from app.jobs.toy.drawing import found_drawing
 from sae_core.toy.data import ToyConfig
 from sae_core.toy.run import SETTINGS, ToyResult, ToySetting, run_toy
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.cli import run
-from app.cli_options import tokens
-from app.database import connect
-from app.run_reporting import RunReporter
+from app.cli.main import run
+from app.cli.options import tokens
+from app.jobs.training.run_reporter import RunReporter
 from app.settings import read_settings
-from app.store import Store
-from app.views_runs import CHECKPOINT_STEPS
+from app.store.database import connect
+from app.store.store import Store
+from app.store.types.runs import CHECKPOINT_STEPS
 from sae_core.dictionaries.checkpoint import load_dictionary
 from sae_core.text.corpus import Document
 from sae_core.training import trainer
@@ -163,8 +163,8 @@ def test_interrupted_at_any_point_it_ends_with_the_same_bytes(
 
 DIES = """
 import os, signal, sys
-from app.cli import run
-from app.run_reporting import RunReporter
+from app.cli.main import run
+from app.jobs.training.run_reporter import RunReporter
 
 report = RunReporter.on_point
 

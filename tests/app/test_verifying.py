@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from app import harvesting
-from app.cli import run
-from app.database import connect, writing
-from app.models import Feature
+from app.cli.main import run
+from app.jobs.harvest import harvest as harvesting
+from app.jobs.source import SourceSpec
 from app.settings import Settings
-from app.source import SourceSpec
+from app.store.database import connect, writing
+from app.store.schema import Feature
 from sae_core.dictionaries.checkpoint import save_dictionary
 from sae_core.text.reading import Packing, Reading
 from tests.sae_core.tiny_dictionaries import random_dictionary

@@ -16,12 +16,12 @@ import pytest
 import uvicorn
 from playwright.sync_api import Page, expect
 
-from app import database
+from app.application import create_app
 from app.errors import WorkerUnavailable
 from app.settings import Settings
-from app.store import Store
-from app.views import DictionaryView
-from app.web import create_app
+from app.store import database
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView
 from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
 from tests.app.pretend_prompts import PretendPrompts

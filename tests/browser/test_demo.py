@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.client import Edit, FeaturescopeClient
-from app.demo import FEATURES, MODEL, demo_specs
-from app.harvesting import harvest
+from app.jobs.demo.contents import FEATURES, MODEL, demo_specs
+from app.jobs.harvest.harvest import harvest
 from app.settings import Settings
 
 TITLE = f"/d/{MODEL}/{FEATURES}"

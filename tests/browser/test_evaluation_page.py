@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine
 
-from app.store import Store
+from app.store.store import Store
 from tests import evaluations, factories
 from tests.app.pretend_prompts import PretendPrompts
 from tests.app.served import Served

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from app import database
-from app.run_reporting import RunReporter
-from app.store import Store
+from app.jobs.training.run_reporter import RunReporter
+from app.store import database
+from app.store.store import Store
 from tests import factories
 from tests.app.pretend_prompts import PretendPrompts
 from tests.app.runs_made import EVALUATION, config, point, record

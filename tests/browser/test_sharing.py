@@ -8,8 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
-from app.exchange.html_export import export_html
-from app.store import Store
+from app.exchange.html.write import export_html
+from app.store.store import Store
 from tests import factories
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.rendering_numbers import activation, nats
+from app.rendering.numbers import activation, nats
 from tests.browser.conftest import FakeAblations
 
 FEATURE = "/d/demo/mlp-12/0"

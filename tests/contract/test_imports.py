@@ -43,7 +43,9 @@ def test_nothing_is_unpickled() -> None:
     assert [name for name in modules("app/", "sae_core/") if _tops(name) & RUNS_CODE] == []
 
 
-@pytest.mark.parametrize("start", ["app.web", "app.serving", "app.worker.supervisor"])
+@pytest.mark.parametrize(
+    "start", ["app.application", "app.serving", "app.worker.client.supervisor"]
+)
 def test_the_web_process_leaves_torch_unloaded(start: str) -> None:
     program = f"import sys, json, {start}; print(json.dumps([*sys.modules]))"
     answer = subprocess.run(
@@ -57,12 +59,13 @@ def test_queries_have_one_home() -> None:
     outside = [
         name
         for name in modules("app/")
-        if "sqlalchemy" in _tops(name)
-        and not name.startswith(("app/store", "app/models.py", "app/database.py"))
+        if "sqlalchemy" in _tops(name) and not name.startswith("app/store/")
     ]
     assert outside == []
 
 
 def test_messages_are_data() -> None:
     """The protocol holds types only: no functions, no torch."""
-    assert not _tops("app/worker/protocol.py") & (WEB_NEVER | {"numpy", "httpx", "sae_core"})
+    assert not _tops("app/worker/protocol/requests.py") & (
+        WEB_NEVER | {"numpy", "httpx", "sae_core"}
+    )

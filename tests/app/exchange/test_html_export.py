@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import run
+from app.cli.main import run
 from app.errors import InvalidRequest, NotFound
-from app.exchange.html_export import export_html
-from app.store import Store
+from app.exchange.html.write import export_html
+from app.store.store import Store
 from tests import factories
 
 MOST_BYTES = 150_000  # a feature

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.exchange.neuronpedia_files import find_export
-from app.exchange.neuronpedia_import import Names, import_export
+from app.exchange.neuronpedia.files import find_export
+from app.exchange.neuronpedia.read import Names, import_export
 from tests.app.clients import Client, filled
 from tests.app.exchange import saedashboard
 

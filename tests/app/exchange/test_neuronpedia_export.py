@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidRequest
-from app.exchange.neuronpedia_export import export_dictionary
-from app.exchange.neuronpedia_files import find_export
-from app.exchange.neuronpedia_import import Names, import_export
-from app.store import Store
-from app.views import DictionaryView, FeatureView
+from app.exchange.neuronpedia.files import find_export
+from app.exchange.neuronpedia.read import Names, import_export
+from app.exchange.neuronpedia.write import export_dictionary
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView, FeatureView
 from sae_core.harvest.records import ExampleGroup, GroupKind
 from tests import factories
 from tests.app.exchange import saedashboard

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from app.cli import run
+from app.cli.main import run
 from app.errors import InvalidRequest
-from app.exchange.foreign_records import MOST_TOKENS, TokenCount
-from app.exchange.foreign_text import ForeignText
-from app.exchange.neuronpedia_fields import read_feature
-from app.exchange.neuronpedia_files import find_export
-from app.exchange.neuronpedia_import import Names, import_export
-from app.store import Store, dump
-from app.views import DictionaryView
+from app.exchange.neuronpedia.fields import read_feature
+from app.exchange.neuronpedia.files import find_export
+from app.exchange.neuronpedia.read import Names, import_export
+from app.exchange.neuronpedia.records import MOST_TOKENS, TokenCount
+from app.exchange.neuronpedia.texts import ForeignText
+from app.store.store import Store, dump
+from app.store.types.catalogue import DictionaryView
 from sae_core.harvest.records import GroupKind, Histogram
 from tests import factories
 from tests.app.exchange import saedashboard
@@ -281,7 +281,7 @@ def test_a_damaged_file_is_named(
 def test_a_file_that_unpacks_to_too_much_is_refused(
     sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.exchange.neuronpedia_files.LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr("app.exchange.neuronpedia.files.LARGEST_FILE", 1 << 20)
     (tmp_path / "batch-0.json.gz").write_bytes(gzip.compress(b" " * (1 << 22)))
     with pytest.raises(InvalidRequest, match="unpacks to more than"):
         _import(sqlite_store, tmp_path)

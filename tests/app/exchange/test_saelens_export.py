@@ -9,11 +9,11 @@ import pytest
 import torch
 from sqlalchemy import Engine
 
-from app.cli import run
+from app.cli.main import run
 from app.errors import InvalidRequest
-from app.exchange.saelens_export import export_weights
-from app.store import Store
-from app.views import DictionaryView
+from app.exchange.saelens import export_weights
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
 from sae_core.errors import CheckpointError
 from tests import factories

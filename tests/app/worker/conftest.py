@@ -14,10 +14,10 @@ import pytest
 import uvicorn
 
 from app.settings import Settings
-from app.worker.client import WorkerClient
-from app.worker.limits import Limits
-from app.worker.server import create_worker
-from app.worker.supervisor import Patience, WorkerPhase, WorkerProcess
+from app.worker.client.blocking import WorkerClient
+from app.worker.client.supervisor import Patience, WorkerPhase, WorkerProcess
+from app.worker.process.limits import Limits
+from app.worker.process.server import create_worker
 from tests.app.worker.workbenches import PretendWorkbench
 
 Until = Callable[..., None]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidRequest, Overloaded, WorkerUnavailable
-from app.worker.async_client import AsyncWorkerClient
-from app.worker.client import WorkerClient, WorkFailed
-from app.worker.events import ContextDone, FailureCode
-from app.worker.supervisor import WorkerProcess
+from app.worker.client.blocking import WorkerClient, WorkFailed
+from app.worker.client.streaming import AsyncWorkerClient
+from app.worker.client.supervisor import WorkerProcess
+from app.worker.protocol.events import ContextDone, FailureCode
 from tests.app.worker.conftest import Until
 from tests.app.worker.workbenches import Behaviour, PretendWorkbench, request
 

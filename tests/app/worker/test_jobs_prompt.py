@@ -11,7 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.worker.events import (
+from app.worker.process.failures import failure
+from app.worker.process.jobs.registry import JOBS, TorchWorkbench
+from app.worker.process.limits import Limits
+from app.worker.protocol.events import (
     Attributed,
     Estimated,
     Event,
@@ -23,10 +26,7 @@ from app.worker.events import (
     PromptRead,
     Together,
 )
-from app.worker.failures import failure
-from app.worker.jobs import JOBS, TorchWorkbench
-from app.worker.limits import Limits
-from app.worker.protocol import (
+from app.worker.protocol.requests import (
     REQUESTS,
     AttributeRequest,
     DictionaryRef,

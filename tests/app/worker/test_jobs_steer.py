@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.worker.events import (
+from app.worker.process.failures import failure
+from app.worker.process.jobs.registry import TorchWorkbench
+from app.worker.process.limits import Limits
+from app.worker.protocol.events import (
     DoseBase,
     DosePoint,
     Event,
@@ -22,10 +25,7 @@ from app.worker.events import (
     SteerBegan,
     Traits,
 )
-from app.worker.failures import failure
-from app.worker.jobs import TorchWorkbench
-from app.worker.limits import Limits
-from app.worker.protocol import (
+from app.worker.protocol.requests import (
     DictionaryRef,
     DoseRequest,
     ModelRef,

@@ -19,12 +19,13 @@ import uvicorn
 
 from app.errors import Overloaded
 from app.settings import Settings
-from app.worker.async_client import AsyncWorkerClient
-from app.worker.client import WorkerClient
-from app.worker.events import Attributed, HealthReply, Occluded, Progress, Result
-from app.worker.jobs import TorchWorkbench
-from app.worker.limits import Limits
-from app.worker.protocol import (
+from app.worker.client.blocking import WorkerClient
+from app.worker.client.streaming import AsyncWorkerClient
+from app.worker.process.jobs.registry import TorchWorkbench
+from app.worker.process.limits import Limits
+from app.worker.process.server import create_worker
+from app.worker.protocol.events import Attributed, HealthReply, Occluded, Progress, Result
+from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     DictionaryRef,
@@ -40,7 +41,6 @@ from app.worker.protocol import (
     TogetherRequest,
     WorkRequest,
 )
-from app.worker.server import create_worker
 from sae_core.language_model.model import LanguageModel, load_model
 from tests.app.worker.conftest import Until
 from tests.app.worker.tiny import D_SAE, HOOK_POINT, N_CTX, save_features, save_model

@@ -13,12 +13,21 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import InvalidRequest
-from app.worker import events, protocol
-from app.worker.events import ContextDone, Done, DosePoint, Event, Failed, FailureCode, Progress
-from app.worker.failures import failure
-from app.worker.faults import read_event
-from app.worker.packing import pack, unpack
-from app.worker.protocol import AblateRequest
+from app.worker.client.faults import read_event
+from app.worker.process.failures import failure
+from app.worker.protocol import events
+from app.worker.protocol import requests as protocol
+from app.worker.protocol.arrays import pack, unpack
+from app.worker.protocol.events import (
+    ContextDone,
+    Done,
+    DosePoint,
+    Event,
+    Failed,
+    FailureCode,
+    Progress,
+)
+from app.worker.protocol.requests import AblateRequest
 from sae_core.harvest.records import ContextEffect
 from tests.app.worker.workbenches import effect_of, request
 

@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 
 from app.errors import Overloaded
-from app.worker.events import Done, Event, Failed, FailureCode, Phase, Progress
-from app.worker.scheduler import Job, Scheduler
+from app.worker.process.scheduler import Job, Scheduler
+from app.worker.protocol.events import Done, Event, Failed, FailureCode, Phase, Progress
 from sae_core.errors import ModelError
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from app.errors import InvalidRequest, Overloaded, WorkerUnavailable
 from app.settings import Settings
-from app.worker.client import WorkerClient, WorkFailed
-from app.worker.events import ContextDone, Failed, FailureCode, Phase
-from app.worker.limits import Limits
-from app.worker.packing import unpack
+from app.worker.client.blocking import WorkerClient, WorkFailed
+from app.worker.process.limits import Limits
+from app.worker.protocol.arrays import unpack
+from app.worker.protocol.events import ContextDone, Failed, FailureCode, Phase
 from tests.app.worker.conftest import Until, serving
 from tests.app.worker.test_protocol import equal
 from tests.app.worker.workbenches import Behaviour, PretendWorkbench, effect_of, request

@@ -18,9 +18,9 @@ import pytest
 
 from app.errors import WorkerUnavailable
 from app.settings import Settings
-from app.worker.async_client import AsyncWorkerClient
-from app.worker.client import WorkerClient
-from app.worker.supervisor import Patience, WorkerPhase, WorkerProcess
+from app.worker.client.blocking import WorkerClient
+from app.worker.client.streaming import AsyncWorkerClient
+from app.worker.client.supervisor import Patience, WorkerPhase, WorkerProcess
 from tests import own_loop
 from tests.app.worker.conftest import Until
 from tests.app.worker.workbenches import Behaviour, request
@@ -265,9 +265,9 @@ def test_the_child_gets_the_settings_but_not_the_stores_password(tmp_path: Path)
 PARENT = """
 import sys, time
 from app.settings import Settings
-from app.worker.async_client import AsyncWorkerClient
-from app.worker.client import WorkerClient
-from app.worker.supervisor import WorkerPhase, WorkerProcess
+from app.worker.client.streaming import AsyncWorkerClient
+from app.worker.client.blocking import WorkerClient
+from app.worker.client.supervisor import WorkerPhase, WorkerProcess
 from tests.app.worker.workbenches import request
 
 def command(descriptor):
@@ -301,7 +301,8 @@ def test_killing_the_parent_leaves_no_orphan(tmp_path: Path, until: Until) -> No
 
 def test_supervisor_and_client_live_without_torch() -> None:
     code = (
-        "import sys, app.ablations, app.worker.client, app.worker.supervisor, app.worker.server; "
+        "import sys, app.worker.client.ablations, app.worker.client.blocking; "
+        "import app.worker.client.supervisor, app.worker.process.server; "
         "found = {'torch', 'transformers', 'transformer_lens'} & set(sys.modules); "
         "sys.exit(f'imported: {found}' if found else 0)"
     )

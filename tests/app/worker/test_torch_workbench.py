@@ -11,14 +11,14 @@ import torch
 
 from app.errors import InvalidRequest
 from app.settings import Settings
-from app.worker.client import WorkerClient
-from app.worker.events import ContextDone, Event, Progress
-from app.worker.jobs import TorchWorkbench
-from app.worker.limits import Limits
-from app.worker.packing import unpack
-from app.worker.protocol import AblateRequest, DictionaryRef, ModelRef
-from app.worker.shelf import Recent
-from app.worker.supervisor import WorkerPhase, WorkerProcess
+from app.worker.client.blocking import WorkerClient
+from app.worker.client.supervisor import WorkerPhase, WorkerProcess
+from app.worker.process.jobs.registry import TorchWorkbench
+from app.worker.process.limits import Limits
+from app.worker.process.shelf import Recent
+from app.worker.protocol.arrays import unpack
+from app.worker.protocol.events import ContextDone, Event, Progress
+from app.worker.protocol.requests import AblateRequest, DictionaryRef, ModelRef
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.errors import CheckpointError, FeaturescopeError, HookPointError, ModelError
 from sae_core.harvest.records import ContextEffect

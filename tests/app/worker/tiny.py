@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.worker.protocol import DictionaryRef, ModelRef
+from app.worker.protocol.requests import DictionaryRef, ModelRef
 from sae_core.dictionaries.checkpoint import dictionary_checksum
 from sae_core.files.checksum import folder_checksum
 

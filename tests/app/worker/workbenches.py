@@ -16,12 +16,12 @@ from enum import IntEnum
 import numpy as np
 
 from app.settings import read_settings
-from app.worker.events import Event
-from app.worker.jobs import Workbench
-from app.worker.limits import Limits
-from app.worker.packing import pack
-from app.worker.protocol import AblateRequest, DictionaryRef, ModelRef, WorkRequest
-from app.worker.server import create_worker, serve_on
+from app.worker.process.jobs.registry import Workbench
+from app.worker.process.limits import Limits
+from app.worker.process.server import create_worker, serve_on
+from app.worker.protocol.arrays import pack
+from app.worker.protocol.events import Event
+from app.worker.protocol.requests import AblateRequest, DictionaryRef, ModelRef, WorkRequest
 from sae_core.errors import CheckpointError
 from sae_core.harvest.records import ContextEffect
 

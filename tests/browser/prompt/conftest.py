@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from app.worker.protocol import DictionaryRef
+from app.worker.protocol.requests import DictionaryRef
 from tests.app.pretend_prompts import PretendPrompts
 
 PROMPT = " self. word20\n word21 word22 self"

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from app.settings import Settings
-from app.store import Store
-from app.worker.async_client import AsyncWorkerClient
-from app.worker.events import Pane
+from app.store.store import Store
+from app.worker.client.streaming import AsyncWorkerClient
+from app.worker.protocol.events import Pane
 from tests.app.pretend_steering import PretendSteering, steering_child
 from tests.app.served import Served
 from tests.app.test_live_stream import wait

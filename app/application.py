@@ -1,0 +1,113 @@
+"""The web application: pages and JSON over a store, with the worker at its side."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.gzip import GZipMiddleware
+
+from app.listening import is_loopback
+from app.pages.dictionary import evaluation_routes as evaluation
+from app.pages.dictionary import routes as dictionaries
+from app.pages.feature import api
+from app.pages.feature import context_routes as contexts
+from app.pages.feature import routes as features
+from app.pages.home import routes as home
+from app.pages.prompt import api as api_prompt
+from app.pages.prompt import routes as prompt
+from app.pages.runs import api as api_runs
+from app.pages.runs import routes as runs
+from app.pages.steer import api as api_steer
+from app.pages.steer import routes as steer
+from app.pages.sweeps import routes as sweeps
+from app.rendering.assets import Assets
+from app.rendering.templates import Renderer
+from app.rendering.tokens import Typesets
+from app.resources import resource
+from app.settings import Settings
+from app.store.store import Store
+from app.web import errors as rendering_errors
+from app.web import health
+from app.web.headers import HeadAsGet, LoopbackHosts, SecurityHeaders
+from app.web.site import Site
+from app.worker.client.ablations import Ablations
+from app.worker.client.prompts import PromptWork
+from app.worker.client.streaming import AsyncWorkerClient, LiveWorker
+from app.worker.client.supervisor import WorkerProcess
+from app.worker.client.waiters import Presence, Waiters
+
+API_DESCRIPTION = (
+    "Everything that Featurescope's pages show, as JSON. Activations are in units of the model's "
+    "own activation, losses in nats; every address below /api/v1 mirrors the address of a page."
+)
+
+
+def create_app(
+    settings: Settings,
+    store: Store,
+    ablations: Ablations,
+    worker: WorkerProcess | None,
+    live: LiveWorker | None = None,
+) -> FastAPI:
+    """Put the application together. Nothing is started before its lifespan begins.
+
+    Args:
+        settings: where to serve.
+        store: what pages read.
+        ablations: what pages ask for.
+        worker: the child process that lives as long as the application, if it has one.
+        live: the way to the worker for streams; None: there is no worker.
+    """
+    streams = live or AsyncWorkerClient(lambda: None)
+    waiters = Waiters()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            waiters.make_room()
+            if worker is not None:
+                await run_in_threadpool(worker.start)
+            yield
+        finally:
+            await streams.close()
+            if worker is not None:
+                await run_in_threadpool(worker.stop)
+
+    app = FastAPI(
+        title="Featurescope",
+        summary="A browser for the features of sparse autoencoders.",
+        description=API_DESCRIPTION,
+        version="1",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    assets = Assets(resource("static"))
+    app.state.site = Site(
+        store,
+        ablations,
+        worker,
+        Renderer(resource("templates"), assets),
+        Typesets(),
+        streams,
+        PromptWork(streams, waiters),
+        waiters,
+    )
+    rendering_errors.install(app)
+    for interface in (api, api_prompt, api_steer, api_runs):
+        app.include_router(interface.router)
+    of_dictionaries = (dictionaries, evaluation, contexts, features)
+    for pages in (health, home, *of_dictionaries, prompt, steer, runs, sweeps):
+        app.include_router(pages.router, include_in_schema=False)
+    app.mount("/static", assets, name="static")
+    app.add_middleware(Presence)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=5)
+    if is_loopback(settings.host):
+        app.add_middleware(LoopbackHosts)
+    app.add_middleware(SecurityHeaders)
+    return app

@@ -1,0 +1,83 @@
+"""Contexts for a page that stands alone: no links, no scripts, each number in a token's title."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+import numpy as np
+from markupsafe import Markup
+
+from app.rendering.contexts import (
+    EFFECT_STEPS,
+    SHORT_AFTER,
+    SHORT_BEFORE,
+    Context,
+    activation_levels,
+)
+from app.rendering.markup import trusted
+from app.rendering.numbers import activation, nats
+from app.rendering.tokens import Typeset, printable
+from sae_core.harvest.records import ContextEffect
+
+_STEPS = np.array(EFFECT_STEPS, dtype=np.float32)
+
+
+def list_items(
+    contexts: list[Context],
+    effects: Mapping[int, ContextEffect],
+    typeset: Typeset,
+    maximum: float,
+) -> Markup:
+    """The contexts of a group as list items, cut to the surroundings of their strongest tokens."""
+    return trusted(
+        "".join(_item(one, effects.get(one.window.number), typeset, maximum) for one in contexts)
+    )
+
+
+def _item(context: Context, effect: ContextEffect | None, typeset: Typeset, maximum: float) -> str:
+    looks, titles = _fires(context, maximum)
+    if effect is not None:
+        _changes(effect, looks, titles)
+    low = max(0, context.peak - SHORT_BEFORE)
+    tokens = context.window.tokens.tolist()[low : context.peak + SHORT_AFTER + 1]
+    html = []
+    for position, token in enumerate(tokens, low):
+        classes, title = looks.get(position, []), titles.get(position, [])
+        if position == context.peak:
+            classes = [*classes, "p"]
+        attributes = f' class="{" ".join(classes)}"' if classes else ""
+        attributes += f' title="{escape("; ".join(title))}"' if title else ""
+        html.append(f"<bdi{attributes}>{typeset.inline[token]}</bdi>")
+    at = context.peak - low
+    before, after = "".join(html[:at]), "".join(html[at:])
+    source = escape(printable(context.source))
+    shown = activation(context.value, maximum)
+    return (
+        f'<li title="{source}"><span class="v">{shown}</span>'
+        f'<p class="l"><span>{before}</span></p><p class="r">{after}</p></li>'
+    )
+
+
+def _fires(context: Context, maximum: float) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """Classes and titles of the tokens on which the feature fires, by position."""
+    levels = activation_levels(context.activations, maximum).tolist()
+    positions, values = context.positions, context.values
+    looks = {p: [f"a{level}"] for p, level in zip(positions, levels, strict=True)}
+    titles = {
+        p: [f"activation {activation(value, maximum)}"]
+        for p, value in zip(positions, values, strict=True)
+    }
+    return looks, titles
+
+
+def _changes(
+    effect: ContextEffect, looks: dict[int, list[str]], titles: dict[int, list[str]]
+) -> None:
+    """Add what ablation changes."""
+    levels = _STEPS.searchsorted(np.abs(effect.loss_change), side="right").tolist()
+    changes = effect.loss_change.tolist()
+    for position, level, change in zip(effect.positions.tolist(), levels, changes, strict=True):
+        if level:
+            looks.setdefault(position, []).append(f"{'u' if change > 0 else 'n'}{level}")
+            titles.setdefault(position, []).append(f"Δloss if ablated {nats(change)} nats")

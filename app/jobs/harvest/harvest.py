@@ -1,0 +1,209 @@
+"""Harvesting: from a model, a dictionary and a text to published pages."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+
+from app.errors import InvalidRequest
+from app.jobs.evaluate import EVALUATION_TOKENS, kept, record
+from app.jobs.harvest.folders import HARVESTS, LOCK, note_harvest
+from app.jobs.progress import Reporter
+from app.jobs.source import Source, SourceSpec, open_source
+from app.settings import Settings
+from app.store.database import connect, upgrade
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView, HarvestRecord
+from sae_core.dictionaries.checkpoint import dictionary_checksum
+from sae_core.errors import HarvestError
+from sae_core.evaluation.evaluation import evaluate as evaluate_dictionary
+from sae_core.harvest.feature_records import feature_records, window_records
+from sae_core.harvest.firing_log import FiringLog
+from sae_core.harvest.harvest import HarvestPlan, plan_harvest, run_harvest
+from sae_core.harvest.records import ContextEffect, FeatureRecord, GroupKind, WindowRecord
+from sae_core.interventions.ablation import ablate
+
+
+def harvest(
+    settings: Settings,
+    spec: SourceSpec,
+    tokens: int | None = None,
+    seed: int = 0,
+    ablate_top: bool = False,
+    replace: bool = False,
+) -> None:
+    """Harvest a dictionary and publish it; what is published already is not computed again.
+
+    A killed harvest goes on after its last run when the same command is given again. With
+    `ablate_top` the ablation effects of each feature's top contexts are computed, too. Another
+    model or dictionary of the same name gives way only with `replace`.
+    """
+    engine = connect(settings.url)
+    upgrade(engine)
+    source = open_source(settings, spec)
+    plan = plan_harvest(source.windows, tokens, seed)
+    harvest_source(settings, Store(engine), source, plan, ablate_top=ablate_top, replace=replace)
+
+
+def harvest_source(
+    settings: Settings,
+    store: Store,
+    source: Source,
+    plan: HarvestPlan,
+    *,
+    ablate_top: bool = False,
+    replace: bool = False,
+) -> None:
+    """As `harvest`, of parts that are open already."""
+    if not replace:
+        _check_names(store, source)
+    reporter = Reporter(store, *source.spec.titles)
+    try:
+        if (view := _published(store, source, plan)) is None:
+            _harvest(settings, store, source, plan, reporter)
+            view = _published(store, source, plan)
+        else:
+            # The folders may have moved since.
+            store.add_model(source.model_record())
+            store.add_dictionary(source.dictionary_record(view.evaluation))
+        if ablate_top and view is not None:
+            _ablate_top(store, source, view, reporter)
+    finally:
+        reporter.clear()
+    print(f"{source.title} is harvested: {plan.n_tokens:,} tokens.", file=sys.stderr)
+
+
+def _check_names(store: Store, source: Source) -> None:
+    """Refuse to let another model or dictionary of the same name disappear."""
+    model_name, _ = source.spec.titles
+    for view in store.catalogue():
+        if view.model == model_name and view.model_checksum != source.model.checksum:
+            raise InvalidRequest(
+                f"The store has another model named {model_name!r}, from "
+                f"{view.model_path or 'an import without weights'}. Choose a --model-name, "
+                "or give --replace to let it and its dictionaries go."
+            )
+        same = (view.hook_point, view.checksum) == (source.dictionary.hook_point, source.checksum)
+        if (view.model, view.name) == source.spec.titles and not same:
+            raise InvalidRequest(
+                f"The store has another dictionary {source.title}, at {view.hook_point}. Choose a "
+                "--name, or give --replace to let it go."
+            )
+
+
+def _published(store: Store, source: Source, plan: HarvestPlan) -> DictionaryView | None:
+    """The dictionary in the store, where this very harvest of it is published."""
+    wanted = _settings(source, plan)
+    for view in store.catalogue():
+        if (view.model, view.name) == source.spec.titles and view.harvest:
+            here = view.harvest.settings
+            same = all(here.get(key) == wanted[key] for key in ("identity", "writers_checksum"))
+            return view if same and here.get("writers") == wanted["writers"] else None
+    return None
+
+
+def _settings(source: Source, plan: HarvestPlan) -> dict[str, Any]:
+    """What else the result of a harvest depends on."""
+    header = plan.header(source.model, source.dictionary, source.checksum)
+    writers = source.spec.writers
+    return {
+        "identity": header.identity,
+        "batch_windows": plan.batch_windows,
+        "joint_share": header.joint_share,
+        "writers": source.spec.writers_title,
+        "writers_checksum": dictionary_checksum(writers) if writers else None,
+        "torch": torch.__version__,
+        **({"packing": "isolated: windows share rows unseen by each other"} if plan.packed else {}),
+    }
+
+
+def _harvest(
+    settings: Settings, store: Store, source: Source, plan: HarvestPlan, reporter: Reporter
+) -> None:
+    header = plan.header(source.model, source.dictionary, source.checksum)
+    folder = settings.home / HARVESTS / header.identity[:24]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            note_harvest(folder, *source.spec.titles)
+            _harvest_alone(store, source, plan, reporter, FiringLog(folder, header))
+    except Timeout as error:
+        raise HarvestError(
+            f"Another process harvests {source.title} right now: wait for it, or stop it first."
+        ) from error
+
+
+def _harvest_alone(
+    store: Store, source: Source, plan: HarvestPlan, reporter: Reporter, log: FiringLog
+) -> None:
+    model, dictionary = source.model, source.dictionary
+    with reporter.phase("harvesting", plan.n_tokens, "tok", log.n_tokens) as phase:
+        run_harvest(
+            model, dictionary, plan, log, on_progress=lambda p: phase.update(p.done, p.rate)
+        )
+    evaluation = _evaluation(store, source, plan.seed, reporter)
+    shown: set[int] = set()
+
+    def features() -> Iterator[FeatureRecord]:
+        made = feature_records(model, dictionary, plan, log, source.writers)
+        for feature in reporter.each("describing", made, dictionary.d_sae, "feat"):
+            for group in feature.groups:
+                shown.update(group.examples.windows.tolist())
+            yield feature
+
+    def windows() -> Iterator[WindowRecord]:
+        yield from window_records(plan, model, np.array(sorted(shown), dtype=np.int64))
+
+    store.publish(
+        HarvestRecord(
+            model=source.spec.titles[0],
+            dictionary=source.spec.titles[1],
+            corpus=source.corpus.name,
+            seed=plan.seed,
+            n_ctx=plan.windows.n_ctx,
+            n_tokens=log.n_tokens,
+            n_windows=len(plan.order),
+            settings=_settings(source, plan),
+            fingerprint=source.corpus.fingerprint,
+        ),
+        features(),
+        windows(),
+        model=source.model_record(),
+        dictionary=source.dictionary_record(evaluation),
+        corpus=source.corpus_record(),
+    )
+    shutil.rmtree(log.folder, ignore_errors=True)
+
+
+def _evaluation(store: Store, source: Source, seed: int, reporter: Reporter) -> Mapping[str, Any]:
+    """The dictionary's figures; where the store has a whole evaluation on this text, that one."""
+    for view in store.catalogue():
+        if (view.model, view.name) == source.spec.titles and view.evaluation and kept(view, source):
+            return view.evaluation
+    numbers = source.evaluation_windows(EVALUATION_TOKENS, seed)
+    with reporter.phase("evaluating", len(numbers), "win") as phase:
+        result = evaluate_dictionary(
+            source.model, source.dictionary, source.windows, numbers, lambda n: phase.update(n)
+        )
+    return record(source, result, EVALUATION_TOKENS, seed, len(numbers))
+
+
+def _ablate_top(store: Store, source: Source, view: DictionaryView, reporter: Reporter) -> None:
+    """Compute and keep the effects of each feature's top contexts that are not kept yet."""
+    work = reporter.each("ablating", range(view.d_sae), view.d_sae, "feat")
+    for feature in work:
+        page = store.feature(view, feature)
+        top = [g for g in page.record.groups if g.kind is GroupKind.TOP]
+        wanted = [int(w) for g in top for w in g.examples.windows if int(w) not in page.effects]
+        if not wanted:
+            continue
+        contexts = [torch.from_numpy(page.windows[w].tokens) for w in wanted]
+        effects = ablate(source.model, source.dictionary, feature, contexts)
+        kept: dict[int, ContextEffect] = dict(zip(wanted, effects, strict=True))
+        store.save_effects(view, feature, kept)

@@ -1,0 +1,258 @@
+"""What is harvested: a model, a dictionary and a text, opened and found to fit each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InvalidRequest
+from app.settings import Settings
+from app.store.names import check_name
+from app.store.types.catalogue import CorpusRecord, DictionaryRecord, ModelRecord
+from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.reading import Reading, read
+from sae_core.text.tokenized import TokenizedCorpus, Windows
+
+N_CTX = 128
+FOLDERS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Which model, dictionary and text, as a command names them.
+
+    Attributes:
+        model: folder of a Hugging Face model.
+        dictionary: folder of a dictionary; None where `neurons` is given.
+        neurons: hook point of the neuron basis; None where `dictionary` is given.
+        name: what pages call the dictionary; None: its folder's name, or `neurons HOOK_POINT`.
+        model_name: what pages call the model; None: its folder's name.
+        corpus: the text: its name alone, or how it is read as well.
+        n_ctx: positions in a window; None: 128, or the model's context where that is shorter.
+        writers: folder of a dictionary whose features are listed with the neurons they write to.
+        writers_name: what pages call that dictionary; None: its folder's name.
+        dtype: that the model runs in.
+        revision: of a model on the Hub; None: its newest.
+    """
+
+    model: str
+    dictionary: Path | None = None
+    neurons: str | None = None
+    name: str | None = None
+    model_name: str | None = None
+    corpus: str | Reading = "python-stdlib"
+    n_ctx: int | None = None
+    writers: Path | None = None
+    writers_name: str | None = None
+    dtype: str = "float32"
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.dictionary is None) == (self.neurons is None):
+            raise InvalidRequest("Name either a dictionary's folder or a hook point for neurons.")
+        for name in self.titles:
+            check_name(name)
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """Names of model and dictionary on the pages."""
+        default = self.dictionary.resolve().name if self.dictionary else f"neurons {self.neurons}"
+        return self.model_name or Path(self.model).resolve().name, self.name or default
+
+    @property
+    def corpus_argument(self) -> str:
+        """The text as a command names it."""
+        return self.corpus if isinstance(self.corpus, str) else self.corpus.corpus
+
+    @property
+    def writers_title(self) -> str | None:
+        """What pages call the writers' dictionary."""
+        return self.writers_name or (self.writers.resolve().name if self.writers else None)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The opened parts.
+
+    Attributes:
+        spec: what was asked for.
+        model: the language model.
+        dictionary: on the model's device.
+        checksum: of the dictionary.
+        corpus: the text as tokens.
+        windows: the text cut into windows.
+        writers: the dictionary that `spec.writers` names.
+        details: what else is known of the dictionary, for its provenance: JSON values.
+    """
+
+    spec: SourceSpec
+    model: LanguageModel
+    dictionary: Dictionary
+    checksum: str
+    corpus: TokenizedCorpus
+    windows: Windows
+    writers: Dictionary | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """`model/dictionary`, for sentences."""
+        return "/".join(self.spec.titles)
+
+    @cached_property
+    def held_out(self) -> bool:
+        """Whether the text has documents that no training of ours saw."""
+        return bool(self.corpus.held_out.any())
+
+    def evaluation_windows(self, n_tokens: int, seed: int) -> NDArray[np.int64]:
+        """Windows of held-out documents, as `evaluation_windows` draws them."""
+        return evaluation_windows(self.windows, n_tokens, seed)
+
+    def model_record(self) -> ModelRecord:
+        """The model as the store keeps it."""
+        model = self.model
+        return ModelRecord(
+            name=self.spec.titles[0],
+            path=str(model.path.resolve()),
+            checksum=model.checksum,
+            dtype=str(model.dtype).removeprefix("torch."),
+            architecture=model.architecture,
+            n_layers=model.n_layers,
+            d_model=model.d_model,
+            n_ctx=model.n_ctx,
+            d_vocab=model.d_vocab,
+            vocabulary=model.vocabulary,
+            details=model.facts,
+        )
+
+    def dictionary_record(self, evaluation: Mapping[str, Any] | None) -> DictionaryRecord:
+        """The dictionary as the store keeps it, with these figures."""
+        model_name, name = self.spec.titles
+        dictionary = self.dictionary
+        return DictionaryRecord(
+            model=model_name,
+            name=name,
+            hook_point=dictionary.hook_point,
+            architecture=dictionary.architecture,
+            d_in=dictionary.d_in,
+            d_sae=dictionary.d_sae,
+            path=str(self.spec.dictionary.resolve()) if self.spec.dictionary else None,
+            checksum=self.checksum,
+            dtype=str(dictionary.b_dec.dtype).removeprefix("torch."),
+            evaluation=evaluation,
+            details={
+                **self.details,
+                **({"writers": self.spec.writers_title} if self.writers is not None else {}),
+            },
+        )
+
+    def corpus_record(self) -> CorpusRecord:
+        """The text as the store keeps it."""
+        corpus = self.corpus
+        return CorpusRecord(
+            name=corpus.name,
+            source=corpus.source,
+            fingerprint=corpus.fingerprint,
+            n_documents=corpus.n_documents,
+            n_tokens=corpus.n_tokens,
+            details={
+                **corpus.details,
+                "held out of training": f"{int(corpus.held_out.sum())} documents",
+                "documents by folder": _by_folder(corpus.names),
+            },
+        )
+
+
+def _by_folder(names: Sequence[str]) -> str:
+    """How many documents each top folder has, the largest first, at most a dozen by name."""
+    counts = Counter(name.partition("/")[0] if "/" in name else "top" for name in names)
+    shown = [f"{folder} {n}" for folder, n in counts.most_common(FOLDERS_SHOWN)]
+    rest = len(names) - sum(n for _, n in counts.most_common(FOLDERS_SHOWN))
+    return ", ".join([*shown, f"others {rest}"] if rest else shown)
+
+
+def evaluation_windows(windows: Windows, n_tokens: int, seed: int) -> NDArray[np.int64]:
+    """Windows of held-out documents (of all, where none is), in seeded order, cut at `n_tokens`
+    tokens."""
+    every = windows.select(None, seed)
+    if windows.corpus.held_out.any():
+        every = every[windows.corpus.held_out[windows.document_of(every)]]
+    total = np.cumsum(windows.lengths(every))
+    return every[: int(np.searchsorted(total, n_tokens)) + 1]
+
+
+def open_source(settings: Settings, spec: SourceSpec) -> Source:
+    """Load model, dictionary and text.
+
+    Raises:
+        FeaturescopeError: one of them is missing or damaged, or they do not fit each other; the
+            sentence says which.
+    """
+    model = load_model(spec.model, spec.dtype, settings.device, spec.revision)
+    dictionary, checksum = open_dictionary(model, spec, settings.device)
+    windows = open_windows(settings, model, spec.corpus, spec.n_ctx)
+    writers = load_dictionary(spec.writers, settings.device) if spec.writers else None
+    if writers is not None and (writers.hook_point, writers.d_in) != (
+        dictionary.hook_point,
+        dictionary.d_in,
+    ):
+        raise InvalidRequest(
+            f"{spec.writers} writes to {writers.d_in} neurons at {writers.hook_point}, not to "
+            f"the {dictionary.d_in} at {dictionary.hook_point}: it says nothing about these."
+        )
+    return Source(
+        spec=spec,
+        model=model,
+        dictionary=dictionary,
+        checksum=checksum,
+        corpus=windows.corpus,
+        windows=windows,
+        writers=writers,
+    )
+
+
+def open_windows(
+    settings: Settings,
+    model: LanguageModel,
+    corpus: str | Reading,
+    n_ctx: int | None = None,
+    on_tokens: Callable[[int], None] | None = None,
+) -> Windows:
+    """A text as a model reads it, in windows of `n_ctx` positions (None: the default).
+
+    `on_tokens` is told how many tokens are encoded.
+
+    Raises:
+        InvalidRequest: the model's contexts are shorter.
+        CorpusError: there is no such text.
+    """
+    n_ctx = min(N_CTX, model.n_ctx) if n_ctx is None else n_ctx
+    if not 2 <= n_ctx <= model.n_ctx:
+        raise InvalidRequest(
+            f"A context of {n_ctx} tokens does not fit {model.name}: ask for 2 to {model.n_ctx}."
+        )
+    reading = Reading(corpus) if isinstance(corpus, str) else corpus
+    text = read(reading, model, n_ctx, settings.home / "corpora", on_tokens)
+    return Windows(text, n_ctx, model.vocabulary.bos)
+
+
+def open_dictionary(model: LanguageModel, spec: SourceSpec, device: str) -> tuple[Dictionary, str]:
+    """The dictionary and its checksum, once it is known to fit the model."""
+    if spec.dictionary is not None:
+        dictionary = load_dictionary(spec.dictionary, device)
+        model.hook_point(dictionary.hook_point, dictionary.d_in)
+        return dictionary, dictionary_checksum(spec.dictionary)
+    assert spec.neurons is not None
+    width = model.hook_point(spec.neurons).d_in
+    basis: Dictionary = neuron_basis(spec.neurons, width).to(device)
+    return basis, hashlib.sha256(f"neurons {spec.neurons} {width}".encode()).hexdigest()

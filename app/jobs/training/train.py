@@ -1,0 +1,287 @@
+"""Training: from a model, a hook point and a text to a dictionary's folder and a stored run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Never
+
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from app.errors import InvalidRequest
+from app.jobs.evaluate import EVALUATION_TOKENS
+from app.jobs.source import evaluation_windows, open_windows
+from app.jobs.training.run_reporter import RunReporter
+from app.settings import Settings
+from app.store.database import connect, upgrade
+from app.store.store import Store
+from sae_core.dictionaries.checkpoint import (
+    CONFIG,
+    dictionary_checksum,
+    load_dictionary,
+    save_dictionary,
+)
+from sae_core.errors import DiskError, TrainingError
+from sae_core.evaluation.evaluation import evaluate
+from sae_core.evaluation.figures import Evaluation
+from sae_core.files.atomic import atomic_file
+from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.text.tokenized import Windows
+from sae_core.training.config import TrainingConfig, TrainingPoint
+from sae_core.training.data.activation_cache import CachedPools
+from sae_core.training.data.downstream import DownstreamLoss
+from sae_core.training.data.pools import PoolSource, TextPools
+from sae_core.training.data.stream import PoolStream
+from sae_core.training.methods import method_class
+from sae_core.training.state import check_progress, run_identity
+from sae_core.training.trainer import Trained
+from sae_core.training.trainer import train as train_dictionary
+
+RECORD = "training.json"
+CHECKPOINT = "training.ckpt"
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """What is trained, as the command names it.
+
+    Attributes:
+        model: folder of a Hugging Face model.
+        hook_point: of that model.
+        corpus: `python-stdlib`, a text file or a folder of them.
+        out: folder to write.
+        config: how to train.
+        n_ctx: positions in a window; None: 128, or the model's context where that is shorter.
+        cache: folder in which activations are kept for other trainings; None: they are not.
+        name: what pages call the run; None: the folder's name.
+        command: the command line, for the page.
+    """
+
+    model: str
+    hook_point: str
+    corpus: str
+    out: Path
+    config: TrainingConfig
+    n_ctx: int | None = None
+    cache: Path | None = None
+    name: str | None = None
+    command: str = ""
+
+    @property
+    def title(self) -> str:
+        """What pages call the run."""
+        return self.name or self.out.resolve().name
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The opened parts of a training, and the hash of all that decides its result."""
+
+    model: LanguageModel
+    windows: Windows
+    stream: PoolStream
+    downstream: DownstreamLoss | None
+    identity: dict[str, str]
+
+
+def train(settings: Settings, spec: TrainingSpec) -> str:
+    """Train a dictionary, evaluate it and write its folder; what is trained already stays.
+
+    The folder holds `cfg.json` and `sae_weights.safetensors`, and, written last, `training.json`:
+    settings, curve and figures. Until then `training.ckpt` lies beside them, from which the same
+    command goes on.
+
+    Returns:
+        A sentence on what there is now.
+
+    Raises:
+        FeaturescopeError: something is missing or does not fit; what was trained so far stays.
+    """
+    with _alone(spec.out):
+        parts = _open(settings, spec)
+        if _is_trained(spec.out, parts.identity):
+            return f"{spec.out} is trained already."
+        check_progress(spec.out / CHECKPOINT, parts.identity)
+        engine = connect(settings.url)
+        upgrade(engine)
+        held_out = bool(parts.windows.corpus.held_out.any())
+        about = {
+            "corpus": spec.corpus,
+            "held_out": held_out,
+            "n_ctx": parts.windows.n_ctx,
+            "learning_rate": method_class(spec.config.architecture).peak(spec.config),
+            "command": spec.command,
+            "pages": _pages(spec),
+        }
+        reporter = RunReporter(
+            Store(engine), spec.title, spec.config, parts.model.name, spec.hook_point, about
+        )
+        with reporter:
+            trained = _train(spec, parts, reporter.on_point)
+            save_dictionary(trained.dictionary, spec.out)
+            result = _evaluate(settings, spec, parts)
+            checksum = dictionary_checksum(spec.out)
+            reporter.finish(result.figures(), str(spec.out.resolve()), checksum)
+        _write_record(spec, parts, trained, result)
+        (spec.out / CHECKPOINT).unlink(missing_ok=True)
+        return _told(spec, held_out, result)
+
+
+def activation_stream(
+    model: LanguageModel,
+    hook_point: str,
+    windows: Windows,
+    batch: int,
+    seed: int,
+    cache: Path | None,
+) -> PoolStream:
+    """Training batches of a model's activations, kept in the folder `cache` where one is given."""
+    pools: PoolSource = TextPools(model, hook_point, windows, seed)
+    return PoolStream(pools if cache is None else CachedPools(pools, cache), batch)
+
+
+def _open(settings: Settings, spec: TrainingSpec) -> _Parts:
+    config = spec.config
+    method_class(config.architecture).check(config)
+    model = load_model(spec.model, device=settings.device)
+    model.hook_point(spec.hook_point)  # is there such a one?
+    windows = open_windows(settings, model, spec.corpus, spec.n_ctx)
+    stream = activation_stream(
+        model, spec.hook_point, windows, config.batch, config.seed, spec.cache
+    )
+    downstream = None
+    if config.downstream:
+        downstream = DownstreamLoss(model, spec.hook_point, windows, config.batch, config.seed)
+    identity = run_identity(
+        config, stream, spec.hook_point, downstream.identity if downstream else None
+    )
+    return _Parts(model, windows, stream, downstream, identity)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Within the block no other process trains into the folder."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / "training.lock"
+        path.touch()
+    except OSError as error:
+        raise DiskError(
+            f"{out} cannot be written ({error.strerror}): choose another --out."
+        ) from error
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise TrainingError(
+            f"Another process trains into {out} right now: wait for it, or stop it first."
+        ) from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _is_trained(out: Path, identity: dict[str, str]) -> bool:
+    """Whether the folder holds this very training, finished.
+
+    Raises:
+        InvalidRequest: it holds another dictionary.
+    """
+    if (out / RECORD).exists():
+        try:
+            found = json.loads((out / RECORD).read_text("utf-8"))["identity"]
+        except (ValueError, KeyError, TypeError):
+            found = None
+        if found == identity:
+            return True
+    elif not (out / CONFIG).exists() or (out / CHECKPOINT).exists():
+        return False
+    raise InvalidRequest(f"{out} holds another dictionary already: choose another --out.")
+
+
+def _train(spec: TrainingSpec, parts: _Parts, on_point: Callable[[TrainingPoint], None]) -> Trained:
+    config = spec.config
+    bar: tqdm[Never] = tqdm(
+        total=config.steps * config.batch,
+        desc=f"training {spec.title}",
+        unit="tok",
+        unit_scale=True,
+    )
+
+    def show(point: TrainingPoint) -> None:
+        on_point(point)
+        if bar.n == 0:  # what an earlier process trained says nothing of this one's pace
+            bar.initial = point.tokens
+        bar.update(point.tokens - bar.n)
+        bar.set_postfix(
+            loss=f"{point.loss:.4g}",
+            L0=f"{point.l0:.1f}",
+            FVU=f"{point.fvu:.3f}",
+            dead=f"{point.dead_share:.1%}",
+            tok_s=f"{point.tokens_per_second:,.0f}",
+        )
+
+    with bar:
+        return train_dictionary(
+            parts.stream, config, spec.hook_point, spec.out / CHECKPOINT, show, parts.downstream
+        )
+
+
+def _evaluate(settings: Settings, spec: TrainingSpec, parts: _Parts) -> Evaluation:
+    """Figures of the dictionary as it lies in its folder, on held-out text."""
+    dictionary = load_dictionary(spec.out, settings.device)
+    numbers = evaluation_windows(parts.windows, EVALUATION_TOKENS, spec.config.seed)
+    bar: tqdm[Never] = tqdm(total=len(numbers), desc="evaluating", unit="win")
+
+    def show(done: int) -> None:
+        bar.update(done - bar.n)
+
+    with bar:
+        return evaluate(parts.model, dictionary, parts.windows, numbers, show)
+
+
+def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: Evaluation) -> None:
+    """Settings, curve and figures; the same training gives the same bytes."""
+    corpus = parts.windows.corpus
+    curve = [asdict(point) for point in trained.curve]
+    for point in curve:
+        del point["tokens_per_second"]
+    record: dict[str, Any] = {
+        "identity": parts.identity,
+        "model": {"name": parts.model.name, "checksum": parts.model.checksum},
+        "hook_point": spec.hook_point,
+        "corpus": {"source": corpus.source, "fingerprint": corpus.fingerprint},
+        "n_ctx": parts.windows.n_ctx,
+        "config": asdict(spec.config),
+        "torch": torch.__version__,
+        "checksum": dictionary_checksum(spec.out),
+        "evaluation": result.figures(),
+        "curve": curve,
+    }
+    with atomic_file(spec.out / RECORD) as draft:
+        draft.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def _told(spec: TrainingSpec, held_out: bool, result: Evaluation) -> str:
+    text = "held-out text" if held_out else "the training text (none is held out)"
+    return (
+        f"{spec.out} is trained. On {text}: L0 {result.l0:.1f}, FVU {result.fvu:.4f}, "
+        f"{result.l_recon - result.l_clean:.4f} nats/token over clean ({result.l_clean:.4f}), "
+        f"{result.dead_share:.1%} dead.\nFor its pages: {_pages(spec)}"
+    )
+
+
+def _pages(spec: TrainingSpec) -> str:
+    """The command that makes the pages of the dictionary's features."""
+    words = ["--model", spec.model, "--sae", str(spec.out), "--corpus", spec.corpus]
+    if spec.n_ctx is not None:
+        words += ["--context", str(spec.n_ctx)]
+    return f"featurescope add {shlex.join(words)}"

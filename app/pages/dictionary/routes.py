@@ -1,0 +1,55 @@
+"""A dictionary: its feature table, how it was made, and ways into it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import RedirectResponse, Response
+
+from app.pages.dictionary.evaluation import EvaluationPage
+from app.pages.dictionary.table_links import TableLinks
+from app.rendering.templates import address
+from app.web.parameters import TableQuery
+from app.web.site import Fragment, TheDictionary, TheSite
+
+router = APIRouter(prefix="/d/{model}/{dictionary}")
+
+
+@router.get("")
+def table(
+    dictionary: TheDictionary, query: TableQuery, site: TheSite, fragment: Fragment
+) -> Response:
+    """The feature table, or only its rows and controls."""
+    found = site.store.features(dictionary, query)
+    return site.renderer.html(
+        "dictionary/_features.html" if fragment else "dictionary/dictionary.html",
+        dictionary=found.dictionary,
+        query=query,
+        table=found,
+        links=TableLinks(query, found),
+        typeset=site.typeset(dictionary),
+    )
+
+
+@router.get("/about")
+def about(dictionary: TheDictionary, site: TheSite) -> Response:
+    """How the dictionary and its harvest were made."""
+    page = EvaluationPage(dictionary)
+    template = "about/imported.html" if dictionary.is_imported else "about/about.html"
+    return site.renderer.html(template, dictionary=dictionary, page=page)
+
+
+@router.get("/random")
+def random(dictionary: TheDictionary, site: TheSite) -> Response:
+    """To a feature that fires, another one each time."""
+    index = site.store.random_feature(dictionary)
+    return RedirectResponse(
+        address(dictionary.model, dictionary.name, index), 303, {"Cache-Control": "no-store"}
+    )
+
+
+@router.get("/jump")
+def jump(dictionary: TheDictionary, index: Annotated[int, Query()]) -> Response:
+    """To the feature whose number was typed."""
+    return RedirectResponse(address(dictionary.model, dictionary.name, index), 303)

@@ -1,0 +1,183 @@
+"""The prompt page: what fires on a text, what is responsible for a prediction, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel
+from starlette.responses import RedirectResponse, Response
+
+from app.errors import InvalidRequest, WorkerUnavailable
+from app.pages.prompt.active_features import RARITY
+from app.pages.prompt.effects_stream import EffectsStream
+from app.pages.prompt.query import PromptQuery, check_typed, lines, page_address, parse
+from app.pages.prompt.session import PromptSession
+from app.pages.prompt.view.effect_rows import effects
+from app.pages.prompt.view.page import Problems, PromptPage, PromptPages
+from app.pages.prompt.view.rows import FeatureLines
+from app.pages.prompt.view.snippet import snippet
+from app.pages.steer import requests as steering
+from app.rendering.tokens import Typeset
+from app.web.errors import status_of
+from app.web.live_stream import LiveStream
+from app.web.site import Fragment, Site, TheSite
+from app.web.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
+from app.worker.client.attributions import Ranking
+
+MOST_BODY = 2**20  # bytes; forms of longer texts are read as far as this to be refused
+
+router = APIRouter(prefix="/m/{model}/prompt")
+Attempt = Annotated[int, Query(ge=0, le=MOST_ATTEMPTS)]
+
+
+@dataclass(frozen=True)
+class Later:
+    """When a page asks again by itself: in so many seconds, at that address."""
+
+    seconds: int
+    address: str
+
+
+@router.get("")
+def page(
+    request: Request, model: str, site: TheSite, fragment: Fragment, attempt: Attempt = 0
+) -> Response:
+    """The page, or all of it below the prompt's field."""
+    query, problem = parse(request.query_params.multi_items())
+    return _answer(request, site, _asked(site, model, query), problem, fragment, attempt)
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BODY:
+            break
+    return bytes(body)
+
+
+@router.post("")
+def ask(
+    request: Request,
+    model: str,
+    site: TheSite,
+    fragment: Fragment,
+    body: Annotated[bytes, Depends(_body)],
+) -> Response:
+    """To the address of what was typed. A text that no address can hold is refused in its place,
+    and stays in its field."""
+    text = body.decode("utf-8", "replace")
+    query, problem = parse(parse_qsl(text, keep_blank_values=True, encoding="utf-8"))
+    asked = _asked(site, model, query)
+    if problem is None:
+        place = "text"
+        try:
+            check_typed(query.text or "")
+            if query.other:
+                place = "other"
+                check_typed(query.other, "other prompt")
+        except InvalidRequest as error:
+            return _answer(request, site, asked, error, fragment, 0, place)
+        if set(query.dictionaries) >= set(asked.session.dictionaries):
+            query = query.with_(dictionaries=())
+        return RedirectResponse(query.address(model), HTTPStatus.SEE_OTHER)
+    return _answer(request, site, asked, problem, fragment, 0)
+
+
+@router.get("/steer")
+def steer(request: Request, model: str) -> Response:
+    """To the steering page with the same prompt and a feature: a form sends every line break as
+    CR LF, and the address there means what it says."""
+    asked = request.query_params
+    where = page_address(model, "steer", text=lines(asked.get("text", "")), f=asked.get("f", ""))
+    return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+
+
+class EffectsQuestion(BaseModel):
+    """The address of the page that asks, without what comes before the question mark."""
+
+    query: str
+
+
+@router.post("/effects")
+def stream(model: str, question: EffectsQuestion, site: TheSite) -> Response:
+    """The table of responsible features, again and again until all effects are exact."""
+    query, problem = parse(parse_qsl(question.query, keep_blank_values=True))
+    asked = _asked(site, model, query)
+    session, typeset = asked.session, asked.typeset
+    if problem is not None:
+        raise problem
+    target = session.target()
+    if target is None:
+        raise InvalidRequest("No prediction was chosen: say which token is to be explained.")
+    active = session.active(session.reading)
+    writer = FeatureLines(site.store, session.chosen, typeset, len(session.reading))
+
+    def draw(known: Ranking) -> str:
+        table = effects(known, active, writer, query)
+        return site.renderer.text("prompt/_effects.html", effects=table)
+
+    stream = EffectsStream(site.live, site.prompts, session.requests(target), draw)
+    return LiveStream(stream.events(), stream.say)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an address asks, and the tokens of the model that it asks about."""
+
+    session: PromptSession
+    typeset: Typeset
+
+
+def _asked(site: Site, model: str, query: PromptQuery) -> Asked:
+    dictionaries = steering.dictionaries_of(site.store, model)
+    typeset = site.typeset(next(iter(dictionaries.values())))
+    session = PromptSession(site.store, site.prompts, typeset.vocabulary, dictionaries, query)
+    return Asked(session, typeset)
+
+
+def _answer(
+    request: Request,
+    site: Site,
+    asked: Asked,
+    problem: InvalidRequest | None,
+    fragment: bool,
+    attempt: int,
+    place: str = "form",
+) -> Response:
+    """The page of a session, with its problems beside what they are about."""
+    problems = Problems()
+    if problem is not None:
+        problems.add(place, problem)
+    session = asked.session
+    # A feature's own page tests it on a text, and asks for what it does there alone.
+    tested = fragment and request.headers.get("hx-target", "").endswith("#test-result")
+    sentence = not_yet(site) if session.query.text is not None else ""
+    if sentence:
+        problems.add("text", WorkerUnavailable(sentence))
+        made = PromptPage(session, problems)
+    else:
+        made = PromptPages(session, asked.typeset, problems, feature_alone=tested).page()
+    status, headers, later = int(HTTPStatus.OK), {}, None
+    if (error := problems.error) is not None:
+        status = int(HTTPStatus.ACCEPTED) if sentence else status_of(error)
+        if wait := FIRST_WAIT if sentence else seconds_to_wait(error, attempt):
+            again = request.url.include_query_params(attempt=min(attempt + 1, MOST_ATTEMPTS))
+            later = Later(wait, f"{again.path}?{again.query}")
+            headers["Retry-After"] = str(wait)
+    template = "prompt/_view.html" if fragment else "prompt/prompt.html"
+    return site.renderer.html(
+        "prompt/_test.html" if tested else template,
+        status,
+        headers,
+        page=made,
+        query=session.query,
+        fragment=fragment,
+        later=later,
+        rarity=RARITY,
+        snippet=snippet(made, str(request.base_url)),
+    )

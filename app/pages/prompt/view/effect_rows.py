@@ -1,0 +1,126 @@
+"""Which features are responsible for one prediction: rows of estimates and exact changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from app.pages.prompt.active_features import ActiveFeatures
+from app.pages.prompt.query import FeatureName, PromptQuery
+from app.pages.prompt.session import TogetherResult
+from app.pages.prompt.view.rows import FeatureLine, FeatureLines
+from app.pages.prompt.view.strip import signed_bar
+from app.rendering.numbers import nats, percent
+from app.worker.client.attributions import Ranking
+
+MOST_EFFECTS = 40
+
+
+@dataclass(frozen=True)
+class EffectLine:
+    """One feature and what ablating it alone does to the prediction.
+
+    Attributes:
+        line: the feature.
+        estimate: first-order change, nats.
+        exact: exact change; empty while it is not known.
+        bar: the change, drawn; in outline while it is an estimate.
+        checked: whether it belongs to the set that is ablated together.
+    """
+
+    line: FeatureLine
+    estimate: str
+    exact: str
+    bar: Markup
+    checked: bool
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The table of effects, as far as they are known.
+
+    Attributes:
+        lines: the features with the largest changes.
+        total: features in question, as far as they are known.
+        known: of them, those whose change is exact.
+        hidden: features that are not shown.
+        probability: of the prediction, undisturbed; empty before anything is known.
+        error: mean distance of the estimates from the exact changes, nats; empty while unknown.
+        complete: whether every change is exact.
+    """
+
+    lines: tuple[EffectLine, ...]
+    total: int
+    known: int
+    hidden: int
+    probability: str
+    error: str
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What ablating a set of features at once does, beside the sum of what each does alone.
+
+    Attributes:
+        features: which ones, of one dictionary.
+        together: joint change, nats.
+        apart: sum of the single changes.
+        difference: joint change minus sum.
+        bars: both, drawn.
+    """
+
+    features: tuple[FeatureName, ...]
+    together: str
+    apart: str
+    difference: str
+    bars: tuple[Markup, Markup]
+
+
+def effects(
+    ranking: Ranking, features: ActiveFeatures, writer: FeatureLines, query: PromptQuery
+) -> Effects:
+    """The table of what is known by now, largest change first."""
+    best, sure = ranking.best, np.isfinite(ranking.exact)
+    placed = [(place, features.row(ranking.names[place])) for place in ranking.order]
+    active = [(place, row) for place, row in placed if row is not None]
+    shown = active if query.everything else active[:MOST_EFFECTS]
+    written = writer.lines(features, [row for _, row in shown], query.feature)
+    lines = {line.described.name: line for line in written}
+    largest = float(np.abs(best).max(initial=0.0))
+    distance = np.abs(ranking.exact - ranking.estimates)[sure]
+    return Effects(
+        lines=tuple(
+            EffectLine(
+                line=lines[name],
+                estimate=nats(float(ranking.estimates[place])),
+                exact=nats(float(ranking.exact[place])) if sure[place] else "",
+                bar=signed_bar(float(best[place]), largest, bool(sure[place])),
+                checked=name in query.together,
+            )
+            for place, _ in shown
+            if (name := ranking.names[place]) in lines
+        ),
+        total=len(ranking.names),
+        known=ranking.known,
+        hidden=len(active) - len(shown),
+        probability=percent(math.exp(p)) if math.isfinite(p := ranking.log_probability) else "",
+        error=f"{distance.mean():.3g}" if len(distance) else "",
+        complete=ranking.complete,
+    )
+
+
+def joint(result: TogetherResult) -> Joint:
+    """A set of one dictionary's features, ablated at once, beside the sum of single ablations."""
+    together, apart = result.together, math.fsum(result.singles)
+    largest = max(abs(apart), abs(together))
+    return Joint(
+        features=result.features,
+        together=nats(together),
+        apart=nats(apart),
+        difference=nats(together - apart),
+        bars=(signed_bar(together, largest, True), signed_bar(apart, largest, True)),
+    )

@@ -1,0 +1,378 @@
+"""The prompt page, worked out from its address: everything its templates only have to place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from markupsafe import Markup
+
+from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
+from app.pages.prompt.active_features import ActiveFeatures, effects_column
+from app.pages.prompt.differences import Kind, compare
+from app.pages.prompt.query import FeatureName, PromptQuery, page_address
+from app.pages.prompt.session import PromptSession, Target
+from app.pages.prompt.tokens import neutral_token
+from app.pages.prompt.view.difference_rows import DifferenceLine, difference_lines
+from app.pages.prompt.view.effect_rows import Effects, Joint, effects, joint
+from app.pages.prompt.view.panels import (
+    FeaturePanel,
+    TokenNumbers,
+    TokenPanel,
+    WhyPanel,
+    feature_panel,
+    missing_tokens,
+    token_numbers,
+    token_panel,
+)
+from app.pages.prompt.view.rows import MOST_ROWS, FeatureLine, FeatureLines
+from app.pages.prompt.view.strip import Paint, paint_feature, paint_occlusion, strip
+from app.rendering.markup import trusted
+from app.rendering.numbers import activation, count, nats, number
+from app.rendering.tokens import Typeset
+from app.store.types.catalogue import DictionaryView
+from app.worker.client.attributions import Ranking
+from app.worker.client.readings import Reading
+from sae_core.harvest.records import ContextEffect
+
+
+class Problems:
+    """Sentences, each beside the control that it belongs to.
+
+    Attributes:
+        said: by control; the first of each.
+        error: the first of all as it was raised; None: all is well.
+    """
+
+    def __init__(self) -> None:
+        self.said: dict[str, str] = {}
+        self.error: FeaturescopeError | None = None
+
+    def add(self, place: str, error: FeaturescopeError) -> None:
+        """Say at `place` what is wrong."""
+        self.said.setdefault(place, str(error))
+        self.error = self.error or error
+
+    @contextmanager
+    def at(self, place: str) -> Iterator[None]:
+        """What is raised inside is said at `place`."""
+        try:
+            yield
+        except FeaturescopeError as error:
+            self.add(place, error)
+
+    @property
+    def waits(self) -> bool:
+        """Whether asking again later may help."""
+        return isinstance(self.error, Overloaded | WorkerUnavailable)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction in question: `html` is its token; the rest as in `Target`."""
+
+    position: int
+    token: int
+    html: Markup
+    actual: bool
+    likeliest: bool
+
+
+@dataclass
+class PromptPage:
+    """What the templates of the prompt page show. What is None or empty was not asked for.
+
+    Attributes:
+        session: what is asked, of which model and dictionaries.
+        problems: what of it cannot be answered.
+        reading: the prompt.
+        strips: the prompt, and the one it is compared with, as tokens.
+        summary: the prompt in numbers.
+        token: the chosen token.
+        feature: the chosen feature.
+        why: why it fires.
+        prediction: the one in question.
+        effects: the features responsible for it, as far as they are known.
+        joints: what sets of features do together.
+        lines: the table of active features, its first rows or all.
+        active: how many features fire, on the chosen token where there is one.
+        changes: effect on the prediction of the features in the table, where they are known.
+        differences: features that differ from the second prompt, by kind, the first or all.
+        counts: how many there are of each kind.
+        numbers: the prompt's tokens in numbers, the first or all.
+        neutral: what replaces tokens where nothing was typed, visibly.
+    """
+
+    session: PromptSession
+    problems: Problems = field(default_factory=Problems)
+    reading: Reading | None = None
+    strips: list[Markup] = field(default_factory=list)
+    summary: list[tuple[str, str]] = field(default_factory=list)
+    token: TokenPanel | None = None
+    feature: FeaturePanel | None = None
+    why: WhyPanel | None = None
+    prediction: Prediction | None = None
+    effects: Effects | None = None
+    joints: list[Joint] = field(default_factory=list)
+    lines: list[FeatureLine] = field(default_factory=list)
+    active: int = 0
+    changes: dict[FeatureName, str] = field(default_factory=dict)
+    differences: dict[Kind, list[DifferenceLine]] = field(default_factory=dict)
+    counts: dict[Kind, int] = field(default_factory=dict)
+    numbers: list[TokenNumbers] = field(default_factory=list)
+    neutral: str = ""
+
+    @property
+    def query(self) -> PromptQuery:
+        """What is asked."""
+        return self.session.query
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.session.model.model
+
+    @property
+    def dictionaries(self) -> list[DictionaryView]:
+        """All that can be read."""
+        return list(self.session.dictionaries.values())
+
+    @property
+    def chosen(self) -> list[str]:
+        """Names of those that are read."""
+        return list(self.session.chosen)
+
+    @property
+    def action(self) -> str:
+        """Where the page's forms go."""
+        return page_address(self.model)
+
+    @property
+    def steer(self) -> str:
+        """The steering page of the model."""
+        return page_address(self.model, "steer")
+
+    @property
+    def stream(self) -> str:
+        """Where the effects come from as they are computed."""
+        return f"{self.action}/effects"
+
+
+class PromptPages:
+    """Builds the page of one session.
+
+    Args:
+        session: what is asked.
+        typeset: of the model's tokens.
+        problems: what was wrong with the address already.
+        feature_alone: only what the chosen feature does on the prompt.
+    """
+
+    def __init__(
+        self,
+        session: PromptSession,
+        typeset: Typeset,
+        problems: Problems,
+        feature_alone: bool = False,
+    ) -> None:
+        self._session = session
+        self._query = session.query
+        self._typeset = typeset
+        self._page = PromptPage(session, problems)
+        self._problems = problems
+        self._alone = feature_alone
+        self._ranking: Ranking | None = None
+        self._missing: Paint | None = None
+
+    def page(self) -> PromptPage:
+        """The page, as much of it as can be answered."""
+        with self._problems.at("dictionaries"):
+            self._session.check_dictionaries()
+        if self._query.text is not None:
+            with self._problems.at("text"):
+                self._page.reading = self._session.reading
+        reading = self._page.reading
+        if reading is not None and self._alone:
+            self._page.strips = [self._strip(reading, self._feature([reading])[0], "your text")]
+        elif reading is not None:
+            second = None
+            if self._query.other:
+                with self._problems.at("other"):
+                    second = self._session.second
+            self._show(reading, second)
+        return self._page
+
+    def _show(self, reading: Reading, second: Reading | None) -> None:
+        page, active = self._page, self._session.active(reading)
+        page.summary = self._summary(reading, active)
+        if (put := neutral_token(self._session.vocabulary)) is not None:
+            page.neutral = self._typeset.visible[put]
+        paints = self._feature([reading] if second is None else [reading, second])
+        target = None
+        if second is None:
+            with self._problems.at("token"):
+                if (position := self._session.token()) is not None:
+                    page.token = token_panel(reading, self._typeset, position)
+            self._why(reading)
+            target = self._responsible(reading, active)
+            self._table(reading, active)
+        else:
+            self._compare((reading, active), (second, self._session.active(second)))
+        rows = len(reading) if self._query.everything else MOST_ROWS
+        page.numbers = token_numbers(reading, self._typeset, paints[0], self._missing, rows)
+        aim = target.position if target else None
+        page.strips = [self._strip(reading, paints[0], "the prompt", aim, second is None)]
+        if second is not None:
+            page.strips.append(self._strip(second, paints[1], "the other prompt"))
+
+    def _compare(
+        self, first: tuple[Reading, ActiveFeatures], second: tuple[Reading, ActiveFeatures]
+    ) -> None:
+        """The features that differ between two prompts."""
+        page, found = self._page, compare(first[1], second[1])
+        page.counts = {kind: len(differences) for kind, differences in found.items()}
+        sides = ((self._writer(first[0]), first[1]), (self._writer(second[0]), second[1]))
+        page.differences = difference_lines(found, sides, self._query)
+
+    def _strip(
+        self,
+        reading: Reading,
+        paint: Paint,
+        name: str,
+        aim: int | None = None,
+        following: bool = False,
+    ) -> Markup:
+        page = self._page
+        return strip(
+            reading,
+            self._typeset,
+            paint,
+            f"Tokens of {name}",
+            chosen=page.token.position if page.token else None,
+            aim=aim,
+            following=following,
+            ablated=(
+                (f"/api/v1{page_address(page.model, 'ablation')}", page.feature.described.name)
+                if page.feature
+                else None
+            ),
+        )
+
+    def _writer(self, reading: Reading) -> FeatureLines:
+        session = self._session
+        return FeatureLines(session.store, session.chosen, self._typeset, len(reading))
+
+    def _summary(self, reading: Reading, active: ActiveFeatures) -> list[tuple[str, str]]:
+        n, loss = len(reading), reading.mean_loss
+        return [
+            (count(n), "token" if n == 1 else "tokens"),
+            (number(loss, 2), "nats per token"),
+            *(
+                (count(int((active.dictionary == place).sum())), f"active in {name}")
+                for place, name in enumerate(active.names)
+            ),
+        ]
+
+    def _feature(self, readings: list[Reading]) -> list[Paint]:
+        """The chosen feature's panel; how the strips look."""
+        paints = [Paint.blank(len(one)) for one in readings]
+        name = self._query.feature
+        if name is None:
+            return paints
+        with self._problems.at("feature"):
+            view = self._session.known(name)
+            ever = float(self._session.store.scales(view).maxima[name.index])
+            fired = [self._session.firings(one, name) for one in readings]
+            ablated: list[ContextEffect | None] = [None for _ in readings]
+            with self._problems.at("ablation"):
+                ablated = [*self._session.ablation(name, readings)]
+            peaks = [float(values.max(initial=0.0)) for _, values in fired]
+            full = ever or max(peaks)
+            paints = [
+                paint_feature(len(one), *where, full, effect)
+                for one, where, effect in zip(readings, fired, ablated, strict=True)
+            ]
+            described = self._writer(readings[0]).described([name])[name]
+            self._page.feature = feature_panel(
+                readings[0],
+                self._typeset,
+                described,
+                (len(fired[0][0]), peaks[0]),
+                ever,
+                ablated[0],
+            )
+        return paints
+
+    def _why(self, reading: Reading) -> None:
+        """Why the chosen feature fires."""
+        name = self._query.feature
+        if not self._query.why or name is None or self._page.feature is None:
+            return
+        with self._problems.at("why"):
+            found, put = self._session.occlusion(name), self._session.replacement()
+            words, every = missing_tokens(found, reading, self._typeset)
+            paint = paint_occlusion(len(reading), found.positions, found.changes, found.activation)
+            self._missing = paint
+            label = self._typeset.label
+            self._page.why = WhyPanel(
+                position=found.position,
+                html=trusted(label[int(reading.tokens[found.position])]),
+                activation=activation(found.activation, found.activation),
+                put=put,
+                replacement=None if put is None else trusted(label[put]),
+                words=words,
+                every=every,
+                strip=strip(reading, self._typeset, paint, "What the activation hangs on"),
+            )
+
+    def _responsible(self, reading: Reading, active: ActiveFeatures) -> Target | None:
+        """The features responsible for the prediction in question."""
+        page, query = self._page, self._query
+        target = None
+        with self._problems.at("target"):
+            target = self._session.target()
+            if target is None:
+                return None
+            page.prediction = Prediction(
+                target.position,
+                target.token,
+                trusted(self._typeset.label[target.token]),
+                target.actual,
+                target.likeliest,
+            )
+            self._ranking = self._session.ranking(target, query.exact or query.sort == "effect")
+            page.effects = effects(self._ranking, active, self._writer(reading), query)
+            with self._problems.at("together"):
+                page.joints = [joint(result) for result in self._session.together(target)]
+        return target
+
+    def _table(self, reading: Reading, active: ActiveFeatures) -> None:
+        """The active features, or those active on the chosen token."""
+        page, query = self._page, self._query
+        inside = page.token is not None and page.token.html is not None
+        shown = self._session.active(reading, query.token) if inside else active
+        known = self._ranking
+        changes = (
+            {}
+            if known is None or not known.complete
+            else dict(zip(known.names, known.exact.tolist(), strict=True))
+        )
+        keys = {
+            "activation": shown.maximum,
+            "share": shown.share,
+            "rarity": shown.rarity,
+            "effect": np.abs(effects_column(shown, changes)),
+        }
+        sort = "activation" if query.sort == "effect" and not changes else query.sort
+        rows = shown.ordered(keys[sort]).tolist()
+        page.active = len(rows)
+        page.lines = self._writer(reading).lines(
+            shown, rows if query.everything else rows[:MOST_ROWS], query.feature
+        )
+        page.changes = {
+            name: nats(changes[name])
+            for line in page.lines
+            if (name := line.described.name) in changes
+        }

@@ -1,0 +1,189 @@
+"""From the worker's events to what the JSON interface answers about steering."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.concurrency import run_in_threadpool
+
+from app.errors import WorkerUnavailable
+from app.pages.feature.answers import floats
+from app.pages.steer import schema as types
+from app.pages.steer.requests import Dose, Steer
+from app.rendering.tokens import Typeset, printable
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView, FeatureRow
+from app.web.live_stream import LiveEvent
+from app.worker.client.blocking import STRANGE
+from app.worker.protocol.events import (
+    DoseBase,
+    DosePoint,
+    Generated,
+    Progress,
+    Result,
+    SideEffects,
+    SteerBegan,
+    Traits,
+)
+
+N_RAISED = 4
+
+
+def feature_name(row: FeatureRow, typeset: Typeset) -> types.FeatureName:
+    """What to call a feature."""
+    return types.FeatureName(
+        index=row.index,
+        label=printable(row.label),
+        raised=[typeset.visible[token] for token in row.raised.ids.tolist()[:N_RAISED]],
+        maximum=row.maximum,
+    )
+
+
+class SteerSpeech:
+    """Says the events of one steering request.
+
+    Args:
+        store: has the names of features.
+        typeset: of the language model.
+        steer: what was asked.
+    """
+
+    def __init__(self, store: Store, typeset: Typeset, steer: Steer) -> None:
+        self._store = store
+        self._typeset = typeset
+        self._steer = steer
+
+    async def say(self, event: Result | Progress) -> LiveEvent | None:
+        """As `said`, on the event loop: what asks the store is asked in a thread."""
+        if isinstance(event, Traits | SideEffects):
+            return await run_in_threadpool(self.said, event)
+        return self.said(event)
+
+    def said(self, event: Result | Progress) -> LiveEvent | None:
+        """What an event of the worker is to a client; None: nothing.
+
+        Raises:
+            WorkerUnavailable: the event makes no sense.
+        """
+        try:
+            match event:
+                case Generated():
+                    return self._token(event)
+                case SteerBegan():
+                    return self._began(event)
+                case Progress():
+                    return types.WaitEvent(done=event.done, total=event.total)
+                case Traits() | SideEffects() if (about := self._steer.traits) is not None:
+                    make = self._traits if isinstance(event, Traits) else self._side_effects
+                    return make(event, about)
+                case _:
+                    return None
+        except (ValueError, IndexError) as error:
+            raise WorkerUnavailable(STRANGE) from error
+
+    def _began(self, event: SteerBegan) -> types.BeganEvent:
+        tokens = _integers(event.tokens).tolist()
+        return types.BeganEvent(tokens=tokens, text=[self._typeset.real[t] for t in tokens])
+
+    def _token(self, event: Generated) -> types.TokenEvent:
+        shown = printable(event.text)
+        return types.TokenEvent(
+            pane=event.pane,
+            step=event.step,
+            token=event.token,
+            probability=event.probability,
+            text=event.text,
+            shown=None if shown == event.text else shown,
+            end=event.end,
+        )
+
+    def _traits(self, event: Any, about: DictionaryView) -> types.TraitsEvent:
+        unsteered, steered = _floats(event.unsteered), _floats(event.steered)
+        n = len(unsteered)
+        features = _integers(event.features).reshape(n, -1) if n else np.zeros((0, 0), np.int32)
+        activations = _floats(event.activations).reshape(features.shape)
+        there = features >= 0
+        return types.TraitsEvent(
+            pane=event.pane,
+            dictionary=about.name,
+            perplexity=_finite(event.perplexity),
+            unsteered=floats(unsteered),
+            steered=floats(steered),
+            features=[row[kept].tolist() for row, kept in zip(features, there, strict=True)],
+            activations=[floats(row[kept]) for row, kept in zip(activations, there, strict=True)],
+            names=self._names(np.unique(features[there]).tolist(), about),
+        )
+
+    def _side_effects(self, event: Any, about: DictionaryView) -> types.SideEffectsEvent:
+        indices = _integers(event.features).tolist()
+        names = {name.index: name for name in self._names(indices, about)}
+        means = zip(
+            indices, floats(_floats(event.unsteered)), floats(_floats(event.steered)), strict=True
+        )
+        reads: list[float | None] = [None] * self._steer.n_edits
+        for place, value in zip(self._steer.places, event.reads, strict=True):
+            reads[place] = _finite(value)
+        return types.SideEffectsEvent(
+            dictionary=about.name,
+            features=[
+                types.Change(feature=names[index], unsteered=unsteered, steered=steered)
+                for index, unsteered, steered in means
+                if index in names
+            ],
+            reads=reads,
+        )
+
+    def _names(self, indices: Iterable[int], about: DictionaryView) -> list[types.FeatureName]:
+        rows: Mapping[int, FeatureRow] = self._store.rows(about, list(indices))
+        return [feature_name(row, self._typeset) for row in rows.values()]
+
+
+class DoseSpeech:
+    """Says the events of one sweep of strengths."""
+
+    def __init__(self, typeset: Typeset, dose: Dose) -> None:
+        self._typeset = typeset
+        self._dose = dose
+
+    def say(self, event: Result | Progress) -> LiveEvent | None:
+        """What an event of the worker is to a client; None: nothing."""
+        match event:
+            case DoseBase():
+                request = self._dose.request
+                return types.DoseBaseEvent(
+                    maximum=request.maximum,
+                    perplexity=_finite(event.perplexity),
+                    activation=event.activation,
+                    watched=[self._typeset.visible[token] for token in request.watched],
+                    probabilities=list(event.probabilities),
+                )
+            case DosePoint():
+                return types.DosePointEvent(
+                    strength=event.strength,
+                    kl=_finite(event.kl),
+                    perplexity=_finite(event.perplexity),
+                    activation=_finite(event.activation),
+                    probabilities=[_finite(p) for p in event.probabilities],
+                    text=event.text,
+                    shown=printable(event.text),
+                )
+            case Progress():
+                return types.WaitEvent(done=event.done, total=event.total)
+            case _:
+                return None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _integers(packed: bytes) -> NDArray[np.int32]:
+    return np.frombuffer(packed, "<i4").astype(np.int32)
+
+
+def _floats(packed: bytes) -> NDArray[np.float32]:
+    return np.frombuffer(packed, "<f4").astype(np.float32)

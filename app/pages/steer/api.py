@@ -1,0 +1,115 @@
+"""Steering as JSON: streams of server-sent events, and presets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.pages.feature.api import ERRORS
+from app.pages.steer import requests as steering
+from app.pages.steer import schema as types
+from app.pages.steer.answers import DoseSpeech, SteerSpeech
+from app.pages.steer.questions import DoseQuestion, SteerQuestion
+from app.pages.steer.state import SteerState
+from app.store.types.catalogue import PresetView
+from app.web.live_stream import LiveStream
+from app.web.site import TheSite
+
+router = APIRouter(prefix="/api/v1/m/{model}", tags=["steering"], responses=ERRORS)
+
+_STEER_EXAMPLE = """\
+event: began
+data: {"event":"began","tokens":[0,297],"text":["<|endoftext|>","def"]}
+
+event: token
+data: {"event":"token","pane":"steered","step":0,"token":31,"probability":0.25,"text":" f","shown":null,"end":false}
+
+event: done
+data: {"event":"done"}
+"""  # noqa: E501
+_DOSE_EXAMPLE = """\
+event: dose
+data: {"event":"dose","strength":4.0,"kl":0.31,"perplexity":17.5,"activation":29.7,"probabilities":[0.2],"text":" self","shown":" self"}
+
+event: done
+data: {"event":"done"}
+"""  # noqa: E501
+
+
+def _stream(model: Any, description: str, example: str) -> dict[int | str, dict[str, Any]]:
+    content = {LiveStream.media_type: {"example": example}}
+    return {200: {"model": model, "description": description, "content": content}}
+
+
+@router.post(
+    "/steer",
+    status_code=200,
+    response_class=LiveStream,
+    responses=_stream(
+        types.SteerAnswer,
+        "Server-sent events: one `began`, a `token` for each text and step, then `traits` for each "
+        "text and `side_effects`; the last is `done` or `failed`. Closing the connection ends the "
+        "work.",
+        _STEER_EXAMPLE,
+    ),
+)
+def steer(model: str, question: SteerQuestion, site: TheSite) -> Response:
+    """Continue a prompt twice, unsteered and steered, in one batch and from the same seed."""
+    dictionaries = steering.dictionaries_of(site.store, model)
+    asked = steering.steer(site.store, dictionaries, question)
+    typeset = site.typeset(next(iter(dictionaries.values())))
+    return LiveStream(site.live.ask(asked.request), SteerSpeech(site.store, typeset, asked).say)
+
+
+@router.post(
+    "/dose",
+    status_code=200,
+    response_class=LiveStream,
+    responses=_stream(
+        types.DoseAnswer,
+        "Server-sent events: one `dose_base`, then a `dose` for each strength; the last is `done` "
+        "or `failed`.",
+        _DOSE_EXAMPLE,
+    ),
+)
+def dose(model: str, question: DoseQuestion, site: TheSite) -> Response:
+    """How hard to push: what each strength of one feature does to the text."""
+    dictionaries = steering.dictionaries_of(site.store, model)
+    asked = steering.dose(site.store, dictionaries, question)
+    return LiveStream(
+        site.live.ask(asked.request), DoseSpeech(site.typeset(asked.dictionary), asked).say
+    )
+
+
+@router.get("/presets")
+def presets(model: str, site: TheSite) -> types.Presets:
+    """The named settings of a model's steering page."""
+    steering.dictionaries_of(site.store, model)
+    return types.Presets(presets=[_preset(model, view) for view in site.store.presets(model)])
+
+
+@router.post("/presets")
+def save(model: str, question: types.PresetQuestion, site: TheSite) -> types.Preset:
+    """Keep a setting under a name, in the place of one of the same name."""
+    dictionaries = steering.dictionaries_of(site.store, model)
+    steering.steer(site.store, dictionaries, question.settings)
+    settings = question.settings.model_dump(mode="json")
+    name = question.name.strip()
+    site.store.save_preset(model, name, settings)
+    return _preset(model, PresetView(name, settings))
+
+
+@router.delete("/presets/{name:path}", status_code=204, response_class=Response)
+def remove(model: str, name: str, site: TheSite) -> None:
+    """Forget a preset."""
+    steering.dictionaries_of(site.store, model)
+    site.store.delete_preset(model, name)
+
+
+def _preset(model: str, view: PresetView) -> types.Preset:
+    settings = SteerQuestion.model_validate(view.settings)
+    return types.Preset(
+        name=view.name, settings=settings, address=SteerState.of(settings).address(model)
+    )

@@ -1,0 +1,148 @@
+"""What may be asked of steering, by the page, by programs and by presets alike."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from app.worker.protocol.requests import SteerMode, SteerScope
+
+MOST_FEATURES = 16
+STRONGEST = 1000.0
+LONGEST_PROMPT = 200_000  # characters; what a model takes is counted in tokens by the worker
+MOST_STRENGTHS = 101
+SENTENCE = "sentence"  # the type of errors whose message is a whole sentence
+
+Name = Annotated[str, Field(min_length=1, max_length=400)]
+Strength = Annotated[
+    float,
+    Field(
+        allow_inf_nan=False,
+        ge=-STRONGEST,
+        le=STRONGEST,
+        description="In multiples of the feature's largest activation in the harvest.",
+        examples=[4.0],
+    ),
+]
+
+
+def whole(text: str) -> str:
+    """The text, if it can be written as UTF-8.
+
+    Raises:
+        PydanticCustomError: it holds half a character, as broken JSON escapes do.
+    """
+    half = next((char for char in text if "\ud800" <= char <= "\udfff"), None)
+    if half is not None:
+        raise PydanticCustomError(
+            SENTENCE,
+            "The text holds half a character ({half}): send the whole of it.",
+            {"half": f"U+{ord(half):04X}"},
+        )
+    return text
+
+
+class Question(BaseModel):
+    """Immutable, and refuses fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Edit(Question):
+    """One feature that is pushed, and how far."""
+
+    dictionary: Name = Field(examples=["mlp-4096"])
+    feature: int = Field(ge=0, lt=2**63, examples=[1733])
+    mode: SteerMode = Field(
+        default=SteerMode.ADD,
+        description="`add`: x + s·m_f·d_f; `clamp`: x + (s·m_f − a_f(x))·d_f; "
+        "`scale`: x + (s − 1)·a_f(x)·d_f, with strength s and maximum m_f.",
+    )
+    strength: Strength
+    on: bool = Field(default=True, description="Off: kept, but not applied.")
+
+
+class Continuation(Question):
+    """How a prompt is continued."""
+
+    prompt: str = Field(default="", description="Text; BOS is put first where the model has one.")
+    scope: SteerScope = Field(
+        default=SteerScope.ALL,
+        description="`all`: edits apply to the prompt and what is generated; `generated`: only "
+        "from the prompt's last token on, which predicts the first generated one.",
+    )
+    n_tokens: int = Field(default=40, ge=1, le=100_000, description="Tokens to generate.")
+    temperature: float = Field(
+        default=1.0, ge=0, le=10, allow_inf_nan=False, description="0: always the likeliest token."
+    )
+    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    top_k: int = Field(default=0, ge=0, lt=2**31, description="0: no bound.")
+    seed: int = Field(
+        default=0, ge=0, lt=2**53, description="The same seed draws alike for both texts."
+    )
+
+    @field_validator("prompt")
+    @classmethod
+    def _whole(cls, prompt: str) -> str:
+        return whole(prompt)
+
+    @field_validator("prompt")
+    @classmethod
+    def _short_enough(cls, prompt: str) -> str:
+        if len(prompt) > LONGEST_PROMPT:
+            raise PydanticCustomError(
+                SENTENCE,
+                "The prompt has {given} characters; at most {most} are taken.",
+                {"given": f"{len(prompt):,}", "most": f"{LONGEST_PROMPT:,}"},
+            )
+        return prompt
+
+
+class ContinuationSettings(TypedDict, total=False):
+    """The same as keyword arguments."""
+
+    scope: SteerScope | Literal["all", "generated"]
+    n_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int
+
+
+class SteerQuestion(Continuation):
+    """Continue a prompt twice, unsteered and steered."""
+
+    edits: tuple[Edit, ...] = Field(default=(), description=f"At most {MOST_FEATURES}.")
+    traits: str | None = Field(
+        default="",
+        description="Name of the dictionary whose features are listed for each token; empty: that "
+        "of the first edit, else the model's first; null: no traits.",
+    )
+
+    @field_validator("edits")
+    @classmethod
+    def _few_enough(cls, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+        if len(edits) > MOST_FEATURES:
+            raise PydanticCustomError(
+                SENTENCE,
+                "At most {most} features are steered at once; these are {given}.",
+                {"most": MOST_FEATURES, "given": len(edits)},
+            )
+        return edits
+
+
+class DoseQuestion(Continuation):
+    """Push one feature by one strength after another."""
+
+    dictionary: Name = Field(examples=["mlp-4096"])
+    feature: int = Field(ge=0, lt=2**63, examples=[1733])
+    mode: SteerMode = SteerMode.ADD
+    n_tokens: int = Field(default=40, ge=1, le=1000, description="Tokens of each continuation.")
+    strengths: tuple[Strength, ...] = Field(
+        default=tuple(float(s) for s in range(-10, 11)), min_length=1, max_length=MOST_STRENGTHS
+    )
+    watched: int = Field(
+        default=3, ge=0, le=10, description="How many of its strongest logit tokens are followed."
+    )

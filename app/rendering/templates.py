@@ -1,0 +1,101 @@
+"""Pages from templates: one environment, one way to address, one way to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from app.pages.prompt.query import page_address
+from app.pages.runs.page import run_address, runs_address, sweep_address
+from app.rendering import histograms as rendering_charts
+from app.rendering import numbers as rendering_numbers
+from app.rendering.assets import Assets
+from app.rendering.markup import trusted
+from app.rendering.tokens import printable
+from app.store.types.catalogue import DictionaryView
+
+_EXACT_FVU = 1e-6
+
+
+def address(model: str, dictionary: str, *rest: object, **query: object) -> str:
+    """The address of a dictionary's page, or of one below it; empty query values are left out."""
+    parts = "".join(f"/{quote(str(part), safe='')}" for part in (model, dictionary, *rest))
+    kept = {name: value for name, value in query.items() if value not in (None, "", False)}
+    return f"/d{parts}" + (f"?{urlencode(kept)}" if kept else "")
+
+
+def noun(dictionary: DictionaryView, plural: bool = False) -> str:
+    """What the dictionary holds: features, or neurons."""
+    word = "neuron" if dictionary.is_neurons else "feature"
+    return f"{word}s" if plural else word
+
+
+def caveat(dictionary: DictionaryView) -> str:
+    """What a reader of neurons must know where some are negative; empty elsewhere.
+
+    The reconstruction of a neuron is its positive part, so that there is an error only where a
+    neuron is negative.
+    """
+    fvu = (dictionary.evaluation or {}).get("fvu") or 0.0
+    if not (dictionary.is_neurons and fvu > _EXACT_FVU):
+        return ""
+    return (
+        "Neurons that can be negative are shown by their positive side; "
+        "what is negative stays in the error."
+    )
+
+
+class Renderer:
+    """The templates and what all of them may use."""
+
+    def __init__(self, templates: Path, assets: Assets) -> None:
+        self.environment = Environment(
+            loader=FileSystemLoader(templates, encoding="utf-8"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        numbers = rendering_numbers
+        self.environment.filters |= {
+            "activation": numbers.activation,
+            "compact": numbers.compact,
+            "count": numbers.count,
+            "duration": numbers.duration,
+            "number": numbers.number,
+            "percent": numbers.percent,
+            "printable": printable,
+            "share": numbers.share,
+            "signed": numbers.signed,
+            "sparkline": lambda histogram: trusted(rendering_charts.sparkline(histogram)),
+        }
+        self.environment.globals |= {
+            "address": address,
+            "asset": assets.address,
+            "caveat": caveat,
+            "noun": noun,
+            "page_address": page_address,
+            "run_address": run_address,
+            "runs_address": runs_address,
+            "sweep_address": sweep_address,
+            "wilson": numbers.wilson,
+        }
+
+    def text(self, template: str, **context: Any) -> str:
+        """A template as a string."""
+        return self.environment.get_template(template).render(context)
+
+    def html(
+        self,
+        template: str,
+        status_code: int = 200,
+        headers: dict[str, str] | None = None,
+        **context: Any,
+    ) -> HTMLResponse:
+        """A template as an answer."""
+        return HTMLResponse(self.text(template, **context), status_code, headers)

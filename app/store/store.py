@@ -1,0 +1,332 @@
+"""The store: the only door to the database. Pages read it; a harvest publishes into it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, select, update
+
+from app.errors import InvalidRequest, NotFound, StoreError
+from app.store.blobs.codec import unpack_vocabulary
+from app.store.database import reading, tidy, writing
+from app.store.schema import Feature, Model, Window
+from app.store.tables import catalogue as store_catalogue
+from app.store.tables import effects as store_effects
+from app.store.tables import evaluations as store_evaluations
+from app.store.tables import features as store_features
+from app.store.tables import presets as store_presets
+from app.store.tables import progress as store_progress
+from app.store.tables import publication as store_publication
+from app.store.tables.runs import Runs
+from app.store.types.catalogue import (
+    CorpusRecord,
+    DictionaryRecord,
+    DictionaryView,
+    FeatureQuery,
+    FeatureRow,
+    FeatureScales,
+    FeatureTable,
+    FeatureView,
+    HarvestRecord,
+    ModelRecord,
+    PresetView,
+    ProgressView,
+)
+from app.store.upkeep.dump import dump
+from sae_core.harvest.records import ContextEffect, FeatureRecord, WindowRecord
+from sae_core.language_model.vocabulary import Vocabulary
+
+__all__ = ["Store", "dump"]
+
+LONGEST_LABEL = 400  # characters; an index entry of Postgres holds 2,700 bytes
+
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """Reads and writes, each in one transaction. Safe to share between threads.
+
+    A read sees one instant: while a harvest is being published, all of the one before. Every
+    method raises `StoreError` where the database fails.
+
+    Args:
+        engine: from `app.store.database.connect`, with the schema of this version.
+
+    Attributes:
+        runs: trainings and their curves.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.runs = Runs(engine)
+        self._engine = engine
+        self._vocabularies: dict[int, tuple[str, Vocabulary]] = {}
+        self._scales: dict[int, tuple[str, FeatureScales]] = {}
+        self._lock = threading.Lock()
+
+    def catalogue(self) -> list[DictionaryView]:
+        """All dictionaries, harvested or not, by model and name."""
+        with reading(self._engine) as connection:
+            return store_catalogue.views(connection)
+
+    def dictionary(self, model: str, name: str) -> DictionaryView:
+        """One dictionary.
+
+        Raises:
+            NotFound: there is none of that name; the sentence names those that exist.
+        """
+        with reading(self._engine) as connection:
+            return store_catalogue.view(connection, model, name)
+
+    def features(self, dictionary: DictionaryView, query: FeatureQuery) -> FeatureTable:
+        """One page of a dictionary's table.
+
+        Raises:
+            InvalidRequest: an unknown sort key, a page below one.
+            NotFound: nothing is published of the dictionary, or there are fewer pages.
+        """
+        with reading(self._engine) as connection:
+            return store_features.table(connection, dictionary, query)
+
+    def feature(self, dictionary: DictionaryView, index: int) -> FeatureView:
+        """One feature with the windows of all its examples and the cached ablations.
+
+        Raises:
+            NotFound: nothing is published of the dictionary, or it has no such feature.
+        """
+        with reading(self._engine) as connection:
+            return store_features.feature(connection, dictionary, index)
+
+    def rows(self, dictionary: DictionaryView, indices: Collection[int]) -> dict[int, FeatureRow]:
+        """What the table shows of some features, by index; those that do not exist are left out.
+
+        Raises:
+            NotFound: nothing is published of the dictionary.
+        """
+        with reading(self._engine) as connection:
+            return store_features.rows(connection, dictionary, indices)
+
+    def scales(self, dictionary: DictionaryView) -> FeatureScales:
+        """How often and how strongly each feature fires, kept in memory until the next harvest.
+
+        Raises:
+            NotFound: nothing is published of the dictionary.
+        """
+        with self._lock:
+            known = self._scales.get(dictionary.id)
+        if known and known[0] == dictionary.digest:
+            return known[1]
+        with reading(self._engine) as connection:
+            found = store_features.scales(connection, dictionary)
+        with self._lock:
+            self._scales[dictionary.id] = found
+        return found[1]
+
+    def window(self, dictionary: DictionaryView, number: int) -> WindowRecord:
+        """One window that the dictionary's examples point to.
+
+        Raises:
+            NotFound: no example points to a window of that number.
+        """
+        with reading(self._engine) as connection:
+            return store_features.window(connection, dictionary, number)
+
+    def random_feature(self, dictionary: DictionaryView) -> int:
+        """The index of a feature that fires, drawn evenly; of any feature where none does."""
+        with reading(self._engine) as connection:
+            return store_features.random_feature(connection, dictionary)
+
+    def neighbours(self, dictionary: DictionaryView, index: int) -> tuple[int | None, int | None]:
+        """The indices before and after, inside the dictionary."""
+        last = dictionary.d_sae - 1
+        return index - 1 if index > 0 else None, index + 1 if index < last else None
+
+    def vocabulary(self, model_id: int) -> Vocabulary:
+        """The bytes of a model's tokens, kept in memory until the model is replaced.
+
+        Raises:
+            NotFound: the store has no such model.
+        """
+        with reading(self._engine) as connection:
+            query = select(Model.vocabulary_checksum).where(Model.id == model_id)
+            checksum = connection.scalar(query)
+            if checksum is None:
+                raise NotFound(f"The store has no model with id {model_id}.")
+            with self._lock:
+                known = self._vocabularies.get(model_id)
+            if known and known[0] == checksum:
+                return known[1]
+            blob = connection.scalars(select(Model.vocabulary).where(Model.id == model_id)).one()
+        vocabulary = unpack_vocabulary(blob, f"The vocabulary of model {model_id}")
+        with self._lock:
+            self._vocabularies[model_id] = (checksum, vocabulary)
+        return vocabulary
+
+    def progress(self) -> list[ProgressView]:
+        """The harvests that run, and those that were killed and have not been resumed."""
+        with reading(self._engine) as connection:
+            return store_progress.views(connection)
+
+    def effects(
+        self, dictionary: DictionaryView, index: int, windows: Sequence[int]
+    ) -> dict[int, ContextEffect]:
+        """The cached ablations of a feature in these windows, as far as there are any."""
+        with reading(self._engine) as connection:
+            return store_effects.of_feature(connection, dictionary, index, windows)
+
+    def presets(self, model: str) -> list[PresetView]:
+        """The named settings of a model's steering page, by name."""
+        with reading(self._engine) as connection:
+            return store_presets.views(connection, model)
+
+    def add_model(self, record: ModelRecord) -> int:
+        """Add a model or bring it up to date; its id.
+
+        Other weights, another dtype or another vocabulary under the same name make it another
+        model: the harvests, evaluations and cached ablations of its dictionaries go.
+        """
+        with writing(self._engine, alone=True) as connection:
+            return store_catalogue.add_model(connection, record)
+
+    def add_dictionary(self, record: DictionaryRecord) -> int:
+        """Add a dictionary or bring it up to date; its id.
+
+        Other weights, dtype, architecture, hook point or sizes under the same name make it another
+        dictionary: its harvest, labels and cached ablations go.
+
+        Raises:
+            NotFound: its model was not added before.
+        """
+        with writing(self._engine, alone=True) as connection:
+            return store_catalogue.add_dictionary(connection, record)
+
+    def add_corpus(self, record: CorpusRecord) -> int:
+        """Add a corpus or bring it up to date; its id.
+
+        Another fingerprint under the same name is another corpus beside the first, so that
+        harvests of the older text stay true.
+        """
+        with writing(self._engine, alone=True) as connection:
+            return store_catalogue.add_corpus(connection, record)
+
+    def publish(
+        self,
+        harvest: HarvestRecord,
+        features: Iterable[FeatureRecord],
+        windows: Iterable[WindowRecord],
+        *,
+        model: ModelRecord | None = None,
+        dictionary: DictionaryRecord | None = None,
+        corpus: CorpusRecord | None = None,
+    ) -> None:
+        """Replace what a dictionary shows, in one transaction.
+
+        Features and windows are packed before the transaction begins, so that no lock is held
+        while they are made. Labels stay; cached ablations and windows that no harvest refers to
+        go. Model, dictionary and corpus, where given, are added in the same transaction: if they
+        replace others, those stay visible up to the instant of publication.
+
+        Raises:
+            StoreError: features are missing or point to windows that were not given; the database
+                fails. What was published before is intact.
+            NotFound: model, dictionary or corpus was never added.
+        """
+        with (
+            store_publication.packed(features, windows) as new,
+            writing(self._engine, alone=True) as connection,
+        ):
+            if model:
+                store_catalogue.add_model(connection, model)
+            if dictionary:
+                store_catalogue.add_dictionary(connection, dictionary)
+            if corpus:
+                store_catalogue.add_corpus(connection, corpus)
+            store_publication.write(connection, harvest, new)
+        tidy(self._engine, Feature.__tablename__, Window.__tablename__)
+
+    def save_evaluation(self, dictionary: DictionaryView, evaluation: Mapping[str, Any]) -> None:
+        """Keep another evaluation of a dictionary of the same weights: JSON values.
+
+        Raises:
+            NotFound: the store holds these weights no longer.
+        """
+        with writing(self._engine) as connection:
+            store_evaluations.save(connection, dictionary, evaluation)
+
+    def save_label(self, dictionary: DictionaryView, index: int, text: str) -> None:
+        """Say in words what a feature means; empty: take it back.
+
+        Raises:
+            InvalidRequest: it is too long.
+            NotFound: there is no such feature.
+        """
+        self.save_labels(dictionary, {index: text})
+
+    def save_labels(self, dictionary: DictionaryView, labels: Mapping[int, str]) -> None:
+        """Labels of many features at once, by index; all of them or none. See `save_label`."""
+        with writing(self._engine) as connection:
+            for index, text in labels.items():
+                if len(text) > LONGEST_LABEL:
+                    raise InvalidRequest(
+                        f"A label has at most {LONGEST_LABEL} characters; this one has {len(text)}."
+                    )
+                here = (Feature.dictionary_id == dictionary.id, Feature.index == index)
+                changed = connection.execute(update(Feature).where(*here).values(label=text))
+                if changed.rowcount == 0:
+                    raise NotFound(f"{dictionary.title} has no published feature {index}.")
+
+    def save_effects(
+        self, dictionary: DictionaryView, index: int, effects: Mapping[int, ContextEffect]
+    ) -> None:
+        """Cache ablations of a feature by window. See `save_effects_bulk`."""
+        self.save_effects_bulk(dictionary, ((index, w, effect) for w, effect in effects.items()))
+
+    def save_effects_bulk(
+        self, dictionary: DictionaryView, effects: Iterable[tuple[int, int, ContextEffect]]
+    ) -> int:
+        """Cache ablations of many features: (index, window, effect); how many were given.
+
+        Those already cached stay. If another harvest was published since `dictionary` was read,
+        its windows may be others, so nothing is kept and the answer is 0.
+        """
+        packed = store_effects.pack(dictionary, effects)
+        if not packed:
+            return 0
+        with writing(self._engine) as connection:
+            return store_effects.add(connection, dictionary, packed)
+
+    def save_preset(self, model: str, name: str, settings: Mapping[str, Any]) -> bool:
+        """Keep a preset, in the place of one of the same name; whether it is new.
+
+        Raises:
+            InvalidRequest: its name is empty or too long, it is too large, or there are too many.
+            NotFound: there is no such model.
+        """
+        with writing(self._engine, alone=True) as connection:
+            return store_presets.save(connection, model, name, settings)
+
+    def delete_preset(self, model: str, name: str) -> None:
+        """Forget a preset.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        with writing(self._engine) as connection:
+            store_presets.remove(connection, model, name)
+
+    def report_progress(
+        self, model: str, name: str, phase: str, done: int, total: int, rate: float
+    ) -> None:
+        """Say how far a harvest is. A store that cannot be written now does not stop it."""
+        try:
+            with writing(self._engine) as connection:
+                store_progress.report(connection, model, name, phase, done, total, rate)
+        except StoreError as error:
+            _log.warning("Progress was not reported: %s", error)
+
+    def clear_progress(self, model: str, name: str) -> None:
+        """The harvest has ended."""
+        with writing(self._engine) as connection:
+            store_progress.clear(connection, model, name)

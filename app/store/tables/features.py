@@ -1,0 +1,268 @@
+"""Reading features, their windows and the table of them. Used by `Store` alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, select
+
+from app.errors import InvalidRequest, NotFound
+from app.store.blobs.codec import unpack_body, unpack_summary, unpack_tokens
+from app.store.schema import Feature, Harvest, Window
+from app.store.tables import catalogue as store_catalogue
+from app.store.tables import effects as store_effects
+from app.store.types.catalogue import (
+    SORTS,
+    DictionaryView,
+    FeatureQuery,
+    FeatureRow,
+    FeatureScales,
+    FeatureTable,
+    FeatureView,
+)
+from sae_core.harvest.records import FeatureRecord, WindowRecord
+
+MOST_PER_PAGE = 500
+_KEYS = {
+    "index": Feature.index,
+    "density": Feature.firings,  # shares of one number of tokens
+    "maximum": Feature.maximum,
+    "label": Feature.label,
+}
+_DOWN = {"density": Feature.by_density, "maximum": Feature.by_maximum}
+_UP = {"density": Feature.by_density_up, "maximum": Feature.by_maximum_up}
+# built once: a hundred numbers in it are slow to make a statement of
+_WINDOWS = select(Window.number, Window.document, Window.line, Window.tokens).where(
+    Window.set_id == bindparam("set_id"),
+    Window.number.in_(bindparam("numbers", expanding=True)),
+)
+_PUBLISHED = select(Harvest.set_id, Harvest.digest).where(
+    Harvest.dictionary_id == bindparam("dictionary_id")
+)
+_FEATURE = select(
+    Feature.firings, Feature.maximum, Feature.label, Feature.summary, Feature.body
+).where(Feature.dictionary_id == bindparam("dictionary_id"), Feature.index == bindparam("at"))
+_ROW = (Feature.index, Feature.firings, Feature.maximum, Feature.label, Feature.summary)
+_ROWS = select(*_ROW).where(
+    Feature.dictionary_id == bindparam("dictionary_id"),
+    Feature.index.in_(bindparam("indices", expanding=True)),
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A dictionary as of this transaction, and its windows' set."""
+
+    dictionary: DictionaryView
+    set_id: int
+
+
+def published(connection: Connection, dictionary: DictionaryView) -> Published:
+    """The dictionary as it is now: a harvest may have been published since `dictionary` was read.
+
+    Raises:
+        NotFound: nothing is published of it.
+    """
+    row = connection.execute(_PUBLISHED, {"dictionary_id": dictionary.id}).first()
+    if row is None:
+        raise NotFound(
+            f"Nothing is published of {dictionary.title} yet. Run `featurescope harvest` for it."
+        )
+    if row.digest != dictionary.digest:
+        dictionary = store_catalogue.view_by_id(connection, dictionary.id) or dictionary
+    return Published(dictionary, row.set_id)
+
+
+def table(connection: Connection, dictionary: DictionaryView, query: FeatureQuery) -> FeatureTable:
+    """One page of the table: an index finds its features, then only their rows are read."""
+    _check(query)
+    now = published(connection, dictionary).dictionary
+    total = _total(connection, now, query)
+    pages = max(1, -(-total // query.per_page))
+    if query.page > pages:
+        raise NotFound(f"There is no page {query.page} of this table; the last one is {pages}.")
+    start = (query.page - 1) * query.per_page
+    count = min(query.per_page, total - start)
+    if query.search or query.sort == "label":
+        indices = _walk(connection, now, query, start, count, total)
+        chosen: ColumnElement[bool] = Feature.index.in_(indices)
+    else:
+        chosen = _places(now, query, start, count, total)
+    found = select(*_ROW, _KEYS[query.sort].label("key"))
+    found = found.where(Feature.dictionary_id == now.id, chosen)
+    rows = list(connection.execute(found).mappings()) if count else []
+    rows.sort(key=lambda row: row["index"])
+    rows.sort(key=lambda row: row["key"], reverse=query.descending)
+    return FeatureTable(now, tuple(_row(row, now) for row in rows), total, query.page, pages)
+
+
+def feature(connection: Connection, dictionary: DictionaryView, index: int) -> FeatureView:
+    """One feature, its windows, its cached effects: four statements."""
+    there = published(connection, dictionary)
+    now = there.dictionary
+    here = {"dictionary_id": now.id, "at": index}
+    row = connection.execute(_FEATURE, here).first() if _fits(index) else None
+    if row is None:
+        raise NotFound(
+            f"{now.title} has features 0 to {now.d_sae - 1}; there is no feature {index}."
+        )
+    what = f"Feature {index} of {now.title}"
+    summary, body = unpack_summary(row.summary, what), unpack_body(row.body, what)
+    record = FeatureRecord(
+        index=index,
+        firings=row.firings,
+        maximum=row.maximum,
+        activations=summary.activations,
+        logits=body.logits,
+        raised=summary.raised,
+        lowered=body.lowered,
+        neurons=body.neurons,
+        nearest=body.nearest,
+        coactive=body.coactive,
+        groups=body.groups,
+    )
+    numbers = {n for group in body.groups for n in group.examples.windows.tolist()}
+    return FeatureView(
+        dictionary=now,
+        record=record,
+        label=row.label,
+        windows=_windows(connection, there.set_id, sorted(numbers)),
+        effects=store_effects.of_feature(connection, now, index),
+    )
+
+
+def rows(
+    connection: Connection, dictionary: DictionaryView, indices: Collection[int]
+) -> dict[int, FeatureRow]:
+    """The table's rows of some features, by index; those that do not exist are left out."""
+    now = published(connection, dictionary).dictionary
+    found = connection.execute(
+        _ROWS, {"dictionary_id": now.id, "indices": sorted(i for i in set(indices) if _fits(i))}
+    )
+    return {row["index"]: _row(row, now) for row in found.mappings()}
+
+
+def scales(connection: Connection, dictionary: DictionaryView) -> tuple[str, FeatureScales]:
+    """Density and maximum of every feature, and the digest of the harvest that they are from."""
+    now = published(connection, dictionary).dictionary
+    maxima, firings = np.zeros(now.d_sae), np.zeros(now.d_sae, dtype=np.int64)
+    columns = select(Feature.index, Feature.maximum, Feature.firings)
+    for index, maximum, count in connection.execute(columns.where(Feature.dictionary_id == now.id)):
+        maxima[index], firings[index] = maximum, count
+    return now.digest, FeatureScales(maxima, firings, now.n_tokens)
+
+
+def window(connection: Connection, dictionary: DictionaryView, number: int) -> WindowRecord:
+    """One window of the set that the dictionary's harvest refers to."""
+    there = published(connection, dictionary)
+    found = _windows(connection, there.set_id, [number]) if _fits(number) else {}
+    if number not in found:
+        raise NotFound(f"No example of {dictionary.title} lies in a window {number}.")
+    return found[number]
+
+
+def random_feature(connection: Connection, dictionary: DictionaryView) -> int:
+    """A feature that fires, where one does."""
+    now = published(connection, dictionary).dictionary
+    if now.alive == 0:
+        return random.randrange(now.d_sae)  # noqa: S311
+    place = random.randrange(now.alive)  # noqa: S311
+    here = (Feature.dictionary_id == now.id, Feature.by_index == place)
+    return connection.scalars(select(Feature.index).where(*here)).one()
+
+
+def _fits(number: int) -> bool:
+    return 0 <= number < 1 << 63
+
+
+def _check(query: FeatureQuery) -> None:
+    if query.sort not in SORTS:
+        raise InvalidRequest(
+            f"Features cannot be sorted by {query.sort!r}; choose {', '.join(SORTS)}."
+        )
+    if query.page < 1:
+        raise InvalidRequest(f"Pages count from 1; there is no page {query.page}.")
+    if not 1 <= query.per_page <= MOST_PER_PAGE:
+        raise InvalidRequest(f"A page has 1 to {MOST_PER_PAGE} rows, not {query.per_page}.")
+
+
+def _conditions(now: DictionaryView, query: FeatureQuery) -> list[ColumnElement[bool]]:
+    conditions = [Feature.dictionary_id == now.id]
+    if query.alive is not None:
+        conditions.append(Feature.firings > 0 if query.alive else Feature.firings == 0)
+    if query.search:
+        conditions.append(Feature.label.icontains(query.search, autoescape=True))
+    return conditions
+
+
+def _total(connection: Connection, now: DictionaryView, query: FeatureQuery) -> int:
+    if query.search:
+        counted = select(func.count()).select_from(Feature).where(*_conditions(now, query))
+        return connection.scalars(counted).one()
+    if query.alive is None:
+        return now.d_sae
+    return now.alive if query.alive else now.d_sae - now.alive
+
+
+def _places(
+    now: DictionaryView, query: FeatureQuery, start: int, count: int, total: int
+) -> ColumnElement[bool]:
+    """The page as a range of places in an order that the harvest was stored with."""
+    dead = now.d_sae - now.alive
+    if query.sort == "index":
+        column = Feature.index if query.alive is None else Feature.by_index
+        first = now.alive if query.alive is False else 0
+        start = total - start - count if query.descending else start
+    elif query.descending:
+        column = _DOWN[query.sort]
+        first = now.alive if query.alive is False else 0
+    else:
+        column = _UP[query.sort]
+        first = dead if query.alive else 0
+    return column.between(first + start, first + start + count - 1)
+
+
+def _walk(
+    connection: Connection,
+    now: DictionaryView,
+    query: FeatureQuery,
+    start: int,
+    count: int,
+    total: int,
+) -> list[int]:
+    """The page's features by walking from the nearer end of an order."""
+    from_end = start > total // 2
+    key = _KEYS[query.sort]
+    index = Feature.index.desc() if from_end else Feature.index.asc()
+    chosen = (
+        select(Feature.index)
+        .where(*_conditions(now, query))
+        .order_by(key.desc() if query.descending != from_end else key.asc(), index)
+        .offset(total - start - count if from_end else start)
+        .limit(count)
+    )
+    return list(connection.scalars(chosen))
+
+
+def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
+    summary = unpack_summary(row["summary"], f"Feature {row['index']} of {now.title}")
+    return FeatureRow(
+        index=row["index"],
+        firings=row["firings"],
+        density=row["firings"] / max(1, now.n_tokens),
+        maximum=row["maximum"],
+        histogram=summary.activations,
+        label=row["label"],
+        raised=summary.raised,
+    )
+
+
+def _windows(connection: Connection, set_id: int, numbers: list[int]) -> dict[int, WindowRecord]:
+    found = connection.execute(_WINDOWS, {"set_id": set_id, "numbers": numbers})
+    return {
+        number: WindowRecord(number, document, line, unpack_tokens(tokens, f"Window {number}"))
+        for number, document, line, tokens in found
+    }

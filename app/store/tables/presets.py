@@ -1,0 +1,72 @@
+"""Named settings of the steering page. Used by `Store` alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from app.errors import InvalidRequest, NotFound
+from app.store.schema import Model, Preset
+from app.store.tables.catalogue import canonical, model_id_of
+from app.store.types.catalogue import PresetView
+
+LONGEST_NAME = 100  # characters; an index entry of Postgres holds 2,700 bytes
+LONGEST_SETTINGS = 32 * 2**10  # bytes of JSON
+MOST = 1000  # of one model
+
+
+def views(connection: Connection, model: str) -> list[PresetView]:
+    """The presets of a model, by name."""
+    query = select(Preset.name, Preset.settings).join(Model, Preset.model_id == Model.id)
+    rows = connection.execute(query.where(Model.name == model).order_by(Preset.name))
+    return [PresetView(name, json.loads(settings)) for name, settings in rows]
+
+
+def save(connection: Connection, model: str, name: str, settings: Mapping[str, Any]) -> bool:
+    """Keep a preset, in the place of one of the same name; whether it is new.
+
+    Raises:
+        InvalidRequest: its name is empty, too long or dots alone, it is too large, or there are
+            too many.
+        NotFound: there is no such model.
+    """
+    if not name.strip():
+        raise InvalidRequest("A preset needs a name.")
+    if name.strip() in {".", ".."}:
+        raise InvalidRequest(
+            f"A preset cannot be called {name.strip()!r}: addresses mean something else by it."
+        )
+    if len(name) > LONGEST_NAME:
+        raise InvalidRequest(
+            f"The name of a preset has at most {LONGEST_NAME} characters; this one has {len(name)}."
+        )
+    written = canonical(settings)
+    if len(written) > LONGEST_SETTINGS:
+        raise InvalidRequest(
+            f"A preset takes at most {LONGEST_SETTINGS:,} bytes, its prompt included; this one "
+            f"takes {len(written):,}: shorten the prompt."
+        )
+    model_id = model_id_of(connection, model)
+    here = (Preset.model_id == model_id, Preset.name == name)
+    if connection.execute(update(Preset).where(*here).values(settings=written)).rowcount:
+        return False
+    count = select(func.count()).select_from(Preset).where(Preset.model_id == model_id)
+    if connection.scalars(count).one() >= MOST:
+        raise InvalidRequest(f"{model} has {MOST} presets, as many as are kept; delete one first.")
+    connection.execute(insert(Preset).values(model_id=model_id, name=name, settings=written))
+    return True
+
+
+def remove(connection: Connection, model: str, name: str) -> None:
+    """Forget a preset.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    model_id = select(Model.id).where(Model.name == model).scalar_subquery()
+    here = (Preset.model_id == model_id, Preset.name == name)
+    if connection.execute(delete(Preset).where(*here)).rowcount == 0:
+        raise NotFound(f"{model} has no preset {name!r}.")

@@ -1,0 +1,174 @@
+"""Publishing a harvest: packed beforehand, written in one transaction. Used by `Store` alone."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO
+
+import numpy as np
+from sqlalchemy import Connection, insert, select
+
+from app.errors import NotFound, StoreError
+from app.store.blobs.codec import pack_body, pack_numbers, pack_summary, pack_tokens
+from app.store.database import failures_explained
+from app.store.schema import Corpus, Dictionary, Feature, Harvest, Model, Window, WindowSet, escape
+from app.store.tables import catalogue as store_catalogue
+from app.store.tables.bulk import bulk_insert
+from app.store.types.catalogue import HarvestRecord
+from sae_core.harvest.records import FeatureRecord, WindowRecord
+
+_IN_MEMORY = 64 << 20
+_SIZES = struct.Struct("<QQ")
+
+
+@dataclass
+class Packed:
+    """A publication ready to be written: rows in a temporary file, and what they refer to."""
+
+    file: IO[bytes]
+    indices: list[int] = field(default_factory=list)
+    firings: list[int] = field(default_factory=list)
+    maxima: list[float] = field(default_factory=list)
+    shown: set[int] = field(default_factory=set)
+    windows: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
+
+    def blobs(self) -> Iterator[tuple[bytes, bytes]]:
+        """Summary and body of each feature, in the order given."""
+        self.file.seek(0)
+        for _ in self.indices:
+            summary, body = _SIZES.unpack(self.file.read(_SIZES.size))
+            yield self.file.read(summary), self.file.read(body)
+
+    def places(self) -> list[list[int]]:
+        """For each feature its `by_` columns, in the order of the schema."""
+        index, firings, maxima = map(np.array, (self.indices, self.firings, self.maxima))
+        dead = firings == 0
+        orders = (
+            np.lexsort((index, dead)),
+            np.lexsort((index, -firings, dead)),
+            np.lexsort((index, firings, ~dead)),
+            np.lexsort((index, -maxima, dead)),
+            np.lexsort((index, maxima, ~dead)),
+        )
+        # the inverse of an order is each one's place in it
+        places: list[list[int]] = np.stack([np.argsort(o) for o in orders], axis=1).tolist()
+        return places
+
+
+@contextmanager
+def packed(features: Iterable[FeatureRecord], windows: Iterable[WindowRecord]) -> Iterator[Packed]:
+    """Pack before the transaction: no lock is held while records are still being made."""
+    with failures_explained(), tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        out = Packed(file)
+        for feature in features:
+            blobs = (pack_summary(feature), pack_body(feature))
+            file.write(_SIZES.pack(*map(len, blobs)))
+            file.writelines(blobs)
+            out.indices.append(feature.index)
+            out.firings.append(feature.firings)
+            out.maxima.append(float(feature.maximum))
+            for group in feature.groups:
+                out.shown.update(group.examples.windows.tolist())
+        for window in windows:
+            tokens = pack_tokens(window.tokens)
+            out.windows[window.number] = (window.line, escape(window.document), tokens)
+        yield out
+
+
+def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
+    """Replace what was published of the dictionary."""
+    dictionary_id, d_sae, set_id, digest = _resolve(connection, harvest)
+    _check(harvest, new, d_sae)
+    query = select(Feature.index, Feature.label)
+    of_dictionary = Feature.dictionary_id == dictionary_id
+    labelled = connection.execute(query.where(of_dictionary, Feature.label != ""))
+    labels = dict(iter(labelled))
+    store_catalogue.unpublish(connection, dictionary_id)
+    numbers = np.array(sorted(new.windows), dtype=np.int64)
+    connection.execute(
+        insert(Harvest).values(
+            dictionary_id=dictionary_id,
+            set_id=set_id,
+            digest=digest,
+            seed=harvest.seed,
+            n_tokens=harvest.n_tokens,
+            n_windows=harvest.n_windows,
+            alive=sum(count > 0 for count in new.firings),
+            settings=store_catalogue.canonical(harvest.settings),
+            windows=pack_numbers(numbers),
+        )
+    )
+    _write_windows(connection, set_id, new)
+    rows = (
+        (dictionary_id, index, *places, firings, maximum, escape(labels.get(index, "")), *blobs)
+        for index, places, firings, maximum, blobs in zip(
+            new.indices, new.places(), new.firings, new.maxima, new.blobs(), strict=True
+        )
+    )
+    bulk_insert(connection, Feature, rows)
+    store_catalogue.sweep(connection)
+
+
+def _resolve(connection: Connection, harvest: HarvestRecord) -> tuple[int, int, int, str]:
+    """Ids of dictionary (with its d_sae) and window set, and the harvest's digest."""
+    model_id = store_catalogue.model_id_of(connection, harvest.model)
+    here = (Dictionary.model_id == model_id, Dictionary.name == harvest.dictionary)
+    dictionary = connection.execute(select(Dictionary.__table__).where(*here)).first()
+    if dictionary is None:
+        raise NotFound(
+            f"The store has no dictionary {harvest.dictionary!r} of a model {harvest.model!r}; add "
+            "it first."
+        )
+    named = select(Corpus.id, Corpus.fingerprint).where(Corpus.name == harvest.corpus)
+    if harvest.fingerprint:
+        named = named.where(Corpus.fingerprint == harvest.fingerprint)
+    corpus = connection.execute(named.order_by(Corpus.id.desc())).first()
+    if corpus is None:
+        raise NotFound(f"The store has no corpus {harvest.corpus!r}; add it first.")
+    model = connection.execute(
+        select(Model.checksum, Model.dtype).where(Model.id == model_id)
+    ).one()
+    key = {"model_id": model_id, "corpus_id": corpus.id, "n_ctx": harvest.n_ctx}
+    set_id = connection.scalar(select(WindowSet.id).filter_by(**key))
+    if set_id is None:
+        set_id = store_catalogue.next_id(connection, WindowSet.__table__)
+        connection.execute(insert(WindowSet).values(id=set_id, **key))
+    depends_on = {
+        "model": [harvest.model, model.checksum, model.dtype],
+        "dictionary": [
+            *(dictionary.name, dictionary.checksum, dictionary.dtype, dictionary.hook_point),
+            *(dictionary.d_in, dictionary.d_sae),
+        ],
+        "corpus": [harvest.corpus, corpus.fingerprint],
+        "harvest": [harvest.seed, harvest.n_ctx, harvest.n_tokens, harvest.n_windows],
+        "settings": harvest.settings,
+    }
+    digest = hashlib.sha256(store_catalogue.canonical(depends_on).encode()).hexdigest()
+    return dictionary.id, dictionary.d_sae, set_id, digest
+
+
+def _check(harvest: HarvestRecord, new: Packed, d_sae: int) -> None:
+    """All features once, and every window that they point to."""
+    title = f"{harvest.model}/{harvest.dictionary}"
+    if sorted(new.indices) != list(range(d_sae)):
+        raise StoreError(
+            f"A harvest of {title} must hold each of its {d_sae} features once; this one holds "
+            f"{len(set(new.indices))} of them in {len(new.indices)} records."
+        )
+    if missing := sorted(new.shown.difference(new.windows)):
+        raise StoreError(
+            f"Examples of {title} point to {len(missing)} windows that were not handed over, "
+            f"such as {missing[0]}."
+        )
+
+
+def _write_windows(connection: Connection, set_id: int, new: Packed) -> None:
+    """Add what the set lacks: the same number is the same window."""
+    there = set(connection.scalars(select(Window.number).where(Window.set_id == set_id)))
+    added = ((set_id, number, *new.windows[number]) for number in sorted(set(new.windows) - there))
+    bulk_insert(connection, Window, added)

@@ -1,0 +1,219 @@
+"""The whole store into a bundle and out of one, a few rows at a time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Double, Engine, Integer, LargeBinary, Table, select
+from sqlalchemy.exc import DataError, IntegrityError
+
+from app.errors import InvalidRequest
+from app.store.database import knows_schema, newest_schema, reading, tidy, writing
+from app.store.schema import UNREPEATABLE, Base, Dictionary, Effect, Feature, Harvest, escape
+from app.store.tables.bulk import bulk_insert
+from app.store.upkeep.bundle_file import (
+    BundleReader,
+    Manifest,
+    Part,
+    reading_bundle,
+    writing_bundle,
+)
+
+# What a harvest publishes at one instant also arrives at one instant.
+_OF_HARVEST = (Harvest.__tablename__, Feature.__tablename__, Effect.__tablename__)
+_CLASSES = {mapper.local_table.name: mapper.class_ for mapper in Base.registry.mappers}  # type: ignore[attr-defined]
+
+
+def export_bundle(engine: Engine, path: Path) -> Manifest:
+    """Write everything in the store but what holds a time into a new bundle, as of one instant.
+
+    Raises:
+        InvalidRequest: there is something at `path`.
+        DiskError: it cannot be written; nothing is left behind.
+    """
+    with reading(engine) as connection, writing_bundle(path) as bundle:
+        for table in _tables():
+            if table.name not in _OF_HARVEST:
+                bundle.rows(table.name, None, _lines(connection, table))
+        for dictionary in connection.scalars(select(Dictionary.id).order_by(Dictionary.id)).all():
+            for name in _OF_HARVEST:
+                table = Base.metadata.tables[name]
+                bundle.rows(name, dictionary, _lines(connection, table, dictionary))
+        return bundle.finish(newest_schema(), _columns())
+
+
+def import_bundle(
+    engine: Engine, path: Path, say: Callable[[str], None] = lambda _: None
+) -> Manifest:
+    """Fill a store from a bundle, or finish doing so.
+
+    First the whole bundle is checked, and compared with what the store holds: nothing, or what an
+    import of the same bundle left when it was killed. Then what is missing is written, a part a
+    transaction, each dictionary's harvest whole: pages never show half of one.
+
+    Raises:
+        InvalidRequest: the bundle is damaged, was made by another version, or the store holds
+            something else. The store is as it was.
+        StoreError: the database fails; giving the same command again goes on from there.
+    """
+    with reading_bundle(path) as bundle:
+        _check_schema(path, bundle.manifest)
+        say("Checking the bundle")
+        todo = _missing(engine, path, bundle)
+        total = len(bundle.manifest.parts)
+        for done, parts in enumerate(todo):
+            say(f"Writing {parts[0].table} ({total - len(todo) + done + 1} of {total})")
+            _write(engine, path, bundle, parts)
+        if todo:
+            tidy(engine, *sorted({part.table for parts in todo for part in parts}))
+        return bundle.manifest
+
+
+def _tables() -> list[Table]:
+    """All that a bundle holds, each after those it refers to."""
+    return [table for table in Base.metadata.sorted_tables if table.name not in UNREPEATABLE]
+
+
+def _columns() -> dict[str, list[str]]:
+    return {table.name: list(table.columns.keys()) for table in _tables()}
+
+
+def _lines(connection: Connection, table: Table, dictionary: int | None = None) -> Iterator[str]:
+    """Rows by primary key; `dictionary`: those of one."""
+    query = select(table).order_by(*table.primary_key).execution_options(yield_per=256)
+    if dictionary is not None:
+        query = query.where(table.c.dictionary_id == dictionary)
+    for row in connection.execute(query):
+        values = [base64.b64encode(v).decode() if isinstance(v, bytes) else v for v in row]
+        yield json.dumps(values, separators=(",", ":"))
+
+
+def _check_schema(path: Path, manifest: Manifest) -> None:
+    if manifest.schema == newest_schema() and manifest.tables == _columns():
+        return
+    if knows_schema(manifest.schema) and manifest.schema != newest_schema():
+        raise InvalidRequest(
+            f"The bundle {path} was made by an older version of Featurescope (schema "
+            f"{manifest.schema}, this one needs {newest_schema()}). Start this version on that "
+            "store, which upgrades it, and export it again."
+        )
+    raise InvalidRequest(
+        f"The bundle {path} was made by a newer version of Featurescope (schema "
+        f"{manifest.schema!r:.40} is unknown here). Import it with that version."
+    )
+
+
+def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part]]:
+    """What the store lacks: lists of parts that belong into one transaction."""
+    groups: dict[tuple[object, ...], list[Part]] = {}
+    for n, part in enumerate(bundle.manifest.parts):
+        if part.table not in _columns():
+            raise InvalidRequest(f"The bundle {path} has a table {part.table!r:.40}: what is it?")
+        whole = part.table in _OF_HARVEST
+        if whole == (part.dictionary is None):
+            raise InvalidRequest(
+                f"The bundle {path} contradicts itself in {part.table}: it was not made by "
+                "Featurescope."
+            )
+        key: tuple[object, ...] = ("harvest", part.dictionary) if whole else (n,)
+        groups.setdefault(key, []).append(part)
+    todo = []
+    with reading(engine) as connection, ExitStack() as stack:
+        there: dict[tuple[str, int | None], Iterator[str]] = {}
+        for parts in groups.values():
+            found = set()
+            for part in parts:
+                key = (part.table, part.dictionary)
+                if key not in there:
+                    rows = _lines(connection, Base.metadata.tables[part.table], part.dictionary)
+                    stack.callback(rows.close)  # type: ignore[attr-defined]
+                    there[key] = rows
+                held = list(islice(there[key], part.rows))
+                lines = bundle.lines(part)
+                if held and held != lines:
+                    raise _other(path, part.table)
+                found.add(bool(held))
+            if found == {True, False}:
+                raise _other(path, parts[0].table)
+            if found == {False}:
+                todo.append(parts)
+        for (name, _), rows in there.items():
+            if next(rows, None) is not None:
+                raise _other(path, name)
+        _check_others(connection, path, bundle.manifest)
+    return todo
+
+
+def _check_others(connection: Connection, path: Path, manifest: Manifest) -> None:
+    """Tables and dictionaries that the bundle does not name must be empty."""
+    named = {part.table for part in manifest.parts}
+    for table in _tables():
+        if table.name not in named and connection.execute(select(table).limit(1)).first():
+            raise _other(path, table.name)
+    harvested = {part.dictionary for part in manifest.parts if part.table == Harvest.__tablename__}
+    if not set(connection.scalars(select(Harvest.dictionary_id))) <= harvested:
+        raise _other(path, Harvest.__tablename__)
+
+
+def _other(path: Path, table: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"This store holds something that {path} does not (in its table {table}): a bundle goes "
+        "into an empty store. Name an empty one with FEATURESCOPE_DATABASE_URL, or `featurescope "
+        "remove` what is here. The store is as it was."
+    )
+
+
+def _write(engine: Engine, path: Path, bundle: BundleReader, parts: list[Part]) -> None:
+    """Some parts in one transaction."""
+    try:
+        with writing(engine, alone=True) as connection:
+            for part in parts:
+                table = Base.metadata.tables[part.table]
+                rows = (_row(path, table, line) for line in bundle.lines(part))
+                bulk_insert(connection, _CLASSES[part.table], rows)
+    except (IntegrityError, DataError, psycopg.IntegrityError, psycopg.DataError) as error:
+        raise InvalidRequest(
+            f"The bundle {path} contradicts itself in {parts[0].table} ({str(error)[:200]}): it "
+            "was not made by Featurescope."
+        ) from error
+
+
+def _row(path: Path, table: Table, line: str) -> tuple[Any, ...]:
+    """A line as values for the database, each of its column's type."""
+    try:
+        values = json.loads(line)
+        columns = list(table.columns)
+        if len(values) != len(columns):
+            raise ValueError("another number of columns")
+        return tuple(_value(c, v) for c, v in zip(columns, values, strict=True))
+    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
+        raise InvalidRequest(
+            f"The bundle {path} holds a row of {table.name} that makes no sense ({error}): it was "
+            "not made by Featurescope."
+        ) from None
+
+
+def _value(column: Any, value: Any) -> Any:
+    if value is None:
+        if not column.nullable:
+            raise ValueError(f"{column.name} is missing")
+        return None
+    if isinstance(column.type, LargeBinary):
+        return base64.b64decode(value, validate=True)
+    if isinstance(column.type, Integer):
+        if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+            raise ValueError(f"{column.name} is no whole number")
+        return value
+    if isinstance(column.type, Double):
+        return float(value)
+    if not isinstance(value, str):
+        raise ValueError(f"{column.name} is no text")
+    return escape(value)

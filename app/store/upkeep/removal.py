@@ -1,0 +1,117 @@
+"""Taking a dictionary or a model out of the store, and all that only it needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, delete, func, select
+
+from app.errors import NotFound
+from app.store.database import compact, writing
+from app.store.schema import Corpus, Dictionary, Feature, Model, Preset, Window, WindowSet
+from app.store.tables import catalogue as store_catalogue
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What went, or would go.
+
+    Attributes:
+        dictionaries: `model/name` of each.
+        features: of all of them.
+        labels: labels that people gave these features.
+        presets: named steering settings of a removed model.
+        windows: that no other harvest refers to.
+        corpora: names of texts of which nothing is left.
+    """
+
+    dictionaries: tuple[str, ...]
+    features: int
+    labels: int
+    presets: int
+    windows: int
+    corpora: tuple[str, ...]
+
+
+class _Rehearsed(Exception):
+    pass
+
+
+def remove(engine: Engine, model: str, dictionary: str | None, rehearse: bool = False) -> Removed:
+    """Remove a dictionary, or a model with all of its dictionaries, in one transaction.
+
+    Windows that another harvest refers to stay, and so does a model whose dictionaries have gone
+    one by one, with its presets. Afterwards the database's file gives the room back.
+
+    Args:
+        engine: of the store.
+        model: the model's name.
+        dictionary: the dictionary's name; None: the whole model.
+        rehearse: take everything back and only say what would go.
+
+    Raises:
+        NotFound: there is no such model or dictionary.
+    """
+    removed = None
+    try:
+        with writing(engine, alone=True) as connection:
+            removed = _remove(connection, model, dictionary)
+            if rehearse:
+                raise _Rehearsed
+    except _Rehearsed:
+        pass
+    else:
+        compact(engine)
+    assert removed is not None
+    return removed
+
+
+def _remove(connection: Connection, model: str, dictionary: str | None) -> Removed:
+    model_id = connection.scalar(select(Model.id).where(Model.name == model))
+    here = [Dictionary.model_id == model_id]
+    if dictionary is not None:
+        model_id = store_catalogue.view(connection, model, dictionary).model_id
+        here = [Dictionary.model_id == model_id, Dictionary.name == dictionary]
+    elif model_id is None:
+        names = ", ".join(connection.scalars(select(Model.name).order_by(Model.name)))
+        raise NotFound(
+            f"The store has no model {model!r}. "
+            + (f"There are {names}." if names else "It is empty.")
+        )
+    query = select(Dictionary.id, Dictionary.name).where(*here).order_by(Dictionary.name)
+    gone = connection.execute(query).all()
+    ids = [row.id for row in gone]
+    of_them = Feature.dictionary_id.in_(ids)
+    features = _count(connection, Feature, of_them)
+    labels = _count(connection, Feature, of_them, Feature.label != "")
+    presets = (
+        0 if dictionary is not None else _count(connection, Preset, Preset.model_id == model_id)
+    )
+    windows = _count(connection, Window)
+    for dictionary_id in ids:
+        store_catalogue.unpublish(connection, dictionary_id)
+    connection.execute(delete(Dictionary).where(Dictionary.id.in_(ids)))
+    store_catalogue.sweep(connection)
+    if dictionary is None:
+        connection.execute(delete(Model).where(Model.id == model_id))
+    return Removed(
+        dictionaries=tuple(f"{model}/{row.name}" for row in gone),
+        features=features,
+        labels=labels,
+        presets=presets,
+        windows=windows - _count(connection, Window),
+        corpora=_unused_corpora(connection),
+    )
+
+
+def _unused_corpora(connection: Connection) -> tuple[str, ...]:
+    """Delete the texts that no window is kept of; their names."""
+    unused = Corpus.id.not_in(select(WindowSet.corpus_id))
+    names = tuple(connection.scalars(select(Corpus.name).where(unused).order_by(Corpus.name)))
+    connection.execute(delete(Corpus).where(unused))
+    return names
+
+
+def _count(connection: Connection, table: type, *where: object) -> int:
+    query = select(func.count()).select_from(table)
+    return connection.scalars(query.where(*where)).one()  # type: ignore[arg-type]

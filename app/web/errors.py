@@ -1,0 +1,168 @@
+"""Errors as pages, as fragments, as JSON: one place decides status, words and form."""
+
+from __future__ import annotations
+
+import logging
+import reprlib
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from app.errors import (
+    FeaturescopeError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    WorkerUnavailable,
+)
+from app.pages.steer.questions import SENTENCE
+from app.web.site import Site
+
+logger = logging.getLogger(__name__)
+
+_STATUS: tuple[tuple[type[FeaturescopeError], int], ...] = (
+    (NotFound, 404),
+    (InvalidRequest, 422),
+)
+_UNAVAILABLE = 503
+RESTART_SECONDS = 2  # about what a worker needs to start again
+
+_TITLES = {
+    404: "Not here",
+    405: "Not that way",
+    422: "That makes no sense",
+    500: "A defect in Featurescope",
+    503: "Not now",
+}
+
+DEFECT = (
+    "This page failed through a mistake in the program, not in what you asked for. "
+    "The log of the server names it; please report it with that."
+)
+_LENGTHS = {"too_long": ("max_length", "at most"), "too_short": ("min_length", "at least")}
+_PROBLEM = "application/problem+json"
+
+
+def status_of(error: FeaturescopeError) -> int:
+    """The HTTP status of a domain error: the asker's mistake, or something that has to be mended
+    first (the store, the worker, a file), as its sentence says."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), _UNAVAILABLE)
+
+
+def field_of(error: FeaturescopeError) -> str:
+    """The value that a domain error is about; empty: none alone."""
+    return error.field if isinstance(error, InvalidRequest) else ""
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the asker is a program: anything below /api, or JSON or a stream and no HTML."""
+    accepted = request.headers.get("accept", "")
+    return request.url.path.startswith("/api/") or (
+        ("json" in accepted or "event-stream" in accepted) and "text/html" not in accepted
+    )
+
+
+def respond(
+    request: Request,
+    status: int,
+    sentence: str,
+    headers: dict[str, str] | None = None,
+    field: str = "",
+) -> Response:
+    """The error in the form that the asker reads; `field`: the value that it is about."""
+    title = _TITLES.get(status, HTTPStatus(status).phrase)
+    if wants_json(request):
+        problem = {"title": HTTPStatus(status).phrase, "status": status, "detail": sentence}
+        if field:
+            problem["field"] = field
+        return JSONResponse(problem, status, headers, media_type=_PROBLEM)
+    site: Site = request.app.state.site
+    fragment = request.headers.get("hx-request") == "true"
+    return site.renderer.html(
+        "error/_message.html" if fragment else "error/error.html",
+        status,
+        headers,
+        status=status,
+        title=title,
+        sentence=sentence,
+    )
+
+
+def _domain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FeaturescopeError)
+    status = status_of(error)
+    if status >= 500:
+        logger.warning("%s %s: %s", request.method, request.url.path, error)
+    headers = None
+    if isinstance(error, Overloaded):
+        headers = {"Retry-After": str(error.retry_after)}
+    elif isinstance(error, WorkerUnavailable):
+        headers = {"Retry-After": str(RESTART_SECONDS)}
+    return respond(request, status, str(error), headers, field_of(error))
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = {
+        404: f"There is no page {request.url.path}. The home page lists all that there is.",
+        405: f"{request.url.path} does not answer to {request.method}.",
+    }.get(error.status_code, str(error.detail))
+    headers = dict(error.headers) if error.headers else None
+    return respond(request, error.status_code, sentence, headers)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    in_path = first["loc"][0] == "path"
+    field = ".".join(map(str, first["loc"][1:]))
+    return respond(request, 404 if in_path else 422, sentence_of(first), field=field)
+
+
+def sentence_of(problem: Any) -> str:
+    """One sentence for a value that cannot be used, from an entry of a validation error."""
+    if problem["type"] == SENTENCE:
+        return str(problem["msg"])
+    if problem["type"] == "json_invalid":
+        return f"The body is no JSON: {problem['ctx']['error']}."
+    name = _name(problem["loc"])
+    if (found := _LENGTHS.get(problem["type"])) is not None:
+        key, bound = found
+        entries, allowed = problem["ctx"]["actual_length"], problem["ctx"][key]
+        return f"{name} cannot have {entries} entries: it takes {bound} {allowed}."
+    given = _Short().repr(problem.get("input"))
+    expected = problem["msg"].removeprefix("Value error, ")
+    expected = expected[:1].lower() + expected[1:].replace("Input should", "It should")
+    expected = expected.replace("input should be", "it must be")
+    return f"{name} cannot be {given}: {expected}."
+
+
+def _name(where: Sequence[int | str]) -> str:
+    """What to call the place of a value: the entries of a list are called by the list's name."""
+    return next((part for part in reversed(where) if isinstance(part, str)), "the body")
+
+
+def _defect(request: Request, error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return respond(request, 500, DEFECT)
+
+
+class _Short(reprlib.Repr):
+    """What was given, in a sentence's length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 80
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the application end here."""
+    app.add_exception_handler(FeaturescopeError, _domain)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _defect)

@@ -1,0 +1,107 @@
+"""Finding features by what is typed: a number, a word of the label, a token that they raise."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from app.rendering.tokens import SPACE, Typeset, visible
+from app.store.store import Store
+from app.store.types.catalogue import DictionaryView, FeatureQuery, FeatureRow
+
+N_TOKENS = 4  # strongest ones, as many as pages show
+MOST_FEATURES = 50_000  # about five seconds to read; larger dictionaries are found by label alone
+MOST_KEPT = 8  # dictionaries whose tokens stay in memory
+_CHUNK = 2048
+
+
+@dataclass(frozen=True)
+class _Raisers:
+    """The strongest tokens of a dictionary's features, in lower case.
+
+    Attributes:
+        digest: of the harvest.
+        tokens: for each rank, token -> features with the token there, largest weight first.
+    """
+
+    digest: str
+    tokens: tuple[dict[str, list[int]], ...]
+
+
+class FeatureSearch:
+    """Finds features of a dictionary. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._raisers: dict[int, _Raisers] = {}
+        self._lock = threading.Lock()
+
+    def find(
+        self, store: Store, typeset: Typeset, dictionary: DictionaryView, typed: str, most: int = 12
+    ) -> list[FeatureRow]:
+        """The features that fit best, at most `most`: of that number, then label, then tokens.
+
+        Args:
+            store: has the features.
+            typeset: of the language model.
+            dictionary: whose features are wanted.
+            typed: by the user; empty finds nothing.
+            most: how many.
+        """
+        typed = typed.strip()
+        if not typed:
+            return []
+        wanted: list[int] = []
+        # isdecimal alone knows digits that int refuses to be that long of.
+        if typed.isascii() and typed.isdecimal() and len(typed) < 19:
+            wanted.append(int(typed))
+        table = store.features(dictionary, FeatureQuery(per_page=most, search=typed))
+        wanted += [row.index for row in table.rows]
+        if len(wanted) < most and dictionary.d_sae <= MOST_FEATURES:
+            part = visible(typed.lower().encode("utf-8", "replace"))
+            wanted += self._raising(store, typeset, dictionary, part, most + len(wanted))
+        wanted = list(dict.fromkeys(wanted))[:most]
+        rows = store.rows(dictionary, wanted)
+        return [rows[index] for index in wanted if index in rows]
+
+    def _raising(
+        self, store: Store, typeset: Typeset, dictionary: DictionaryView, part: str, most: int
+    ) -> list[int]:
+        """Features that raise a token with that part, those that raise it most first."""
+        found: dict[int, None] = {}
+        exact = {part, SPACE + part}
+        for whole in (True, False):
+            for tokens in self._of(store, typeset, dictionary).tokens:
+                for token, features in tokens.items():
+                    if token in exact if whole else part in token:
+                        found.update(dict.fromkeys(features[:most]))
+                if len(found) >= most:
+                    return list(found)
+        return list(found)
+
+    def _of(self, store: Store, typeset: Typeset, dictionary: DictionaryView) -> _Raisers:
+        with self._lock:
+            known = self._raisers.pop(dictionary.id, None)
+            if known is None or known.digest != dictionary.digest:
+                known = _read(store, typeset, dictionary)
+            self._raisers[dictionary.id] = known  # the one used last stands last
+            while len(self._raisers) > MOST_KEPT:
+                del self._raisers[next(iter(self._raisers))]
+            return known
+
+
+def _read(store: Store, typeset: Typeset, dictionary: DictionaryView) -> _Raisers:
+    weighted: list[dict[str, list[tuple[float, int]]]] = [{} for _ in range(N_TOKENS)]
+    for start in range(0, dictionary.d_sae, _CHUNK):
+        indices = range(start, min(start + _CHUNK, dictionary.d_sae))
+        for index, row in store.rows(dictionary, indices).items():
+            ids = row.raised.ids.tolist()[:N_TOKENS]
+            for rank, (token, weight) in enumerate(zip(ids, row.raised.weights, strict=False)):
+                name = typeset.visible[token].lower()
+                weighted[rank].setdefault(name, []).append((-float(weight), index))
+    return _Raisers(
+        dictionary.digest,
+        tuple(
+            {name: [index for _, index in sorted(features)] for name, features in tokens.items()}
+            for tokens in weighted
+        ),
+    )

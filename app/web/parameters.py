@@ -1,0 +1,52 @@
+"""What addresses may ask for, with its defaults, for pages and JSON alike."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Depends, Query
+
+from app.rendering.contexts import ContextStyle
+from app.store.types.catalogue import FeatureQuery, Sort
+
+PER_PAGE = 50
+_DESCENDING = frozenset({"density", "maximum"})
+
+
+async def _feature_query(
+    sort: Annotated[Sort, Query(description="What to order by.")] = "index",
+    order: Annotated[
+        Literal["", "asc", "desc"],
+        Query(description="Direction; empty: largest density and maximum first, else upwards."),
+    ] = "",
+    alive: Annotated[
+        Literal["", "1", "0"],
+        Query(description="1: only features that fire; 0: only dead ones; empty: all."),
+    ] = "",
+    q: Annotated[
+        str, Query(max_length=200, description="Keep features whose label contains this.")
+    ] = "",
+    page: Annotated[int, Query(ge=1, le=10_000_000, description="Page, from 1.")] = 1,
+) -> FeatureQuery:
+    return FeatureQuery(
+        sort=sort,
+        descending=order == "desc" or (order == "" and sort in _DESCENDING),
+        alive={"": None, "1": True, "0": False}[alive],
+        page=page,
+        per_page=PER_PAGE,
+        search=q.strip(),
+    )
+
+
+async def _style(
+    width: Annotated[
+        Literal["short", "full"],
+        Query(description="Surroundings of the strongest token, or the whole window."),
+    ] = "short",
+    newlines: Annotated[Literal["", "0", "1"], Query(description="Whether lines break.")] = "",
+) -> ContextStyle:
+    return ContextStyle(full=width == "full", newlines=newlines == "1")
+
+
+TableQuery = Annotated[FeatureQuery, Depends(_feature_query)]
+Style = Annotated[ContextStyle, Depends(_style)]

@@ -1,0 +1,168 @@
+"""What the worker says of a prompt, unpacked: tokens, predictions, firings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.worker.protocol.events import (
+    FiringsRead,
+    Occluded,
+    OcclusionBase,
+    Progress,
+    PromptRead,
+    Result,
+)
+
+
+@dataclass(frozen=True)
+class Firings:
+    """Where a dictionary fires on a prompt, special tokens left out, by position.
+
+    Attributes:
+        positions: int32 [n].
+        features: int32 [n].
+        values: activations, model units, float32 [n].
+    """
+
+    positions: NDArray[np.int32]
+    features: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+    def of(self, feature: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Positions and activations of one feature."""
+        here = self.features == feature
+        return self.positions[here], self.values[here]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as the model sees it.
+
+    Attributes:
+        tokens: ids, BOS first where the model has one, int32 [n].
+        loss: of each token, nats, float32 [n]; NaN for the first.
+        predicted: the likeliest tokens after each, int32 [n, k].
+        probabilities: theirs, float32 [n, k].
+        firings: of each dictionary that was asked for, in order.
+    """
+
+    tokens: NDArray[np.int32]
+    loss: NDArray[np.float32]
+    predicted: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+    firings: tuple[Firings, ...]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The tokens as plain numbers, as requests take them."""
+        return tuple(self.tokens.tolist())
+
+    @property
+    def mean_loss(self) -> float:
+        """Nats per predicted token; NaN where there is none."""
+        return float(self.loss[1:].mean()) if len(self.loss) > 1 else float("nan")
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.predicted.nbytes * 3 + sum(one.values.nbytes * 3 for one in self.firings)
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """How a feature's activation at one position changes when single tokens are taken away.
+
+    Attributes:
+        position: where it is read.
+        activation: with nothing taken away.
+        positions: of the token that is missing, ascending, int32 [n].
+        activations: without it, float32 [n]; NaN where nothing is left to read.
+    """
+
+    position: int
+    activation: float
+    positions: NDArray[np.int32]
+    activations: NDArray[np.float32]
+
+    @property
+    def changes(self) -> NDArray[np.float32]:
+        """Activation without each token minus that with all; NaN as in `activations`."""
+        changes: NDArray[np.float32] = self.activations - np.float32(self.activation)
+        return changes
+
+
+def reading(events: Iterable[Result | Progress], n_dictionaries: int) -> Reading:
+    """What a ReadRequest's events say.
+
+    Raises:
+        ValueError: they do not fit together.
+    """
+    prompt: PromptRead | None = None
+    firings: dict[int, Firings] = {}
+    for event in events:
+        if isinstance(event, PromptRead):
+            prompt = event
+        elif isinstance(event, FiringsRead):
+            firings[event.index] = _firings(event)
+    if prompt is None or sorted(firings) != list(range(n_dictionaries)):
+        raise ValueError("the answer has no prompt, or not one set of firings a dictionary")
+    tokens, loss = column(prompt.tokens, "<i4"), column(prompt.loss, "<f4")
+    predicted, probabilities = column(prompt.predicted, "<i4"), column(prompt.probabilities, "<f4")
+    n = len(tokens)
+    if n == 0 or len(loss) != n or len(predicted) % n or len(predicted) != len(probabilities):
+        raise ValueError("columns of the prompt differ in length")
+    if any(len(one.positions) and not 0 <= one.positions.max() < n for one in firings.values()):
+        raise ValueError("a feature fires beyond the prompt")
+    return Reading(
+        tokens,
+        loss,
+        predicted.reshape(n, -1),
+        probabilities.reshape(n, -1),
+        tuple(firings[index] for index in range(n_dictionaries)),
+    )
+
+
+def occlusion(events: Iterable[Result | Progress]) -> Occlusion:
+    """What an OccludeRequest's events say.
+
+    Raises:
+        ValueError: they do not fit together.
+    """
+    base: OcclusionBase | None = None
+    positions, activations = [], []
+    for event in events:
+        if isinstance(event, OcclusionBase):
+            base = event
+        elif isinstance(event, Occluded):
+            positions.append(column(event.positions, "<i4"))
+            activations.append(column(event.activations, "<f4"))
+    if base is None:
+        raise ValueError("the answer does not say the activation that nothing is left out of")
+    where = np.concatenate(positions) if positions else np.zeros(0, np.int32)
+    values = np.concatenate(activations) if activations else np.zeros(0, np.float32)
+    if len(where) != len(values):
+        raise ValueError("columns of the occlusion differ in length")
+    order = np.argsort(where, kind="stable")
+    return Occlusion(base.position, base.activation, where[order], values[order])
+
+
+def column(packed: bytes, kind: str) -> NDArray[Any]:
+    """A message's column as an array of its own byte order."""
+    values: NDArray[Any] = np.frombuffer(packed, kind)
+    return values.astype(values.dtype.newbyteorder("="))
+
+
+def _firings(event: FiringsRead) -> Firings:
+    positions, features = column(event.positions, "<i4"), column(event.features, "<i4")
+    values = column(event.values, "<f4")
+    if not len(positions) == len(features) == len(values):
+        raise ValueError("columns of the firings differ in length")
+    return Firings(positions, features, values)

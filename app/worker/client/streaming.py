@@ -1,0 +1,78 @@
+"""The web process's way to the worker for streams: no thread waits with them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
+
+import httpx
+
+from app.errors import WorkerUnavailable
+from app.worker.client.faults import NONE, RESTARTING, faults_translated, read_event, refuse
+from app.worker.protocol.events import Done, Failed, Progress, Result
+from app.worker.protocol.requests import WorkRequest
+
+
+class LiveWorker(Protocol):
+    """What live routes need of the worker."""
+
+    def ask(self, request: WorkRequest) -> AsyncGenerator[Result | Progress, None]:
+        """The events that answer a request, as they arrive."""
+
+    async def close(self) -> None:
+        """End all streams."""
+
+
+class AsyncWorkerClient:
+    """Sends requests to the worker and reads its events, hundreds at a time on one event loop.
+
+    Raises what `WorkerClient` raises: WorkerUnavailable, Overloaded, InvalidRequest, WorkFailed.
+    """
+
+    def __init__(
+        self,
+        base_url: Callable[[], str | None],
+        *,
+        connect_seconds: float = 3.0,
+        silence_seconds: float = 20.0,
+    ) -> None:
+        """Create a client; the arguments are those of `WorkerClient`."""
+        self._base_url = base_url
+        self._silence_seconds = silence_seconds
+        # As in `WorkerClient`: no connection is used twice, no proxy from the environment.
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(silence_seconds, connect=connect_seconds),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            trust_env=False,
+        )
+
+    async def ask(self, request: WorkRequest) -> AsyncGenerator[Result | Progress, None]:
+        """The events that answer the request, as they arrive.
+
+        Closing the generator, or cancelling the task that awaits it, closes the connection at
+        once, which cancels the work.
+        """
+        base = self._base_url()
+        if base is None:
+            raise WorkerUnavailable(NONE)
+        with faults_translated(self._silence_seconds):
+            async with self._http.stream(
+                "POST",
+                base + request.path,
+                content=request.model_dump_json(),
+                headers={"Content-Type": "application/json"},
+            ) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    refuse(Failed.model_validate_json(await answer.aread()))
+                async for line in answer.aiter_lines():
+                    if not line:
+                        continue
+                    event = read_event(line)
+                    if isinstance(event, Done):
+                        return
+                    yield event
+                raise WorkerUnavailable(RESTARTING)
+
+    async def close(self) -> None:
+        """Close all connections; work in progress is cancelled."""
+        await self._http.aclose()

@@ -1,0 +1,102 @@
+"""Waiting for the worker in plain routes: as long as the reader is there, and not too many at once.
+
+A plain route waits in a thread. Each wait holds one, so that their number is bounded and the web
+process has as many threads more; and a wait ends when the reader of the answer has gone, which ends
+the worker's work, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from anyio import from_thread, to_thread
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.errors import Overloaded, WorkerUnavailable
+from app.worker.client.streaming import LiveWorker
+from app.worker.protocol.events import Progress, Result
+from app.worker.protocol.requests import WorkRequest
+
+MOST_WAITING = 64
+RETRY_AFTER = 2
+GONE = "The reader has gone."
+
+T = TypeVar("T")
+_receive: ContextVar[Receive | None] = ContextVar("receive", default=None)
+
+
+class Presence:
+    """ASGI middleware: lets whatever answers a request know when its reader has gone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        _receive.set(receive if scope["type"] == "http" else None)
+        await self._app(scope, receive, send)
+
+
+class Waiters:
+    """All requests that wait in threads. Belongs to one event loop."""
+
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._most = most
+        self._waiting = 0
+
+    def make_room(self) -> None:
+        """Let the event loop have a thread for each, besides those that pages need."""
+        to_thread.current_default_thread_limiter().total_tokens += self._most
+
+    def all(self, live: LiveWorker, request: WorkRequest) -> list[Result | Progress]:
+        """All events that answer a request. Called in a thread of a plain route.
+
+        Raises:
+            Overloaded: too many wait already.
+            WorkerUnavailable: the reader has gone, or the worker has.
+        """
+        return from_thread.run(self._all, live, request)
+
+    async def _all(self, live: LiveWorker, request: WorkRequest) -> list[Result | Progress]:
+        if self._waiting >= self._most:
+            raise Overloaded(
+                f"{self._waiting} readers wait for the worker already; try again in a moment.",
+                RETRY_AFTER,
+            )
+        self._waiting += 1
+        try:
+            return await _while_read(_collected(live, request))
+        finally:
+            self._waiting -= 1
+
+
+async def _collected(live: LiveWorker, request: WorkRequest) -> list[Result | Progress]:
+    async with aclosing(live.ask(request)) as events:
+        return [event async for event in events]
+
+
+async def _while_read(work: Coroutine[Any, Any, T]) -> T:
+    """The result, or WorkerUnavailable as soon as there is nobody to tell it."""
+    receive = _receive.get()
+    if receive is None:
+        return await work
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_left(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise WorkerUnavailable(GONE)
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,146 @@
+"""The jobs behind the sliders: steered text beside unsteered, and sweeps of strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from app.worker.process.limits import Limits
+from app.worker.process.loading import load_dictionaries
+from app.worker.process.shelf import Shelf
+from app.worker.protocol.events import (
+    DoseBase,
+    DosePoint,
+    Event,
+    Generated,
+    Pane,
+    Progress,
+    SideEffects,
+    SteerBegan,
+    Traits,
+)
+from app.worker.protocol.requests import DoseRequest, SteerRequest
+
+if TYPE_CHECKING:
+    from sae_core.interventions import dose_response, traits
+
+PANES = (Pane.UNSTEERED, Pane.STEERED)  # by row of the batch
+
+
+def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
+    """Continue a prompt twice, then say what stands in the texts.
+
+    A step is a piece of the prompt, a token of both texts, a piece of what comes after, or loading.
+    """
+    from sae_core.interventions.generation import Scope, check_room, generate
+    from sae_core.interventions.next_token import Sampling
+    from sae_core.interventions.prompt import prompt_tokens
+    from sae_core.interventions.steering import Edit, Mode
+    from sae_core.interventions.traits import traits
+
+    def wait(done: int) -> Progress:
+        return Progress(done=done, total=request.n_tokens)
+
+    wanted = [edit.dictionary for edit in request.edits]
+    wanted += [request.traits] if request.traits else []
+    dictionaries = yield from load_dictionaries(request, shelf, wanted)
+    model = shelf.model(request.model)
+    edits = [
+        Edit(
+            dictionaries[edit.dictionary],
+            edit.feature,
+            Mode(edit.mode),
+            edit.strength,
+            edit.maximum,
+        )
+        for edit in request.edits
+    ]
+    prompt = prompt_tokens(model, request.prompt)
+    check_room(model, len(prompt), request.n_tokens)
+    yield SteerBegan(tokens=prompt.numpy().astype("<i4").tobytes())
+    scope, sampling = Scope(request.scope), Sampling(**request.sampling.model_dump())
+    texts: tuple[list[int], list[int]] = ([], [])
+    for step in generate(model, prompt, edits, request.n_tokens, sampling, scope):
+        if not step:
+            yield wait(0)
+        for drawn in step:
+            texts[drawn.row].append(drawn.token)
+            yield Generated(
+                pane=PANES[drawn.row],
+                step=drawn.step,
+                token=drawn.token,
+                probability=drawn.probability,
+                text=drawn.text,
+                end=drawn.end,
+            )
+    if request.traits:
+        for found in traits(model, prompt, texts, edits, scope, dictionaries[request.traits]):
+            yield wait(request.n_tokens) if found is None else _traits_event(found)
+
+
+def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
+    """Steer one feature by one strength after another; a step is a piece of work, or loading."""
+    from sae_core.interventions.dose_response import dose_response
+    from sae_core.interventions.generation import Scope
+    from sae_core.interventions.next_token import Sampling
+    from sae_core.interventions.prompt import prompt_tokens
+    from sae_core.interventions.steering import Edit, Mode
+
+    def wait(done: int) -> Progress:
+        return Progress(done=done, total=len(request.strengths))
+
+    dictionaries = yield from load_dictionaries(request, shelf, [request.dictionary])
+    edit = Edit(
+        dictionaries[request.dictionary], request.feature, Mode(request.mode), 0.0, request.maximum
+    )
+    model = shelf.model(request.model)
+    points = dose_response(
+        model,
+        edit,
+        request.strengths,
+        prompt_tokens(model, request.prompt),
+        request.n_tokens,
+        Sampling(**request.sampling.model_dump()),
+        Scope(request.scope),
+        request.watched,
+    )
+    done = 0
+    for found in points:
+        if found is None:
+            yield wait(done)
+        else:
+            event = _dose_event(found)
+            done += isinstance(event, DosePoint)
+            yield event
+
+
+def _traits_event(found: traits.TextTraits | traits.SideEffects) -> Event:
+    from sae_core.interventions.traits import TextTraits
+
+    if isinstance(found, TextTraits):
+        return Traits(
+            pane=PANES[found.row],
+            unsteered=found.unsteered.astype("<f4").tobytes(),
+            steered=found.steered.astype("<f4").tobytes(),
+            features=found.features.astype("<i4").tobytes(),
+            activations=found.activations.astype("<f4").tobytes(),
+            perplexity=found.perplexity,
+        )
+    return SideEffects(
+        features=found.features.astype("<i4").tobytes(),
+        unsteered=found.unsteered.astype("<f4").tobytes(),
+        steered=found.steered.astype("<f4").tobytes(),
+        reads=found.reads,
+    )
+
+
+def _dose_event(found: dose_response.DoseBase | dose_response.DosePoint) -> Event:
+    from sae_core.interventions.dose_response import DosePoint as Point
+
+    if isinstance(found, Point):
+        return DosePoint(**vars(found))
+    return DoseBase(
+        perplexity=found.perplexity,
+        activation=found.activation,
+        probabilities=found.probabilities,
+    )

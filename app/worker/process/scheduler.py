@@ -1,0 +1,239 @@
+"""One thread owns the device and advances every job in turn, one step at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from app.errors import Overloaded
+from app.worker.process.failures import failure
+from app.worker.protocol.events import Done, Event, Failed, FailureCode, Phase
+
+FULL = "The worker already holds {n} requests, as many as it takes on; try again in a moment."
+LATE = "The worker did not finish within {seconds:g} seconds; ask for less at a time, or again."
+STOPPED = "The worker is shutting down."
+RETRY_AFTER = 2
+
+log = logging.getLogger(__name__)
+
+
+class Job:
+    """One request's work, and the box in which its events wait to be sent.
+
+    All fields but `steps` are guarded by the scheduler's lock; only the device thread touches
+    `steps`.
+    """
+
+    def __init__(
+        self, steps: Iterator[Event], seconds: float, wake: Callable[[], object], room: int
+    ) -> None:
+        self.steps = steps
+        self.seconds = seconds
+        self.deadline = time.monotonic() + seconds
+        self.wake = wake
+        self.room = room
+        self.box: deque[Event] = deque()
+        self.cancelled = False
+        self.finished = False
+
+    @property
+    def stepless(self) -> bool:
+        """Cancelled or overdue: nothing is left to do but to close it."""
+        return self.cancelled or time.monotonic() >= self.deadline
+
+
+class Scheduler:
+    """Advances generators fairly: no job waits for another one's end.
+
+    A turn is one step and whatever more fits into a few milliseconds: the second of two contexts
+    that were computed together costs nothing and need not wait. A newcomer's turn comes next, so
+    that short work, which is most of the work, is done while long work goes on; newcomers and the
+    jobs under way take turns, so that neither starves. A job whose reader is slow is passed over
+    while `room` of its events wait. A generator's `close` is its cancellation and runs on the
+    device thread like its steps.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[], None],
+        capacity: int,
+        room: int = 64,
+        turn_seconds: float = 0.01,
+    ) -> None:
+        """Create a scheduler; `start` starts its thread.
+
+        Args:
+            prepare: runs first on the device thread; what it raises makes the phase BROKEN.
+            capacity: jobs held at most; `submit` refuses more.
+            room: events of one job that may wait unread.
+            turn_seconds: a job whose steps after the first have taken less in this turn goes on.
+        """
+        self.capacity = capacity
+        self.phase = Phase.STARTING
+        self.broken: Failed | None = None
+        self._prepare = prepare
+        self._room = room
+        self._turn_seconds = turn_seconds
+        self._changed = threading.Condition()
+        self._newcomers: deque[Job] = deque()
+        self._round: deque[Job] = deque()
+        self._newcomer_went = False
+        self._running: Job | None = None
+        self._step_began = 0.0
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+
+    def start(self) -> None:
+        """Start the device thread."""
+        self._thread.start()
+
+    def close(self, seconds: float = 5.0) -> None:
+        """End every job after the step in progress, waiting for that at most `seconds`."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def submit(self, steps: Iterator[Event], seconds: float, wake: Callable[[], object]) -> Job:
+        """Take on a generator that has not begun.
+
+        Args:
+            steps: one `next` is one step of work; it should take well under a second.
+            seconds: deadline from now, the wait included.
+            wake: called from the device thread whenever the job has news.
+
+        Raises:
+            Overloaded: the scheduler is full.
+        """
+        with self._changed:
+            if self.jobs >= self.capacity:
+                raise Overloaded(FULL.format(n=self.capacity), RETRY_AFTER)
+            job = Job(steps, seconds, wake, self._room)
+            if not self._closing:
+                self._newcomers.append(job)
+                self._changed.notify_all()
+                return job
+        job.box.append(Failed(code=FailureCode.STOPPED, message=STOPPED))
+        job.finished = True
+        wake()
+        return job
+
+    def take(self, job: Job) -> list[Event]:
+        """The job's events so far; after the last, which is Done or Failed, there are no more."""
+        with self._changed:
+            events = list(job.box)
+            job.box.clear()
+            self._changed.notify_all()
+        return events
+
+    def cancel(self, job: Job) -> None:
+        """Close the job's generator after the step in progress. Harmless when it is finished."""
+        with self._changed:
+            job.cancelled = True
+            self._changed.notify_all()
+
+    @property
+    def jobs(self) -> int:
+        """Requests held, the running one included."""
+        return len(self._newcomers) + len(self._round) + (self._running is not None)
+
+    @property
+    def step_seconds(self) -> float:
+        """How long the step in progress has been running; 0.0 when idle."""
+        began = self._step_began
+        return time.monotonic() - began if began else 0.0
+
+    def _run(self) -> None:
+        self._step_began = time.monotonic()
+        try:
+            self._prepare()
+        except BaseException as error:
+            self.broken = failure(error)
+            self.phase = Phase.BROKEN
+        else:
+            self.phase = Phase.READY
+        self._step_began = 0.0
+        while (job := self._wait()) is not None:
+            more = self._step(job)
+            end = time.monotonic() + self._turn_seconds
+            while more and time.monotonic() < end:
+                more = self._step(job)
+            with self._changed:
+                self._running = None
+                if not job.finished:
+                    self._round.append(job)
+
+    def _step(self, job: Job) -> bool:
+        """Advance a job by one step; whether it can take another one at once."""
+        self._step_began = time.monotonic()
+        event = self._advance(job)
+        self._step_began = 0.0
+        with self._changed:
+            job.box.append(event)
+            job.finished = isinstance(event, Done | Failed)
+            more = not job.finished and len(job.box) < job.room
+            if job.finished:
+                self._running = None
+        with contextlib.suppress(RuntimeError):  # the reader's event loop is gone
+            job.wake()
+        return more
+
+    def _wait(self) -> Job | None:
+        """The job to advance next, taken out of its queue; None once all are ended."""
+        with self._changed:
+            while (job := self._choose()) is None:
+                if self._closing:
+                    return None
+                self._changed.wait(self._until_deadline())
+            self._running = job
+            return job
+
+    def _choose(self) -> Job | None:
+        for queue in (self._newcomers, self._round):
+            for job in queue:
+                if self._closing or job.stepless:
+                    queue.remove(job)
+                    return job
+        ready = next((job for job in self._round if len(job.box) < job.room), None)
+        if self._newcomers and not (ready and self._newcomer_went):
+            self._newcomer_went = True
+            return self._newcomers.popleft()
+        self._newcomer_went = False
+        if ready:
+            self._round.remove(ready)
+        return ready
+
+    def _until_deadline(self) -> float | None:
+        """Seconds until a job that waits for its reader is overdue."""
+        deadlines = [job.deadline for job in self._round]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _advance(self, job: Job) -> Event:
+        """One step, and what it has to say."""
+        try:
+            if self._closing:
+                _close(job.steps)
+                return Failed(code=FailureCode.STOPPED, message=STOPPED)
+            if job.stepless:
+                _close(job.steps)
+                message = LATE.format(seconds=job.seconds)
+                return Failed(code=FailureCode.DEADLINE, message=message)
+            if self.broken is not None:
+                return self.broken
+            return next(job.steps)
+        except StopIteration:
+            return Done()
+        except BaseException as error:
+            return failure(error)
+
+
+def _close(steps: Iterator[Event]) -> None:
+    """Run the generator's `finally` blocks; an iterator that is no generator has none."""
+    close = getattr(steps, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,250 @@
+"""What the worker answers: frozen types, no functions, no torch.
+
+An answer is a stream of events, one JSON document a line (NDJSON). Empty lines mean "still at it".
+The last event is always `Done` or `Failed`; a stream that ends without either was cut off. Before
+the stream starts the worker may refuse with a status of 413, 415, 422 or 503 and one `Failed` as
+body.
+
+Arrays travel as base64 of their little-endian bytes: float32 values arrive bit for bit.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.worker.protocol.requests import Message, Token
+
+
+class FailureCode(StrEnum):
+    """Why a request ended without its result."""
+
+    INVALID = "invalid"
+    """The request contradicts the model or the dictionary, or is malformed or too large."""
+    REFUSED = "refused"
+    """Weights are missing, damaged, or not the ones that were asked for."""
+    OVERLOADED = "overloaded"
+    """The queue is full; come back after `retry_after` seconds."""
+    DEADLINE = "deadline"
+    """Time ran out."""
+    MEMORY = "memory"
+    """The device ran out of memory."""
+    STOPPED = "stopped"
+    """The worker is shutting down."""
+    INTERNAL = "internal"
+    """A defect; the worker's log has the traceback."""
+
+
+class ContextDone(Message):
+    """The effect on one context; the fields of `ContextEffect`, packed."""
+
+    event: Literal["context"] = "context"
+    index: int = Field(ge=0, description="Position of the context in the request.")
+    positions: bytes = Field(description="uint16 [n]")
+    loss_change: bytes = Field(description="float32 [n]")
+    raised_ids: bytes = Field(description="int32 [n, k]")
+    raised: bytes = Field(description="float32 [n, k]")
+    lowered_ids: bytes = Field(description="int32 [n, k]")
+    lowered: bytes = Field(description="float32 [n, k]")
+
+
+class Progress(Message):
+    """How far the request is."""
+
+    event: Literal["progress"] = "progress"
+    done: int = Field(ge=0)
+    total: int = Field(ge=0)
+
+
+class PromptRead(Message):
+    """The prompt as the model sees it. BOS comes first where the model has one, never twice."""
+
+    event: Literal["prompt"] = "prompt"
+    tokens: bytes = Field(description="int32 [n]")
+    loss: bytes = Field(description="float32 [n], nats; NaN for the first")
+    predicted: bytes = Field(description="int32 [n, k]: the likeliest tokens after each, k = 5")
+    probabilities: bytes = Field(description="float32 [n, k], theirs")
+
+
+class FiringsRead(Message):
+    """All firings of one dictionary on the prompt, special tokens left out, ordered by position."""
+
+    event: Literal["firings"] = "firings"
+    index: int = Field(ge=0, description="Place of the dictionary in the request.")
+    positions: bytes = Field(description="int32 [n]")
+    features: bytes = Field(description="int32 [n]")
+    values: bytes = Field(description="float32 [n], model units")
+
+
+class Estimated(Message):
+    """First-order estimates: the gradient of the loss of the target along each ablation."""
+
+    event: Literal["estimated"] = "estimated"
+    log_probability: float = Field(description="Of the target, undisturbed, nats.")
+    features: bytes = Field(description="int32 [n], every feature in question, ascending")
+    loss_change: bytes = Field(description="float32 [n], nats")
+
+
+class Attributed(Message):
+    """Exact changes of some features: log p_clean - log p_ablated of the target."""
+
+    event: Literal["attributed"] = "attributed"
+    features: bytes = Field(description="int32 [n]")
+    loss_change: bytes = Field(description="float32 [n], nats; positive: it helped")
+
+
+class Together(Message):
+    """The exact change when all features of a set are ablated at once."""
+
+    event: Literal["together"] = "together"
+    loss_change: float
+
+
+class OcclusionBase(Message):
+    """The activation that nothing is left out of."""
+
+    event: Literal["occlusion_base"] = "occlusion_base"
+    position: int = Field(ge=0, description="Where it is read.")
+    activation: float
+
+
+class Occluded(Message):
+    """The activation with single tokens left out or replaced."""
+
+    event: Literal["occluded"] = "occluded"
+    positions: bytes = Field(description="int32 [n], of the token that is missing")
+    activations: bytes = Field(description="float32 [n]; NaN where nothing is left to read")
+
+
+class SteerBegan(Message):
+    """The prompt has been read."""
+
+    event: Literal["began"] = "began"
+    tokens: bytes = Field(description="int32 [n], BOS first where the model has one")
+
+
+class Pane(StrEnum):
+    """Which of two texts."""
+
+    UNSTEERED = "unsteered"
+    STEERED = "steered"
+
+
+class Generated(Message):
+    """One more token of one text."""
+
+    event: Literal["token"] = "token"
+    pane: Pane
+    step: int = Field(ge=0, description="From 0.")
+    token: Token
+    probability: float = Field(description="Under the model that drew it, before temperature.")
+    text: str = Field(description="The characters that are complete with this token; may be empty.")
+    end: bool = Field(default=False, description="Whether the text ends with this token.")
+
+
+class Traits(Message):
+    """The generated tokens of one text in numbers, one row a token."""
+
+    event: Literal["traits"] = "traits"
+    pane: Pane
+    unsteered: bytes = Field(description="float32 [n]: probability under the unsteered model")
+    steered: bytes = Field(description="float32 [n]: probability under the steered model")
+    features: bytes = Field(description="int32 [n, k]: most active on the token; -1: none")
+    activations: bytes = Field(description="float32 [n, k], as the model had them, edits included")
+    perplexity: float = Field(description="Of the generated text under the unsteered model.")
+
+
+class SideEffects(Message):
+    """Features whose mean activation over the generated tokens differs most between the texts."""
+
+    event: Literal["side_effects"] = "side_effects"
+    features: bytes = Field(description="int32 [n]")
+    unsteered: bytes = Field(description="float32 [n], mean activation over the unsteered text")
+    steered: bytes = Field(description="float32 [n], over the steered text")
+    reads: tuple[float, ...] = Field(
+        description="For each edit, the mean activation that its feature reads in steered text."
+    )
+
+
+class DoseBase(Message):
+    """The unsteered model on the same prompt."""
+
+    event: Literal["dose_base"] = "dose_base"
+    perplexity: float = Field(description="Of its own continuation.")
+    activation: float = Field(description="Mean activation of the feature over the prompt.")
+    probabilities: tuple[float, ...] = Field(
+        description="Of the watched tokens after the prompt, in their order."
+    )
+
+
+class DosePoint(Message):
+    """One strength. Where it drives the model out of its numbers, every figure is NaN."""
+
+    event: Literal["dose"] = "dose"
+    strength: float
+    kl: float = Field(
+        description="KL(steered || unsteered) of the next token, mean over the prompt."
+    )
+    perplexity: float = Field(description="Of the steered continuation, under the unsteered model.")
+    activation: float = Field(description="Mean activation the feature reads back over the prompt.")
+    probabilities: tuple[float, ...]
+    text: str = Field(description="The continuation.")
+
+
+class Failed(Message):
+    """The request ended early. The message is a sentence for the user."""
+
+    event: Literal["failed"] = "failed"
+    code: FailureCode
+    message: str
+    retry_after: int | None = Field(default=None, description="Seconds, where trying again helps.")
+    field: str = Field(default="", description="The value that it is about, where it is about one.")
+
+
+class Done(Message):
+    """The request is complete."""
+
+    event: Literal["done"] = "done"
+
+
+Result = (
+    ContextDone
+    | PromptRead
+    | FiringsRead
+    | Estimated
+    | Attributed
+    | Together
+    | OcclusionBase
+    | Occluded
+    | SteerBegan
+    | Generated
+    | Traits
+    | SideEffects
+    | DoseBase
+    | DosePoint
+)
+Event = Annotated[Result | Progress | Failed | Done, Field(discriminator="event")]
+
+
+class Phase(StrEnum):
+    """What the worker is up to."""
+
+    STARTING = "starting"
+    """It answers, but torch is still being imported; requests wait."""
+    READY = "ready"
+    BROKEN = "broken"
+    """It cannot work at all, for instance because the device does not exist."""
+
+
+class HealthReply(Message):
+    """How the worker is."""
+
+    phase: Phase
+    message: str = Field(default="", description="What is wrong, where the phase is broken.")
+    device: str
+    jobs: int = Field(ge=0, description="Requests it holds, the running one included.")
+    capacity: int = Field(ge=1, description="Requests it holds at most.")
+    step_seconds: float = Field(ge=0, description="How long the step in progress has been running.")
+    version: str
