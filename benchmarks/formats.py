@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from sae_core.dictionaries.formats.opening import FORMATS, open_dictionary
-from tests.sae_core.formats.cases import CASES, HOOK, activations
+from tests.sae_core.dictionaries.formats.cases import CASES, HOOK, activations
 
 
 def main() -> int:

@@ -84,7 +84,7 @@ def respond(
     site: Site = request.app.state.site
     fragment = request.headers.get("hx-request") == "true"
     return site.renderer.html(
-        "error/_message.html" if fragment else "error/error.html",
+        "web/_message.html" if fragment else "web/error.html",
         status,
         headers,
         status=status,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.app.clients import Client, filled
-from tests.app.pretend_prompts import PretendPrompts
-from tests.app.prompt_site import Prompts
+from tests.app.pretend.clients import Client, filled
+from tests.app.pretend.prompt_site import Prompts
+from tests.app.pretend.prompts import PretendPrompts
 
 
 @pytest.fixture(scope="module")

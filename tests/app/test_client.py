@@ -24,9 +24,9 @@ from app.store import database
 from app.store.store import Store
 from app.worker.protocol.requests import AttributeRequest
 from tests import factories
-from tests.app.pretend_prompts import PretendPrompts, change_of, tokens_of
-from tests.app.prompt_site import PROMPT, ROW, address
-from tests.app.served import Served
+from tests.app.pretend.prompt_site import PROMPT, ROW, address
+from tests.app.pretend.prompts import PretendPrompts, change_of, tokens_of
+from tests.app.pretend.served import Served
 
 OTHER = " self. word20 word29 word30"
 

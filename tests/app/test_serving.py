@@ -9,8 +9,8 @@ import pytest
 
 from app.store.store import Store
 from tests import factories
-from tests.app.pretend_prompts import PretendPrompts
-from tests.app.served import Served
+from tests.app.pretend.prompts import PretendPrompts
+from tests.app.pretend.served import Served
 
 
 @pytest.mark.parametrize(

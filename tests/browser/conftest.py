@@ -24,8 +24,8 @@ from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
-from tests.app.pretend_prompts import PretendPrompts
-from tests.app.served import Served
+from tests.app.pretend.prompts import PretendPrompts
+from tests.app.pretend.served import Served
 
 expect.set_options(timeout=20_000)  # a loaded machine is slow, not wrong
 

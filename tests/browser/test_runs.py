@@ -12,9 +12,9 @@ from app.jobs.training.run_reporter import RunReporter
 from app.store import database
 from app.store.store import Store
 from tests import factories
-from tests.app.pretend_prompts import PretendPrompts
-from tests.app.runs_made import EVALUATION, config, point, record
-from tests.app.served import Served
+from tests.app.pretend.prompts import PretendPrompts
+from tests.app.pretend.runs import EVALUATION, config, point, record
+from tests.app.pretend.served import Served
 from tests.browser.test_looks import violations
 
 HOSTILE = "<script>alert(1)</script>"

@@ -24,7 +24,7 @@ from sae_core.files.atomic import atomic_file
 from sae_core.harvest.records import ExampleGroup
 
 MOST_FEATURES = 500
-_STYLES = ("base", "feature", "contexts", "export")
+_STYLES = ("base", "feature", "contexts", "exchange")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def export_html(
         for index in dict.fromkeys(indices)
     ]
     text = renderer.text(
-        "export/features.html", dictionary=dictionary, features=features, style=_style()
+        "exchange/features.html", dictionary=dictionary, features=features, style=_style()
     )
     data = text.encode("utf-8", "replace")
     with atomic_file(path) as draft:

@@ -15,4 +15,4 @@ router = APIRouter(prefix="/d/{model}/{dictionary}")
 def evaluation(dictionary: TheDictionary, site: TheSite) -> Response:
     """The page, also of a dictionary that was not evaluated: it says how to."""
     page = EvaluationPage(dictionary)
-    return site.renderer.html("evaluation/evaluation.html", dictionary=dictionary, page=page)
+    return site.renderer.html("dictionary/evaluation.html", dictionary=dictionary, page=page)

@@ -36,7 +36,7 @@ def table(
 def about(dictionary: TheDictionary, site: TheSite) -> Response:
     """How the dictionary and its harvest were made."""
     page = EvaluationPage(dictionary)
-    template = "about/imported.html" if dictionary.is_imported else "about/about.html"
+    template = "dictionary/imported.html" if dictionary.is_imported else "dictionary/about.html"
     return site.renderer.html(template, dictionary=dictionary, page=page)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from app.exchange.neuronpedia.files import find_export
 from app.exchange.neuronpedia.read import Names, import_export
-from tests.app.clients import Client, filled
 from tests.app.exchange import saedashboard
+from tests.app.pretend.clients import Client, filled
 
 BASE = "/d/gpt2-small/6-res-jb"
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from app.worker.protocol.requests import DictionaryRef
-from tests.app.pretend_prompts import PretendPrompts
+from tests.app.pretend.prompts import PretendPrompts
 
 PROMPT = " self. word20\n word21 word22 self"
 PAGE = "/m/demo/prompt"

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.errors import WorkerUnavailable
-from tests.app.pretend_prompts import PretendPrompts, change_of, firings_of, tokens_of
+from tests.app.pretend.prompts import PretendPrompts, change_of, firings_of, tokens_of
 from tests.browser.prompt.conftest import MLP, PAGE, PROMPT, address, asked, token
 
 

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.app.pretend_steering import PretendSteering
+from tests.app.pretend.steering import PretendSteering
 from tests.browser.steer.conftest import ONE, STEER, complete, slider
 
 

@@ -12,9 +12,9 @@ from app.settings import Settings
 from app.store.store import Store
 from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.protocol.events import Pane
-from tests.app.pretend_steering import PretendSteering, steering_child
-from tests.app.served import Served
-from tests.app.test_live_stream import wait
+from tests.app.pretend.served import Served
+from tests.app.pretend.steering import PretendSteering, steering_child
+from tests.app.web.test_live_stream import wait
 from tests.browser.steer.conftest import ONE, STEER, alone, complete, drag, slider, written
 
 # Counts the streams of texts that are open at once: neither finished nor given up.

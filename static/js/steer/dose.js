@@ -1,0 +1,151 @@
+// How hard to push: a sweep of strengths of one feature, as curves that set its slider.
+import { Curve } from "./curves.js";
+import { byId, element, figure, marked, page, percent, say, strength } from "./dom.js";
+import { put } from "./sliders.js";
+import { continuation, edit, sliders } from "./state.js";
+import { stream } from "../stream.js";
+
+const REACH = [-10, 10];
+const STRENGTHS = Array.from({ length: 21 }, (_, n) => n - 10);
+const COHERENT = 2; // times the unsteered perplexity
+const LONGEST = 40; // tokens of each continuation
+
+const curves = {
+  perplexity: new Curve("Perplexity", "of the text, under the unsteered model", { log: true }),
+  kl: new Curve("KL", "nats, steered from unsteered, mean over the prompt"),
+  activation: new Curve("Reads back", "mean activation over the prompt"),
+  probability: new Curve("Next token", "probability of its strongest logit tokens, %"),
+};
+
+let base = null;
+let points = [];
+let swept = null;
+let chosen = null;
+let abort = null;
+
+/** The widest range around 0 in which every text stays coherent; null: not even there. */
+function coherent() {
+  const fits = (point) => point.perplexity !== null && point.perplexity < COHERENT * base.perplexity;
+  const near = (sign) => {
+    let last = null;
+    for (const point of points.filter((one) => one.strength * sign >= 0)
+      .sort((one, other) => sign * (one.strength - other.strength))) {
+      if (!fits(point)) break;
+      last = point.strength;
+    }
+    return last;
+  };
+  const range = [near(-1), near(1)];
+  return range.includes(null) ? null : range;
+}
+
+function drawAll() {
+  points.sort((one, other) => one.strength - other.strength);
+  const range = base.perplexity === null ? null : coherent();
+  const line = (key) => [{ name: "", points: points.map((point) => [point.strength, point[key]]) }];
+  curves.perplexity.update(REACH, line("perplexity"), {
+    limit: base.perplexity && COHERENT * base.perplexity, coherent: range, base: base.perplexity,
+  });
+  curves.kl.update(REACH, line("kl"), { coherent: range });
+  curves.activation.update(REACH, line("activation"), { coherent: range });
+  curves.probability.update(REACH, base.watched.map((name, at) => ({
+    name, points: points.map(({ strength: s, probabilities: { [at]: p } }) => [s, p === null ? null : 100 * p]),
+  })), { coherent: range });
+  if (points.length === STRENGTHS.length) byId("coherent").textContent = range
+    ? `The text stays coherent from ${strength(range[0])} to ${strength(range[1])}: its perplexity is under twice the unsteered ${figure(base.perplexity)}.`
+    : "No strength leaves the text coherent, with a perplexity under twice the unsteered one.";
+  if (chosen !== null) look(chosen);
+}
+
+/** Shows the values and the text at the strength nearest to one. */
+function look(wanted) {
+  const distance = (point) => Math.abs(point.strength - wanted);
+  const point = points.reduce((best, one) => (best && distance(best) <= distance(one) ? best : one), null);
+  if (!point) return;
+  chosen = point.strength;
+  for (const curve of Object.values(curves)) curve.mark(chosen);
+  const times = base.perplexity ? ` (${figure(point.perplexity / base.perplexity)} × unsteered)` : "";
+  const chances = base.watched.map((name, at) => `${name} ${percent(point.probabilities[at])}`);
+  byId("at-figures").textContent = [
+    `at ${strength(chosen)}: perplexity ${figure(point.perplexity)}${point.perplexity === null ? "" : times}`,
+    `KL ${figure(point.kl)} nats`,
+    `reads ${figure(point.activation)}`,
+    ...chances,
+  ].join(" · ");
+  byId("at-text").replaceChildren(...marked(point.shown, true));
+  const range = byId("at-strength");
+  range.value = String(chosen);
+  range.setAttribute("aria-valuetext", byId("at-figures").textContent);
+  byId("at-use").textContent = `use ${strength(chosen)}`;
+  byId("at").hidden = false;
+}
+
+const chosenSlider = () =>
+  sliders().find((slider) => slider.dataset.feature === byId("dose-feature").value);
+
+async function sweep() {
+  const slider = chosenSlider();
+  if (!slider) return say(byId("problem-dose"), "Add a feature first.");
+  abort?.abort();
+  const mine = (abort = new AbortController());
+  const { dictionary, feature, mode } = edit(slider);
+  const asked = { ...continuation(), dictionary, feature, mode, strengths: STRENGTHS };
+  asked.n_tokens = Math.min(Number(asked.n_tokens) || LONGEST, LONGEST);
+  base = null;
+  points = [];
+  swept = slider.dataset.feature;
+  say(byId("problem-dose"));
+  byId("curves").setAttribute("aria-busy", "true");
+  byId("curves").hidden = false;
+  byId("dose").classList.remove("stale");
+  try {
+    for await (const event of stream(`${page.dataset.api}/dose`, asked, mine.signal)) {
+      if (event.event === "dose_base") base = event;
+      if (event.event === "dose") points.push(event);
+      else if (event.event === "progress") byId("coherent").textContent = `${event.done} of ${event.total} strengths`;
+      if (base && points.length) requestAnimationFrame(drawAll);
+    }
+    if (!mine.signal.aborted) look(Number(edit(slider).strength));
+  } catch (error) {
+    if (abort === mine) say(byId("problem-dose"), error.message);
+  }
+  if (abort === mine) byId("curves").setAttribute("aria-busy", "false");
+}
+
+/** The page has changed: the features to choose from follow, and curves of another text fade. */
+export function follow() {
+  const select = byId("dose-feature");
+  const names = sliders().map((slider) => slider.dataset.feature);
+  const before = select.value;
+  select.replaceChildren(...names.map((name) => {
+    const option = element("option", name);
+    option.value = name;
+    option.selected = name === before;
+    return option;
+  }));
+  byId("dose").hidden = !names.length;
+}
+
+function use() {
+  const slider = sliders().find((one) => one.dataset.feature === swept);
+  if (slider && chosen !== null) put(slider, chosen);
+}
+
+export function start() {
+  byId("curves").append(...Object.values(curves).map((curve) => curve.figure));
+  byId("curves").hidden = true;
+  const range = byId("at-strength");
+  [range.min, range.max, range.step] = [...REACH.map(String), "1"];
+  range.addEventListener("input", () => look(Number(range.value)));
+  byId("at-use").addEventListener("click", use);
+  byId("sweep").addEventListener("click", sweep);
+  for (const curve of Object.values(curves)) {
+    curve.svg.addEventListener("pointermove", (event) => look(curve.under(event)));
+    curve.svg.addEventListener("click", (event) => { look(curve.under(event)); use(); });
+  }
+  // Curves of another prompt or other settings are no longer true.
+  byId("settings").addEventListener("input", (event) => {
+    if (!event.target.closest("#sliders") && points.length) byId("dose").classList.add("stale");
+  });
+  follow();
+}

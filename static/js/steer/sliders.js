@@ -1,0 +1,134 @@
+// The sliders: each a range with a number beside it, adding, removing and resetting them.
+import { byId, figure, page } from "./dom.js";
+import { sliders } from "./state.js";
+
+const NEUTRAL = { add: 0, scale: 1 }; // clamping always changes something
+
+/** Tells the page that something changed; `ended`: the gesture is over. */
+function tell(ended) {
+  page.dispatchEvent(new CustomEvent("steer:change", { detail: { ended } }));
+}
+
+const parts = (slider) => ({
+  range: slider.querySelector("input[type=range]"),
+  number: slider.querySelector("input[name=s]"),
+  mode: slider.querySelector("select"),
+  on: slider.querySelector("input[name=on]"),
+});
+
+/** Says what a slider does in units of the model, beside it and to those who listen. */
+function describe(slider) {
+  const { range, number, mode, on } = parts(slider);
+  if (!slider.dataset.maximum) return; // there is no such feature
+  const s = Number(number.value);
+  const pushed = s * Number(slider.dataset.maximum);
+  const does = {
+    add: pushed ? `adds ${figure(pushed)}` : "changes nothing",
+    clamp: pushed ? `set to ${figure(pushed)}` : "taken away",
+    scale: s === 1 ? "changes nothing" : `× ${figure(s)} where it fires`,
+  }[mode.value];
+  slider.querySelector(".does").textContent = on.checked ? `${does} ·` : "off ·";
+  slider.classList.toggle("off", !on.checked);
+  slider.dataset.mode = mode.value;
+  range.setAttribute("aria-valuetext", `${number.value} times its maximum: ${does}`);
+  // The part of the track between zero and the thumb is coloured.
+  const share = (value) => `${50 + 5 * Math.max(-10, Math.min(10, value))}%`;
+  range.style.setProperty("--from", share(Math.min(0, s)));
+  range.style.setProperty("--to", share(Math.max(0, s)));
+}
+
+/** What a slider's feature reads back in the steered text; null: not known. */
+export function reads(slider, value) {
+  slider.querySelector(".reads").textContent = value === null ? "" : `· reads ${figure(value)}`;
+}
+
+function count() {
+  byId("count").textContent = `${sliders().length} of ${page.dataset.most}`;
+}
+
+/** Puts a slider to a strength. */
+export function put(slider, value, ended = true) {
+  const { range, number } = parts(slider);
+  number.value = range.value = String(value);
+  describe(slider);
+  tell(ended);
+}
+
+/** Adds a feature named `dictionary:index`, or shows the slider that it has. */
+export async function add(name) {
+  const there = sliders().find((slider) => slider.dataset.feature === name);
+  if (!there) {
+    if (sliders().length >= Number(page.dataset.most)) return;
+    await window.htmx.ajax("GET", `${page.dataset.page}/slider?f=${encodeURIComponent(name)}`, {
+      target: "#sliders", swap: "beforeend",
+    });
+  }
+  const slider = sliders().find((one) => one.dataset.feature === name);
+  if (!slider) return;
+  describe(slider);
+  count();
+  parts(slider).range.focus();
+  if (!there) tell(true);
+}
+
+function remove(slider) {
+  const next = slider.nextElementSibling ?? slider.previousElementSibling;
+  slider.remove();
+  count();
+  (next ? parts(next).range : byId("q")).focus();
+  tell(true);
+}
+
+function reset(slider) {
+  const { mode } = parts(slider);
+  if (!(mode.value in NEUTRAL)) mode.value = "add";
+  put(slider, NEUTRAL[mode.value]);
+}
+
+/** Adds any feature of the chosen dictionary that fires. */
+async function addRandom() {
+  const dictionary = byId("dictionary").value;
+  const address = page.dataset.api.replace("/m/", "/d/");
+  const answer = await fetch(`${address}/${encodeURIComponent(dictionary)}/random`).catch(() => null);
+  if (answer?.ok) await add(`${dictionary}:${(await answer.json()).index}`);
+}
+
+export function start() {
+  const list = byId("sliders");
+  for (const slider of sliders()) describe(slider);
+
+  list.addEventListener("input", (event) => {
+    const slider = event.target.closest(".slider");
+    const { range, number, mode } = parts(slider);
+    if (event.target === range) number.value = String(Number(range.value));
+    else if (event.target === number) range.value = number.value;
+    else if (event.target === mode && Number(number.value) === NEUTRAL[slider.dataset.mode]) {
+      // What changed nothing before changes nothing after.
+      number.value = range.value = String(NEUTRAL[mode.value] ?? number.value);
+    }
+    describe(slider);
+  });
+  list.addEventListener("click", (event) => {
+    const slider = event.target.closest(".slider");
+    if (event.target.closest("button[name=drop]")) {
+      event.preventDefault();
+      remove(slider);
+    } else if (event.target.closest(".reset")) reset(slider);
+  });
+  byId("reset-all").addEventListener("click", () => sliders().forEach(reset));
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("[data-add]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    if (link.closest("#found")) {
+      byId("q").value = "";
+      byId("found").replaceChildren();
+    }
+    add(link.dataset.add);
+  });
+  byId("random").addEventListener("click", addRandom);
+  byId("finder").addEventListener("submit", (event) => {
+    event.preventDefault();
+    byId("found").querySelector("[data-add]")?.click();
+  });
+}

@@ -1,0 +1,143 @@
+"""The JSON interface: what it answers equals what the store says, and its description fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from app.errors import WorkerUnavailable
+from tests.app.pretend.clients import Client, filled
+
+API = "/api/v1"
+DICTIONARY = f"{API}/d/demo/mlp-12"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with filled(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture
+def site(shared: Client) -> Client:
+    """An application whose store no test changes."""
+    shared.ablations.error = None
+    shared.ablations.asked.clear()
+    return shared
+
+
+def test_the_catalogue(site: Client) -> None:
+    site.store.report_progress("demo", "mlp-12", "reading", 1, 2, 0.0)
+    answer = site.get(API).json()
+    assert [d["name"] for d in answer["dictionaries"]] == ["mlp-12", "neurons"]
+    assert answer["dictionaries"][0]["evaluation"]["l0"] == 4.25
+    assert answer["dictionaries"][1]["is_neurons"]
+    assert answer["progress"][0]["phase"] == "reading"
+    site.store.clear_progress("demo", "mlp-12")
+
+
+def test_the_table(site: Client) -> None:
+    answer = site.get(f"{DICTIONARY}?sort=maximum&alive=1").json()
+    maxima = [row["maximum"] for row in answer["features"]]
+    assert maxima == sorted(maxima, reverse=True)
+    assert (answer["total"], answer["page"], answer["pages"]) == (9, 1, 1)
+    assert len(answer["features"][0]["raised"]) == 10
+
+
+def test_a_feature_carries_exact_numbers_and_where_they_come_from(site: Client) -> None:
+    answer = site.get(f"{DICTIONARY}/0").json()
+    record = site.store.feature(site.store.dictionary("demo", "mlp-12"), 0).record
+    assert answer["maximum"] == record.maximum
+    assert np.array_equal(
+        np.array([row["weight"] for row in answer["raised"]], dtype=np.float32),
+        record.raised.weights,
+    )
+    assert answer["logits"]["counts"] == record.logits.counts.tolist()
+    assert answer["density_low"] < answer["density"] < answer["density_high"]
+    assert answer["model_checksum"] == "a" * 64
+    assert answer["dictionary_checksum"] == "b" * 64
+    assert answer["corpus_fingerprint"] == "c" * 64
+    assert answer["n_tokens"] == 1_048_576
+    assert [group["key"] for group in answer["groups"]][:2] == ["top", "band-10"]
+    dead = site.get(f"{DICTIONARY}/3").json()
+    assert (dead["firings"], dead["groups"]) == (0, [])
+
+
+def test_contexts_carry_tokens_activations_and_effects(site: Client) -> None:
+    group = site.get(f"{DICTIONARY}/0/groups/top").json()
+    assert group["contexts"] == len(group["examples"]) == 20
+    one = site.get(f"{DICTIONARY}/0/contexts/top/4").json()
+    assert one == group["examples"][4]
+    assert len(one["tokens"]) == len(one["text"])
+    assert one["peak"] in one["positions"]
+    view = site.store.feature(site.store.dictionary("demo", "mlp-12"), 0)
+    examples = view.record.groups[0].examples
+    start, end = examples.bounds[4], examples.bounds[5]
+    assert np.array_equal(np.array(one["values"], dtype=np.float32), examples.values[start:end])
+    assert len(one["effect"]["positions"]) == len(one["effect"]["raised"]) == 4
+    assert len(one["effect"]["raised"][0]) == 5
+
+
+def test_effects_may_be_left_to_what_is_cached(site: Client) -> None:
+    site.ablations.error = WorkerUnavailable("Away.")
+    assert site.get(f"{DICTIONARY}/0/groups/top").status_code == 503
+    group = site.get(f"{DICTIONARY}/0/groups/top?ablate=false").json()
+    assert {one["effect"] for one in group["examples"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("status", "address"),
+    [
+        (404, f"{API}/nothing"),
+        (404, f"{DICTIONARY}/12"),
+        (404, f"{DICTIONARY}/x"),
+        (404, f"{API}/d/demo/nothing"),
+        (404, f"{DICTIONARY}/0/groups/nothing"),
+        (404, f"{DICTIONARY}/0/contexts/top/20"),
+        (422, f"{DICTIONARY}?sort=beauty"),
+        (422, f"{DICTIONARY}/0/groups/top?ablate=perhaps"),
+    ],
+)
+def test_errors_are_problems_whoever_asks(site: Client, status: int, address: str) -> None:
+    answer = site.get(address, accept="text/html")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["detail"].endswith((".", "weakest."))
+
+
+def test_random_is_alive(site: Client) -> None:
+    drawn = {site.get(f"{DICTIONARY}/random").json()["index"] for _ in range(40)}
+    assert drawn <= {0, 1, 2, 4, 5, 6, 8, 9, 10}
+    assert len(drawn) > 3
+
+
+def test_the_description_covers_every_address_and_error(site: Client) -> None:
+    description = site.get(f"{API}/openapi.json").json()
+    assert {path for path in description["paths"] if "/m/{model}" not in path} == {
+        API,
+        f"{API}/d/{{model}}/{{dictionary}}",
+        f"{API}/d/{{model}}/{{dictionary}}/about",
+        f"{API}/d/{{model}}/{{dictionary}}/evaluation",
+        f"{API}/d/{{model}}/{{dictionary}}/random",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/groups/{{group}}",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/contexts/{{group}}/{{number}}",
+        f"{API}/runs",
+        f"{API}/runs/{{name}}",
+        f"{API}/sweeps/{{name}}",
+    }
+    for operation in (one for path in description["paths"].values() for one in path.values()):
+        responses = operation["responses"]
+        assert {"404", "422", "503"} <= set(responses)
+        assert {"200", "204"} & set(responses)
+        assert "Problem" in str(responses["422"])
+        assert operation["description"]
+    names = {
+        p["name"]
+        for p in description["paths"][f"{API}/d/{{model}}/{{dictionary}}"]["get"]["parameters"]
+    }
+    assert names == {"model", "dictionary", "sort", "order", "alive", "q", "page"}

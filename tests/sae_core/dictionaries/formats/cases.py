@@ -1,0 +1,76 @@
+"""A dictionary in each published format, to be written, opened and held to its own maths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tests.sae_core.dictionaries.formats import writers
+from tests.sae_core.dictionaries.formats.writers import D_IN, Written
+
+HOOK = "blocks.1.hook_resid_pre"
+CASES: dict[str, tuple[str, Callable[[Path], Written]]] = {
+    "saelens standard": ("saelens", lambda p: writers.saelens(p / "a", "standard")),
+    "saelens topk": ("saelens", lambda p: writers.saelens(p / "a", "topk")),
+    "saelens gated": ("saelens", lambda p: writers.saelens(p / "a", "gated")),
+    "saelens jumprelu": ("saelens", lambda p: writers.saelens(p / "a", "jumprelu")),
+    "saelens topk, layer norm": (
+        "saelens",
+        lambda p: writers.saelens(p / "a", "topk", "layer_norm"),
+    ),
+    "saelens jumprelu, layer norm": (
+        "saelens",
+        lambda p: writers.saelens(p / "a", "jumprelu", "layer_norm"),
+    ),
+    "saelens standard, constant norm": (
+        "saelens",
+        lambda p: writers.saelens(p / "a", "standard", "constant_norm_rescale"),
+    ),
+    "saelens 3 standard": ("saelens", lambda p: writers.saelens(p / "a", "standard", old=True)),
+    "saelens 3 topk": ("saelens", lambda p: writers.saelens(p / "a", "topk", old=True)),
+    "saelens 3 gated": ("saelens", lambda p: writers.saelens(p / "a", "gated", old=True)),
+    "saelens 3 jumprelu": ("saelens", lambda p: writers.saelens(p / "a", "jumprelu", old=True)),
+    "saelens 3 finetuned": ("saelens", lambda p: writers.finetuned(p / "a")),
+    "learned ReLU": ("dictionary_learning", lambda p: writers.learned(p / "a", "AutoEncoder")),
+    "learned new": ("dictionary_learning", lambda p: writers.learned(p / "a", "AutoEncoderNew")),
+    "learned gated": (
+        "dictionary_learning",
+        lambda p: writers.learned(p / "a", "GatedAutoEncoder"),
+    ),
+    "learned TopK": ("dictionary_learning", lambda p: writers.learned(p / "a", "AutoEncoderTopK")),
+    "learned BatchTopK": (
+        "dictionary_learning",
+        lambda p: writers.learned(p / "a", "BatchTopKSAE"),
+    ),
+    "learned Matryoshka": (
+        "dictionary_learning",
+        lambda p: writers.learned(p / "a", "MatryoshkaBatchTopKSAE"),
+    ),
+    "learned JumpReLU": (
+        "dictionary_learning",
+        lambda p: writers.learned(p / "a", "JumpReluAutoEncoder"),
+    ),
+    "learned TopK, interrupted": (
+        "dictionary_learning",
+        lambda p: writers.learned(p / "a", "AutoEncoderTopK", backup=3.0),
+    ),
+    "learned gated, interrupted": (
+        "dictionary_learning",
+        lambda p: writers.learned(p / "a", "GatedAutoEncoder", backup=3.0),
+    ),
+    "gemma scope": ("gemma_scope", lambda p: writers.gemma_scope(p / "a")),
+    "gemma scope 2": ("gemma_scope", lambda p: writers.gemma_scope(p / "a", 2)),
+    "openai ReLU": ("openai", lambda p: writers.openai(p / "a.pt", "ReLU")),
+    "openai TopK": ("openai", lambda p: writers.openai(p / "a.pt", "TopK")),
+    "sparsify": ("sparsify", lambda p: writers.sparsify(p / "layers.1")),
+}
+
+
+def activations(n: int = 60) -> Tensor:
+    """Activations [n, d_in] of many sizes, off centre, float64."""
+    draw = torch.Generator().manual_seed(9)
+    size = torch.linspace(0.1, 5.0, n)[:, None]
+    return (size * torch.randn(n, D_IN, generator=draw) + 0.7).double()
