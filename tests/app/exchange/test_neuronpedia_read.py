@@ -267,7 +267,11 @@ def test_a_field_that_makes_no_sense_is_named(
         ("batch-0.json", b'{"features": 3}', "no list of features"),
         ("batch-0.json", b'{"model_id": "m", "layer": 0, "features": []}', "holds no feature"),
         ("batch-0.json.gz", b"not packed", "damaged or incomplete"),
-        ("batch-0.json.gz", gzip.compress(b'{"features": []}')[:-9], "damaged or incomplete"),
+        (
+            "batch-0.json.gz",
+            gzip.compress(b'{"features": []}', mtime=0)[:-9],
+            "damaged or incomplete",
+        ),
     ],
 )
 def test_a_damaged_file_is_named(
