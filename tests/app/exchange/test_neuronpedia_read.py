@@ -19,8 +19,9 @@ from app.exchange.neuronpedia.files import find_export
 from app.exchange.neuronpedia.read import Names, import_export
 from app.exchange.neuronpedia.records import MOST_TOKENS, TokenCount
 from app.exchange.neuronpedia.texts import ForeignText
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
+from app.store.upkeep.dump import dump
 from sae_core.harvest.records import GroupKind, Histogram
 from tests import factories
 from tests.app.exchange import saedashboard

@@ -16,8 +16,9 @@ from app.errors import InvalidRequest
 from app.jobs.harvest.add import Addition, add
 from app.settings import Settings
 from app.store.database import connect
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
+from app.store.upkeep.dump import dump
 from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
 from sae_core.errors import CheckpointError, CorpusError, HarvestError, HookPointError

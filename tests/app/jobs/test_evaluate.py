@@ -14,9 +14,10 @@ from app.jobs.harvest import harvest as harvesting
 from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.database import connect
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from app.store.types.evaluation import StoredEvaluation, stored_evaluation
+from app.store.upkeep.dump import dump
 from sae_core.dictionaries.checkpoint import save_dictionary
 from sae_core.text.reading import Reading
 from tests.sae_core.tiny_dictionaries import random_dictionary
@@ -114,7 +115,7 @@ def test_neurons_are_evaluated_too(
     found = StoredEvaluation.model_validate_json(capsys.readouterr().out)
     assert found.details is not None
     assert found.details.decoder is not None
-    assert found.details.decoder.nearest_quantiles == [0.0] * 5
+    assert found.details.decoder.nearest_quantiles == (0.0,) * 5
 
 
 def test_the_store_knows_the_rest_but_an_old_one_not_the_text(

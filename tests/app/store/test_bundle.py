@@ -16,10 +16,11 @@ from sqlalchemy import Engine, delete
 from app.errors import InvalidRequest, StoreError
 from app.store.database import connect, upgrade, writing
 from app.store.schema import Harvest, Preset
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.upkeep import bundle as store_bundle
 from app.store.upkeep import bundle_file
 from app.store.upkeep.bundle import export_bundle, import_bundle
+from app.store.upkeep.dump import dump
 from tests import factories
 from tests.app.pretend import runs as runs_made
 from tests.conftest import new_database

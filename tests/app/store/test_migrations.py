@@ -12,7 +12,8 @@ from app.errors import StoreError
 from app.resources import resource
 from app.store import database
 from app.store.schema import NAMING, AnyText, Base
-from app.store.store import Store, dump
+from app.store.store import Store
+from app.store.upkeep.dump import dump
 from tests import factories
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from app.errors import InvalidRequest, NotFound
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.tables.presets import LONGEST_NAME, LONGEST_SETTINGS
 from app.store.types.catalogue import DictionaryView, FeatureQuery
+from app.store.upkeep.dump import dump
 from tests import factories
 
 

@@ -12,8 +12,9 @@ from sqlalchemy import func, select
 from app.errors import NotFound, StoreError
 from app.store import database
 from app.store.schema import Corpus, Effect, Feature, Harvest, Window, WindowSet
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.types.catalogue import FeatureQuery
+from app.store.upkeep.dump import dump
 from sae_core.language_model.vocabulary import Vocabulary
 from tests import factories
 from tests.same import same

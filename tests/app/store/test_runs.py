@@ -10,9 +10,10 @@ import pytest
 from app.cli.main import run
 from app.errors import InvalidRequest, NotFound, StoreError
 from app.jobs.training.run_reporter import RunReporter
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.tables import runs as store_runs
 from app.store.types.catalogue import DictionaryView
+from app.store.upkeep.dump import dump
 from sae_core.errors import TrainingError
 from tests.app.pretend.runs import EVALUATION, config, point, record
 
