@@ -32,6 +32,65 @@ _PLANNED = ("model", "hook_point", "context", "name", *_GRID)
 """Options that a plan's file gives instead."""
 
 
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
+    """The parser of the command."""
+    parser = commands.add_parser(
+        "sweep",
+        help="train and compare many dictionaries: architectures, sparsities, sizes, seeds",
+        description="Train every combination, evaluate each on held-out text, and compare: "
+        "featurescope sweep --model DIR --hook-point HOOK_POINT --out DIR, or --plan FILE --out "
+        "DIR. Killed at any time, the same command goes on.",
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--out", type=Path, metavar="DIR", help="train into this folder")
+    which.add_argument(
+        "--show", type=Path, metavar="DIR", help="print the results there, and draw sweep.svg"
+    )
+    which.add_argument(
+        "--import",
+        dest="bring",
+        type=Path,
+        metavar="DIR",
+        help="put the results there into the store, so that the pages show them",
+    )
+    parser.add_argument(
+        "--plan", type=Path, metavar="FILE", help="a TOML file with uneven grids (docs/sweeps.md)"
+    )
+    parser.add_argument("--model", metavar="DIR", help="folder of a Hugging Face model")
+    parser.add_argument("--hook-point", help="such as blocks.0.mlp.hook_post")
+    parser.add_argument(
+        "--corpus",
+        metavar="TEXT",
+        help="a text file, a folder of them, or python-stdlib (default)",
+    )
+    parser.add_argument("--context", type=whole(2), help="tokens in a context (default: 128)")
+    parser.add_argument(
+        "--architectures",
+        type=_listed(str),
+        metavar="NAMES",
+        help="with commas between (default: topk,batchtopk)",
+    )
+    parser.add_argument("--l0", type=_listed(_sparsity), help="default: 8,16,32")
+    parser.add_argument("--features", type=_listed(whole(1)), help="sizes (default: 4096)")
+    parser.add_argument("--seeds", type=_listed(whole(0, 2**31 - 1)), help="default: 0")
+    parser.add_argument("--tokens", type=tokens, help="a run (default: 3M)")
+    parser.add_argument("--batch", type=whole(1), help="default: 2048")
+    parser.add_argument("--name", help="what the pages call the sweep (default: its folder)")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="keep activations there, so that the model runs once for all (2 bytes a coordinate)",
+    )
+    parser.add_argument("--keep-weights", action="store_true", help="keep the dictionaries, too")
+    add_device(parser)
+    parser.set_defaults(
+        command=run,
+        interrupted="Interrupted. The same command goes on from the last checkpoint; finished "
+        "runs stay.",
+    )
+
+
 def _listed(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     """What reads values with commas between."""
 
@@ -51,66 +110,7 @@ def _sparsity(word: str) -> float:
     return value
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """The parser of the command."""
-    sweep = commands.add_parser(
-        "sweep",
-        help="train and compare many dictionaries: architectures, sparsities, sizes, seeds",
-        description="Train every combination, evaluate each on held-out text, and compare: "
-        "featurescope sweep --model DIR --hook-point HOOK_POINT --out DIR, or --plan FILE --out "
-        "DIR. Killed at any time, the same command goes on.",
-    )
-    which = sweep.add_mutually_exclusive_group(required=True)
-    which.add_argument("--out", type=Path, metavar="DIR", help="train into this folder")
-    which.add_argument(
-        "--show", type=Path, metavar="DIR", help="print the results there, and draw sweep.svg"
-    )
-    which.add_argument(
-        "--import",
-        dest="bring",
-        type=Path,
-        metavar="DIR",
-        help="put the results there into the store, so that the pages show them",
-    )
-    sweep.add_argument(
-        "--plan", type=Path, metavar="FILE", help="a TOML file with uneven grids (docs/sweeps.md)"
-    )
-    sweep.add_argument("--model", metavar="DIR", help="folder of a Hugging Face model")
-    sweep.add_argument("--hook-point", help="such as blocks.0.mlp.hook_post")
-    sweep.add_argument(
-        "--corpus",
-        metavar="TEXT",
-        help="a text file, a folder of them, or python-stdlib (default)",
-    )
-    sweep.add_argument("--context", type=whole(2), help="tokens in a context (default: 128)")
-    sweep.add_argument(
-        "--architectures",
-        type=_listed(str),
-        metavar="NAMES",
-        help="with commas between (default: topk,batchtopk)",
-    )
-    sweep.add_argument("--l0", type=_listed(_sparsity), help="default: 8,16,32")
-    sweep.add_argument("--features", type=_listed(whole(1)), help="sizes (default: 4096)")
-    sweep.add_argument("--seeds", type=_listed(whole(0, 2**31 - 1)), help="default: 0")
-    sweep.add_argument("--tokens", type=tokens, help="a run (default: 3M)")
-    sweep.add_argument("--batch", type=whole(1), help="default: 2048")
-    sweep.add_argument("--name", help="what the pages call the sweep (default: its folder)")
-    sweep.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="keep activations there, so that the model runs once for all (2 bytes a coordinate)",
-    )
-    sweep.add_argument("--keep-weights", action="store_true", help="keep the dictionaries, too")
-    add_device(sweep)
-    sweep.set_defaults(
-        command=_run,
-        interrupted="Interrupted. The same command goes on from the last checkpoint; finished "
-        "runs stay.",
-    )
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Train, show or import."""
     from app.settings import read_settings
 
@@ -118,13 +118,10 @@ def _run(arguments: argparse.Namespace) -> None:
         _show(arguments.show)
     elif arguments.bring:
         from app.jobs.sweeps.records import import_sweep
-        from app.store.database import connect, upgrade
-        from app.store.store import Store
+        from app.store.store import open_store
 
-        engine = connect(read_settings().url)
-        upgrade(engine)
-        records = import_sweep(Store(engine), arguments.bring)
-        engine.dispose()
+        with open_store(read_settings()) as store:
+            records = import_sweep(store, arguments.bring)
         print(f"The sweep {records[0].sweep} is in the store, runs: {len(records)}.")
     else:
         from app.jobs.sweeps.run import run_sweep

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from app.cli.options import Commands, add_dictionary
+from app.cli.options import Commands, add_dictionary, source_spec
 
 if TYPE_CHECKING:
     from app.jobs.source import SourceSpec
     from app.settings import Settings
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "evaluate", help="losses, KL, L0, FVU, bands and geometry of a dictionary, with intervals"
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     settings = read_settings(device=arguments.device)
     spec = _spec(settings, arguments)
-    found = evaluate(
+    figures = evaluate(
         settings,
         spec,
         EVALUATION_TOKENS if arguments.tokens is None else arguments.tokens,
@@ -51,13 +51,12 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.save,
     )
     title = "/".join(spec.titles)
-    print(json.dumps(found, indent=1) if arguments.json else table(title, found))
+    print(json.dumps(figures, indent=1) if arguments.json else table(title, figures))
 
 
 def _spec(settings: Settings, arguments: argparse.Namespace) -> SourceSpec:
     """What the options name, in the store or in folders."""
     from app.cli.targets import split_target
-    from app.cli_commands import source_spec
     from app.errors import InvalidRequest
     from app.jobs.evaluate import stored_spec
     from sae_core.text.corpus import STDLIB
@@ -90,17 +89,17 @@ def table(title: str, evaluation: dict[str, Any]) -> str:
     from app.pages.dictionary.evaluation_rows import rows
     from app.store.types.evaluation import StoredEvaluation
 
-    found = StoredEvaluation.model_validate(evaluation)
-    measured, details = found.measured, found.details
+    stored = StoredEvaluation.model_validate(evaluation)
+    measured, details = stored.measured, stored.details
     assert measured is not None
     assert details is not None
     kind = "held-out" if measured.held_out else "harvested (none is held out)"
     lines = [
         f"{title} on {kind} text of {measured.source}",
-        f"{found.n_tokens:,} tokens of {found.n_documents:,} documents in windows of "
+        f"{stored.n_tokens:,} tokens of {stored.n_documents:,} documents in windows of "
         f"{measured.n_ctx}, seed {measured.seed}; 95 % intervals over documents",
         "",
-        *(f"  {r.title:24} {r.value:>10}   {r.interval:22}".rstrip() for r in rows(found)),
+        *(f"  {r.title:24} {r.value:>10}   {r.interval:22}".rstrip() for r in rows(stored)),
     ]
     if bands := details.bands:
         total = sum(bands.firings)

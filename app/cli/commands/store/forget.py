@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from app.store.tables.runs import Runs
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "forget",
@@ -28,15 +28,10 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Forget and say so."""
     from app.settings import read_settings
-    from app.store.database import check_revision, connect
-    from app.store.store import Store
+    from app.store.store import open_store
 
-    engine = connect(read_settings().url)
-    check_revision(engine)
-    try:
-        _forget(Store(engine).runs, arguments)
-    finally:
-        engine.dispose()
+    with open_store(read_settings(), upgrade=False) as store:
+        _forget(store.runs, arguments)
 
 
 def _forget(runs: Runs, arguments: argparse.Namespace) -> None:

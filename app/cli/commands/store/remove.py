@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from app.store.upkeep.removal import Removed
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "remove",
@@ -36,49 +36,49 @@ def run(arguments: argparse.Namespace) -> None:
     from app.cli.targets import split_target
     from app.jobs.harvest.folders import remove_harvest, unfinished_harvests
     from app.settings import read_settings
-    from app.store.database import check_revision, connect
-    from app.store.store import Store
+    from app.store.store import open_store
     from app.store.upkeep.removal import remove
 
     if "/" in arguments.target:
         split_target(arguments.target)  # `demo/` must not stand for all of the model
     settings = read_settings()
-    engine = connect(settings.url)
-    check_revision(engine)
-    model, _, dictionary = arguments.target.partition("/")
-    folders = _folders(unfinished_harvests(settings.home), arguments.target)
-    reported = [
-        one
-        for one in Store(engine).progress()
-        if one.model == model and dictionary in ("", one.dictionary)
-    ]
-    by_folder = any(folder.folder.name == arguments.target for folder in folders)
-    if arguments.harvest or by_folder:
-        _check_harvest(arguments.target, bool(folders or reported))
-        question = f"remove the unfinished harvest of {arguments.target}{_room(folders)}"
-    else:
-        would = remove(engine, model, dictionary or None, rehearse=True)
-        question = f"remove {_in_words(would, arguments.target)}{_room(folders)}"
-    if not (arguments.yes or _agreed(question)):
-        print("Nothing was removed.")
-        return
-    for folder in folders:
-        remove_harvest(folder)
-    for one in reported:
-        Store(engine).clear_progress(one.model, one.dictionary)
-    if not (arguments.harvest or by_folder):
-        remove(engine, model, dictionary or None)
+    with open_store(settings, upgrade=False) as store:
+        model, _, dictionary = arguments.target.partition("/")
+        folders = _folders(unfinished_harvests(settings.home), arguments.target)
+        reported = [
+            progress
+            for progress in store.progress()
+            if progress.model == model and dictionary in ("", progress.dictionary)
+        ]
+        by_folder = any(folder.folder.name == arguments.target for folder in folders)
+        # Say what would go, and ask.
+        if arguments.harvest or by_folder:
+            _check_harvest(arguments.target, bool(folders or reported))
+            question = f"remove the unfinished harvest of {arguments.target}{_room(folders)}"
+        else:
+            would = remove(store.engine, model, dictionary or None, rehearse=True)
+            question = f"remove {_in_words(would, arguments.target)}{_room(folders)}"
+        if not (arguments.yes or _agreed(question)):
+            print("Nothing was removed.")
+            return
+        # Remove: unfinished harvests first, so that none can publish what is removed after it.
+        for folder in folders:
+            remove_harvest(folder)
+        for progress in reported:
+            store.clear_progress(progress.model, progress.dictionary)
+        if not (arguments.harvest or by_folder):
+            remove(store.engine, model, dictionary or None)
     print(f"Done: {question.replace('remove', 'removed', 1)}.")
 
 
-def _folders(found: list[UnfinishedHarvest], target: str) -> list[UnfinishedHarvest]:
+def _folders(unfinished: list[UnfinishedHarvest], target: str) -> list[UnfinishedHarvest]:
     """Those of a model, of a dictionary, or of that name."""
     from app.errors import InvalidRequest
 
     model, _, dictionary = target.partition("/")
     own = [
         folder
-        for folder in found
+        for folder in unfinished
         if folder.folder.name == target
         or (folder.title == target if dictionary else folder.title.startswith(f"{model}/"))
     ]
@@ -91,10 +91,10 @@ def _folders(found: list[UnfinishedHarvest], target: str) -> list[UnfinishedHarv
     return own
 
 
-def _check_harvest(target: str, found: bool) -> None:
+def _check_harvest(target: str, exists: bool) -> None:
     from app.errors import NotFound
 
-    if not found:
+    if not exists:
         raise NotFound(
             f"There is no unfinished harvest of {target!r}. `featurescope list` names them."
         )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from app.store.upkeep.holdings import DictionaryHolding, Holdings
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "list", help="say what the store holds, and how much room it takes"
@@ -28,13 +28,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     from app.jobs.harvest.folders import unfinished_harvests
     from app.settings import read_settings
-    from app.store.database import check_revision, connect
+    from app.store.store import open_store
     from app.store.upkeep.holdings import holdings
 
     settings = read_settings()
-    engine = connect(settings.url)
-    check_revision(engine)
-    held = holdings(engine)
+    with open_store(settings, upgrade=False) as store:
+        held = holdings(store.engine)
     folders = unfinished_harvests(settings.home)
     if arguments.json:
         print(json.dumps(_as_json(held, folders), indent=2))
@@ -49,9 +48,9 @@ def _as_text(held: Holdings, folders: list[UnfinishedHarvest]) -> list[str]:
         return ["The store is empty: `featurescope demo` or `featurescope harvest` fills it."]
     lines = []
     for model in held.models:
-        of_model = [one for one in held.dictionaries if one.view.model == model]
+        of_model = [holding for holding in held.dictionaries if holding.view.model == model]
         lines.append(_printable(model) if not of_model else _model_line(of_model[0]))
-        lines += [f"  {_dictionary_line(one)}" for one in of_model] or ["  no dictionary"]
+        lines += [f"  {_dictionary_line(holding)}" for holding in of_model] or ["  no dictionary"]
     if held.corpora:
         lines.append("texts")
     for text in held.corpora:
@@ -66,8 +65,8 @@ def _as_text(held: Holdings, folders: list[UnfinishedHarvest]) -> list[str]:
     return lines
 
 
-def _model_line(one: DictionaryHolding) -> str:
-    view = one.view
+def _model_line(holding: DictionaryHolding) -> str:
+    view = holding.view
     if view.is_imported:
         return f"{_printable(view.model)}: imported without its weights"
     return (
@@ -76,10 +75,10 @@ def _model_line(one: DictionaryHolding) -> str:
     )
 
 
-def _dictionary_line(one: DictionaryHolding) -> str:
+def _dictionary_line(holding: DictionaryHolding) -> str:
     from app.rendering.numbers import count, size
 
-    view = one.view
+    view = holding.view
     kind = "imported" if view.is_imported else _printable(view.architecture)
     unit = "neurons" if view.is_neurons else "features"
     where = _printable(view.hook_point)
@@ -88,8 +87,8 @@ def _dictionary_line(one: DictionaryHolding) -> str:
         return f"{head}; not harvested yet"
     return (
         f"{head}; {count(view.alive)} alive in {count(view.n_tokens)} tokens of "
-        f"{_printable(view.harvest.corpus)}; {count(one.labelled)} labels, {count(one.effects)} "
-        f"ablations; {size(one.n_bytes)}"
+        f"{_printable(view.harvest.corpus)}; {count(holding.labelled)} labels, "
+        f"{count(holding.effects)} ablations; {size(holding.n_bytes)}"
     )
 
 
@@ -97,7 +96,7 @@ def _unfinished(progress: tuple[ProgressView, ...], folders: list[UnfinishedHarv
     """One line for each harvest that has begun and not ended."""
     from app.rendering.numbers import duration, size
 
-    reported = {f"{one.model}/{one.dictionary}": one for one in progress}
+    reported = {f"{report.model}/{report.dictionary}": report for report in progress}
     lines = []
     for title in sorted({*reported, *(folder.title for folder in folders if folder.title)}):
         parts, own = [], [folder for folder in folders if folder.title == title]
@@ -129,19 +128,19 @@ def _as_json(held: Holdings, folders: list[UnfinishedHarvest]) -> dict[str, Any]
         "models": list(held.models),
         "dictionaries": [
             {
-                "model": one.view.model,
-                "name": one.view.name,
-                "hook_point": one.view.hook_point,
-                "architecture": one.view.architecture,
-                "d_sae": one.view.d_sae,
-                "alive": one.view.alive if one.view.harvest else None,
-                "n_tokens": one.view.n_tokens if one.view.harvest else None,
-                "corpus": one.view.harvest.corpus if one.view.harvest else None,
-                "labelled": one.labelled,
-                "effects": one.effects,
-                "bytes": one.n_bytes,
+                "model": holding.view.model,
+                "name": holding.view.name,
+                "hook_point": holding.view.hook_point,
+                "architecture": holding.view.architecture,
+                "d_sae": holding.view.d_sae,
+                "alive": holding.view.alive if holding.view.harvest else None,
+                "n_tokens": holding.view.n_tokens if holding.view.harvest else None,
+                "corpus": holding.view.harvest.corpus if holding.view.harvest else None,
+                "labelled": holding.labelled,
+                "effects": holding.effects,
+                "bytes": holding.n_bytes,
             }
-            for one in held.dictionaries
+            for holding in held.dictionaries
         ],
         "corpora": [
             {
@@ -157,14 +156,14 @@ def _as_json(held: Holdings, folders: list[UnfinishedHarvest]) -> dict[str, Any]
         ],
         "progress": [
             {
-                "model": one.model,
-                "dictionary": one.dictionary,
-                "phase": one.phase,
-                "done": one.done,
-                "total": one.total,
-                "stalled": one.stalled,
+                "model": report.model,
+                "dictionary": report.dictionary,
+                "phase": report.phase,
+                "done": report.done,
+                "total": report.total,
+                "stalled": report.stalled,
             }
-            for one in held.progress
+            for report in held.progress
         ],
         "unfinished": [
             {

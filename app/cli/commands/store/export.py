@@ -17,22 +17,7 @@ FORMATS = ("neuronpedia", "html", "saelens")
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
 
-def features(words: str) -> list[int]:
-    """What reads `--features`: numbers and ranges with commas between, such as `3,17,40-49`."""
-    found: list[int] = []
-    for word in words.split(","):
-        match = _RANGE.fullmatch(word.strip())
-        if match is None:
-            raise argparse.ArgumentTypeError(f"{word!r} is no feature: write 3,17,40-49")
-        first = int(match[1])
-        last = int(match[2] or match[1])
-        if not first <= last < first + 100_000:
-            raise argparse.ArgumentTypeError(f"{word!r} is no range of at most 100,000 features")
-        found += range(first, last + 1)
-    return found
-
-
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "export",
@@ -48,27 +33,40 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--format", choices=FORMATS, help="of the dictionary or its features")
     parser.add_argument("--out", type=Path, metavar="PATH", help="folder or file to write")
     parser.add_argument(
-        "--features", type=features, metavar="LIST", help="for html: which ones, as 3,17,40-49"
+        "--features", type=_features, metavar="LIST", help="for html: which ones, as 3,17,40-49"
     )
     parser.add_argument("--bundle", type=Path, metavar="FILE", help="the whole store instead")
     parser.set_defaults(command=run, interrupted="Interrupted; nothing was written.")
+
+
+def _features(words: str) -> list[int]:
+    """What reads `--features`: numbers and ranges with commas between, such as `3,17,40-49`."""
+    indices: list[int] = []
+    for word in words.split(","):
+        match = _RANGE.fullmatch(word.strip())
+        if match is None:
+            raise argparse.ArgumentTypeError(f"{word!r} is no feature: write 3,17,40-49")
+        first = int(match[1])
+        last = int(match[2] or match[1])
+        if not first <= last < first + 100_000:
+            raise argparse.ArgumentTypeError(f"{word!r} is no range of at most 100,000 features")
+        indices += range(first, last + 1)
+    return indices
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write it."""
     from app.rendering.numbers import size
     from app.settings import read_settings
-    from app.store.database import check_revision, connect
-    from app.store.store import Store
+    from app.store.store import open_store
     from app.store.upkeep.bundle import export_bundle
 
     _check(arguments)
-    engine = connect(read_settings().url)
-    check_revision(engine)
-    if arguments.bundle is None:
-        _dictionary(Store(engine), arguments)
-        return
-    manifest = export_bundle(engine, arguments.bundle)
+    with open_store(read_settings(), upgrade=False) as store:
+        if arguments.bundle is None:
+            _dictionary(store, arguments)
+            return
+        manifest = export_bundle(store.engine, arguments.bundle)
     print(
         f"{arguments.bundle}: {manifest.rows:,} rows in {len(manifest.parts):,} parts, "
         f"{size(arguments.bundle.stat().st_size)}; content {manifest.content}"

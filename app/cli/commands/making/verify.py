@@ -7,7 +7,7 @@ import argparse
 from app.cli.options import Commands, add_device, whole
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "verify", help="compute a sample of stored figures again from the weights, and compare"

@@ -9,7 +9,7 @@ from app.cli.options import RESUME, Commands, add_device, tokens, whole
 NORMS = ("none", "expected_average_only_in", "layer_norm", "constant_norm_rescale")
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "add", help="bring your own model and dictionary: from folders or names to pages"

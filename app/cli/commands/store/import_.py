@@ -9,7 +9,7 @@ from pathlib import Path
 from app.cli.options import Commands
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "import",
@@ -35,11 +35,10 @@ def run(arguments: argparse.Namespace) -> None:
     from app.errors import InvalidRequest
     from app.exchange.neuronpedia.files import find_export
     from app.exchange.neuronpedia.read import Names, import_export
-    from app.rendering.templates import address
+    from app.rendering.addresses import address
     from app.settings import read_settings
-    from app.store.database import connect, upgrade
     from app.store.names import check_name
-    from app.store.store import Store
+    from app.store.store import open_store
     from app.store.upkeep.bundle import import_bundle
     from app.store.upkeep.bundle_file import is_bundle
 
@@ -49,10 +48,10 @@ def run(arguments: argparse.Namespace) -> None:
     for name in (arguments.name, arguments.model_name):
         if name is not None:
             check_name(name)
-    engine = connect(read_settings().url)
+    settings = read_settings()
     if is_bundle(arguments.path):
-        upgrade(engine)
-        manifest = import_bundle(engine, arguments.path, say)
+        with open_store(settings) as store:
+            manifest = import_bundle(store.engine, arguments.path, say)
         print(f"The store holds {manifest.rows:,} rows now; content {manifest.content}")
         return
     files = find_export(arguments.path)
@@ -61,15 +60,9 @@ def run(arguments: argparse.Namespace) -> None:
             f"{arguments.path} is nothing that can be imported: a bundle, or a folder with "
             "batch-N.json or features/batch-N.jsonl files."
         )
-    upgrade(engine)
     names = Names(arguments.model_name, arguments.name, arguments.hook_point)
-    view = import_export(
-        Store(engine),
-        files,
-        names,
-        arguments.replace,
-        say,
-    )
+    with open_store(settings) as store:
+        view = import_export(store, files, names, arguments.replace, say)
     print(f"{view.title} is imported: {view.d_sae:,} features, {view.alive:,} of them alive.")
     for sentence in view.details["lacks"]:
         print(f"  not in the source: {sentence}")

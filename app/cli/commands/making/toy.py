@@ -11,40 +11,40 @@ from app.errors import InvalidRequest
 ARCHITECTURES = "topk,batchtopk,matryoshka,jumprelu,gated,standard"
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """The command's options."""
-    toy = commands.add_parser(
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
+    """The parser of the command."""
+    parser = commands.add_parser(
         "toy", help="train on data whose true directions are known, and count those found"
     )
-    toy.add_argument(
+    parser.add_argument(
         "--size",
         choices=("small", "large"),
         default="small",
         help="32 directions in 8 dimensions, or 512 in 256 (default: %(default)s)",
     )
-    toy.add_argument(
+    parser.add_argument(
         "--architectures",
         default=ARCHITECTURES,
         metavar="NAMES",
         help="with commas between (default: %(default)s)",
     )
-    toy.add_argument(
+    parser.add_argument(
         "--seeds", default="0,1,2", metavar="NUMBERS", help="with commas between (default: 0,1,2)"
     )
-    toy.add_argument(
+    parser.add_argument(
         "--l0",
         type=float,
         default=2.0,
         metavar="NUMBER",
         help="latents active on a sample (default: 2)",
     )
-    toy.add_argument(
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         help="also write toy.json and toy.svg there, after each training",
     )
-    toy.set_defaults(
+    parser.set_defaults(
         command=run,
         interrupted="Interrupted. With an --out, the same command goes on after the last line.",
     )

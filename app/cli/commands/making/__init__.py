@@ -1,0 +1,1 @@
+"""Commands that compute: harvests, trainings, sweeps, evaluations, and checks of their results."""

@@ -1,0 +1,1 @@
+"""Commands that look after the store: what it holds, takes in, gives out and lets go."""
