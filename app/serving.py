@@ -14,8 +14,7 @@ from app.application import create_app
 from app.errors import FeaturescopeError
 from app.listening import announce, check_address, listen
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import open_store
 from app.worker.client.ablations import Ablations
 from app.worker.client.blocking import WorkerClient
 from app.worker.client.streaming import AsyncWorkerClient
@@ -37,9 +36,7 @@ class Announced(uvicorn.Server):
 
 def build(settings: Settings) -> ASGIApp:
     """The web application over the store that the settings name, its schema brought up to date."""
-    engine = connect(settings.url)
-    upgrade(engine)
-    store = Store(engine)
+    store = open_store(settings)
     worker = None if settings.worker_url else WorkerProcess(settings)
     url = worker.url if worker else lambda: settings.worker_url
     return create_app(

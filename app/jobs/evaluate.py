@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,9 @@ from tqdm import tqdm
 from app.errors import InvalidRequest
 from app.jobs.source import Source, SourceSpec, open_source
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
-from app.store.types.evaluation import stored_evaluation
+from app.store.types.evaluation import EvaluationSetup, stored_evaluation
 from sae_core.evaluation.evaluation import evaluate as evaluate_dictionary
 from sae_core.evaluation.figures import Evaluation
 from sae_core.text.corpus import STDLIB
@@ -42,25 +42,21 @@ def evaluate(
             dictionary of the same weights.
     """
     source = open_source(settings, spec)
-    store = view = None
-    if save:
-        engine = connect(settings.url)
-        upgrade(engine)
-        store = Store(engine)
-        view = _stored(store, source)
-    numbers = source.evaluation_windows(tokens, seed)
-    with tqdm(total=len(numbers), desc="evaluating", unit="win") as bar:
+    with open_store(settings) if save else nullcontext() as store:
+        view = _stored(store, source) if store else None
+        numbers = source.evaluation_windows(tokens, seed)
+        with tqdm(total=len(numbers), desc="evaluating", unit="win") as bar:
 
-        def show(done: int) -> None:
-            bar.update(done - bar.n)
+            def show(done: int) -> None:
+                bar.update(done - bar.n)
 
-        result = evaluate_dictionary(
-            source.model, source.dictionary, source.windows, numbers, show, thorough=True
-        )
-    found = record(source, result, tokens, seed, len(numbers))
-    if store is not None and view is not None:
-        store.save_evaluation(view, found)
-    return found
+            result = evaluate_dictionary(
+                source.model, source.dictionary, source.windows, numbers, show, thorough=True
+            )
+        figures = record(source, result, tokens, seed, len(numbers))
+        if store and view:
+            store.save_evaluation(view, figures)
+    return figures
 
 
 def record(
@@ -76,22 +72,22 @@ def record(
         n_windows: that were drawn.
     """
     corpus = source.corpus
-    measured = {
-        "corpus": corpus.name,
-        "reading": _reading(source.spec),
-        "source": corpus.source,
-        "fingerprint": corpus.fingerprint,
-        "held_out": source.held_out,
-        "n_ctx": source.windows.n_ctx,
-        "tokens": tokens,
-        "seed": seed,
-        "n_windows": n_windows,
-        "model_checksum": source.model.checksum,
-        "dictionary_checksum": source.checksum,
-        "dtype": str(source.model.dtype).removeprefix("torch."),
-        "torch": torch.__version__,
-    }
-    return result.figures() | {"held_out": source.held_out, "measured": measured}
+    setup = EvaluationSetup(
+        corpus=corpus.name,
+        reading=_reading(source.spec),
+        source=corpus.source,
+        fingerprint=corpus.fingerprint,
+        held_out=source.held_out,
+        n_ctx=source.windows.n_ctx,
+        tokens=tokens,
+        seed=seed,
+        n_windows=n_windows,
+        model_checksum=source.model.checksum,
+        dictionary_checksum=source.checksum,
+        dtype=str(source.model.dtype).removeprefix("torch."),
+        torch=torch.__version__,
+    )
+    return result.figures() | {"held_out": source.held_out, "measured": setup.model_dump()}
 
 
 def stored_spec(
@@ -114,10 +110,8 @@ def stored_spec(
         NotFound: the store has no such dictionary.
         InvalidRequest: it was imported without weights, or does not say how its text is read.
     """
-    engine = connect(settings.url)
-    upgrade(engine)
-    view = Store(engine).dictionary(model, dictionary)
-    engine.dispose()
+    with open_store(settings) as store:
+        view = store.dictionary(model, dictionary)
     if view.is_imported:
         raise InvalidRequest(
             f"{view.title} was imported without its weights: nothing of it can be measured."

@@ -178,11 +178,6 @@ class Store:
         with reading(self.engine) as connection:
             return store_features.random_feature(connection, dictionary)
 
-    def neighbours(self, dictionary: DictionaryView, index: int) -> tuple[int | None, int | None]:
-        """The indices before and after, inside the dictionary."""
-        last = dictionary.d_sae - 1
-        return index - 1 if index > 0 else None, index + 1 if index < last else None
-
     def vocabulary(self, model_id: int) -> Vocabulary:
         """The bytes of a model's tokens, kept in memory until the model is replaced.
 

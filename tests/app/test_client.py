@@ -20,8 +20,8 @@ from app import client as module
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import Overloaded, WorkerUnavailable
 from app.pages.prompt.schema import Attributed, Estimated
-from app.store import database
-from app.store.store import Store
+from app.settings import Settings
+from app.store.store import open_store
 from app.worker.protocol.requests import AttributeRequest
 from tests import factories
 from tests.app.pretend.prompt_site import PROMPT, ROW, address
@@ -39,14 +39,11 @@ def live() -> PretendPrompts:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory, live: PretendPrompts) -> Iterator[str]:
     home = tmp_path_factory.mktemp("client")
-    engine = database.connect(f"sqlite:///{home / 'store.db'}")
-    database.upgrade(engine)
-    store = Store(engine)
-    factories.publish(store, factories.sample())
-    factories.publish(store, factories.neurons_sample())
-    with Served(store, home, live) as address:
-        yield address
-    engine.dispose()
+    with open_store(Settings(home=home)) as store:
+        factories.publish(store, factories.sample())
+        factories.publish(store, factories.neurons_sample())
+        with Served(store, home, live) as address:
+            yield address
 
 
 @pytest.fixture

@@ -16,11 +16,10 @@ from app.errors import InvalidRequest
 from app.jobs.harvest.fit_warnings import LOOKED_AT, check_width, look, remedy_sentence
 from app.jobs.harvest.harvest import harvest_source
 from app.jobs.source import Source, SourceSpec, open_windows
-from app.rendering.templates import address
+from app.rendering.addresses import address
 from app.settings import Settings
-from app.store.database import connect, upgrade
 from app.store.names import check_name
-from app.store.store import Store
+from app.store.store import open_store
 from sae_core.dictionaries.checkpoint import (
     CONFIG,
     dictionary_checksum,
@@ -114,41 +113,65 @@ def add(
     Args:
         settings: where the store is, and the device.
         addition: model, dictionary and text.
-        say: is told what is found.
+        say: receives each line that is printed.
         replace: let another model or dictionary of the same name go.
 
     Raises:
         FeaturescopeError: a part is missing or damaged, or they do not fit; the store is as before.
     """
-    engine = connect(settings.url)
-    upgrade(engine)
-    model = load_model(addition.model, addition.dtype, settings.device, addition.revision)
-    say(
-        f"model       {model.name}: {model.architecture}, {model.n_layers} layers, d_model "
-        f"{model.d_model}, {addition.dtype}"
-    )
-    found = find_dictionary(addition.sae, addition.sae_revision)
-    opened = open_dictionary(
-        found.path,
-        format=addition.format,
-        hook_point=addition.hook_point,
-        mapping=addition.mapping or None,
-        device=settings.device,
-    )
-    check_width(model, opened.dictionary)
-    say(
-        f"dictionary  {opened.facts['format']}, {opened.dictionary.architecture}, "
-        f"{opened.dictionary.d_sae:,} features at {opened.dictionary.hook_point}"
-    )
-    with _reading(addition.reading.n_tokens) as on_tokens:
-        windows = open_windows(settings, model, addition.reading, addition.n_ctx, on_tokens)
-    corpus = windows.corpus
-    say(
-        f"text        {corpus.source}: {corpus.n_documents:,} documents, {corpus.n_tokens:,} tokens"
-    )
-    packed = addition.reading.packing is Packing.ISOLATED
-    plan = plan_harvest(windows, addition.reading.n_tokens, addition.seed, packed=packed)
-    dictionary = _as_asked(model, opened.dictionary, addition, plan)
+    with open_store(settings) as store:
+        # Open the three parts; each is said as soon as it is there.
+        model = load_model(addition.model, addition.dtype, settings.device, addition.revision)
+        say(
+            f"model       {model.name}: {model.architecture}, {model.n_layers} layers, d_model "
+            f"{model.d_model}, {addition.dtype}"
+        )
+        located = find_dictionary(addition.sae, addition.sae_revision)
+        opened = open_dictionary(
+            located.path,
+            format=addition.format,
+            hook_point=addition.hook_point,
+            mapping=addition.mapping or None,
+            device=settings.device,
+        )
+        check_width(model, opened.dictionary)
+        say(
+            f"dictionary  {opened.facts['format']}, {opened.dictionary.architecture}, "
+            f"{opened.dictionary.d_sae:,} features at {opened.dictionary.hook_point}"
+        )
+        with _reading(addition.reading.n_tokens) as on_tokens:
+            windows = open_windows(settings, model, addition.reading, addition.n_ctx, on_tokens)
+        corpus = windows.corpus
+        say(
+            f"text        {corpus.source}: {corpus.n_documents:,} documents, "
+            f"{corpus.n_tokens:,} tokens"
+        )
+        # Try the dictionary on the first tokens before hours go into a harvest.
+        packed = addition.reading.packing is Packing.ISOLATED
+        plan = plan_harvest(windows, addition.reading.n_tokens, addition.seed, packed=packed)
+        dictionary = _as_asked(model, opened.dictionary, addition, plan)
+        warnings = _try(model, dictionary, plan, say)
+        # Harvest what lies in a folder from which the worker can open it again.
+        details = opened.facts | located.facts | ({"warnings": warnings} if warnings else {})
+        folder = _kept(settings, located.path, opened, dictionary, addition)
+        source = Source(
+            spec=_spec(addition, folder),
+            model=model,
+            dictionary=load_dictionary(folder, settings.device),
+            checksum=dictionary_checksum(folder),
+            corpus=corpus,
+            windows=windows,
+            writers=None,
+            details={key: value for key, value in details.items() if value},
+        )
+        harvest_source(settings, store, source, plan, replace=replace)
+    _say_next(say, settings, source)
+
+
+def _try(
+    model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan, say: Callable[[str], None]
+) -> list[str]:
+    """Say how well a dictionary does on the first tokens; the warnings that were said."""
     findings = look(model, dictionary, plan)
     fit = findings.fit
     say(
@@ -156,27 +179,14 @@ def add(
         f"{100 * fit.explained:.1f} % of the variance, {100 * fit.silent_share:.1f} % of features "
         "silent"
     )
-    said = [*findings.warnings]
+    warnings = [*findings.warnings]
     if findings.remedy is not None:
-        said.append(remedy_sentence(dictionary, findings.remedy))
-    elif said:
-        said.append("No other layer, normalisation or use of b_dec tried does much better.")
-    for sentence in said:
+        warnings.append(remedy_sentence(dictionary, findings.remedy))
+    elif warnings:
+        warnings.append("No other layer, normalisation or use of b_dec tried does much better.")
+    for sentence in warnings:
         say(f"warning     {sentence}")
-    details = opened.facts | found.facts | ({"warnings": said} if said else {})
-    folder = _kept(settings, found.path, opened, dictionary, addition)
-    source = Source(
-        spec=_spec(addition, folder),
-        model=model,
-        dictionary=load_dictionary(folder, settings.device),
-        checksum=dictionary_checksum(folder),
-        corpus=corpus,
-        windows=windows,
-        writers=None,
-        details={key: value for key, value in details.items() if value},
-    )
-    harvest_source(settings, Store(engine), source, plan, replace=replace)
-    _say_next(say, settings, source)
+    return warnings
 
 
 def _spec(addition: Addition, folder: Path) -> SourceSpec:

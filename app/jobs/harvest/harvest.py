@@ -17,8 +17,7 @@ from app.jobs.harvest.folders import HARVESTS, LOCK, note_harvest
 from app.jobs.progress import Reporter
 from app.jobs.source import Source, SourceSpec, open_source
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView, HarvestRecord
 from sae_core.dictionaries.checkpoint import dictionary_checksum
 from sae_core.errors import HarvestError
@@ -44,11 +43,10 @@ def harvest(
     `ablate_top` the ablation effects of each feature's top contexts are computed, too. Another
     model or dictionary of the same name gives way only with `replace`.
     """
-    engine = connect(settings.url)
-    upgrade(engine)
-    source = open_source(settings, spec)
-    plan = plan_harvest(source.windows, tokens, seed)
-    harvest_source(settings, Store(engine), source, plan, ablate_top=ablate_top, replace=replace)
+    with open_store(settings) as store:
+        source = open_source(settings, spec)
+        plan = plan_harvest(source.windows, tokens, seed)
+        harvest_source(settings, store, source, plan, ablate_top=ablate_top, replace=replace)
 
 
 def harvest_source(

@@ -33,8 +33,7 @@ from app.jobs.sweeps.records import (
 from app.jobs.training.peak_memory import forget_peak, peak_bytes
 from app.jobs.training.run_reporter import RunReporter, without_distributions
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import open_store
 from sae_core.dictionaries.checkpoint import dictionary_checksum, save_dictionary
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import DiskError, FeaturescopeError, TrainingError
@@ -138,9 +137,7 @@ class _Sweep:
         self._model = load_model(plan.model, device=settings.device)
         self._model.hook_point(plan.hook_point)  # is there such a one?
         self._windows = open_windows(settings, self._model, plan.corpus, plan.n_ctx)
-        self._engine = connect(settings.url)
-        upgrade(self._engine)
-        self._store = Store(self._engine)
+        self._store = open_store(settings)
         made = TextPools(self._model, plan.hook_point, self._windows, ORDER_SEED)
         self._pools: PoolSource = CachedPools(made, cache) if cache else made
         self._numbers = evaluation_windows(self._windows, EVALUATION_TOKENS, ORDER_SEED)
@@ -162,7 +159,7 @@ class _Sweep:
             self._import(record)
         with suppress(OSError):  # there may be checkpoints of failed runs, or of another plan
             (self._folder / UNFINISHED).rmdir()
-        self._engine.dispose()
+        self._store.close()
         return failed
 
     def _import(self, record: SweepRecord) -> None:

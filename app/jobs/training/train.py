@@ -19,8 +19,7 @@ from app.jobs.evaluate import EVALUATION_TOKENS
 from app.jobs.source import evaluation_windows, open_windows
 from app.jobs.training.run_reporter import RunReporter
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import open_store
 from sae_core.dictionaries.checkpoint import (
     CONFIG,
     dictionary_checksum,
@@ -108,8 +107,6 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
         if _is_trained(spec.out, parts.identity):
             return f"{spec.out} is trained already."
         check_progress(spec.out / CHECKPOINT, parts.identity)
-        engine = connect(settings.url)
-        upgrade(engine)
         held_out = bool(parts.windows.corpus.held_out.any())
         about = {
             "corpus": spec.corpus,
@@ -119,10 +116,12 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
             "command": spec.command,
             "pages": _pages(spec),
         }
-        reporter = RunReporter(
-            Store(engine), spec.title, spec.config, parts.model.name, spec.hook_point, about
-        )
-        with reporter:
+        with (
+            open_store(settings) as store,
+            RunReporter(
+                store, spec.title, spec.config, parts.model.name, spec.hook_point, about
+            ) as reporter,
+        ):
             trained = _train(spec, parts, reporter.on_point)
             save_dictionary(trained.dictionary, spec.out)
             result = _evaluate(settings, spec, parts)

@@ -14,8 +14,7 @@ from starlette.testclient import TestClient
 from app.application import create_app
 from app.errors import FeaturescopeError
 from app.settings import Settings
-from app.store import database
-from app.store.store import Store
+from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.streaming import LiveWorker
 from sae_core.harvest.records import ContextEffect, WindowRecord
@@ -71,14 +70,11 @@ def client(
 @contextmanager
 def filled(folder: Path, live: LiveWorker | None = None) -> Iterator[Client]:
     """An application over the samples `demo/mlp-12` and `demo/neurons` in a store of its own."""
-    engine = database.connect(f"sqlite:///{folder / 'store.db'}")
-    database.upgrade(engine)
-    store = Store(engine)
-    factories.publish(store, factories.sample())
-    factories.publish(store, factories.neurons_sample())
-    with client(store, folder, live) as made:
-        yield made
-    engine.dispose()
+    with open_store(Settings(home=folder)) as store:
+        factories.publish(store, factories.sample())
+        factories.publish(store, factories.neurons_sample())
+        with client(store, folder, live) as made:
+            yield made
 
 
 class Broken:
