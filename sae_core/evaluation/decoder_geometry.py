@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sae_core.dictionaries.dictionary import Dictionary
-from sae_core.evaluation.figures import DecoderGeometry, RandomDirections
-from sae_core.harvest.records import Histogram
+from sae_core.evaluation.figures import BucketCounts, DecoderGeometry, RandomDirections
 
 N_COSINES = 80
 N_NEAREST = 40
@@ -62,17 +61,17 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
             total += float(each.sum(dtype=torch.float64))
             squares += float(each.square().sum(dtype=torch.float64))
     n_pairs = n * (n - 1) // 2
-    found = nearest.double().cpu().numpy()
-    low = 0.0 if found.min() >= 0 else -1.0
-    nearest_counts, _ = np.histogram(found, N_NEAREST, (low, 1.0))
+    nearest_cosines = nearest.double().cpu().numpy()
+    low = 0.0 if nearest_cosines.min() >= 0 else -1.0
+    nearest_counts, _ = np.histogram(nearest_cosines, N_NEAREST, (low, 1.0))
     return DecoderGeometry(
         d_in=dictionary.d_in,
         n_directions=n,
         mean=total / n_pairs,
         root_mean_square=(squares / n_pairs) ** 0.5,
-        cosines=Histogram(-1.0, 1.0, counts),
-        nearest=Histogram(low, 1.0, nearest_counts.astype(np.int64)),
-        nearest_quantiles=tuple(np.quantile(found, QUANTILES).tolist()),
+        cosines=BucketCounts(-1.0, 1.0, tuple(counts.tolist())),
+        nearest=BucketCounts(low, 1.0, tuple(nearest_counts.tolist())),
+        nearest_quantiles=tuple(np.quantile(nearest_cosines, QUANTILES).tolist()),
         random=_random_directions(dictionary.d_in, n, low) if dictionary.d_in > 1 else None,
     )
 

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from sae_core.errors import HarvestError
 from sae_core.evaluation.document_sums import DocumentSums, Totals, interval
 from sae_core.evaluation.figures import (
-    ActiveFeatures,
+    ActiveCounts,
     BandEffects,
+    BucketCounts,
     DecoderGeometry,
     Densities,
     Evaluation,
+    EvaluationDetails,
     PositionFit,
 )
-from sae_core.harvest.records import N_BANDS, Histogram
+from sae_core.harvest.records import N_BANDS
 
 LOSSES = ("l_clean", "l_recon", "l_zero", "l_mean", "kl")
 MOST_POSITIONS = 128
@@ -107,9 +109,9 @@ class EvaluationSums:
             )
         resampled = self._sums.resampled()
         intervals = {
-            name: found
+            name: ends
             for name, values in ratios(resampled).items()
-            if (found := interval(values, n_documents)) and np.isfinite(figures[name])
+            if (ends := interval(values, n_documents)) and np.isfinite(figures[name])
         }
         has_bands = bool(self._band_firings.any())
         return Evaluation(
@@ -118,12 +120,14 @@ class EvaluationSums:
             n_documents=n_documents,
             **{name: figures[name] for name in ("l0", "fvu", *LOSSES)},
             dead_share=float((self._firings == 0).mean()),
-            intervals=intervals,
-            active=_active(self._active),
-            positions=_positions(totals, resampled, self._width, n_documents),
-            densities=_densities(self._firings, n_tokens),
-            bands=self._bands(totals, resampled) if has_bands else None,
-            decoder=decoder,
+            details=EvaluationDetails(
+                intervals=intervals,
+                active=_active(self._active),
+                positions=_positions(totals, resampled, self._width, n_documents),
+                densities=_densities(self._firings, n_tokens),
+                bands=self._bands(totals, resampled) if has_bands else None,
+                decoder=decoder,
+            ),
         )
 
     def _bands(self, totals: Totals, resampled: Totals) -> BandEffects:
@@ -192,7 +196,7 @@ def _positions(totals: Totals, resampled: Totals, width: int, n_documents: int) 
     )
 
 
-def _active(tokens: Ints) -> ActiveFeatures:
+def _active(tokens: Ints) -> ActiveCounts:
     """The distribution of L0, from the number of tokens with 0, 1, 2, … active features."""
     most = int(np.flatnonzero(tokens)[-1])
     width = -(-(most + 1) // MOST_BUCKETS)
@@ -200,8 +204,9 @@ def _active(tokens: Ints) -> ActiveFeatures:
     padded = np.zeros(n_buckets * width, dtype=np.int64)
     padded[: most + 1] = tokens[: most + 1]
     reached = np.cumsum(tokens) / tokens.sum()
-    return ActiveFeatures(
-        counts=Histogram(0.0, float(len(padded)), padded.reshape(n_buckets, width).sum(axis=1)),
+    buckets = padded.reshape(n_buckets, width).sum(axis=1)
+    return ActiveCounts(
+        counts=BucketCounts(0.0, float(len(padded)), tuple(buckets.tolist())),
         width=width,
         quantiles=tuple(np.searchsorted(reached, QUANTILES).tolist()),
     )
@@ -214,4 +219,4 @@ def _densities(firings: Ints, n_tokens: int) -> Densities:
     places = (np.log10(fired / n_tokens) * BUCKETS_A_DECADE + n_buckets).astype(np.int64)
     counts = np.bincount(np.clip(places, 0, n_buckets - 1), minlength=n_buckets)
     low = -n_buckets / BUCKETS_A_DECADE
-    return Densities(Histogram(low, 0.0, counts.astype(np.int64)), int((firings == 0).sum()))
+    return Densities(BucketCounts(low, 0.0, tuple(counts.tolist())), int((firings == 0).sum()))

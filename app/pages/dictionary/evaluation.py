@@ -16,13 +16,8 @@ from app.rendering.markup import trusted
 from app.rendering.numbers import number, percent
 from app.rendering.plots import Axis, Line, Mark, plot, swatch
 from app.store.types.catalogue import DictionaryView
-from app.store.types.evaluation import (
-    BandEffects,
-    Counts,
-    Details,
-    StoredEvaluation,
-    stored_evaluation,
-)
+from app.store.types.evaluation import StoredEvaluation, stored_evaluation
+from sae_core.evaluation.figures import BandEffects, BucketCounts, EvaluationDetails
 from sae_core.harvest.records import N_BANDS, Histogram
 
 WEAK_BANDS = 5
@@ -87,7 +82,7 @@ class EvaluationPage:
         return stored_evaluation(self.dictionary.evaluation)
 
     @property
-    def details(self) -> Details | None:
+    def details(self) -> EvaluationDetails | None:
         """What is more than a number."""
         return self.evaluation.details if self.evaluation else None
 
@@ -179,7 +174,7 @@ class EvaluationPage:
             f"firings and carry {_percent(carried)} of the loss effect.",
         )
 
-    def _positions(self, details: Details) -> Figure:
+    def _positions(self, details: EvaluationDetails) -> Figure:
         fit = details.positions
         at = [start + (fit.width - 1) / 2 for start in fit.starts]
         lines = [Line("FVU", 0, list(zip(at, fit.fvu, strict=True)))]
@@ -208,7 +203,7 @@ class EvaluationPage:
             + (f"; positions in groups of {fit.width}." if fit.width > 1 else "."),
         )
 
-    def _active(self, details: Details) -> Figure:
+    def _active(self, details: EvaluationDetails) -> Figure:
         active = details.active
         fifth, _, median, _, last = active.quantiles
         return Figure(
@@ -227,7 +222,7 @@ class EvaluationPage:
             f"Median {median}; nine in ten tokens lie between {fifth} and {last}.",
         )
 
-    def _densities(self, details: Details) -> Figure:
+    def _densities(self, details: EvaluationDetails) -> Figure:
         counts = details.densities.counts
         alive = sum(counts.counts)
         return Figure(
@@ -246,10 +241,10 @@ class EvaluationPage:
             f"{alive:,} {self.noun}s fire; {details.densities.dead:,} do not fire on this text.",
         )
 
-    def _cosines(self, details: Details) -> Figure:
+    def _cosines(self, details: EvaluationDetails) -> Figure:
         decoder = details.decoder
         assert decoder is not None
-        expected = decoder.random.cosines if decoder.random else []
+        expected = decoder.random.cosines if decoder.random else ()
         return Figure(
             "Are " + self.noun + "s almost orthogonal?",
             "cosines of all pairs",
@@ -268,7 +263,7 @@ class EvaluationPage:
             f"{decoder.d_in:,} dimensions: {number(decoder.d_in**-0.5, 4)}.",
         )
 
-    def _nearest(self, details: Details) -> Figure:
+    def _nearest(self, details: EvaluationDetails) -> Figure:
         decoder = details.decoder
         assert decoder is not None
         random = decoder.random
@@ -281,7 +276,7 @@ class EvaluationPage:
                     f"{self.noun.capitalize()}s by cosine with the nearest other one",
                     Axis(f"cosine with the nearest other {self.noun}", zero=False),
                     Axis(self.noun + "s"),
-                    _beside_random(decoder.nearest, random.nearest if random else []),
+                    _beside_random(decoder.nearest, random.nearest if random else ()),
                 )
             ),
             (_key(0, "this dictionary"), _key(1, "random directions")),
@@ -293,7 +288,7 @@ class EvaluationPage:
 
 
 def _chart(
-    counts: Counts,
+    counts: BucketCounts,
     title: str,
     x_title: str,
     y_title: str,
@@ -304,7 +299,7 @@ def _chart(
     return trusted(chart(histogram, title, x_title, y_title, False, LARGE, whole, powers))
 
 
-def _beside_random(counts: Counts, expected: list[float]) -> list[Line]:
+def _beside_random(counts: BucketCounts, expected: tuple[float, ...]) -> list[Line]:
     """A distribution and that of random directions, over the buckets that either fills."""
     width = (counts.high - counts.low) / len(counts.counts)
     filled = [
