@@ -24,7 +24,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from sae_core.errors import HarvestError
 from sae_core.files.atomic import atomic_file
 from sae_core.hashing import mix
-from sae_core.text.corpus import Corpus
+from sae_core.text.corpus import TextCorpus
 from sae_core.text.document import HELD_OUT_ONE_IN
 from sae_core.text.tokenized import TokenizedCorpus, Windows
 
@@ -79,7 +79,7 @@ class LossPoint:
     tokens_per_second: float
 
 
-def train_tokenizer(corpus: Corpus, d_vocab: int) -> Tokenizer:
+def train_tokenizer(corpus: TextCorpus, d_vocab: int) -> Tokenizer:
     """A byte-level BPE tokenizer trained on the corpus; id 0 is the end-of-text token."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

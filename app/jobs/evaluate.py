@@ -20,7 +20,7 @@ from app.store.types.evaluation import EvaluationSetup, stored_evaluation
 from sae_core.evaluation.evaluation import evaluate as evaluate_dictionary
 from sae_core.evaluation.figures import Evaluation
 from sae_core.text.corpus import STDLIB
-from sae_core.text.reading import Packing, Reading
+from sae_core.text.reading import Packing, TextReading
 
 EVALUATION_TOKENS = 65_536
 
@@ -138,16 +138,16 @@ def stored_spec(
 
 def _reading(spec: SourceSpec) -> dict[str, Any]:
     """How the text is read: JSON values; a folder or file by its whole path."""
-    reading = Reading(spec.corpus) if isinstance(spec.corpus, str) else spec.corpus
+    reading = TextReading(spec.corpus) if isinstance(spec.corpus, str) else spec.corpus
     path = Path(reading.corpus).expanduser()
     here = reading.corpus != STDLIB and path.exists()
     corpus = str(path.resolve()) if here else reading.corpus
     return asdict(reading) | {"corpus": corpus, "packing": reading.packing.value}
 
 
-def _as_read(reading: Mapping[str, Any]) -> Reading:
+def _as_read(reading: Mapping[str, Any]) -> TextReading:
     """The inverse of `_reading`."""
-    return Reading(**{**reading, "packing": Packing(reading["packing"])})
+    return TextReading(**{**reading, "packing": Packing(reading["packing"])})
 
 
 def kept(view: DictionaryView, source: Source) -> bool:

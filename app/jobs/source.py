@@ -20,7 +20,7 @@ from app.store.types.catalogue import CorpusRecord, DictionaryRecord, ModelRecor
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.language_model.model import LanguageModel, load_model
-from sae_core.text.reading import Reading, read
+from sae_core.text.reading import TextReading, read
 from sae_core.text.tokenized import TokenizedCorpus, Windows
 
 N_CTX = 128
@@ -50,7 +50,7 @@ class SourceSpec:
     neurons: str | None = None
     name: str | None = None
     model_name: str | None = None
-    corpus: str | Reading = "python-stdlib"
+    corpus: str | TextReading = "python-stdlib"
     n_ctx: int | None = None
     writers: Path | None = None
     writers_name: str | None = None
@@ -224,7 +224,7 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
 def open_windows(
     settings: Settings,
     model: LanguageModel,
-    corpus: str | Reading,
+    corpus: str | TextReading,
     n_ctx: int | None = None,
     on_tokens: Callable[[int], None] | None = None,
 ) -> Windows:
@@ -241,7 +241,7 @@ def open_windows(
         raise InvalidRequest(
             f"A context of {n_ctx} tokens does not fit {model.name}: ask for 2 to {model.n_ctx}."
         )
-    reading = Reading(corpus) if isinstance(corpus, str) else corpus
+    reading = TextReading(corpus) if isinstance(corpus, str) else corpus
     text = read(reading, model, n_ctx, settings.home / "corpora", on_tokens)
     return Windows(text, n_ctx, model.vocabulary.bos)
 

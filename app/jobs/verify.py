@@ -27,7 +27,7 @@ from sae_core.harvest.recomputation import (
 )
 from sae_core.harvest.records import FeatureRecord, WindowRecord
 from sae_core.language_model.model import LanguageModel
-from sae_core.text.reading import Packing, Reading
+from sae_core.text.reading import Packing, TextReading
 
 CONTEXTS = 12  # of a feature, drawn from all of its groups
 
@@ -119,13 +119,13 @@ def _contexts(record: FeatureRecord, seed: int) -> list[int]:
     return draw.sample(numbers, min(CONTEXTS, len(numbers)))
 
 
-def _reading(view: DictionaryView, corpus: str, column: str) -> Reading:
+def _reading(view: DictionaryView, corpus: str, column: str) -> TextReading:
     """A text read as far, in the order and packed as the store says of the harvested one."""
     assert view.corpus is not None
     details = view.corpus.details
     order = re.search(r"seed (\d+)", str(details.get("order", "")))
     read = re.search(r"([\d,]+) tokens", str(details.get("read", "")))
-    return Reading(
+    return TextReading(
         corpus,
         column=column,
         n_tokens=int(read[1].replace(",", "")) if read else None,
@@ -140,7 +140,7 @@ def _densities(
     model: LanguageModel,
     dictionary: Dictionary,
     firings: np.ndarray[tuple[int], np.dtype[np.int64]],
-    reading: Reading,
+    reading: TextReading,
     tokens: int,
     seed: int,
 ) -> list[Check]:

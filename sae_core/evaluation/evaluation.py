@@ -59,7 +59,9 @@ def evaluate(
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
     text = _Text(model, windows, numbers)
     encoder = screened(dictionary)
-    scale = _scale(model, hook_point, text, encoder if thorough else None, dictionary.d_sae)
+    scale = _text_statistics(
+        model, hook_point, text, encoder if thorough else None, dictionary.d_sae
+    )
     sums = EvaluationSums(text.n_documents, windows.n_ctx, dictionary.d_sae)
     done = 0
     for batch in text.batches():
@@ -137,7 +139,7 @@ class _Text:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class _TextStatistics:
     """What must be known before anything is replaced.
 
     Attributes:
@@ -149,9 +151,9 @@ class _Scale:
     maxima: Tensor | None
 
 
-def _scale(
+def _text_statistics(
     model: LanguageModel, hook_point: HookPoint, text: _Text, encoder: Encoder | None, d_sae: int
-) -> _Scale:
+) -> _TextStatistics:
     total = torch.zeros(hook_point.d_in, dtype=torch.float64, device=model.device)
     maxima = torch.zeros(d_sae, device=model.device)
     n_tokens = 0
@@ -162,7 +164,7 @@ def _scale(
         if encoder is not None:
             firings = encoder.encode_sparse(x)
             maxima.scatter_reduce_(0, firings.features, firings.values, "amax")
-    return _Scale(total / max(1, n_tokens), None if encoder is None else maxima)
+    return _TextStatistics(total / max(1, n_tokens), None if encoder is None else maxima)
 
 
 def _add_fit(

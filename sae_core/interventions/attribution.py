@@ -47,7 +47,7 @@ class FeatureEffects:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class AttributedPrediction:
     """One prediction in one context, and the features in question.
 
     Tensors lie on the CPU but for those of `run`.
@@ -189,7 +189,7 @@ def predict(
     position: int,
     target: int | None = None,
     features: Sequence[int] | None = None,
-) -> Prediction:
+) -> AttributedPrediction:
     """One prediction to be explained.
 
     Args:
@@ -227,7 +227,7 @@ def predict(
     first = torch.full((len(asked),), position)
     first = first.scatter_reduce(0, owners, positions, "amin")
     firings = FiringsByFeature(positions, owners, values, counts, first)
-    return Prediction(run, dictionary, target, float(log_probability), asked, firings)
+    return AttributedPrediction(run, dictionary, target, float(log_probability), asked, firings)
 
 
 def _checked_target(model: LanguageModel, tokens: Tensor, position: int, target: int | None) -> int:

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from sae_core.errors import SteeringError
 from sae_core.interventions.generation import Scope, check_room, continuations
-from sae_core.interventions.next_token import Sampling
+from sae_core.interventions.next_token import TokenSampling
 from sae_core.interventions.prompt import check_tokens, text_positions
 from sae_core.interventions.steered_run import SteeredRun
-from sae_core.interventions.steering import Edit, Steering, hook_point_of
+from sae_core.interventions.steering import FeatureEdit, Steering, hook_point_of
 from sae_core.interventions.traits import encoded_at_once
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
@@ -41,7 +41,7 @@ _TOKENS_HELD = 8192
 
 
 @dataclass(frozen=True)
-class DoseBase:
+class DoseBaseline:
     """The unsteered model.
 
     Attributes:
@@ -58,7 +58,7 @@ class DoseBase:
 
 
 @dataclass(frozen=True)
-class DosePoint:
+class DoseMeasurement:
     """The model steered by one strength; where one figure is no number, all are NaN.
 
     Attributes:
@@ -80,14 +80,14 @@ class DosePoint:
 
 def dose_response(
     model: LanguageModel,
-    edit: Edit,
+    edit: FeatureEdit,
     strengths: Sequence[float],
     prompt: Tensor,
     n_tokens: int,
-    sampling: Sampling,
+    sampling: TokenSampling,
     scope: Scope = Scope.ALL,
     watched: Sequence[int] = (),
-) -> Iterator[DoseBase | DosePoint | None]:
+) -> Iterator[DoseBaseline | DoseMeasurement | None]:
     """Steer one feature by each strength in turn, many strengths in one batch.
 
     Args:
@@ -134,7 +134,7 @@ def dose_response(
         for made in batch:
             if made.is_neutral:
                 # The unsteered model itself, to the last bit.
-                yield DosePoint(strength=made.strength, kl=0.0, **vars(base.result))
+                yield DoseMeasurement(strength=made.strength, kl=0.0, **vars(base.result))
             else:
                 yield found.pop(0)
 
@@ -149,13 +149,13 @@ class _Question:
     """
 
     model: LanguageModel
-    edit: Edit
+    edit: FeatureEdit
     hook_point: HookPoint
     prompt: Tensor
     is_text: Tensor
     begin: int
     n_tokens: int
-    sampling: Sampling
+    sampling: TokenSampling
     watched: list[int]
 
     def mean(self, early: float, late: Tensor) -> float:
@@ -181,7 +181,7 @@ class _Unsteered:
         hidden: what the unembedding reads from the first edited position on, [n, d_model].
     """
 
-    result: DoseBase
+    result: DoseBaseline
     early: float
     before: SteeredRun
     whole: SteeredRun
@@ -222,7 +222,7 @@ def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
             "The unsteered model's predictions on this prompt are no numbers: harvest it in a "
             "wider dtype."
         )
-    result = DoseBase(
+    result = DoseBaseline(
         perplexity=own,
         activation=activation,
         probabilities=probabilities,
@@ -232,8 +232,8 @@ def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
 
 
 def _steered(
-    question: _Question, base: _Unsteered, edits: list[Edit]
-) -> Generator[None, None, list[DosePoint]]:
+    question: _Question, base: _Unsteered, edits: list[FeatureEdit]
+) -> Generator[None, None, list[DoseMeasurement]]:
     """The points of some strengths, one batch."""
     if not edits:
         return []
@@ -247,7 +247,7 @@ def _steered(
     perplexities = yield from _perplexities(base.whole, base.hidden[-1], written.tokens)
     probabilities = question.chances(logits)
     points = [
-        DosePoint(
+        DoseMeasurement(
             strength=edit.strength,
             kl=question.mean(0.0, kl[row]),
             perplexity=perplexities[row],
@@ -260,7 +260,7 @@ def _steered(
     return [_figured(point, row in written.broken) for row, point in enumerate(points)]
 
 
-def _figured(point: DosePoint, broken: bool) -> DosePoint:
+def _figured(point: DoseMeasurement, broken: bool) -> DoseMeasurement:
     """The point with figures that mean something: NaN, all of them, where one is no number."""
     if broken or not (math.isfinite(point.kl) and math.isfinite(point.activation)):
         none = (math.nan,) * len(point.probabilities)
@@ -270,7 +270,7 @@ def _figured(point: DosePoint, broken: bool) -> DosePoint:
     return replace(point, kl=max(0.0, point.kl))  # rounding may bring it below
 
 
-class _Reading(NamedTuple):
+class _DoseReading(NamedTuple):
     """Tokens, read.
 
     Attributes:
@@ -282,7 +282,9 @@ class _Reading(NamedTuple):
     acts: Tensor
 
 
-def _read(question: _Question, run: SteeredRun, tokens: Tensor) -> Generator[None, None, _Reading]:
+def _read(
+    question: _Question, run: SteeredRun, tokens: Tensor
+) -> Generator[None, None, _DoseReading]:
     dictionary, feature, point = (
         question.edit.dictionary,
         question.edit.feature,
@@ -299,7 +301,7 @@ def _read(question: _Question, run: SteeredRun, tokens: Tensor) -> Generator[Non
             rows.append(dictionary.encode_feature(piece, feature))
             yield None
         acts.append(torch.cat(rows).view(fed.hidden.shape[:2]))
-    return _Reading(torch.cat(hidden, dim=1), torch.cat(acts, dim=1))
+    return _DoseReading(torch.cat(hidden, dim=1), torch.cat(acts, dim=1))
 
 
 def _write(question: _Question, run: SteeredRun, logits: Tensor) -> Generator[None, None, _Written]:

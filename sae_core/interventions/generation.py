@@ -11,9 +11,9 @@ from enum import StrEnum
 from torch import Tensor
 
 from sae_core.errors import RoomError, SteeringError
-from sae_core.interventions.next_token import Sampler, Sampling
+from sae_core.interventions.next_token import Sampler, TokenSampling
 from sae_core.interventions.steered_run import SteeredRun
-from sae_core.interventions.steering import Edit, Steering
+from sae_core.interventions.steering import FeatureEdit, Steering
 from sae_core.language_model.model import LanguageModel
 
 UNSTEERED, STEERED = 0, 1
@@ -61,9 +61,9 @@ class Drawn:
 def generate(
     model: LanguageModel,
     prompt: Tensor,
-    edits: Sequence[Edit],
+    edits: Sequence[FeatureEdit],
     n_tokens: int,
-    sampling: Sampling,
+    sampling: TokenSampling,
     scope: Scope = Scope.ALL,
 ) -> Iterator[tuple[Drawn, ...]]:
     """Continue a prompt twice in one batch: as the model would, and under the edits.
@@ -98,7 +98,7 @@ def generate(
 
 
 def continuations(
-    run: SteeredRun, logits: Tensor, n_tokens: int, sampling: Sampling
+    run: SteeredRun, logits: Tensor, n_tokens: int, sampling: TokenSampling
 ) -> Iterator[tuple[Drawn, ...]]:
     """Continue the texts of a run, a token of each text that has not ended at a time.
 

@@ -19,7 +19,7 @@ _COLDEST = 1e-30  # what divides float32 numbers without a remainder of chance
 
 
 @dataclass(frozen=True)
-class Sampling:
+class TokenSampling:
     """How a token is drawn from p = softmax(logits).
 
     Attributes:
@@ -59,7 +59,7 @@ class Sampler:
         uniform: the number of each step, in [0, 1), float64 [n_steps].
     """
 
-    def __init__(self, sampling: Sampling, n_steps: int) -> None:
+    def __init__(self, sampling: TokenSampling, n_steps: int) -> None:
         self._sampling = sampling
         self.uniform = (mix(sampling.seed, np.arange(n_steps)) >> np.uint64(11)) * 2.0**-53
 

@@ -22,7 +22,7 @@ from sae_core.language_model.pace import Pace
 
 
 @dataclass(frozen=True)
-class Occluded:
+class OccludedActivations:
     """The activation with single tokens missing.
 
     Attributes:
@@ -35,7 +35,7 @@ class Occluded:
 
 
 @dataclass(frozen=True)
-class Reading:
+class FeatureReading:
     """A feature's activation on one token of a prompt.
 
     Attributes:
@@ -56,7 +56,7 @@ class Reading:
     position: int
     activation: float
 
-    def occlusions(self, replacement: int | None = None) -> Iterator[Occluded]:
+    def occlusions(self, replacement: int | None = None) -> Iterator[OccludedActivations]:
         """Activations with each token of the text missing, a few at a time, nearest first.
 
         Each `next` is a short step.
@@ -71,7 +71,7 @@ class Reading:
             check_token(self.model, replacement)
         return self._occlusions(replacement)
 
-    def _occlusions(self, replacement: int | None) -> Iterator[Occluded]:
+    def _occlusions(self, replacement: int | None) -> Iterator[OccludedActivations]:
         text = text_positions(self.model, self.tokens)
         before = text[text < self.position].flip(0)
         pace = Pace(self.model, max(self.model.d_model, self.hook_point.d_in))
@@ -84,7 +84,7 @@ class Reading:
             missing, before = before[:n], before[n:]
             with pace.step(len(missing) * (self.position + 1)):
                 activations = self._without(missing, replacement)
-            yield Occluded(missing, activations)
+            yield OccludedActivations(missing, activations)
         after = text[text > self.position]
         if len(after):
             yield self._same(after, self.activation)
@@ -93,9 +93,11 @@ class Reading:
         """Whether there is something to read where the very token is missing."""
         return replacement is not None and replacement not in self.model.vocabulary.special
 
-    def _same(self, positions: Tensor, activation: float) -> Occluded:
+    def _same(self, positions: Tensor, activation: float) -> OccludedActivations:
         dtype = self.dictionary.b_dec.dtype
-        return Occluded(positions, torch.full((len(positions),), activation, dtype=dtype))
+        return OccludedActivations(
+            positions, torch.full((len(positions),), activation, dtype=dtype)
+        )
 
     @torch.no_grad()
     def _without(self, missing: Tensor, replacement: int | None) -> Tensor:
@@ -117,7 +119,7 @@ def read_feature(
     feature: int,
     tokens: Tensor,
     position: int | None = None,
-) -> Reading:
+) -> FeatureReading:
     """A feature's activation on one token of a prompt, to be occluded.
 
     Args:
@@ -146,7 +148,9 @@ def read_feature(
     if position is None:
         position = int(text[acts.argmax() if bool(acts.any()) else -1])
     activation = float(acts[int(torch.searchsorted(text, position))])
-    return Reading(model, dictionary, hook_point, feature, tokens.cpu(), position, activation)
+    return FeatureReading(
+        model, dictionary, hook_point, feature, tokens.cpu(), position, activation
+    )
 
 
 def _check_position(tokens: Tensor, text: Tensor, position: int) -> None:

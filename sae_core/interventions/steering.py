@@ -40,7 +40,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Edit:
+class FeatureEdit:
     """One feature, steered: x + (constant + slope a_f(x)) d_f.
 
     Attributes:
@@ -96,7 +96,7 @@ class Steering:
     """
 
     def __init__(
-        self, model: LanguageModel, rows: Sequence[Sequence[Edit]], begin: int = 0
+        self, model: LanguageModel, rows: Sequence[Sequence[FeatureEdit]], begin: int = 0
     ) -> None:
         """Resolve the edits' hook points.
 
@@ -133,7 +133,7 @@ class Steering:
             yield
 
 
-def hook_point_of(model: LanguageModel, edit: Edit) -> HookPoint:
+def hook_point_of(model: LanguageModel, edit: FeatureEdit) -> HookPoint:
     """Where in the model an edit is made.
 
     Raises:
@@ -150,7 +150,7 @@ class _EditedPoint:
         rows: numbers of the rows that have edits here.
     """
 
-    def __init__(self, hook_point: HookPoint, rows: Sequence[Sequence[Edit]]) -> None:
+    def __init__(self, hook_point: HookPoint, rows: Sequence[Sequence[FeatureEdit]]) -> None:
         self.hook_point = hook_point
         here = [
             (number, edit)

@@ -20,7 +20,7 @@ from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.interventions.generation import STEERED, UNSTEERED, Scope
 from sae_core.interventions.prompt import text_positions
 from sae_core.interventions.steered_run import SteeredRun
-from sae_core.interventions.steering import Edit, Steering
+from sae_core.interventions.steering import FeatureEdit, Steering
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
 from sae_core.language_model.predictions import log_probabilities_of, perplexity
@@ -55,7 +55,7 @@ class TextTraits:
 
 
 @dataclass(frozen=True)
-class SideEffects:
+class SideEffectFeatures:
     """Features whose mean activation over the generated tokens differs most between the texts.
 
     Means leave special tokens out.
@@ -77,10 +77,10 @@ def traits(
     model: LanguageModel,
     prompt: Tensor,
     texts: tuple[Sequence[int], Sequence[int]],
-    edits: Sequence[Edit],
+    edits: Sequence[FeatureEdit],
     scope: Scope,
     dictionary: Dictionary,
-) -> Iterator[TextTraits | SideEffects | None]:
+) -> Iterator[TextTraits | SideEffectFeatures | None]:
     """Read the two texts that `generate` wrote.
 
     Args:
@@ -94,7 +94,7 @@ def traits(
     Yields:
         None after a piece of work with nothing to say; the traits of each text; the side effects.
     """
-    rows: Sequence[Sequence[Edit]] = ((), edits)
+    rows: Sequence[Sequence[FeatureEdit]] = ((), edits)
     if all(edit.is_neutral for edit in edits):
         rows = ((),)  # both models are the same
     means: list[Mapping[Dictionary, Tensor]] = []
@@ -128,7 +128,7 @@ def encoded_at_once(dictionary: Dictionary) -> int:
     return max(1, min(_ENCODED_AT_ONCE // size, _ACTS_AT_ONCE // dictionary.d_sae))
 
 
-class _Reading(NamedTuple):
+class _GeneratedReading(NamedTuple):
     """A text, read.
 
     Attributes:
@@ -142,7 +142,7 @@ class _Reading(NamedTuple):
 
 def _read(
     steering: Steering, prompt: Tensor, text: Tensor, row: int, points: Sequence[HookPoint]
-) -> Generator[None, None, _Reading]:
+) -> Generator[None, None, _GeneratedReading]:
     n_rows = len(steering.rows)
     run = SteeredRun(steering)
     hidden: list[Tensor] = []
@@ -158,7 +158,7 @@ def _read(
         log_p.append(piece)
         yield None
     generated = {point: torch.cat(kept)[len(prompt) :] for point, kept in x.items()}
-    return _Reading(torch.cat(log_p).view(n_rows, -1), generated)
+    return _GeneratedReading(torch.cat(log_p).view(n_rows, -1), generated)
 
 
 class _Active(NamedTuple):
@@ -195,12 +195,14 @@ def _active(dictionary: Dictionary, x: Tensor, special: Tensor) -> Generator[Non
     )
 
 
-def _side_effects(unsteered: Tensor, steered: Tensor, reads: tuple[float, ...]) -> SideEffects:
+def _side_effects(
+    unsteered: Tensor, steered: Tensor, reads: tuple[float, ...]
+) -> SideEffectFeatures:
     """From mean activations [d_sae] of either text."""
     change = (steered - unsteered).abs()
     order = change.argsort(descending=True, stable=True)[:N_SIDE_EFFECTS]
     order = order[change[order] > 0]
-    return SideEffects(
+    return SideEffectFeatures(
         features=order.numpy().astype(np.int32),
         unsteered=unsteered[order].numpy().astype(np.float32),
         steered=steered[order].numpy().astype(np.float32),

@@ -21,7 +21,7 @@ SHUFFLED_CHARACTERS = 1 << 26
 
 
 @dataclass(frozen=True)
-class Corpus:
+class TextCorpus:
     """Documents in a fixed order; texts that occur twice are kept once.
 
     Attributes:
@@ -112,7 +112,7 @@ def _shuffled(documents: Iterable[Document], draw: random.Random) -> Iterator[Do
     yield from kept
 
 
-def standard_library() -> Corpus:
+def standard_library() -> TextCorpus:
     """The source of the running interpreter's standard library, tests included where installed."""
     root = Path(sysconfig.get_path("stdlib"))
     paths = tuple(
@@ -123,24 +123,24 @@ def standard_library() -> Corpus:
     if not paths:
         raise CorpusError(f"No Python source under {root}: this interpreter ships no library text.")
     version = ".".join(map(str, sys.version_info[:3]))
-    return Corpus(STDLIB, f"the standard library of Python {version}, read in place", paths)
+    return TextCorpus(STDLIB, f"the standard library of Python {version}, read in place", paths)
 
 
-def text_files(path: Path, column: str = "text", shuffle: int | None = None) -> Corpus:
+def text_files(path: Path, column: str = "text", shuffle: int | None = None) -> TextCorpus:
     """A file of text, or all files of text under a folder (see `corpora.files`)."""
     if path.is_file():
         paths: tuple[tuple[str, Path], ...] = ((path.name, path),)
-        return Corpus(unpacked(path).stem, f"the file {path.name}", paths, column, shuffle)
+        return TextCorpus(unpacked(path).stem, f"the file {path.name}", paths, column, shuffle)
     if not path.is_dir():
         raise CorpusError(f"There is no text at {path}: give a text file or a folder of them.")
     paths = tuple((p.relative_to(path).as_posix(), p) for p in files_under(path))
     name = path.resolve().name
-    return Corpus(name, f"{len(paths)} files under the folder {name}", paths, column, shuffle)
+    return TextCorpus(name, f"{len(paths)} files under the folder {name}", paths, column, shuffle)
 
 
 def open_corpus(
     name: str, column: str = "text", shuffle: int | None = None, revision: str | None = None
-) -> Corpus:
+) -> TextCorpus:
     """The corpus of that name.
 
     Args:
@@ -157,4 +157,4 @@ def open_corpus(
     words = f"the split {found.split} of {found.name} on the Hugging Face Hub"
     source = f"{words}, commit {found.commit}"
     title = found.name.rpartition("/")[2]
-    return Corpus(title, source, (), column, shuffle, found)
+    return TextCorpus(title, source, (), column, shuffle, found)

@@ -28,7 +28,7 @@ class Packing(StrEnum):
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextReading:
     """A text, and how it is read.
 
     Attributes:
@@ -50,7 +50,7 @@ class Reading:
 
 
 def read(
-    reading: Reading,
+    reading: TextReading,
     model: LanguageModel,
     n_ctx: int,
     cache: Path,
@@ -86,7 +86,7 @@ def read(
     return joined(corpus, n_ctx - (bos is not None), separator)
 
 
-def _array(path: Path, reading: Reading, model: LanguageModel, cache: Path) -> TokenizedCorpus:
+def _array(path: Path, reading: TextReading, model: LanguageModel, cache: Path) -> TokenizedCorpus:
     if reading.shuffle is not None:
         raise CorpusError(
             f"{path} is a token array, whose documents are read in their order: leave --shuffle "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from sae_core.errors import CorpusError
-from sae_core.text.corpus import Corpus, Fingerprint
+from sae_core.text.corpus import Fingerprint, TextCorpus
 from sae_core.text.document import LONGEST, Document
 from sae_core.text.token_folder import TokenFolder, read_token_folder, token_folder
 
@@ -141,7 +141,7 @@ class Windows:
 
 
 def tokenize(
-    corpus: Corpus,
+    corpus: TextCorpus,
     tokenizer: Tokenizer,
     cache: Path,
     n_tokens: int | None = None,
@@ -183,14 +183,14 @@ def tokenize(
     )
 
 
-def _key(corpus: Corpus, spelling: str, n_tokens: int | None) -> str:
+def _key(corpus: TextCorpus, spelling: str, n_tokens: int | None) -> str:
     """The name of a corpus's folder: everything that it can be known by without reading it."""
     places = [(name, str(path.absolute())) for name, path in corpus.paths]
     facts = [spelling, places, corpus.column, corpus.shuffle, str(corpus.dataset), n_tokens]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
-def _still(corpus: Corpus, found: TokenFolder, n_tokens: int | None) -> bool:
+def _still(corpus: TextCorpus, found: TokenFolder, n_tokens: int | None) -> bool:
     """Whether the text is what was encoded. What a commit of the Hub says never changes."""
     if corpus.dataset is not None:
         return True
@@ -199,7 +199,7 @@ def _still(corpus: Corpus, found: TokenFolder, n_tokens: int | None) -> bool:
 
 
 def _encode(
-    corpus: Corpus,
+    corpus: TextCorpus,
     tokenizer: Tokenizer,
     folder: Path,
     n_tokens: int | None,
@@ -224,7 +224,7 @@ def _encode(
         writer.fingerprint = fingerprint.hexdigest()
 
 
-def _batches(corpus: Corpus) -> Iterator[list[Document]]:
+def _batches(corpus: TextCorpus) -> Iterator[list[Document]]:
     """Documents in batches of bounded size."""
     batch: list[Document] = []
     size = 0

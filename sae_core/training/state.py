@@ -22,7 +22,7 @@ from sae_core.training.optimizer import Adam
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a training is.
 
     Attributes:
@@ -47,7 +47,7 @@ def run_identity(
 
 
 def save_progress(
-    path: Path, identity: dict[str, str], method: Method, adam: Adam, progress: Progress
+    path: Path, identity: dict[str, str], method: Method, adam: Adam, progress: TrainingProgress
 ) -> None:
     """Write weights, optimizer, counters and curve.
 
@@ -69,7 +69,7 @@ def save_progress(
 
 def load_progress(
     path: Path, identity: dict[str, str], method: Method, adam: Adam
-) -> Progress | None:
+) -> TrainingProgress | None:
     """Fill method and optimizer from a checkpoint; None where there is none.
 
     Raises:
@@ -81,7 +81,7 @@ def load_progress(
         for name, tensor in _tensors(method, adam).items():
             tensor.copy_(file.get_tensor(name))
         curve = tuple(TrainingPoint(**point) for point in json.loads(metadata["curve"]))
-        return Progress(int(metadata["step"]), curve)
+        return TrainingProgress(int(metadata["step"]), curve)
 
 
 def check_progress(path: Path, identity: dict[str, str]) -> None:

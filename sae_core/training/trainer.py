@@ -19,7 +19,7 @@ from sae_core.training.data.stream import ActivationStream
 from sae_core.training.method import Method, Redirect, StepResult
 from sae_core.training.methods import method_class
 from sae_core.training.optimizer import Adam, rate_at
-from sae_core.training.state import Progress, load_progress, run_identity, save_progress
+from sae_core.training.state import TrainingProgress, load_progress, run_identity, save_progress
 
 POINT_EVERY = 50
 CHECKPOINT_EVERY = 5
@@ -96,7 +96,7 @@ def train(
     adam = Adam(method.parameters)
     aim = None if downstream is None else downstream.identity
     identity = run_identity(config, stream, hook_point, aim)
-    progress = load_progress(checkpoint, identity, method, adam) or Progress(0, ())
+    progress = load_progress(checkpoint, identity, method, adam) or TrainingProgress(0, ())
     curve = list(progress.curve)
     first_whole = config.steps - round(config.downstream * config.steps)
     meter = _Meter(method, progress.step)
@@ -129,7 +129,7 @@ def train(
             )
         curve.append(point)
         if kept:
-            save_progress(checkpoint, identity, method, adam, Progress(done, tuple(curve)))
+            save_progress(checkpoint, identity, method, adam, TrainingProgress(done, tuple(curve)))
         if on_point is not None:
             on_point(point)
     return Trained(method.finished(hook_point, units.scale, units.shift), tuple(curve))

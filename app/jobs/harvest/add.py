@@ -40,7 +40,7 @@ from sae_core.harvest.fit_check import (
 )
 from sae_core.harvest.harvest import HarvestPlan, plan_harvest
 from sae_core.language_model.model import LanguageModel, load_model
-from sae_core.text.reading import Packing, Reading
+from sae_core.text.reading import Packing, TextReading
 
 DICTIONARIES = "dictionaries"
 _FILES = {".pt", ".pth", ".npz", ".safetensors"}
@@ -70,7 +70,7 @@ class Addition:
 
     model: str
     sae: str
-    reading: Reading
+    reading: TextReading
     name: str | None = None
     model_name: str | None = None
     format: str | None = None

@@ -21,7 +21,7 @@ from app.jobs.sweeps.records import (
     read_records,
     write_record,
 )
-from app.resources import resource
+from app.settings import resource
 from app.store.store import Store
 from app.store.upkeep.dump import dump
 from tests.app.pretend.runs import EVALUATION, config, point

@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.store.database import connect, writing
 from app.store.schema import Feature
 from sae_core.dictionaries.checkpoint import save_dictionary
-from sae_core.text.reading import Packing, Reading
+from sae_core.text.reading import Packing, TextReading
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
@@ -98,7 +98,7 @@ def test_a_text_is_read_as_it_was(
 ) -> None:
     lines = [json.dumps({"story": f"the fox {n} jumps over {n} dogs"}) for n in range(40)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    reading = Reading(str(tmp_path / "a.jsonl"), "story", 400, 3, Packing.JOINED)
+    reading = TextReading(str(tmp_path / "a.jsonl"), "story", 400, 3, Packing.JOINED)
     spec = SourceSpec(
         str(harvested / "tiny"),
         dictionary=harvested / "features",

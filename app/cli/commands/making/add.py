@@ -106,13 +106,13 @@ def run(arguments: argparse.Namespace) -> None:
     from app.jobs.harvest.add import Addition, add
     from app.settings import read_settings
     from sae_core.dictionaries.formats.mapped import parse_mapping
-    from sae_core.text.reading import Packing, Reading
+    from sae_core.text.reading import Packing, TextReading
 
     subtracts = None if arguments.subtract_b_dec is None else arguments.subtract_b_dec == "yes"
     addition = Addition(
         model=arguments.model,
         sae=arguments.sae,
-        reading=Reading(
+        reading=TextReading(
             corpus=arguments.corpus,
             column=arguments.column,
             n_tokens=arguments.tokens,

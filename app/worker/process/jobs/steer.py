@@ -33,9 +33,9 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
     A step is a piece of the prompt, a token of both texts, a piece of what comes after, or loading.
     """
     from sae_core.interventions.generation import Scope, check_room, generate
-    from sae_core.interventions.next_token import Sampling
+    from sae_core.interventions.next_token import TokenSampling
     from sae_core.interventions.prompt import prompt_tokens
-    from sae_core.interventions.steering import Edit, Mode
+    from sae_core.interventions.steering import FeatureEdit, Mode
     from sae_core.interventions.traits import traits
 
     def wait(done: int) -> Progress:
@@ -46,7 +46,7 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
     dictionaries = yield from load_dictionaries(request, shelf, wanted)
     model = shelf.model(request.model)
     edits = [
-        Edit(
+        FeatureEdit(
             dictionaries[edit.dictionary],
             edit.feature,
             Mode(edit.mode),
@@ -58,7 +58,7 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
     prompt = prompt_tokens(model, request.prompt)
     check_room(model, len(prompt), request.n_tokens)
     yield SteerBegan(tokens=prompt.numpy().astype("<i4").tobytes())
-    scope, sampling = Scope(request.scope), Sampling(**request.sampling.model_dump())
+    scope, sampling = Scope(request.scope), TokenSampling(**request.sampling.model_dump())
     texts: tuple[list[int], list[int]] = ([], [])
     for step in generate(model, prompt, edits, request.n_tokens, sampling, scope):
         if not step:
@@ -82,15 +82,15 @@ def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iter
     """Steer one feature by one strength after another; a step is a piece of work, or loading."""
     from sae_core.interventions.dose_response import dose_response
     from sae_core.interventions.generation import Scope
-    from sae_core.interventions.next_token import Sampling
+    from sae_core.interventions.next_token import TokenSampling
     from sae_core.interventions.prompt import prompt_tokens
-    from sae_core.interventions.steering import Edit, Mode
+    from sae_core.interventions.steering import FeatureEdit, Mode
 
     def wait(done: int) -> Progress:
         return Progress(done=done, total=len(request.strengths))
 
     dictionaries = yield from load_dictionaries(request, shelf, [request.dictionary])
-    edit = Edit(
+    edit = FeatureEdit(
         dictionaries[request.dictionary], request.feature, Mode(request.mode), 0.0, request.maximum
     )
     model = shelf.model(request.model)
@@ -100,7 +100,7 @@ def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iter
         request.strengths,
         prompt_tokens(model, request.prompt),
         request.n_tokens,
-        Sampling(**request.sampling.model_dump()),
+        TokenSampling(**request.sampling.model_dump()),
         Scope(request.scope),
         request.watched,
     )
@@ -114,7 +114,7 @@ def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iter
             yield event
 
 
-def _traits_event(found: traits.TextTraits | traits.SideEffects) -> Event:
+def _traits_event(found: traits.TextTraits | traits.SideEffectFeatures) -> Event:
     from sae_core.interventions.traits import TextTraits
 
     if isinstance(found, TextTraits):
@@ -134,10 +134,10 @@ def _traits_event(found: traits.TextTraits | traits.SideEffects) -> Event:
     )
 
 
-def _dose_event(found: dose_response.DoseBase | dose_response.DosePoint) -> Event:
-    from sae_core.interventions.dose_response import DosePoint as Point
+def _dose_event(found: dose_response.DoseBaseline | dose_response.DoseMeasurement) -> Event:
+    from sae_core.interventions.dose_response import DoseMeasurement
 
-    if isinstance(found, Point):
+    if isinstance(found, DoseMeasurement):
         return DosePoint(**vars(found))
     return DoseBase(
         perplexity=found.perplexity,
