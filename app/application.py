@@ -26,7 +26,7 @@ from app.pages.sweeps import routes as sweeps
 from app.rendering.assets import Assets
 from app.rendering.templates import Renderer
 from app.rendering.tokens import Typesets
-from app.resources import resource
+from app.settings import resource
 from app.settings import Settings
 from app.store.store import Store
 from app.web import errors as rendering_errors

@@ -17,7 +17,7 @@ from app.rendering.contexts import ContextStyle
 from app.rendering.markup import trusted
 from app.rendering.templates import Renderer
 from app.rendering.tokens import Typeset
-from app.resources import resource
+from app.settings import resource
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureView
 from sae_core.files.atomic import atomic_file

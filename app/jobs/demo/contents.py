@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.jobs.sweeps.records import RESULTS, import_sweep, not_stored, read_records
-from app.resources import resource
-from app.settings import Settings
+from app.settings import Settings, resource
 from app.store.store import open_store
 
 if TYPE_CHECKING:

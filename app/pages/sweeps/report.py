@@ -12,7 +12,7 @@ from app.pages.sweeps.figures import Contest, SweepRow, contests, rows
 from app.pages.sweeps.page import FRONT_STYLE, QUANTITIES, pictures, styles
 from app.rendering.numbers import share
 from app.rendering.plots import HEIGHT, WIDTH, swatch
-from app.resources import resource
+from app.settings import resource
 from sae_core.files.atomic import atomic_file
 
 PICTURE = "sweep.svg"

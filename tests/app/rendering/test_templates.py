@@ -10,7 +10,7 @@ import pytest
 from app.rendering.assets import Assets, tree_hash
 from app.rendering.contexts import ACTIVATION_LEVELS, EFFECT_STEPS
 from app.rendering.templates import Renderer, address
-from app.resources import resource
+from app.settings import resource
 
 TEMPLATES = sorted(
     p.relative_to(resource("templates")).as_posix() for p in resource("templates").rglob("*.html")

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, Text, inspect, text
 
 from app.errors import StoreError
-from app.resources import resource
+from app.settings import resource
 from app.store import database
 from app.store.schema import NAMING, AnyText, Base
 from app.store.store import Store
