@@ -74,8 +74,8 @@ class DocumentSums:
         return self._named(drawn)
 
     def _named(self, sums: NDArray[np.float64]) -> Totals:
-        found = {name: sums[..., at] for name, at in self._places.items()}
-        return {name: s[..., 0] if s.shape[-1] == 1 else s for name, s in found.items()}
+        columns = {name: sums[..., at] for name, at in self._places.items()}
+        return {name: s[..., 0] if s.shape[-1] == 1 else s for name, s in columns.items()}
 
 
 def interval(resampled: NDArray[np.float64], n_documents: int) -> tuple[float, float] | None:

@@ -121,9 +121,9 @@ class _Text:
 
     def __init__(self, model: LanguageModel, windows: Windows, numbers: Ints) -> None:
         self._model, self._windows, self._numbers = model, windows, numbers
-        found, documents = np.unique(windows.document_of(numbers), return_inverse=True)
+        distinct, documents = np.unique(windows.document_of(numbers), return_inverse=True)
         self._documents = documents.astype(np.int64)
-        self.n_documents = len(found)
+        self.n_documents = len(distinct)
 
     def batches(self) -> Iterator[_Batch]:
         device = self._model.device
@@ -189,8 +189,8 @@ def _add_losses(
     """Losses of the clean model and of those whose text positions are replaced."""
     documents = batch.documents
     sums.add_targets(documents)
-    found = _compared(run.model, run.hidden, _replaced(run, batch, x_hat), batch)
-    for name, values in zip(("l_clean", "l_recon", "kl"), found, strict=True):
+    columns = _compared(run.model, run.hidden, _replaced(run, batch, x_hat), batch)
+    for name, values in zip(("l_clean", "l_recon", "kl"), columns, strict=True):
         sums.add_losses(name, documents, values.cpu().numpy())
     for name, replacement in (("l_zero", torch.zeros_like(mean)), ("l_mean", mean)):
         losses = _losses(run.model, _replaced(run, batch, replacement), batch)

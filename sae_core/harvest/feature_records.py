@@ -128,11 +128,11 @@ def window_records(
     windows, corpus = plan.windows, plan.windows.corpus
     newlines = model.vocabulary.newlines
     for number in numbers:
-        one = np.array([number])
-        tokens, mask = windows.gather(one)
-        document = int(windows.document_of(one)[0])
+        single = np.array([number])
+        tokens, mask = windows.gather(single)
+        document = int(windows.document_of(single)[0])
         begin = int(corpus.offsets[document])
-        before = corpus.tokens[begin : begin + int(windows.start_of(one)[0])]
+        before = corpus.tokens[begin : begin + int(windows.start_of(single)[0])]
         lead = windows.n_ctx - windows.n_text
         yield WindowRecord(
             number=int(number),

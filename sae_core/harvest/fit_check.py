@@ -161,18 +161,21 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -
         x = text_activations(model, variant.hook_point, sample)
         return Tried(variant, fit(varied(dictionary, variant, x), x))
 
-    def cost(one: Tried) -> float:
-        changes = sum(a != b for a, b in zip(astuple(one.variant), astuple(now), strict=True))
-        return float(one.fit.fvu * PENALTY**changes)
+    def cost(candidate: Tried) -> float:
+        changed = zip(astuple(candidate.variant), astuple(now), strict=True)
+        changes = sum(a != b for a, b in changed)
+        return float(candidate.fit.fvu * PENALTY**changes)
 
     places = [p for p in _places(model, dictionary) if p != now.hook_point]
-    found = [tried(replace(now, hook_point=place)) for place in places]
-    best = [min(found, key=cost).variant.hook_point] if found else []
+    # The weights as they are used now, at every other place.
+    candidates = [tried(replace(now, hook_point=place)) for place in places]
+    best = [min(candidates, key=cost).variant.hook_point] if candidates else []
+    # Every other use of them, where they are now and at the best other place.
     for place in [now.hook_point, *best]:
         for subtracts, norm in product((True, False), NORMS):
             if (subtracts, norm) != (now.subtracts, now.norm):
-                found.append(tried(Variant(place, subtracts, norm)))
-    return sorted(found, key=cost)
+                candidates.append(tried(Variant(place, subtracts, norm)))
+    return sorted(candidates, key=cost)
 
 
 @torch.inference_mode()

@@ -161,16 +161,17 @@ def check_weights(
             continue
         _compare(near, record.nearest, nearest(rows, own.start, own.stop)[0], 1.0, here)
         if kind is HookKind.POST and record.neurons.ids.size:
-            found = aligned_neurons(rows, own.start, own.stop)[0]
-            _compare(neurons, record.neurons, found, float(np.abs(found.weights).max()), here)
+            aligned = aligned_neurons(rows, own.start, own.stop)[0]
+            largest = float(np.abs(aligned.weights).max())
+            _compare(neurons, record.neurons, aligned, largest, here)
     return [tally.check() for tally in (logits, near, neurons) if tally.compared]
 
 
 def _compare(tally: _Tally, stored: Ranking, now: Ranking, scale: float, where: str) -> None:
     """By their weights, in order: which of two equal ones comes first is no difference."""
-    then, found = stored.weights.astype(np.float64), now.weights.astype(np.float64)
-    if len(then) == len(found):
-        tally.add(then, found, scale, where)
+    old, new = stored.weights.astype(np.float64), now.weights.astype(np.float64)
+    if len(old) == len(new):
+        tally.add(old, new, scale, where)
     else:
         tally.add_fact(False, where)
 

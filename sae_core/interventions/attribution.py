@@ -71,17 +71,18 @@ class AttributedPrediction:
     def estimates(self) -> Tensor:
         """First-order loss changes of all features, nats, float [n]."""
         gradient = self._gradient().to(self.dictionary.b_dec.dtype)
-        found = self.firings
-        estimates = torch.zeros(len(self.features), dtype=found.values.dtype)
+        firings = self.firings
+        estimates = torch.zeros(len(self.features), dtype=firings.values.dtype)
         step = _rows_at_once(self.dictionary)
         with torch.no_grad():
-            earliest = int(self.firings.first.min()) if len(self.features) else 0
+            earliest = int(firings.first.min()) if len(self.features) else 0
             for begin in range(earliest, len(gradient), step):
                 along = self.dictionary.along_rows(gradient[begin : begin + step]).cpu()
-                here = ((found.positions >= begin) & (found.positions < begin + step)).nonzero()
-                owners = found.owners[here[:, 0]]
-                slopes = along[found.positions[here[:, 0]] - begin, self.features[owners]]
-                estimates.index_add_(0, owners, slopes * found.values[here[:, 0]])
+                inside = (firings.positions >= begin) & (firings.positions < begin + step)
+                here = inside.nonzero()[:, 0]
+                owners = firings.owners[here]
+                slopes = along[firings.positions[here] - begin, self.features[owners]]
+                estimates.index_add_(0, owners, slopes * firings.values[here])
         return estimates
 
     def effects(self, estimates: Tensor) -> Iterator[FeatureEffects]:
@@ -213,16 +214,16 @@ def predict(
     run = clean_run(model, before[None].to(model.device), hook_point, keep_past=True)
     with torch.no_grad():
         log_probability = target_log_probability(model, run.hidden[0, -1:], target)
-        positions, found, values = _firings(dictionary, run.x[0], text_positions(model, before))
-    asked = found if features is None else torch.tensor(features, dtype=torch.int64)
+        positions, fired, values = _firings(dictionary, run.x[0], text_positions(model, before))
+    asked = fired if features is None else torch.tensor(features, dtype=torch.int64)
     asked = torch.unique(asked)
     # Where no attention follows, only what the last position holds reaches the prediction.
-    reaching = torch.isin(found, asked)
+    reaching = torch.isin(fired, asked)
     if not hook_point.attention_after:
         reaching &= positions == position - 1
-    order = found[reaching].argsort(stable=True)
-    positions, found, values = (column[reaching][order] for column in (positions, found, values))
-    owners = torch.searchsorted(asked, found)
+    order = fired[reaching].argsort(stable=True)
+    positions, fired, values = (column[reaching][order] for column in (positions, fired, values))
+    owners = torch.searchsorted(asked, fired)
     counts = torch.bincount(owners, minlength=len(asked))
     first = torch.full((len(asked),), position)
     first = first.scatter_reduce(0, owners, positions, "amin")

@@ -130,13 +130,13 @@ def dose_response(
     at_once = max(1, _TOKENS_HELD // (len(prompt) + n_tokens))
     for begin in range(0, len(edits), at_once):
         batch = edits[begin : begin + at_once]
-        found = yield from _steered(question, base, [e for e in batch if not e.is_neutral])
-        for made in batch:
-            if made.is_neutral:
+        points = yield from _steered(question, base, [e for e in batch if not e.is_neutral])
+        for steered in batch:
+            if steered.is_neutral:
                 # The unsteered model itself, to the last bit.
-                yield DoseMeasurement(strength=made.strength, kl=0.0, **vars(base.result))
+                yield DoseMeasurement(strength=steered.strength, kl=0.0, **vars(base.result))
             else:
-                yield found.pop(0)
+                yield points.pop(0)
 
 
 @dataclass(frozen=True)

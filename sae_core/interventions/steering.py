@@ -162,7 +162,7 @@ class _EditedPoint:
         features = dict.fromkeys((edit.dictionary, edit.feature) for _, edit in here)
         columns = {feature: column for column, feature in enumerate(features)}
         # [n_features, d_in]
-        self._directions = torch.stack([made.decoder_row(index) for made, index in features])
+        self._directions = torch.stack([d.decoder_row(index) for d, index in features])
         self._constants = self._directions.new_zeros(len(rows), len(columns))
         self._slopes = torch.zeros_like(self._constants)
         for number, edit in here:

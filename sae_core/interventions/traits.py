@@ -100,15 +100,15 @@ def traits(
     means: list[Mapping[Dictionary, Tensor]] = []
     for row, text in enumerate(map(torch.tensor, texts)):
         wanted = [dictionary] if row == UNSTEERED else [dictionary, *(e.dictionary for e in edits)]
-        points = {made: model.hook_point(made.hook_point, made.d_in) for made in wanted}
+        points = {d: model.hook_point(d.hook_point, d.d_in) for d in wanted}
         steering = Steering(model, rows, scope.begin(len(prompt)))
         reading = yield from _read(steering, prompt, text, row, tuple(set(points.values())))
         special = torch.ones(len(text), dtype=torch.bool)
         special[text_positions(model, text)] = False
         active = {}
-        for made, point in points.items():
-            active[made] = yield from _active(made, reading.x[point], special)
-        means.append({made: found.means for made, found in active.items()})
+        for each, point in points.items():
+            active[each] = yield from _active(each, reading.x[point], special)
+        means.append({each: features.means for each, features in active.items()})
         p = reading.log_p.exp().cpu().numpy().astype(np.float32)
         yield TextTraits(
             row=row,

@@ -153,8 +153,8 @@ def open_corpus(
         return replace(standard_library(), shuffle=shuffle)
     if not name.startswith(PREFIX):
         return text_files(Path(name).expanduser(), column, shuffle)
-    found = open_dataset(name, revision)
-    words = f"the split {found.split} of {found.name} on the Hugging Face Hub"
-    source = f"{words}, commit {found.commit}"
-    title = found.name.rpartition("/")[2]
-    return TextCorpus(title, source, (), column, shuffle, found)
+    dataset = open_dataset(name, revision)
+    words = f"the split {dataset.split} of {dataset.name} on the Hugging Face Hub"
+    source = f"{words}, commit {dataset.commit}"
+    title = dataset.name.rpartition("/")[2]
+    return TextCorpus(title, source, (), column, shuffle, dataset)

@@ -92,12 +92,12 @@ def files_under(folder: Path) -> list[Path]:
     if (state := folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         saved = json.loads(state.read_text()).get("_data_files", [])
         return [folder / file["filename"] for file in saved]
-    found = [p for p in folder.rglob("*") if kind_of(p) in _IN_FOLDERS and p.is_file()]
-    if not found:
+    paths = [p for p in folder.rglob("*") if kind_of(p) in _IN_FOLDERS and p.is_file()]
+    if not paths:
         raise CorpusError(
             f"{folder} holds no text: there is no .txt, .md, .py, .jsonl, .parquet or .arrow file."
         )
-    return sorted(found)
+    return sorted(paths)
 
 
 def _need_file(path: Path) -> None:

@@ -93,7 +93,7 @@ def _array(path: Path, reading: TextReading, model: LanguageModel, cache: Path) 
             "out; windows are drawn by the seed in any case."
         )
     ends = frozenset(i for i in (model.vocabulary.bos, model.eos) if i is not None)
-    found = encoded_array(path, model.d_vocab, ends, cache, reading.n_tokens)
+    encoded = encoded_array(path, model.d_vocab, ends, cache, reading.n_tokens)
     spelling = hashlib.sha256(model.tokenizer.to_str().encode()).hexdigest()
     read_as_far = (
         {} if reading.n_tokens is None else {"read": f"as far as {reading.n_tokens:,} tokens"}
@@ -101,10 +101,10 @@ def _array(path: Path, reading: TextReading, model: LanguageModel, cache: Path) 
     return TokenizedCorpus(
         name=path.stem,
         source=f"the token array {path.name}",
-        fingerprint=hashlib.sha256(f"{found.fingerprint} {spelling}".encode()).hexdigest(),
-        tokens=found.tokens,
-        offsets=found.offsets,
-        names=found.names,
-        held_out=found.held_out,
+        fingerprint=hashlib.sha256(f"{encoded.fingerprint} {spelling}".encode()).hexdigest(),
+        tokens=encoded.tokens,
+        offsets=encoded.offsets,
+        names=encoded.names,
+        held_out=encoded.held_out,
         details=read_as_far,
     )

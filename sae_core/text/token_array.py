@@ -43,17 +43,17 @@ def encoded_array(
     rows = _open(path, d_vocab)
     facts = f"{path.absolute()} {d_vocab} {sorted(ends)} {n_tokens}"
     folder = cache / hashlib.sha256(facts.encode()).hexdigest()[:24]
-    found = read_token_folder(folder)
+    stored = read_token_folder(folder)
 
     def documents() -> Iterator[Ids]:
         return _documents(path, rows, d_vocab, ends)
 
-    if found is None or _fingerprint(path.name, documents(), n_tokens) != found.fingerprint:
+    if stored is None or _fingerprint(path.name, documents(), n_tokens) != stored.fingerprint:
         shutil.rmtree(folder, ignore_errors=True)
         _write(path, documents, folder, d_vocab, n_tokens)
-        found = read_token_folder(folder)
-    assert found is not None
-    return found
+        stored = read_token_folder(folder)
+    assert stored is not None
+    return stored
 
 
 def _open(path: Path, d_vocab: int) -> Ids:

@@ -95,8 +95,8 @@ class Windows:
 
     def document_of(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The document that each window lies in."""
-        found: NDArray[np.int64] = np.searchsorted(self.first, windows, side="right") - 1
-        return found
+        documents: NDArray[np.int64] = np.searchsorted(self.first, windows, side="right") - 1
+        return documents
 
     def start_of(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of each window's first token inside its document."""
@@ -162,23 +162,23 @@ def tokenize(
     """
     spelling = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
     folder = cache / _key(corpus, spelling, n_tokens)
-    found = read_token_folder(folder)
-    if found is None or not _still(corpus, found, n_tokens):
+    stored = read_token_folder(folder)
+    if stored is None or not _is_unchanged(corpus, stored, n_tokens):
         shutil.rmtree(folder, ignore_errors=True)
         _encode(corpus, tokenizer, folder, n_tokens, on_tokens)
-        found = read_token_folder(folder)
-    assert found is not None
+        stored = read_token_folder(folder)
+    assert stored is not None
     details = {} if corpus.shuffle is None else {"order": f"shuffled, seed {corpus.shuffle}"}
     if n_tokens is not None:
         details["read"] = f"as far as {n_tokens:,} tokens"
     return TokenizedCorpus(
         name=corpus.name,
         source=corpus.source,
-        fingerprint=hashlib.sha256(f"{found.fingerprint} {spelling}".encode()).hexdigest(),
-        tokens=found.tokens,
-        offsets=found.offsets,
-        names=found.names,
-        held_out=found.held_out,
+        fingerprint=hashlib.sha256(f"{stored.fingerprint} {spelling}".encode()).hexdigest(),
+        tokens=stored.tokens,
+        offsets=stored.offsets,
+        names=stored.names,
+        held_out=stored.held_out,
         details=details,
     )
 
@@ -190,12 +190,12 @@ def _key(corpus: TextCorpus, spelling: str, n_tokens: int | None) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
-def _still(corpus: TextCorpus, found: TokenFolder, n_tokens: int | None) -> bool:
+def _is_unchanged(corpus: TextCorpus, stored: TokenFolder, n_tokens: int | None) -> bool:
     """Whether the text is what was encoded. What a commit of the Hub says never changes."""
     if corpus.dataset is not None:
         return True
-    first = None if n_tokens is None else len(found.names)
-    return corpus.fingerprint(first) == found.fingerprint
+    first = None if n_tokens is None else len(stored.names)
+    return corpus.fingerprint(first) == stored.fingerprint
 
 
 def _encode(

@@ -16,13 +16,13 @@ from sae_core.training.method import Method
 @cache
 def methods() -> dict[str, type[Method]]:
     """All methods' classes by name."""
-    found: dict[str, type[Method]] = {}
+    classes: dict[str, type[Method]] = {}
     for module in pkgutil.iter_modules(__path__):
         name = f"{__name__}.{module.name}"
         for value in vars(importlib.import_module(name)).values():
             if isinstance(value, type) and issubclass(value, Method) and value.__module__ == name:
-                found[value.architecture] = value
-    return dict(sorted(found.items()))
+                classes[value.architecture] = value
+    return dict(sorted(classes.items()))
 
 
 def method_class(architecture: str) -> type[Method]:

@@ -77,14 +77,14 @@ def largest_of_batch(pre: Tensor, count: int, guess: Tensor) -> Entries:
             for which of several equal values stay. 0: unknown.
     """
     guess = guess.to(pre.dtype)
-    found = above(pre, guess) if guess > 0 else None
-    if found is None or len(found.values) < count:
-        found = above(pre, _bound(pre, count))
-    if len(found.values) <= count:
-        return found
+    entries = above(pre, guess) if guess > 0 else None
+    if entries is None or len(entries.values) < count:
+        entries = above(pre, _bound(pre, count))
+    if len(entries.values) <= count:
+        return entries
     # In bfloat16 many are equal to the least that stays: just as many stay as there should.
-    kept = _whole(found.values).topk(count, sorted=False).indices.sort().values
-    return Entries(*(part.index_select(0, kept) for part in found))
+    kept = _whole(entries.values).topk(count, sorted=False).indices.sort().values
+    return Entries(*(part.index_select(0, kept) for part in entries))
 
 
 def _bound(pre: Tensor, count: int) -> Tensor:

@@ -39,7 +39,7 @@ from app.worker.protocol.requests import (
 from sae_core.dictionaries.checkpoint import load_dictionary, neuron_basis
 from sae_core.errors import FeaturescopeError
 from sae_core.interventions import dose_response, generation, steering, traits
-from sae_core.interventions.next_token import Sampling as Chance
+from sae_core.interventions.next_token import TokenSampling
 from sae_core.interventions.prompt import prompt_tokens
 from sae_core.language_model.model import LanguageModel, load_model
 from tests.app.worker.tiny import (
@@ -145,7 +145,7 @@ def test_steered_text_is_that_of_the_science(
     ]
     where = generation.Scope(scope)
     texts: tuple[list[int], list[int]] = ([], [])
-    for step in generation.generate(science, prompt, edits, 9, Chance(**SAMPLING), where):
+    for step in generation.generate(science, prompt, edits, 9, TokenSampling(**SAMPLING), where):
         for drawn in step:
             event = rest.pop(0)
             pane = list(Pane)[drawn.row]
@@ -190,7 +190,7 @@ def test_a_sweep_is_that_of_the_science(
         (-2.0, 0.0, 1.0),
         prompt_tokens(science, TEXT),
         5,
-        Chance(**SAMPLING),
+        TokenSampling(**SAMPLING),
         watched=(4, 9),
     )
     wanted = [vars(step) for step in steps if step is not None]
