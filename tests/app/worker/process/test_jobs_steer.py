@@ -138,7 +138,7 @@ def test_steered_text_is_that_of_the_science(
         NEURONS: neuron_basis(HOOK_POINT, D_MLP),
     }
     edits = [
-        steering.Edit(
+        steering.FeatureEdit(
             dictionaries[e.dictionary], e.feature, steering.Mode(e.mode), e.strength, e.maximum
         )
         for e in request.edits
@@ -165,7 +165,7 @@ def test_steered_text_is_that_of_the_science(
         assert event.activations == about.activations.tobytes()
         assert event.perplexity == about.perplexity
     assert isinstance(rest[2], SideEffects)
-    assert isinstance(effects, traits.SideEffects)
+    assert isinstance(effects, traits.SideEffectFeatures)
     assert rest[2].features == effects.features.tobytes()
     assert rest[2].unsteered == effects.unsteered.tobytes()
     assert rest[2].steered == effects.steered.tobytes()
@@ -183,7 +183,7 @@ def test_a_sweep_is_that_of_the_science(
 ) -> None:
     base, *points = spoken(workbench.work(ask_dose(model, features, mode=mode)))
     dictionary = load_dictionary(Path(str(features.path)))
-    edit = steering.Edit(dictionary, 3, steering.Mode(mode), 0.0, 1.5)
+    edit = steering.FeatureEdit(dictionary, 3, steering.Mode(mode), 0.0, 1.5)
     steps = dose_response.dose_response(
         science,
         edit,
