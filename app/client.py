@@ -20,12 +20,12 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.pages.feature.schema import Problem
 from app.pages.prompt import schema as types
 from app.pages.prompt.differences import KINDS, SAME, Kind
 from app.pages.steer import schema as steer_types
 from app.pages.steer.questions import ContinuationSettings, DoseQuestion, Edit, SteerQuestion
-from app.web.live_events import DoneEvent, FailedEvent
+from app.web.live.events import DoneEvent, FailedEvent
+from app.web.schema import Problem
 from app.worker.protocol.requests import SteerMode
 from sae_core.errors import FeaturescopeError
 

@@ -20,7 +20,7 @@ from app.errors import (
     Overloaded,
     WorkerUnavailable,
 )
-from app.pages.steer.questions import SENTENCE
+from app.web.schema import SENTENCE
 from app.web.site import Site
 
 logger = logging.getLogger(__name__)

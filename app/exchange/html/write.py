@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from app.errors import InvalidRequest
 from app.exchange.html.contexts import list_items
-from app.pages.feature.page import FeaturePage, GroupPart
 from app.rendering.assets import Assets
 from app.rendering.contexts import ContextStyle
+from app.rendering.feature import FeaturePage, GroupPart
 from app.rendering.markup import trusted
 from app.rendering.templates import Renderer
 from app.rendering.tokens import Typeset

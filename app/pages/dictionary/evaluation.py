@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from markupsafe import Markup
 
+from app.pages.dictionary.evaluation_command import evaluation_command
 from app.pages.dictionary.evaluation_rows import Row, rows
 from app.rendering.histograms import LARGE, chart
 from app.rendering.markup import trusted
@@ -21,8 +21,6 @@ from sae_core.evaluation.figures import BandEffects, BucketCounts, EvaluationDet
 from sae_core.harvest.records import N_BANDS, Histogram
 
 WEAK_BANDS = 5
-STDLIB = "python-stdlib"  # its name says how it is read
-TEXT = "TEXT"
 
 
 @dataclass(frozen=True)
@@ -94,14 +92,7 @@ class EvaluationPage:
     @property
     def command(self) -> str:
         """What computes all of it again and keeps it."""
-        view = self.dictionary
-        words = ["featurescope", "evaluate", view.title]
-        measured = self.evaluation.measured if self.evaluation else None
-        if measured:
-            words += ["--tokens", str(measured.tokens), "--seed", str(measured.seed)]
-        elif view.corpus and view.corpus.name != STDLIB:
-            words += ["--corpus", TEXT]
-        return shlex.join([*words, "--save"])
+        return evaluation_command(self.dictionary, self.evaluation)
 
     @cached_property
     def figures(self) -> list[Figure]:

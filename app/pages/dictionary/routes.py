@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.pages.dictionary.evaluation import EvaluationPage
 from app.pages.dictionary.table_links import TableLinks
-from app.rendering.templates import address
+from app.rendering.addresses import address
 from app.web.parameters import TableQuery
 from app.web.site import Fragment, TheDictionary, TheSite
 
@@ -53,3 +53,10 @@ def random(dictionary: TheDictionary, site: TheSite) -> Response:
 def jump(dictionary: TheDictionary, index: Annotated[int, Query()]) -> Response:
     """To the feature whose number was typed."""
     return RedirectResponse(address(dictionary.model, dictionary.name, index), 303)
+
+
+@router.get("/evaluation")
+def evaluation(dictionary: TheDictionary, site: TheSite) -> Response:
+    """The page, also of a dictionary that was not evaluated: it says how to."""
+    page = EvaluationPage(dictionary)
+    return site.renderer.html("dictionary/evaluation.html", dictionary=dictionary, page=page)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.rendering.templates import address
+from app.rendering.addresses import address
 from app.store.types.catalogue import FeatureQuery, FeatureTable, Sort
 
 _NATURAL: dict[Sort, str] = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from app.pages.feature.answers import floats
 from app.pages.prompt import schema as types
 from app.pages.prompt.active_features import ActiveFeatures
 from app.rendering.tokens import Typeset, printable
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
+from app.web.schema import floats
 from app.worker.client.readings import Occlusion, Reading
 
 N_RAISED = 4

@@ -8,19 +8,17 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from app.errors import InvalidRequest, WorkerUnavailable
-from app.pages.feature import answers as api_answers
-from app.pages.feature.answers import floats
-from app.pages.feature.api import ERRORS
 from app.pages.prompt import answers
 from app.pages.prompt import schema as types
 from app.pages.prompt.active_features import active_features
 from app.pages.prompt.session import Target, attribute_request, target_at
 from app.pages.prompt.tokens import token_of
-from app.pages.steer import requests as steering
-from app.pages.steer.requests import dictionary_of, unknown
 from app.rendering.tokens import Typeset
 from app.store.types.catalogue import DictionaryView
-from app.web.live_stream import LiveEvent, LiveStream
+from app.web import answers as web_answers
+from app.web.live.stream import LiveEvent, LiveStream
+from app.web.model import dictionaries_of, dictionary_of, unknown
+from app.web.schema import ERRORS, floats
 from app.web.site import Site, TheSite
 from app.worker.client.faults import STRANGE
 from app.worker.client.readings import Reading, column
@@ -44,7 +42,7 @@ class Model:
 
     def __init__(self, model: str, site: TheSite) -> None:
         self.site: Site = site
-        self.dictionaries = steering.dictionaries_of(site.store, model)
+        self.dictionaries = dictionaries_of(site.store, model)
         self.view = next(iter(self.dictionaries.values()))
         self.typeset: Typeset = site.typeset(self.view)
 
@@ -107,7 +105,7 @@ def ablation(question: types.AblationQuestion, of: TheModel) -> types.Ablation:
         dictionary=view.name,
         feature=question.feature,
         tokens=answers.tokens(reading, of.typeset),
-        effect=api_answers.effect(effect, of.typeset),
+        effect=web_answers.effect(effect, of.typeset),
     )
 
 

@@ -12,8 +12,9 @@ from typing import Literal, TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import WorkerUnavailable
-from app.web.live_stream import LiveEvent
-from app.worker.client.attributions import Attribution, Ranking, ranking
+from app.pages.prompt.ranking import Ranking, ranking
+from app.web.live.stream import LiveEvent
+from app.worker.client.attributions import Attribution
 from app.worker.client.faults import STRANGE
 from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import LiveWorker

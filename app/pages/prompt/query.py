@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from app.errors import InvalidRequest
+from app.rendering.addresses import page_address
 
 Sort = Literal["activation", "share", "rarity", "effect"]
 SORTS: tuple[Sort, ...] = ("activation", "share", "rarity", "effect")
@@ -117,12 +118,6 @@ class PromptQuery:
     def with_(self, **changes: Any) -> PromptQuery:
         """The same with something changed."""
         return replace(self, **changes)
-
-
-def page_address(model: str, page: str = "prompt", **query: str) -> str:
-    """Where a page of a model is found; empty query values are left out."""
-    kept = urlencode({name: value for name, value in query.items() if value}, safe=":")
-    return f"/m/{quote(model, safe='')}/{page}" + (f"?{kept}" if kept else "")
 
 
 def parse(pairs: Iterable[tuple[str, str]]) -> tuple[PromptQuery, InvalidRequest | None]:

@@ -14,19 +14,20 @@ from starlette.responses import RedirectResponse, Response
 from app.errors import InvalidRequest, WorkerUnavailable
 from app.pages.prompt.active_features import RARITY
 from app.pages.prompt.effects_stream import EffectsStream
-from app.pages.prompt.query import PromptQuery, check_typed, lines, page_address, parse
+from app.pages.prompt.query import PromptQuery, check_typed, lines, parse
+from app.pages.prompt.ranking import Ranking
 from app.pages.prompt.session import PromptSession
 from app.pages.prompt.view.effect_rows import effects
 from app.pages.prompt.view.page import Problems, PromptPage, PromptPages
 from app.pages.prompt.view.rows import FeatureLines
 from app.pages.prompt.view.snippet import snippet
-from app.pages.steer import requests as steering
+from app.rendering.addresses import page_address
 from app.rendering.tokens import Typeset
 from app.web.errors import status_of
-from app.web.live_stream import LiveStream
+from app.web.live.stream import LiveStream
+from app.web.model import dictionaries_of
 from app.web.site import Fragment, Site, TheSite
 from app.web.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
-from app.worker.client.attributions import Ranking
 
 MOST_BODY = 2**20  # bytes; forms of longer texts are read as far as this to be refused
 
@@ -134,7 +135,7 @@ class Asked:
 
 
 def _asked(site: Site, model: str, query: PromptQuery) -> Asked:
-    dictionaries = steering.dictionaries_of(site.store, model)
+    dictionaries = dictionaries_of(site.store, model)
     typeset = site.typeset(next(iter(dictionaries.values())))
     session = PromptSession(site.store, site.prompts, typeset.vocabulary, dictionaries, query)
     return Asked(session, typeset)

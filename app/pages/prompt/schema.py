@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from app.pages.feature.schema import Answer, Effect
-from app.pages.steer.questions import LONGEST_PROMPT, SENTENCE, Name, Question, whole
-from app.web.live_events import DoneEvent, FailedEvent, LiveEvent
+from app.web.answers import Effect
+from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
+from app.web.schema import LONGEST_PROMPT, SENTENCE, Answer, Name, Question, whole
 
 MOST_DICTIONARIES = 16
 

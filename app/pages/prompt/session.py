@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from app.errors import InvalidRequest
 from app.pages.prompt.active_features import ActiveFeatures, active_features
 from app.pages.prompt.query import FeatureName, PromptQuery, check_typed
+from app.pages.prompt.ranking import Ranking, ranking
 from app.pages.prompt.tokens import neutral_token, token_of
-from app.pages.steer.requests import dictionary_of, unknown
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
-from app.worker.client.attributions import Ranking, ranking
+from app.web.model import dictionary_of, unknown
 from app.worker.client.prompts import PromptWork
 from app.worker.client.readings import Occlusion, Reading
 from app.worker.client.references import dictionary_ref, model_ref

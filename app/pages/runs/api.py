@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.pages.feature.api import ERRORS
 from app.pages.runs import schema as types
-from app.pages.sweeps.page import Order, SweepPage
-from app.pages.sweeps.routes import TheRuns, listed
 from app.store.types.runs import RunView
+from app.web.runs import listed
+from app.web.schema import ERRORS
 from app.web.site import TheSite
 
 router = APIRouter(prefix="/api/v1", tags=["trainings"], responses=ERRORS)
@@ -35,40 +33,6 @@ def run(name: str, site: TheSite) -> types.RunWithCurve:
     found = site.store.runs.curve(name)
     curve = [types.RunPoint(**asdict(point)) for point in found.points]
     return types.RunWithCurve(**_run(found.view).model_dump(), curve=curve)
-
-
-@router.get("/sweeps/{name}")
-def sweep(name: str, runs: TheRuns) -> types.Sweep:
-    """A sweep's figures, and who wins."""
-    page = SweepPage(name, runs, Order(name))
-    return types.Sweep(
-        name=name,
-        n_runs=len(runs),
-        rows=[
-            types.SweepRow(
-                **{key: _known(value) for key, value in asdict(row).items() if key != "others"},
-                on_front=row.name in page.on_front,
-            )
-            for row in page.rows
-        ],
-        contests=[
-            types.Contest(
-                goal=quantity.title,
-                target=contest.target,
-                d_sae=contest.d_sae,
-                standings=[types.Standing(**asdict(one)) for one in contest.standings],
-                noise=contest.noise,
-                noise_from=list(contest.noise_from),
-                clear=contest.clear,
-            )
-            for quantity, held in page.contests
-            for contest in held
-        ],
-    )
-
-
-def _known(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _run(view: RunView) -> types.Run:

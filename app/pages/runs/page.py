@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from app.rendering.markup import trusted
 from app.rendering.plots import Axis, Line, plot, swatch, thinned
@@ -51,24 +50,6 @@ class DrawnFigure:
     name: str
     unit: str
     svg: Any
-
-
-def runs_address(*chosen: str, sweep: str = "") -> str:
-    """The page of all runs, or of a sweep's, with the curves of some of them."""
-    query = [("sweep", sweep)] if sweep else []
-    query += [("with", name) for name in chosen]
-    return "/runs" + (f"?{urlencode(query)}" if query else "")
-
-
-def run_address(name: str) -> str:
-    """A run's page."""
-    return f"/runs/{quote(name, safe='')}"
-
-
-def sweep_address(name: str, **query: str) -> str:
-    """A sweep's page; empty query values are left out."""
-    kept = {key: value for key, value in query.items() if value}
-    return f"/sweeps/{quote(name, safe='')}" + (f"?{urlencode(kept)}" if kept else "")
 
 
 def key(names: Sequence[str]) -> list[tuple[str, Any]]:

@@ -19,7 +19,7 @@ from app.pages.runs.page import (
     method,
     resuming,
 )
-from app.pages.sweeps.routes import listed
+from app.web.runs import listed
 from app.web.site import Fragment, TheSite
 
 router = APIRouter(prefix="/runs")

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import WorkerUnavailable
-from app.pages.feature.answers import floats
 from app.pages.steer import schema as types
 from app.pages.steer.requests import Dose, Steer
 from app.rendering.tokens import Typeset, printable
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
-from app.web.live_stream import LiveEvent
+from app.web.live.stream import LiveEvent
+from app.web.schema import floats
 from app.worker.client.blocking import STRANGE
 from app.worker.protocol.events import (
     DoseBase,

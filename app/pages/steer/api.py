@@ -7,14 +7,15 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.pages.feature.api import ERRORS
 from app.pages.steer import requests as steering
 from app.pages.steer import schema as types
 from app.pages.steer.answers import DoseSpeech, SteerSpeech
 from app.pages.steer.questions import DoseQuestion, SteerQuestion
 from app.pages.steer.state import SteerState
 from app.store.types.catalogue import PresetView
-from app.web.live_stream import LiveStream
+from app.web.live.stream import LiveStream
+from app.web.model import dictionaries_of
+from app.web.schema import ERRORS
 from app.web.site import TheSite
 
 router = APIRouter(prefix="/api/v1/m/{model}", tags=["steering"], responses=ERRORS)
@@ -57,7 +58,7 @@ def _stream(model: Any, description: str, example: str) -> dict[int | str, dict[
 )
 def steer(model: str, question: SteerQuestion, site: TheSite) -> Response:
     """Continue a prompt twice, unsteered and steered, in one batch and from the same seed."""
-    dictionaries = steering.dictionaries_of(site.store, model)
+    dictionaries = dictionaries_of(site.store, model)
     asked = steering.steer(site.store, dictionaries, question)
     typeset = site.typeset(next(iter(dictionaries.values())))
     return LiveStream(site.live.ask(asked.request), SteerSpeech(site.store, typeset, asked).say)
@@ -76,7 +77,7 @@ def steer(model: str, question: SteerQuestion, site: TheSite) -> Response:
 )
 def dose(model: str, question: DoseQuestion, site: TheSite) -> Response:
     """How hard to push: what each strength of one feature does to the text."""
-    dictionaries = steering.dictionaries_of(site.store, model)
+    dictionaries = dictionaries_of(site.store, model)
     asked = steering.dose(site.store, dictionaries, question)
     return LiveStream(
         site.live.ask(asked.request), DoseSpeech(site.typeset(asked.dictionary), asked).say
@@ -86,14 +87,14 @@ def dose(model: str, question: DoseQuestion, site: TheSite) -> Response:
 @router.get("/presets")
 def presets(model: str, site: TheSite) -> types.Presets:
     """The named settings of a model's steering page."""
-    steering.dictionaries_of(site.store, model)
+    dictionaries_of(site.store, model)
     return types.Presets(presets=[_preset(model, view) for view in site.store.presets(model)])
 
 
 @router.post("/presets")
 def save(model: str, question: types.PresetQuestion, site: TheSite) -> types.Preset:
     """Keep a setting under a name, in the place of one of the same name."""
-    dictionaries = steering.dictionaries_of(site.store, model)
+    dictionaries = dictionaries_of(site.store, model)
     steering.steer(site.store, dictionaries, question.settings)
     settings = question.settings.model_dump(mode="json")
     name = question.name.strip()
@@ -104,7 +105,7 @@ def save(model: str, question: types.PresetQuestion, site: TheSite) -> types.Pre
 @router.delete("/presets/{name:path}", status_code=204, response_class=Response)
 def remove(model: str, name: str, site: TheSite) -> None:
     """Forget a preset."""
-    steering.dictionaries_of(site.store, model)
+    dictionaries_of(site.store, model)
     site.store.delete_preset(model, name)
 
 

@@ -10,15 +10,15 @@ from markupsafe import Markup
 
 from app.errors import FeaturescopeError
 from app.pages.steer.questions import MOST_FEATURES, SteerQuestion
-from app.pages.steer.requests import Dictionaries, dictionary_of, unknown
 from app.pages.steer.state import DEFAULTS, Slider, SteerState
 from app.pages.steer.texts import SteerTexts, given
+from app.rendering.addresses import address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation
-from app.rendering.templates import address
 from app.rendering.tokens import Typeset
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow, PresetView
+from app.web.model import Dictionaries, dictionary_of, unknown
 from app.worker.protocol.requests import SteerMode
 
 N_RAISED = 4

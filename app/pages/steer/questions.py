@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from app.web.schema import LONGEST_PROMPT, SENTENCE, Name, Question, whole
 from app.worker.protocol.requests import SteerMode, SteerScope
 
 MOST_FEATURES = 16
 STRONGEST = 1000.0
-LONGEST_PROMPT = 200_000  # characters; what a model takes is counted in tokens by the worker
 MOST_STRENGTHS = 101
-SENTENCE = "sentence"  # the type of errors whose message is a whole sentence
 
-Name = Annotated[str, Field(min_length=1, max_length=400)]
 Strength = Annotated[
     float,
     Field(
@@ -26,28 +24,6 @@ Strength = Annotated[
         examples=[4.0],
     ),
 ]
-
-
-def whole(text: str) -> str:
-    """The text, if it can be written as UTF-8.
-
-    Raises:
-        PydanticCustomError: it holds half a character, as broken JSON escapes do.
-    """
-    half = next((char for char in text if "\ud800" <= char <= "\udfff"), None)
-    if half is not None:
-        raise PydanticCustomError(
-            SENTENCE,
-            "The text holds half a character ({half}): send the whole of it.",
-            {"half": f"U+{ord(half):04X}"},
-        )
-    return text
-
-
-class Question(BaseModel):
-    """Immutable, and refuses fields that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
 class Edit(Question):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.errors import InvalidRequest, NotFound
+from app.errors import InvalidRequest
 from app.pages.steer.questions import Continuation, DoseQuestion, Edit, SteerQuestion
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
-from app.worker.client.references import dictionary_ref, model_ref, without_model
+from app.web.model import Dictionaries, dictionary_of, row_of, unknown
+from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.protocol.requests import DoseRequest, Sampling, SteerEdit, SteerRequest
-
-Dictionaries = Mapping[str, DictionaryView]
 
 
 @dataclass(frozen=True)
@@ -45,25 +44,6 @@ class Dose:
     request: DoseRequest
     dictionary: DictionaryView
     row: FeatureRow
-
-
-def dictionaries_of(store: Store, model: str) -> Dictionaries:
-    """The harvested dictionaries of a model by name, those before neuron bases.
-
-    Raises:
-        NotFound: there is no such model, or nothing was harvested with it.
-        InvalidRequest: it was imported without its weights.
-    """
-    catalogue = store.catalogue()
-    found = [view for view in catalogue if view.model == model and view.harvest is not None]
-    if any(view.is_imported for view in found):
-        raise InvalidRequest(without_model(model))
-    if not found:
-        usable = [view for view in catalogue if view.harvest is not None and not view.is_imported]
-        known = sorted({view.model for view in usable})
-        there = f"There are {', '.join(known)}." if known else "Harvest one first."
-        raise NotFound(f"There is no harvested model {model!r}. {there}")
-    return {view.name: view for view in sorted(found, key=lambda view: view.is_neurons)}
 
 
 def steer(store: Store, dictionaries: Dictionaries, question: SteerQuestion) -> Steer:
@@ -127,6 +107,25 @@ def dose(store: Store, dictionaries: Dictionaries, question: DoseQuestion) -> Do
     )
 
 
+def _edit(edit: Edit, dictionaries: Dictionaries, row: FeatureRow) -> SteerEdit:
+    return SteerEdit(
+        dictionary=dictionary_ref(dictionaries[edit.dictionary]),
+        feature=edit.feature,
+        mode=edit.mode,
+        strength=edit.strength,
+        maximum=row.maximum,
+    )
+
+
+def _sampling(question: Continuation) -> Sampling:
+    return Sampling(
+        temperature=question.temperature,
+        top_p=question.top_p,
+        top_k=question.top_k,
+        seed=question.seed,
+    )
+
+
 def check_room(dictionaries: Dictionaries, question: Continuation) -> DictionaryView:
     """Any dictionary of the model, which is known to have room for the tokens.
 
@@ -141,30 +140,6 @@ def check_room(dictionaries: Dictionaries, question: Continuation) -> Dictionary
             "n_tokens",
         )
     return model
-
-
-def dictionary_of(dictionaries: Dictionaries, name: str) -> DictionaryView:
-    """The dictionary of that name.
-
-    Raises:
-        NotFound: there is none, naming those that there are.
-    """
-    if (found := dictionaries.get(name)) is not None:
-        return found
-    model = next(iter(dictionaries.values())).model
-    raise NotFound(f"{model} has no dictionary {name!r}; it has {', '.join(dictionaries)}.")
-
-
-def row_of(store: Store, dictionary: DictionaryView, index: int) -> FeatureRow:
-    """What the store knows of a feature.
-
-    Raises:
-        InvalidRequest: there is no such feature.
-    """
-    row = store.rows(dictionary, [index]).get(index)
-    if row is None:
-        raise unknown(dictionary, index, "feature")
-    return row
 
 
 def rows_of(
@@ -184,31 +159,3 @@ def rows_of(
         if edit.feature not in found[edit.dictionary]:
             raise unknown(dictionaries[edit.dictionary], edit.feature, f"edits.{place}")
     return tuple(found[edit.dictionary][edit.feature] for edit in edits)
-
-
-def unknown(dictionary: DictionaryView, index: int, field: str = "") -> InvalidRequest:
-    """The error that a feature does not exist; `field`: the value that names it."""
-    return InvalidRequest(
-        f"{dictionary.title} has features 0 to {dictionary.d_sae - 1}; there is no feature "
-        f"{index}.",
-        field,
-    )
-
-
-def _edit(edit: Edit, dictionaries: Dictionaries, row: FeatureRow) -> SteerEdit:
-    return SteerEdit(
-        dictionary=dictionary_ref(dictionaries[edit.dictionary]),
-        feature=edit.feature,
-        mode=edit.mode,
-        strength=edit.strength,
-        maximum=row.maximum,
-    )
-
-
-def _sampling(question: Continuation) -> Sampling:
-    return Sampling(
-        temperature=question.temperature,
-        top_p=question.top_p,
-        top_k=question.top_k,
-        seed=question.seed,
-    )

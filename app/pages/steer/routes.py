@@ -8,15 +8,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from app.errors import FeaturescopeError, InvalidRequest
+from app.pages.steer import requests
 from app.pages.steer import requests as steering
 from app.pages.steer.answers import SteerSpeech
 from app.pages.steer.page import FeatureLine, SliderCard, SteerPage, cards_of, line_of
-from app.pages.steer.requests import Dictionaries
 from app.pages.steer.snippet import snippet
 from app.pages.steer.state import Slider, SteerState
 from app.pages.steer.texts import SteerTexts
 from app.rendering.tokens import Typeset
 from app.web.errors import status_of
+from app.web.model import Dictionaries, dictionaries_of, dictionary_of
 from app.web.site import Site, TheSite
 
 router = APIRouter(prefix="/m/{model}/steer")
@@ -29,7 +30,7 @@ def page(request: Request, model: str, site: TheSite) -> Response:
     names = dict(query)
     if "form" in names:
         return RedirectResponse(SteerState.submitted(query).address(model, run="1"), 303)
-    dictionaries = steering.dictionaries_of(site.store, model)
+    dictionaries = dictionaries_of(site.store, model)
     state = SteerState.read(query)
     made = _page(site, dictionaries, state, names.get("dictionary", ""), names.get("q", ""))
     status = 422 if made.problems or any(card.problem for card in made.cards) else 200
@@ -44,7 +45,7 @@ def page(request: Request, model: str, site: TheSite) -> Response:
 @router.get("/slider")
 def slider(model: str, f: str, site: TheSite) -> Response:
     """One slider, for the page to add."""
-    dictionaries = steering.dictionaries_of(site.store, model)
+    dictionaries = dictionaries_of(site.store, model)
     wanted = Slider.read(f)
     line = None
     if wanted is not None:
@@ -57,7 +58,7 @@ def slider(model: str, f: str, site: TheSite) -> Response:
 @router.get("/python")
 def python(request: Request, model: str, site: TheSite) -> Response:
     """The page as a program."""
-    steering.dictionaries_of(site.store, model)
+    dictionaries_of(site.store, model)
     question, problems = SteerState.read(request.query_params.multi_items()).question()
     if question is None:
         raise InvalidRequest(next(iter(problems.values())))
@@ -67,7 +68,7 @@ def python(request: Request, model: str, site: TheSite) -> Response:
 @router.get("/search")
 def search(model: str, site: TheSite, dictionary: str = "", q: str = "") -> Response:
     """The features that fit what is typed, as links that add them."""
-    dictionaries = steering.dictionaries_of(site.store, model)
+    dictionaries = dictionaries_of(site.store, model)
     made = _page(site, dictionaries, SteerState(), dictionary, q)
     return site.renderer.html("steer/_found.html", page=made)
 
@@ -79,11 +80,11 @@ def _page(
     typeset = _typeset(site, dictionaries)
     if question is not None:
         try:
-            steering.check_room(dictionaries, question)
+            requests.check_room(dictionaries, question)
         except InvalidRequest as error:
             problems["n"] = str(error)
     if dictionary and dictionary not in dictionaries:
-        steering.dictionary_of(dictionaries, dictionary)
+        dictionary_of(dictionaries, dictionary)
     view = dictionaries[dictionary] if dictionary else next(iter(dictionaries.values()))
     found = site.search.find(site.store, typeset, view, typed[:200])
     return SteerPage(

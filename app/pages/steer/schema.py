@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from app.pages.feature.schema import Answer
-from app.pages.steer.questions import SteerQuestion, whole
-from app.web.live_events import DoneEvent, FailedEvent, LiveEvent
+from app.pages.steer.questions import SteerQuestion
+from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
+from app.web.schema import Answer, whole
 from app.worker.protocol.events import Pane
 
 

@@ -12,7 +12,7 @@ from app.pages.steer import schema as types
 from app.rendering.markup import trusted
 from app.rendering.numbers import percent
 from app.rendering.tokens import printable
-from app.web.live_stream import LiveEvent
+from app.web.live.stream import LiveEvent
 from app.worker.protocol.events import Pane
 
 N_GIVEN = 160  # characters

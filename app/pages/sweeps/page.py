@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from app.errors import InvalidRequest
-from app.pages.runs.page import evaluated_on, sweep_address
+from app.pages.runs.page import evaluated_on
 from app.pages.sweeps.figures import Contest, SweepRow, contests, front, rows
+from app.rendering.addresses import sweep_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import count
 from app.rendering.plots import STYLES, Axis, Line, Mark, plot, swatch

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.pages.prompt.query import FeatureName
 from app.worker.client.readings import column
 from app.worker.protocol.events import Attributed, Estimated, Progress, Result
 
@@ -115,60 +113,3 @@ class Attribution:
         if place == len(now.features) or now.features[place] != feature:
             return math.nan, math.nan
         return float(now.estimates[place]), float(now.exact[place])
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The features of several dictionaries by what they do to one prediction.
-
-    Attributes:
-        names: the features in question.
-        estimates: first-order changes, nats, float32 [n].
-        exact: exact changes, float32 [n]; NaN where not known yet.
-        log_probability: of the prediction, undisturbed; NaN before anything is known.
-        complete: whether all dictionaries have answered in full.
-    """
-
-    names: tuple[FeatureName, ...]
-    estimates: NDArray[np.float32]
-    exact: NDArray[np.float32]
-    log_probability: float
-    complete: bool
-
-    @property
-    def best(self) -> NDArray[np.float32]:
-        """The exact change where it is known, else the estimate, float32 [n]."""
-        best: NDArray[np.float32] = np.where(np.isfinite(self.exact), self.exact, self.estimates)
-        return best
-
-    @property
-    def order(self) -> list[int]:
-        """Places from the largest change to the smallest, whatever its sign."""
-        order: list[int] = np.argsort(-np.abs(self.best), kind="stable").tolist()
-        return order
-
-    @property
-    def known(self) -> int:
-        """How many changes are exact."""
-        return int(np.isfinite(self.exact).sum())
-
-
-def ranking(attributions: Mapping[str, Attribution], dictionaries: Collection[str]) -> Ranking:
-    """What is known by now of the features of these dictionaries."""
-    begun = {
-        name: now
-        for name in dictionaries
-        if (one := attributions.get(name)) is not None and (now := one.effects).begun
-    }
-    none = np.zeros(0, np.float32)
-    return Ranking(
-        names=tuple(
-            FeatureName(name, index)
-            for name, one in begun.items()
-            for index in one.features.tolist()
-        ),
-        estimates=np.concatenate([none, *(one.estimates for one in begun.values())]),
-        exact=np.concatenate([none, *(one.exact for one in begun.values())]),
-        log_probability=next((one.log_probability for one in begun.values()), math.nan),
-        complete=len(begun) == len(dictionaries) and all(one.complete for one in begun.values()),
-    )

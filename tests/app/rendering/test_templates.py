@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from app.rendering.addresses import address
 from app.rendering.assets import Assets, tree_hash
 from app.rendering.contexts import ACTIVATION_LEVELS, EFFECT_STEPS
-from app.rendering.templates import Renderer, address
+from app.rendering.templates import Renderer
 from app.settings import resource
 
 TEMPLATES = sorted(

@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from app.pages.prompt.active_features import ActiveFeatures
 from app.pages.prompt.query import FeatureName, PromptQuery
+from app.pages.prompt.ranking import Ranking
 from app.pages.prompt.session import TogetherResult
 from app.pages.prompt.view.rows import FeatureLine, FeatureLines
-from app.pages.prompt.view.strip import signed_bar
+from app.rendering.bars import signed_bar
 from app.rendering.numbers import nats, percent
-from app.worker.client.attributions import Ranking
 
 MOST_EFFECTS = 40
 

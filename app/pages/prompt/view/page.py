@@ -12,7 +12,8 @@ from markupsafe import Markup
 from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
 from app.pages.prompt.active_features import ActiveFeatures, effects_column
 from app.pages.prompt.differences import Kind, compare
-from app.pages.prompt.query import FeatureName, PromptQuery, page_address
+from app.pages.prompt.query import FeatureName, PromptQuery
+from app.pages.prompt.ranking import Ranking
 from app.pages.prompt.session import PromptSession, Target
 from app.pages.prompt.tokens import neutral_token
 from app.pages.prompt.view.difference_rows import DifferenceLine, difference_lines
@@ -29,11 +30,11 @@ from app.pages.prompt.view.panels import (
 )
 from app.pages.prompt.view.rows import MOST_ROWS, FeatureLine, FeatureLines
 from app.pages.prompt.view.strip import Paint, paint_feature, paint_occlusion, strip
+from app.rendering.addresses import page_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, nats, number
 from app.rendering.tokens import Typeset
 from app.store.types.catalogue import DictionaryView
-from app.worker.client.attributions import Ranking
 from app.worker.client.readings import Reading
 from sae_core.harvest.records import ContextEffect
 

@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from app.pages.prompt.active_features import ActiveFeatures
 from app.pages.prompt.query import FeatureName
-from app.pages.prompt.view.strip import fires, share_bar
+from app.rendering.addresses import address
+from app.rendering.bars import fires, share_bar
 from app.rendering.contexts import activation_levels
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, number, percent
-from app.rendering.templates import address, noun
+from app.rendering.templates import noun
 from app.rendering.tokens import Typeset
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow

@@ -12,7 +12,8 @@ import pytest
 from app.errors import WorkerUnavailable
 from app.pages.prompt import effects_stream as prompt_stream
 from app.pages.prompt.effects_stream import EffectsStream, merged
-from app.worker.client.attributions import Attribution, Ranking, ranking
+from app.pages.prompt.ranking import Ranking, ranking
+from app.worker.client.attributions import Attribution
 from app.worker.client.prompts import Remembered
 from app.worker.protocol.events import Attributed, Estimated, Progress, Result
 from app.worker.protocol.requests import AttributeRequest, DictionaryRef, ModelRef

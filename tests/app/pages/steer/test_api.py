@@ -15,7 +15,7 @@ from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.protocol.requests import DoseRequest, SteerRequest
 from tests.app.pretend.clients import Client, filled
 from tests.app.pretend.steering import OVERFLOWS, PretendSteering, steering_worker
-from tests.app.web.test_live_stream import parsed
+from tests.app.web.test_stream import parsed
 from tests.factories import PIECES
 
 API = "/api/v1/m/demo"

@@ -1,4 +1,4 @@
-"""A feature's page, worked out: everything its templates only have to place."""
+"""A feature as it is drawn, on its page and in exported files: templates only place it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from app.errors import NotFound
-from app.pages.feature.token_rows import TokenRow, token_rows
+from app.rendering.addresses import address
 from app.rendering.contexts import Context, ContextStyle, ContextWriter, group_key, unpack
 from app.rendering.histograms import chart
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, percent
-from app.rendering.templates import address, noun
+from app.rendering.templates import noun
+from app.rendering.token_rows import TokenRow, token_rows
 from app.rendering.tokens import Typeset
 from app.store.types.catalogue import DictionaryView, FeatureView
 from sae_core.harvest.records import ContextEffect, ExampleGroup, GroupKind, Ranking
@@ -213,38 +213,9 @@ class FeaturePage:
             for index, weight, share in rows
         ]
 
-    def group(self, key: str) -> ExampleGroup:
-        """The group of that name.
-
-        Raises:
-            NotFound: there is none, naming those that there are.
-        """
-        for group in self.record.groups:
-            if group_key(group) == key:
-                return group
-        names = ", ".join(group_key(group) for group in self.record.groups)
-        known = f"it has {names}" if names else "it never fires and has none"
-        raise NotFound(
-            f"{self.noun.capitalize()} {self.record.index} has no group {key!r}; {known}."
-        )
-
     def contexts(self, group: ExampleGroup) -> list[Context]:
         """The contexts of a group."""
         return unpack(group, self.view.windows, self._typeset)
-
-    def context(self, key: str, number: int) -> Context:
-        """One context of a group.
-
-        Raises:
-            NotFound: there is none of that number.
-        """
-        contexts = self.contexts(self.group(key))
-        if 0 <= number < len(contexts):
-            return contexts[number]
-        raise NotFound(
-            f"Group {key} of {self.noun} {self.record.index} has "
-            f"{len(contexts)} contexts, numbered from 0; there is no {number}."
-        )
 
     def item(self, key: str, context: Context, effect: ContextEffect | None) -> Markup:
         """One context as a list item."""

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
 from app.web.errors import DEFECT, field_of, status_of
-from app.web.live_events import DoneEvent, FailedEvent, LiveEvent
+from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
 from app.worker.protocol.events import Progress, Result
 
 __all__ = ["DoneEvent", "FailedEvent", "LiveEvent", "LiveStream"]

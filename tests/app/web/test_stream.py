@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from app.errors import FeaturescopeError, InvalidRequest, Overloaded, WorkerUnavailable
 from app.web import errors as rendering_errors
-from app.web.live_stream import LiveEvent, LiveStream
+from app.web.live.stream import LiveEvent, LiveStream
 from app.worker.protocol.events import Progress, Result
 from tests import own_loop
 
