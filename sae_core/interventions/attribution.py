@@ -38,8 +38,9 @@ class FeatureEffects:
     """Exact effects of some features on one prediction.
 
     Attributes:
-        features: int64 [n].
-        loss_change: log p_clean - log p_ablated of the target, nats, float [n].
+        features: indices in the dictionary, int64 [n].
+        loss_change: log p_clean - log p_ablated of the target, each feature ablated alone, nats,
+            float [n].
     """
 
     features: Tensor
@@ -53,12 +54,12 @@ class AttributedPrediction:
     Tensors lie on the CPU but for those of `run`.
 
     Attributes:
-        run: of the tokens before the predicted one, a batch of one.
-        dictionary: of the features.
-        target: the predicted token.
-        log_probability: the target's, undisturbed, nats.
-        features: in question, ascending, int64 [n].
-        firings: theirs, as far as they can reach the prediction.
+        run: the undisturbed run over the tokens before the predicted one, a batch of one.
+        dictionary: the one whose features these are.
+        target: id of the predicted token.
+        log_probability: of the target under the undisturbed model, nats.
+        features: the features whose effects are asked for, ascending, int64 [n].
+        firings: where they fire, as far as that can reach the prediction.
     """
 
     run: CleanRun
@@ -92,14 +93,16 @@ class AttributedPrediction:
         together, so that what lies before it is computed for none of them.
 
         Args:
-            estimates: which `estimates` gave.
+            estimates: the first-order loss changes that `estimates` returned, float [n].
         """
+        # Features that do not fire before the prediction need no forward pass and come last.
         order = estimates.abs().argsort(descending=True, stable=True)
         silent = self.firings.counts[order] == 0
         length = self.run.tokens.shape[1]
         model = self.run.model
         pace = Pace(model, max(model.d_model, self.dictionary.d_in))
         for leading in _rounds(order[~silent]):
+            # Within a round by first firing, so that a batch shares the run up to there.
             rest = leading[self.firings.first[leading].argsort(stable=True)]
             while len(rest):
                 begin = int(self.firings.first[rest[0]])
@@ -132,10 +135,15 @@ class AttributedPrediction:
 
     @torch.no_grad()
     def _loss_change(self, chosen: Tensor, rows: Tensor) -> Tensor:
-        """Loss changes with chosen features removed, each from the variant of the context that
-        `rows` names; one a variant, nats, on the CPU."""
+        """Loss changes of variants of the context that lack some features, nats, float [variants].
+
+        Args:
+            chosen: places in `features` of what is removed, int64 [n].
+            rows: the variant that each of them is removed from, rising, int64 [n].
+        """
         n, begin = int(rows[-1]) + 1, int(self.firings.first[chosen].min())
         x = self.run.x[0, begin:]
+        # Where each firing lies among all positions of all variants, from `begin` on.
         firings = self.firings.of(chosen)
         places = rows.repeat_interleave(self.firings.counts[chosen]) * len(x)
         places += self.firings.positions[firings] - begin
@@ -166,7 +174,7 @@ class FiringsByFeature:
         positions: int64 [n].
         owners: place of each firing's feature in the list of features, int64 [n], ascending.
         values: model units, float [n].
-        counts: firings of each feature of the list, int64 [n_features].
+        counts: how often each feature of the list fires, int64 [n_features].
         first: position of each feature's first firing; the context's end where there is none.
     """
 
@@ -194,15 +202,15 @@ def predict(
     """One prediction to be explained.
 
     Args:
-        model: the dictionary's.
-        dictionary: at one of its hook points.
+        model: the language model that predicts.
+        dictionary: one that reads the model at one of its hook points.
         tokens: the context, BOS first where the model has one, int64 [n].
         position: of the predicted token, 1 to n; n is the token after the context.
-        target: the token in question; None: the one that stands there.
-        features: those in question; None: all that fire on text before the position.
+        target: the token whose probability is explained; None: the one that stands there.
+        features: the features to ablate; None: all that fire on text before the position.
 
     Raises:
-        PromptError: the model or the dictionary has no such thing; the sentence names the numbers.
+        PromptError: there is no such position, token or feature; the message names the numbers.
         HookPointError: model and dictionary do not belong together.
     """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
@@ -210,6 +218,7 @@ def predict(
     target = _checked_target(model, tokens, position, target)
     for feature in features or ():
         check_feature(dictionary, feature)
+    # One undisturbed run, and all firings before the predicted token.
     before = tokens[:position]
     run = clean_run(model, before[None].to(model.device), hook_point, keep_past=True)
     with torch.no_grad():
@@ -221,6 +230,7 @@ def predict(
     reaching = torch.isin(fired, asked)
     if not hook_point.attention_after:
         reaching &= positions == position - 1
+    # By feature, then position: `owners` are places in the list of features asked for.
     order = fired[reaching].argsort(stable=True)
     positions, fired, values = (column[reaching][order] for column in (positions, fired, values))
     owners = torch.searchsorted(asked, fired)
@@ -232,6 +242,7 @@ def predict(
 
 
 def _checked_target(model: LanguageModel, tokens: Tensor, position: int, target: int | None) -> int:
+    """The token to explain, once it is known that the context predicts one there."""
     n = len(tokens)
     if not 1 <= position <= n:
         raise PromptError(

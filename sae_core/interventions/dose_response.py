@@ -42,12 +42,12 @@ _TOKENS_HELD = 8192
 
 @dataclass(frozen=True)
 class DoseBaseline:
-    """The unsteered model.
+    """What the unsteered model makes of the prompt, to compare all strengths with.
 
     Attributes:
-        perplexity: of its own continuation.
-        activation: the feature's, mean over the prompt, model units.
-        probabilities: of the watched tokens after the prompt.
+        perplexity: of its own continuation of the prompt.
+        activation: the feature's mean activation over the prompt, model units.
+        probabilities: those of the watched tokens directly after the prompt.
         text: its continuation.
     """
 
@@ -63,10 +63,10 @@ class DoseMeasurement:
 
     Attributes:
         strength: in multiples of the feature's maximum; in mode scale, of what it reads.
-        kl: of its next token from the unsteered model's, nats, mean over the prompt.
-        perplexity: of its continuation under the unsteered model.
-        activation: what the feature reads back, mean over the prompt, model units.
-        probabilities: of the watched tokens after the prompt.
+        kl: divergence of its predictions from the unsteered model's, nats, mean over the prompt.
+        perplexity: of its continuation, as the unsteered model reads it.
+        activation: the feature's mean activation over the prompt after the edit, model units.
+        probabilities: those of the watched tokens directly after the prompt.
         text: its continuation, up to where it has no numbers any more.
     """
 
@@ -91,18 +91,18 @@ def dose_response(
     """Steer one feature by each strength in turn, many strengths in one batch.
 
     Args:
-        model: that is steered.
+        model: the language model that is steered.
         edit: the feature and how it is steered; its own strength does not matter.
-        strengths: what to steer by.
-        prompt: tokens [n].
-        n_tokens: most tokens of a continuation.
-        sampling: for all continuations, by the same chance.
+        strengths: the strengths to steer by, one after another.
+        prompt: token ids, int64 [n].
+        n_tokens: how long a continuation may become, in tokens.
+        sampling: how tokens are drawn, with the same random numbers for every continuation.
         scope: where the edit applies.
         watched: tokens whose probability after the prompt is followed.
 
     Yields:
-        None after a piece of work with nothing to say; first of all results the base, then a point
-        for each strength, in their order.
+        None after each piece of work that completes no result; the baseline as the first result,
+        then a measurement for each strength, in their order.
 
     Raises:
         PromptError: a watched token is not in the vocabulary.
@@ -114,6 +114,7 @@ def dose_response(
     edits = [replace(edit, strength=strength) for strength in strengths]
     is_text = torch.zeros(len(prompt), dtype=torch.float64)
     is_text[text_positions(model, prompt)] = 1.0
+    # Everything that all strengths share.
     question = _Question(
         model=model,
         edit=edit,
@@ -125,6 +126,7 @@ def dose_response(
         sampling=sampling,
         watched=list(watched),
     )
+    # The unsteered model once, then the strengths in batches that fit into memory.
     base = yield from _unsteered(question)
     yield base.result
     at_once = max(1, _TOKENS_HELD // (len(prompt) + n_tokens))
@@ -141,7 +143,7 @@ def dose_response(
 
 @dataclass(frozen=True)
 class _Question:
-    """What is asked.
+    """What `dose_response` was asked, with what follows from it.
 
     Attributes:
         is_text: 1 where the prompt has text and 0 where a special token, float64 [n_prompt].
@@ -174,10 +176,10 @@ class _Unsteered:
     """What the unsteered model made of the prompt.
 
     Attributes:
-        result: for the user.
+        result: the baseline that is yielded.
         early: sum of the feature's activation over the text before the first edited position.
-        before: the run at the first edited position, a batch of one.
-        whole: the run at the end of the prompt, likewise.
+        before: the run that has read the prompt up to the first edited position, a batch of one.
+        whole: the run that has read all of the prompt, a batch of one.
         hidden: what the unembedding reads from the first edited position on, [n, d_model].
     """
 
@@ -192,8 +194,8 @@ class _Written(NamedTuple):
     """The continuations of a batch.
 
     Attributes:
-        tokens: of each row.
-        texts: of each row.
+        tokens: the ids that each row generated.
+        texts: the text that each row generated.
         broken: the rows that ended because their predictions were no numbers any more.
     """
 
@@ -203,13 +205,16 @@ class _Written(NamedTuple):
 
 
 def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
+    """The baseline, with the runs that the steered ones begin from."""
     model, begin = question.model, question.begin
     plain = Steering(model, [()])
+    # The prompt up to the first edited position, which all strengths share.
     before = SteeredRun(plain)
     early = 0.0
     if begin:
         acts = (yield from _read(question, before, question.prompt[None, :begin])).acts[0]
         early = float(acts.cpu().double() @ question.is_text[:begin])
+    # The rest of the prompt, then a continuation and how the model reads it.
     whole = before.forked(plain)
     reading = yield from _read(question, whole, question.prompt[None, begin:])
     logits = whole.next_logits(reading.hidden[:, -1])
@@ -237,6 +242,7 @@ def _steered(
     """The points of some strengths, one batch."""
     if not edits:
         return []
+    # One row for each strength, all from the unsteered run at the first edited position.
     steering = Steering(question.model, [[edit] for edit in edits], question.begin)
     run = base.before.forked(steering)
     prompt = question.prompt[question.begin :].expand(len(edits), -1)
@@ -261,7 +267,7 @@ def _steered(
 
 
 def _figured(point: DoseMeasurement, broken: bool) -> DoseMeasurement:
-    """The point with figures that mean something: NaN, all of them, where one is no number."""
+    """The measurement, with NaN for all of its figures where one of them is not a number."""
     if broken or not (math.isfinite(point.kl) and math.isfinite(point.activation)):
         none = (math.nan,) * len(point.probabilities)
         return replace(
@@ -271,7 +277,7 @@ def _figured(point: DoseMeasurement, broken: bool) -> DoseMeasurement:
 
 
 class _DoseReading(NamedTuple):
-    """Tokens, read.
+    """What a run left behind while it read tokens.
 
     Attributes:
         hidden: what the unembedding reads, [rows, pos, d_model].
@@ -285,6 +291,7 @@ class _DoseReading(NamedTuple):
 def _read(
     question: _Question, run: SteeredRun, tokens: Tensor
 ) -> Generator[None, None, _DoseReading]:
+    """Feed tokens [rows, pos] to a run and encode the feature, in short pieces of work."""
     dictionary, feature, point = (
         question.edit.dictionary,
         question.edit.feature,
@@ -305,6 +312,7 @@ def _read(
 
 
 def _write(question: _Question, run: SteeredRun, logits: Tensor) -> Generator[None, None, _Written]:
+    """Continue all rows of a run from the logits [rows, d_vocab] of their first token."""
     written = _Written([[] for _ in logits], ["" for _ in logits], set())
     for step in continuations(run, logits, question.n_tokens, question.sampling):
         for drawn in step:
@@ -321,9 +329,9 @@ def _kl(model: LanguageModel, hidden: Tensor, base: Tensor) -> Generator[None, N
     """KL(q || p) in nats, [rows, pos].
 
     Args:
-        model: whose hidden states they are.
-        hidden: of the steered model, [rows, pos, d_model].
-        base: of the unsteered one, [pos, d_model].
+        model: the language model that both are states of.
+        hidden: final hidden states of the steered model, [rows, pos, d_model].
+        base: those of the unsteered model, [pos, d_model].
     """
     n_rows = len(hidden)
     pieces = []
@@ -341,18 +349,20 @@ def _kl(model: LanguageModel, hidden: Tensor, base: Tensor) -> Generator[None, N
 def _perplexities(
     whole: SteeredRun, hidden: Tensor, texts: Sequence[Sequence[int]]
 ) -> Generator[None, None, list[float]]:
-    """Of continuations, under the unsteered model.
+    """The perplexity of each continuation under the unsteered model.
 
     Args:
         whole: the unsteered run at the end of the prompt.
         hidden: its last final hidden state, [d_model].
-        texts: tokens of each continuation; what is said of none means nothing.
+        texts: tokens of each continuation; the perplexity of an empty one means nothing.
     """
     model = whole.steering.model
     n_rows, longest = len(texts), max(1, *map(len, texts))
+    # Continuations side by side, padded at their ends, where nothing is read.
     tokens = torch.zeros(n_rows, longest, dtype=torch.int64)
     for row, text in zip(tokens, texts, strict=True):
         row[: len(text)] = torch.tensor(text)
+    # What predicts each token: the end of the prompt, then all tokens but the last.
     before = [hidden.expand(n_rows, 1, -1)]
     if longest > 1:
         run = whole.forked(Steering(model, [()] * n_rows))
