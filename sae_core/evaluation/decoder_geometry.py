@@ -34,8 +34,8 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
     d_sae^2 * d_in. Rows that are 0 have no direction and are left out.
 
     Args:
-        dictionary: whose decoder rows.
-        block: rows at a time.
+        dictionary: the one whose decoder rows are compared.
+        block: how many rows are compared at a time.
 
     Returns:
         None where fewer than two rows have a direction.
@@ -44,6 +44,7 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
     n = len(directed)
     if n < 2:
         return None
+    # Every pair once: blocks on the diagonal and above it.
     counts = np.zeros(N_COSINES, dtype=np.int64)
     nearest = torch.full((n,), -1.0, device=directed.device)
     total = squares = 0.0
@@ -51,6 +52,7 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
         for j, right in _unit_rows(dictionary, directed, block, i.start):
             cosine = (left @ right.T).clamp_(-1.0, 1.0)
             if i == j:
+                # A block with itself: pairs above the diagonal, and no row is its own neighbour.
                 above = torch.ones_like(cosine, dtype=torch.bool).triu(1)
                 each, cosine = cosine[above], cosine.fill_diagonal_(-1.0)
             else:
@@ -60,6 +62,7 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
             counts += torch.histc(each, N_COSINES, -1.0, 1.0).cpu().numpy().astype(np.int64)
             total += float(each.sum(dtype=torch.float64))
             squares += float(each.square().sum(dtype=torch.float64))
+    # Negative cosines of nearest rows are rare enough that most plots begin at 0.
     n_pairs = n * (n - 1) // 2
     nearest_cosines = nearest.double().cpu().numpy()
     low = 0.0 if nearest_cosines.min() >= 0 else -1.0
@@ -105,7 +108,7 @@ def _random_directions(d_in: int, n: int, low: float) -> RandomDirections:
         return half
 
     def largest(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
-        """That of the largest of one direction's n - 1 cosines."""
+        """The distribution function of the largest of one direction's n - 1 cosines."""
         return pair(cosine) ** (n - 1)
 
     median = special.betaincinv((d_in - 1) / 2, (d_in - 1) / 2, 0.5 ** (1 / (n - 1)))

@@ -36,9 +36,9 @@ class EvaluationSums:
     has more than `MOST_POSITIONS`), and a number for each feature.
 
     Args:
-        n_documents: that are evaluated; they are numbered from 0.
+        n_documents: how many documents are evaluated; they are numbered from 0.
         n_ctx: positions in a window.
-        d_sae: features.
+        d_sae: features of the dictionary.
     """
 
     def __init__(self, n_documents: int, n_ctx: int, d_sae: int) -> None:
@@ -54,14 +54,14 @@ class EvaluationSums:
     def add_tokens(
         self, documents: Ints, positions: Ints, active: Ints, error: Floats, deviation: Floats
     ) -> None:
-        """Count tokens, [n] each.
+        """Count n tokens with what the dictionary makes of them.
 
         Args:
-            documents: where they stand.
-            positions: in their windows.
-            active: features active on each.
-            error: ||x - x_hat||^2.
-            deviation: ||x - mean||^2.
+            documents: number of each token's document, int64 [n].
+            positions: each token's position in its window, int64 [n].
+            active: number of features active on each token, int64 [n].
+            error: ||x - x_hat||^2 of each token, float64 [n].
+            deviation: ||x - mean||^2 of each token, float64 [n].
         """
         places = positions // self._width
         self._sums.add("tokens", documents, 1.0, places)
@@ -92,7 +92,7 @@ class EvaluationSums:
         self._band_activation += np.bincount(bands, values, minlength=N_BANDS)
 
     def evaluation(self, decoder: DecoderGeometry | None = None) -> Evaluation:
-        """The figures.
+        """The figures of all that was added, with the decoder's geometry where it was computed.
 
         Raises:
             HarvestError: there is too little text for them.
@@ -101,6 +101,7 @@ class EvaluationSums:
         n_tokens, n_targets = int(totals["tokens"].sum()), int(totals["targets"])
         if n_targets == 0 or totals["deviation"].sum() == 0.0:
             raise HarvestError(f"{n_tokens} tokens are too few to evaluate on: give more text.")
+        # Every figure once from the sums over all documents, and once from each resample.
         figures = {name: float(value) for name, value in ratios(totals).items()}
         if wrong := [name for name in ("fvu", *LOSSES) if not np.isfinite(figures[name])]:
             raise HarvestError(
@@ -131,6 +132,7 @@ class EvaluationSums:
         )
 
     def _bands(self, totals: Totals, resampled: Totals) -> BandEffects:
+        """What each band carries, with the intervals of the shares."""
         n_documents = self._sums.n_documents
         shares, drawn = band_shares(totals), band_shares(resampled)
         activation = self._band_activation / self._band_activation.sum()
@@ -184,6 +186,7 @@ def _band_sums(totals: Totals) -> Floats:
 
 
 def _positions(totals: Totals, resampled: Totals, width: int, n_documents: int) -> PositionFit:
+    """FVU of each group of `width` positions that holds text."""
     known = np.flatnonzero(totals["deviation"])
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = resampled["error"][:, known] / resampled["deviation"][:, known]
@@ -198,6 +201,7 @@ def _positions(totals: Totals, resampled: Totals, width: int, n_documents: int) 
 
 def _active(tokens: Ints) -> ActiveCounts:
     """The distribution of L0, from the number of tokens with 0, 1, 2, … active features."""
+    # Buckets of equally many whole numbers, at most `MOST_BUCKETS` of them.
     most = int(np.flatnonzero(tokens)[-1])
     width = -(-(most + 1) // MOST_BUCKETS)
     n_buckets = -(-(most + 1) // width)

@@ -42,8 +42,13 @@ def feature_records(
 ) -> Iterator[FeatureRecord]:
     """Yield every feature's record, by index.
 
-    `writers` is a trained dictionary at the same hook point: where `dictionary` is the neuron
-    basis, a neuron's record names the writers' features that write to it most.
+    Args:
+        model: the harvested language model.
+        dictionary: the harvested dictionary.
+        plan: what was harvested.
+        log: all firings of the harvest.
+        writers: a trained dictionary at the same hook point. Where `dictionary` is the neuron
+            basis, a neuron's record names the features of `writers` that write to it most.
     """
     table = WindowTable(
         numbers=log.windows,
@@ -51,10 +56,12 @@ def feature_records(
         n_ctx=plan.windows.n_ctx,
         seed=plan.seed,
     )
+    # What is counted over all features at once.
     joint = joint_counts(log)
     joint_firings = joint.diagonal()
     rows = dictionary.decoder_rows
     on_neurons = model.hook_point(dictionary.hook_point).kind is HookKind.POST
+    # Everything else a block of features at a time, so that memory stays bounded.
     for first, last in log.blocks(BLOCK, BLOCK_FIRINGS):
         near = nearest(rows, first, last)
         if isinstance(dictionary, NeuronBasis):
@@ -89,6 +96,7 @@ def feature_records(
 
 
 def _writers(writers: Dictionary | None, first: int, last: int) -> list[Ranking]:
+    """For neurons `first` to `last - 1` the features whose decoder rows write to them most."""
     if writers is None:
         return [_NOTHING] * (last - first)
     return aligned_neurons(writers.decoder_rows.T, first, last)
