@@ -70,11 +70,6 @@ class SourceSpec:
         return self.model_name or Path(self.model).resolve().name, self.name or default
 
     @property
-    def corpus_argument(self) -> str:
-        """The text as a command names it."""
-        return self.corpus if isinstance(self.corpus, str) else self.corpus.corpus
-
-    @property
     def writers_title(self) -> str | None:
         """What pages call the writers' dictionary."""
         return self.writers_name or (self.writers.resolve().name if self.writers else None)

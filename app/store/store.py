@@ -15,15 +15,14 @@ from app.settings import Settings
 from app.store import database
 from app.store.blobs.codec import unpack_vocabulary
 from app.store.database import reading, tidy, writing
-from app.store.schema import Feature, Model, Window
+from app.store.schema import StoredFeature, StoredModel, StoredWindow
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import effects as store_effects
-from app.store.tables import evaluations as store_evaluations
 from app.store.tables import features as store_features
 from app.store.tables import presets as store_presets
 from app.store.tables import progress as store_progress
 from app.store.tables import publication as store_publication
-from app.store.tables.runs import Runs
+from app.store.tables.runs import TrainingRuns
 from app.store.types.catalogue import (
     CorpusRecord,
     DictionaryRecord,
@@ -86,7 +85,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.runs = Runs(engine)
+        self.runs = TrainingRuns(engine)
         self._vocabularies: dict[int, tuple[str, Vocabulary]] = {}
         self._scales: dict[int, tuple[str, FeatureScales]] = {}
         self._lock = threading.Lock()
@@ -185,7 +184,7 @@ class Store:
             NotFound: the store has no such model.
         """
         with reading(self.engine) as connection:
-            query = select(Model.vocabulary_checksum).where(Model.id == model_id)
+            query = select(StoredModel.vocabulary_checksum).where(StoredModel.id == model_id)
             checksum = connection.scalar(query)
             if checksum is None:
                 raise NotFound(f"The store has no model with id {model_id}.")
@@ -193,7 +192,9 @@ class Store:
                 known = self._vocabularies.get(model_id)
             if known and known[0] == checksum:
                 return known[1]
-            blob = connection.scalars(select(Model.vocabulary).where(Model.id == model_id)).one()
+            blob = connection.scalars(
+                select(StoredModel.vocabulary).where(StoredModel.id == model_id)
+            ).one()
         vocabulary = unpack_vocabulary(blob, f"The vocabulary of model {model_id}")
         with self._lock:
             self._vocabularies[model_id] = (checksum, vocabulary)
@@ -279,7 +280,7 @@ class Store:
             if corpus:
                 store_catalogue.add_corpus(connection, corpus)
             store_publication.write(connection, harvest, new)
-        tidy(self.engine, Feature.__tablename__, Window.__tablename__)
+        tidy(self.engine, StoredFeature.__tablename__, StoredWindow.__tablename__)
 
     def save_evaluation(self, dictionary: DictionaryView, evaluation: Mapping[str, Any]) -> None:
         """Keep another evaluation of a dictionary of the same weights: JSON values.
@@ -288,7 +289,7 @@ class Store:
             NotFound: the store holds these weights no longer.
         """
         with writing(self.engine) as connection:
-            store_evaluations.save(connection, dictionary, evaluation)
+            store_catalogue.save_evaluation(connection, dictionary, evaluation)
 
     def save_label(self, dictionary: DictionaryView, index: int, text: str) -> None:
         """Say in words what a feature means; empty: take it back.
@@ -307,8 +308,8 @@ class Store:
                     raise InvalidRequest(
                         f"A label has at most {LONGEST_LABEL} characters; this one has {len(text)}."
                     )
-                here = (Feature.dictionary_id == dictionary.id, Feature.index == index)
-                changed = connection.execute(update(Feature).where(*here).values(label=text))
+                here = (StoredFeature.dictionary_id == dictionary.id, StoredFeature.index == index)
+                changed = connection.execute(update(StoredFeature).where(*here).values(label=text))
                 if changed.rowcount == 0:
                     raise NotFound(f"{dictionary.title} has no published feature {index}.")
 

@@ -9,11 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sae_core.harvest.density import wilson_interval
 from sae_core.harvest.records import ContextEffect, FeatureRecord, Histogram, Ranking, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
 
 Sort = Literal["index", "density", "maximum", "label"]
 SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "label")
+N_STRONGEST = 4
+"""How many of the tokens that a feature raises most stand for it in lists and are searched."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,16 @@ class DictionaryView:
         return f"{self.model}/{self.name}"
 
     @property
+    def corpus_name(self) -> str:
+        """Name of the harvested corpus; empty before a harvest."""
+        return self.corpus.name if self.corpus else ""
+
+    @property
+    def corpus_fingerprint(self) -> str:
+        """Fingerprint of the harvested corpus; empty before a harvest."""
+        return self.corpus.fingerprint if self.corpus else ""
+
+    @property
     def n_tokens(self) -> int:
         """Tokens behind the densities; 0 before a harvest."""
         return self.harvest.n_tokens if self.harvest else 0
@@ -234,6 +247,12 @@ class FeatureRow:
     histogram: Histogram
     label: str
     raised: Ranking
+
+    @property
+    def strongest(self) -> list[int]:
+        """Ids of the first few raised tokens, which stand for the feature in lists."""
+        ids: list[int] = self.raised.ids[:N_STRONGEST].tolist()
+        return ids
 
 
 @dataclass(frozen=True)
@@ -287,6 +306,16 @@ class FeatureView:
     label: str
     windows: Mapping[int, WindowRecord]
     effects: Mapping[int, ContextEffect]
+
+    @property
+    def density(self) -> float:
+        """Share of the harvest's tokens on which it fires; 0 where their number is not known."""
+        return self.record.firings / max(1, self.dictionary.n_tokens)
+
+    @property
+    def density_interval(self) -> tuple[float, float]:
+        """The ends of the density's 95 % Wilson score interval."""
+        return wilson_interval(self.record.firings, self.dictionary.n_tokens)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from app.jobs.harvest import harvest as harvesting
 from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.database import connect, writing
-from app.store.schema import Feature
+from app.store.schema import StoredFeature
 from sae_core.dictionaries.checkpoint import save_dictionary
 from sae_core.text.reading import Packing, TextReading
 from tests.sae_core.tiny_dictionaries import random_dictionary
@@ -67,7 +67,7 @@ def test_what_was_changed_in_the_store_is_reported(
 ) -> None:
     engine = connect(f"sqlite:///{home / 'featurescope.db'}")
     with writing(engine) as connection:
-        connection.execute(update(Feature).values(firings=Feature.firings + 5))
+        connection.execute(update(StoredFeature).values(firings=StoredFeature.firings + 5))
     assert run(VERIFY) == 1
     told = capsys.readouterr()
     assert "DIFFER  histograms, bands and maxima" in told.out

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, delete
 
 from app.errors import InvalidRequest, StoreError
 from app.store.database import connect, upgrade, writing
-from app.store.schema import Harvest, Preset
+from app.store.schema import StoredHarvest, StoredPreset
 from app.store.store import Store
 from app.store.upkeep import bundle as store_bundle
 from app.store.upkeep import bundle_file
@@ -161,8 +161,8 @@ def _change_label(engine: Engine) -> None:
 
 def _take_harvest(engine: Engine) -> None:
     with writing(engine) as connection:
-        connection.execute(delete(Harvest))
-        connection.execute(delete(Preset))
+        connection.execute(delete(StoredHarvest))
+        connection.execute(delete(StoredPreset))
     factories.publish(
         Store(engine),
         replace(factories.sample(), harvest=replace(factories.harvest(), seed=7)),

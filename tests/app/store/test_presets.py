@@ -57,7 +57,7 @@ def test_presets_outlive_a_harvest_and_are_in_the_dump(
     store.save_preset("demo", "kept", {"x": 1})
     factories.publish(store, factories.sample())
     assert [view.name for view in store.presets("demo")] == ["kept"]
-    assert '"kept"' in "".join(dump(store._engine))
+    assert '"kept"' in "".join(dump(store.engine))
 
 
 def test_rows_are_those_of_the_table(store: Store, published: DictionaryView) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app.cli.options import Commands
 
 if TYPE_CHECKING:
-    from app.store.tables.runs import Runs
+    from app.store.tables.runs import TrainingRuns
 
 
 def register(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
         _forget(store.runs, arguments)
 
 
-def _forget(runs: Runs, arguments: argparse.Namespace) -> None:
+def _forget(runs: TrainingRuns, arguments: argparse.Namespace) -> None:
     from app.errors import NotFound
 
     if arguments.run:
