@@ -7,9 +7,11 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.connection import while_connected
 from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
 from app.web.errors import DEFECT, field_of, status_of
 from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
@@ -65,16 +67,12 @@ class LiveStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Stream until the last event is sent or the client is gone."""
         reading = asyncio.create_task(self._read())
-        sending = asyncio.create_task(self._send(send))
-        leaving = asyncio.create_task(_left(receive))
         try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            with suppress(ClientDisconnect):
+                await while_connected(receive, self._send(send))
         finally:
-            for task in (reading, sending, leaving):
-                task.cancel()
-            await asyncio.gather(reading, sending, leaving, return_exceptions=True)
-        if not sending.cancelled() and (error := sending.exception()):
-            raise error
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _read(self) -> None:
         """Put every event into the box, last the end or what went wrong."""
@@ -117,12 +115,6 @@ class LiveStream(Response):
         while not self._box.empty():
             events.append(self._box.get_nowait())
         return events
-
-
-async def _left(receive: Receive) -> None:
-    """Return when the client has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _line(event: LiveEvent) -> str:

@@ -7,15 +7,14 @@ the worker's work, too.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from contextlib import aclosing
 from contextvars import ContextVar
-from typing import Any, TypeVar
 
 from anyio import from_thread, to_thread
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.connection import while_connected
 from app.errors import Overloaded, WorkerUnavailable
 from app.worker.client.streaming import LiveWorker
 from app.worker.protocol.events import Progress, Result
@@ -25,7 +24,6 @@ MOST_WAITING = 64
 RETRY_AFTER = 2
 GONE = "The reader has gone."
 
-T = TypeVar("T")
 _receive: ContextVar[Receive | None] = ContextVar("receive", default=None)
 
 
@@ -69,7 +67,10 @@ class Waiters:
             )
         self._waiting += 1
         try:
-            return await _while_read(_collected(live, request))
+            receive, work = _receive.get(), _collected(live, request)
+            return await (work if receive is None else while_connected(receive, work))
+        except ClientDisconnect:
+            raise WorkerUnavailable(GONE) from None
         finally:
             self._waiting -= 1
 
@@ -77,26 +78,3 @@ class Waiters:
 async def _collected(live: LiveWorker, request: WorkRequest) -> list[Result | Progress]:
     async with aclosing(live.ask(request)) as events:
         return [event async for event in events]
-
-
-async def _while_read(work: Coroutine[Any, Any, T]) -> T:
-    """The result, or WorkerUnavailable as soon as there is nobody to tell it."""
-    receive = _receive.get()
-    if receive is None:
-        return await work
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_left(receive))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise WorkerUnavailable(GONE)
-        return working.result()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
