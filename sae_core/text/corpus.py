@@ -25,12 +25,12 @@ class TextCorpus:
     """Documents in a fixed order; texts that occur twice are kept once.
 
     Attributes:
-        name: what pages call it.
+        name: what pages call the text.
         source: where the text was read from, in words.
         paths: the files, in order, with the name of each; empty for a data set of the Hub.
         column: which column of JSON lines, Parquet and Arrow holds the text.
-        shuffle: seed of another order; None: as it is.
-        dataset: of the Hub.
+        shuffle: what a random order of the documents is made from; None: as they lie.
+        dataset: the data set of the Hub that is read; None: files are.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Fingerprint:
             self._total.update(len(raw).to_bytes(8, "big") + raw)
 
     def hexdigest(self) -> str:
-        """Of all documents so far."""
+        """The fingerprint of all documents so far."""
         return self._total.hexdigest()
 
 
@@ -127,7 +127,11 @@ def standard_library() -> TextCorpus:
 
 
 def text_files(path: Path, column: str = "text", shuffle: int | None = None) -> TextCorpus:
-    """A file of text, or all files of text under a folder (see `corpora.files`)."""
+    """A file of text, or all files of text under a folder (see `files`).
+
+    Raises:
+        CorpusError: there is no such file or folder, or no text in it.
+    """
     if path.is_file():
         paths: tuple[tuple[str, Path], ...] = ((path.name, path),)
         return TextCorpus(unpacked(path).stem, f"the file {path.name}", paths, column, shuffle)
@@ -146,8 +150,11 @@ def open_corpus(
     Args:
         name: `python-stdlib`, a path to a file or folder of text, or `hf:owner/name[:split]`.
         column: which column of JSON lines, Parquet and Arrow holds the text.
-        shuffle: seed of another order; None: as it is.
-        revision: of a data set of the Hub.
+        shuffle: what a random order of the documents is made from; None: as they lie.
+        revision: commit, branch or tag of a data set of the Hub; None: its newest.
+
+    Raises:
+        CorpusError: there is no such text.
     """
     if name == STDLIB:
         return replace(standard_library(), shuffle=shuffle)

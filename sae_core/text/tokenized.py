@@ -27,7 +27,7 @@ class TokenizedCorpus:
     """All documents' tokens, end to end, without special tokens.
 
     Attributes:
-        name: the corpus's name.
+        name: what pages call the corpus.
         source: where its text was read, in words.
         fingerprint: SHA-256 of names, texts and tokenizer.
         tokens: ids, [n_tokens], unsigned.
@@ -70,9 +70,9 @@ class Windows:
     whatever part of the corpus is read, and in whatever order.
 
     Attributes:
-        corpus: the text.
+        corpus: the tokenized text.
         n_ctx: positions in a window, BOS included.
-        bos: the id that opens each window, or None.
+        bos: the token id that opens each window; None: the model has no such token.
     """
 
     corpus: TokenizedCorpus
@@ -113,6 +113,7 @@ class Windows:
 
         Padding lies at the end, where a causal model cannot look, and repeats the opening token.
         """
+        # Index of each position's token in the corpus; 0 where a window has ended.
         lead = self.n_ctx - self.n_text
         place = np.arange(self.n_text)
         inside = place < self.lengths(windows)[:, None]
@@ -126,7 +127,8 @@ class Windows:
         return tokens, mask
 
     def select(self, n_tokens: int | None, seed: int) -> NDArray[np.int64]:
-        """Windows in seeded random order, cut where `n_tokens` tokens of text are reached."""
+        """All windows in a random order made from the seed, or the first of them that hold
+        `n_tokens` tokens of text."""
         order = np.random.default_rng(seed).permutation(len(self)).astype(np.int64)
         if n_tokens is None:
             return order
@@ -155,7 +157,7 @@ def tokenize(
         cache: folder of encoded corpora.
         n_tokens: read no further than the document in which so many tokens are reached; None: read
             everything. The fingerprint is of what was read.
-        on_tokens: told how many tokens are encoded.
+        on_tokens: called after every batch with how many tokens are encoded.
 
     Raises:
         CorpusError: there is no text in the corpus.
@@ -191,7 +193,7 @@ def _key(corpus: TextCorpus, spelling: str, n_tokens: int | None) -> str:
 
 
 def _is_unchanged(corpus: TextCorpus, stored: TokenFolder, n_tokens: int | None) -> bool:
-    """Whether the text is what was encoded. What a commit of the Hub says never changes."""
+    """Whether the text is still what was encoded; a commit of the Hub never changes."""
     if corpus.dataset is not None:
         return True
     first = None if n_tokens is None else len(stored.names)
@@ -205,6 +207,7 @@ def _encode(
     n_tokens: int | None,
     on_tokens: Callable[[int], None] | None,
 ) -> None:
+    """Encode the documents of a corpus into a folder, as far as `n_tokens`."""
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 1 << 16 else np.uint32
     fingerprint = Fingerprint()
     with token_folder(folder, dtype) as writer:

@@ -23,11 +23,11 @@ from sae_core.training.optimizer import Adam
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training is.
+    """How far a training has come.
 
     Attributes:
-        step: steps done.
-        curve: points so far.
+        step: how many steps are done.
+        curve: the points of the training curves so far, in order.
     """
 
     step: int
@@ -37,7 +37,7 @@ class TrainingProgress:
 def run_identity(
     config: TrainingConfig, stream: ActivationStream, hook_point: str, downstream: str | None
 ) -> dict[str, str]:
-    """All that decides what is trained, by what it is called in messages."""
+    """All that decides what is trained, by the name that messages call it."""
     return {
         "configuration": json.dumps(asdict(config), sort_keys=True),
         "activations": stream.identity,
@@ -49,7 +49,7 @@ def run_identity(
 def save_progress(
     path: Path, identity: dict[str, str], method: Method, adam: Adam, progress: TrainingProgress
 ) -> None:
-    """Write weights, optimizer, counters and curve.
+    """Write weights, optimizer, counters and curve into one file, which replaces the one before.
 
     Raises:
         DiskError: it cannot be written; the file before is still there.
@@ -97,7 +97,7 @@ def check_progress(path: Path, identity: dict[str, str]) -> None:
 
 @contextmanager
 def _opened(path: Path, identity: dict[str, str]) -> Iterator[tuple[Any, dict[str, str]]]:
-    """The file and its metadata, found to be of this training."""
+    """The checkpoint and its metadata, once it is known to belong to this training."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()

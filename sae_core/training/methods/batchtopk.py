@@ -32,6 +32,7 @@ class BatchTopK(TopKFamily):
 
     @override
     def choose(self, pre: Tensor) -> Codes:
+        # The running threshold says what the least activation may be, so that fewer are looked at.
         threshold = self.state["threshold"]
         chosen = largest_of_batch(pre, self._count(len(pre)), 0.95 * threshold)
         if len(chosen.values):

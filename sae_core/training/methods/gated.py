@@ -68,12 +68,14 @@ class Gated(Resampled):
     @override
     def sparse_step(self, batch: Screened, weight: float, redirect: Redirect | None) -> StepResult:
         p, n, codes = self.parameters, len(batch.x), batch.codes
+        # Forward: gates, and the magnitudes of the features whose gate is open.
         stretch = p["r_mag"].exp()[codes.features]
         gate = torch.relu(codes.values + p["b_gate"][codes.features])
         acts = torch.relu(codes.values * stretch + p["b_mag"][codes.features]).mul_(gate > 0)
         active = acts > 0
         reconstruction = self.reconstruct(batch, acts, redirect)
         by_gate = self.reconstruct(batch, gate, None)
+        # Backward to each entry: along the magnitudes, and along the gates by the auxiliary error.
         magnitudes = along(codes, reconstruction.gradient, p["W_dec"]).mul_(active)
         gates = along(codes, by_gate.gradient, p["W_dec"]).add_(weight / n).mul_(gate > 0)
         slopes = magnitudes * stretch + gates

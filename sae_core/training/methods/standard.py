@@ -45,12 +45,14 @@ class Standard(Resampled):
         acts = torch.relu(codes.values + p["b_enc"][codes.features])
         active = acts > 0
         reconstruction = self.reconstruct(batch, acts, redirect)
+        # dL/df at each entry: from the reconstruction, and from the penalty on f ||W_dec_f||.
         norms = p["W_dec"].norm(dim=-1)
         slopes = along(codes, reconstruction.gradient, p["W_dec"]).add_(
             norms[codes.features] * (weight / n)
         )
         slopes *= active
         by_feature = batch.features
+        # The penalty also pulls at the decoder rows' lengths.
         total = by_feature.sums(acts)
         b_enc = by_feature.sums(slopes)
         lengths = total * (weight / n) / norms.clamp_min(1e-12)
