@@ -35,7 +35,7 @@ class DocumentSums:
     and place.
 
     Args:
-        n_documents: how many there are.
+        n_documents: how many documents there are.
         places: how many places each quantity has.
     """
 

@@ -45,7 +45,7 @@ def evaluate(
     one batch of windows and `EvaluationSums`.
 
     Args:
-        model: the dictionary's model.
+        model: the language model that the dictionary reads.
         dictionary: one that reads the model at one of its hook points.
         windows: the text.
         numbers: numbers of the windows to evaluate on, int64 [n].

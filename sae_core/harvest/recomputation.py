@@ -214,7 +214,7 @@ def check_densities(
     mean number of active features on a token is compared by the same rule.
 
     Args:
-        model: the dictionary's model.
+        model: the language model that the dictionary reads.
         dictionary: one that reads the model at one of its hook points.
         windows: the harvested text.
         numbers: some of the harvested windows, int64 [n].

@@ -41,7 +41,7 @@ def ablate(
     The work is done batch by batch, when the first effect of a batch is asked for.
 
     Args:
-        model: the dictionary's model.
+        model: the language model that the dictionary reads.
         dictionary: one that reads the model at one of its hook points.
         feature: index in the dictionary.
         contexts: the token ids of each context, int64 [pos], of any length up to the model's n_ctx.

@@ -152,8 +152,8 @@ def tokenize(
     """Encode a corpus, or read it from `cache` where the same text was encoded before.
 
     Args:
-        corpus: the text.
-        tokenizer: the model's.
+        corpus: the documents to encode.
+        tokenizer: that of the language model.
         cache: folder of encoded corpora.
         n_tokens: read no further than the document in which so many tokens are reached; None: read
             everything. The fingerprint is of what was read.
@@ -163,6 +163,7 @@ def tokenize(
         CorpusError: there is no text in the corpus.
     """
     spelling = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
+    # What was encoded before is read again only if the text is still the same.
     folder = cache / _key(corpus, spelling, n_tokens)
     stored = read_token_folder(folder)
     if stored is None or not _is_unchanged(corpus, stored, n_tokens):

@@ -32,7 +32,7 @@ class ToyConfig:
         most: active directions in a sample, at most.
         strength: mean of an active direction's coefficient, which is normal and drawn again where
             it is not above 0.
-        spread: its standard deviation.
+        spread: standard deviation of that coefficient.
         noise: standard deviation of what is added to each coordinate.
         samples: number of samples.
         seed: what directions, coefficients and noise are made from.

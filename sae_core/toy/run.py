@@ -47,7 +47,7 @@ class ToyResult:
 
     Attributes:
         architecture: how it was trained.
-        seed: of data and training.
+        seed: what the data and the training were made from.
         match: true directions paired with decoder rows.
         l0: mean active features on a sample.
         fvu: fraction of variance unexplained.

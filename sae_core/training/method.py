@@ -48,7 +48,7 @@ class Method(ABC):
     """One way to train a dictionary. Another is another module in `methods` with such a class.
 
     Attributes:
-        architecture: its name in a configuration.
+        architecture: what a configuration calls this method.
         rate: Adam's peak learning rate at 4,096 features; others by 1/sqrt(d_sae).
         parameters: what the optimizer moves, by name: W_enc [d_sae, d_in], b_enc [d_sae], W_dec
             [d_sae, d_in], b_dec [d_in], or what the architecture has.

@@ -24,7 +24,7 @@ class Divergence:
     Attributes:
         kl: mean over the batch's tokens of KL(clean || reconstructed) of the prediction after each,
             nats/token.
-        gradient: of `kl` by x_hat, [n, d_in].
+        gradient: the derivative of `kl` by x_hat, [n, d_in].
     """
 
     kl: float
