@@ -1,4 +1,4 @@
-"""Evaluating a dictionary, for a harvest or by itself, and keeping what was found."""
+"""Evaluating a dictionary, for a harvest or by itself, and keeping its figures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def evaluate(
     """Compute all of a dictionary's figures; with `save` the pages show them from then on.
 
     Returns:
-        What `record` makes of them.
+        The figures as `record` makes them JSON values.
 
     Raises:
         FeaturescopeError: something is missing; the store, where it is to be kept, holds no such
@@ -65,11 +65,11 @@ def record(
     """Figures with what they were measured on, as the store keeps them: JSON values.
 
     Args:
-        source: what was evaluated.
-        result: its figures.
-        tokens: how many were asked for.
-        seed: of the draw of windows.
-        n_windows: that were drawn.
+        source: the model, dictionary and text that were evaluated.
+        result: the figures.
+        tokens: how many tokens were asked for.
+        seed: what the draw of windows was made from.
+        n_windows: how many windows were drawn.
     """
     corpus = source.corpus
     setup = EvaluationSetup(
@@ -116,8 +116,8 @@ def stored_spec(
         raise InvalidRequest(
             f"{view.title} was imported without its weights: nothing of it can be measured."
         )
-    found = stored_evaluation(view.evaluation)
-    measured = found.measured if found else None
+    evaluation = stored_evaluation(view.evaluation)
+    measured = evaluation.measured if evaluation else None
     if corpus is None and measured is None and view.corpus and view.corpus.name != STDLIB:
         raise InvalidRequest(
             f"{view.title} was harvested from {view.corpus.source} by a version that did not note "
@@ -152,10 +152,10 @@ def _as_read(reading: Mapping[str, Any]) -> TextReading:
 
 def kept(view: DictionaryView, source: Source) -> bool:
     """Whether the store has a whole evaluation of these very weights on this very text."""
-    found = stored_evaluation(view.evaluation)
-    if found is None or not found.whole or found.measured is None:
+    evaluation = stored_evaluation(view.evaluation)
+    if evaluation is None or not evaluation.whole or evaluation.measured is None:
         return False
-    measured = found.measured
+    measured = evaluation.measured
     return (measured.model_checksum, measured.dictionary_checksum, measured.fingerprint) == (
         source.model.checksum,
         source.checksum,

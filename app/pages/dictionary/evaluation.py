@@ -99,12 +99,12 @@ class EvaluationPage:
         """The plots, in order."""
         if not (details := self.details):
             return []
-        found = [self._positions(details), self._active(details), self._densities(details)]
+        figures = [self._positions(details), self._active(details), self._densities(details)]
         if details.bands and details.bands.shares[0] is not None:
-            found.insert(0, self._bands(details.bands))
+            figures.insert(0, self._bands(details.bands))
         if details.decoder:
-            found += [self._cosines(details), self._nearest(details)]
-        return found
+            figures += [self._cosines(details), self._nearest(details)]
+        return figures
 
     @property
     def bands(self) -> list[BandRow]:

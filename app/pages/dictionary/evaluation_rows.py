@@ -110,12 +110,12 @@ _FIGURES: tuple[tuple[str, str, _Write, str], ...] = (
 
 def rows(evaluation: StoredEvaluation) -> list[Row]:
     """The figures that an evaluation has, in order."""
-    found = []
+    shown = []
     for key, title, write, meaning in _FIGURES:
         value = getattr(evaluation, key)
         if value is None:
             continue
         interval = evaluation.interval(key)
         ends = " to ".join(write(end) for end in interval) if interval else ""
-        found.append(Row(key, title, write(value), ends, meaning))
-    return found
+        shown.append(Row(key, title, write(value), ends, meaning))
+    return shown
