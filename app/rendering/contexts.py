@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.rendering.numbers import decimals, nats
 from app.rendering.tokens import Typeset, printable
-from sae_core.harvest.records import ContextEffect, ExampleGroup, GroupKind, WindowRecord
+from sae_core.harvest.records import ContextEffect, ExampleGroup, WindowRecord
 
 ACTIVATION_LEVELS = 16
 SHORT_BEFORE = 24
@@ -108,11 +108,6 @@ class Context:
     def source(self) -> str:
         """Where the peak comes from: `document:line`, or as much of it as is known."""
         return f"{self.window.document}:{self.line}" if self.window.line else self.window.document
-
-
-def group_key(group: ExampleGroup) -> str:
-    """The group's name in addresses: `top`, `band-10` to `band-0`, `weakest`."""
-    return f"band-{group.number}" if group.kind is GroupKind.BAND else str(group.kind)
 
 
 def unpack(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from app.rendering.addresses import address
-from app.rendering.contexts import Context, ContextStyle, ContextWriter, group_key, unpack
+from app.rendering.contexts import Context, ContextStyle, ContextWriter, unpack
 from app.rendering.histograms import chart
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, percent
@@ -130,8 +130,7 @@ class FeaturePage:
     @property
     def density(self) -> float:
         """Share of the harvest's tokens on which it fires."""
-        tokens = self.dictionary.n_tokens
-        return self.record.firings / tokens if tokens else 0.0
+        return self.view.density
 
     @property
     def query(self) -> str:
@@ -229,7 +228,7 @@ class FeaturePage:
         self, group: ExampleGroup, effects: Mapping[int, ContextEffect] | None = None
     ) -> GroupPart:
         """A group with the effects given, or those that the store has."""
-        key, contexts = group_key(group), self.contexts(group)
+        key, contexts = group.key, self.contexts(group)
         known = self.view.effects if effects is None else effects
         return GroupPart(
             key=key,

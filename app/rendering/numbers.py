@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 MINUS = "−"
-_Z95 = 1.959963984540054
 
 
 def count(number: int) -> str:
@@ -71,20 +70,6 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:,.{digits}f}".replace("-", MINUS)
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a share."""
-    if trials <= 0:
-        return 0.0, 1.0
-    share = successes / trials
-    z2 = _Z95 * _Z95
-    centre = share + z2 / (2 * trials)
-    spread = _Z95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
-    scale = 1 + z2 / trials
-    low = 0.0 if successes == 0 else max(0.0, (centre - spread) / scale)
-    high = 1.0 if successes == trials else min(1.0, (centre + spread) / scale)
-    return low, high
 
 
 def size(n_bytes: int) -> str:

@@ -74,7 +74,6 @@ class Renderer:
             "run_address": run_address,
             "runs_address": runs_address,
             "sweep_address": sweep_address,
-            "wilson": numbers.wilson,
         }
 
     def text(self, template: str, **context: Any) -> str:

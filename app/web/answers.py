@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from app.rendering.tokens import Typeset
-from app.web.schema import Answer, floats
-from sae_core.harvest.records import ContextEffect, Histogram, Ranking
+from app.web.schema import Answer, Integers, floats
+from sae_core.harvest.records import ContextEffect, Ranking
 
 
 class HistogramAnswer(Answer):
@@ -17,7 +17,7 @@ class HistogramAnswer(Answer):
 
     low: float
     high: float
-    counts: list[int]
+    counts: Integers
 
 
 class TokenWeight(Answer):
@@ -28,6 +28,18 @@ class TokenWeight(Answer):
         description="The token's text; bytes that are not UTF-8 as `\\xe2`.", examples=[" self"]
     )
     weight: float = Field(description="Logits per unit of activation.", examples=[1.25])
+
+
+def _token_weights(ranking: Ranking, info: ValidationInfo[Typeset]) -> list[TokenWeight]:
+    text = info.context.real
+    return [
+        TokenWeight(id=token, text=text[token], weight=weight)
+        for token, weight in zip(ranking.ids.tolist(), floats(ranking.weights), strict=True)
+    ]
+
+
+RankedTokens = Annotated[list[TokenWeight], BeforeValidator(_token_weights)]
+"""Made of a `Ranking` of tokens; the context of the validation is the model's `Typeset`."""
 
 
 class Prediction(Answer):
@@ -51,20 +63,7 @@ class Effect(Answer):
     lowered: list[list[Prediction]] = Field(description="Five for each, most lowered first.")
 
 
-def histogram(histogram: Histogram) -> HistogramAnswer:
-    """A histogram as it was harvested."""
-    return HistogramAnswer(low=histogram.low, high=histogram.high, counts=histogram.counts.tolist())
-
-
-def tokens(ranking: Ranking, typeset: Typeset) -> list[TokenWeight]:
-    """The ranked tokens with their logit weights."""
-    return [
-        TokenWeight(id=token, text=typeset.real[token], weight=weight)
-        for token, weight in zip(ranking.ids.tolist(), floats(ranking.weights), strict=True)
-    ]
-
-
-def predictions(
+def _predictions(
     ids: NDArray[Any], changes: NDArray[Any], typeset: Typeset
 ) -> list[list[Prediction]]:
     """Token numbers and changes of logits, both [positions, k], as predictions."""
@@ -78,11 +77,11 @@ def predictions(
     ]
 
 
-def effect(known: ContextEffect, typeset: Typeset) -> Effect:
+def effect(stored: ContextEffect, typeset: Typeset) -> Effect:
     """What ablation does to a context."""
     return Effect(
-        positions=known.positions.tolist(),
-        loss_change=floats(known.loss_change),
-        raised=predictions(known.raised_ids, known.raised, typeset),
-        lowered=predictions(known.lowered_ids, known.lowered, typeset),
+        positions=stored.positions.tolist(),
+        loss_change=floats(stored.loss_change),
+        raised=_predictions(stored.raised_ids, stored.raised, typeset),
+        lowered=_predictions(stored.lowered_ids, stored.lowered, typeset),
     )

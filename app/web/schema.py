@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from app.rendering.tokens import printable
 
 
 class Answer(BaseModel):
-    """Common to all answers."""
+    """Common to all answers.
 
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
+    `model_validate` makes one of a stored value: each field is read from the attribute of its
+    name, or from where its `validation_alias` points.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, from_attributes=True, validate_by_name=True, ser_json_inf_nan="null"
+    )
 
 
 class Problem(Answer):
@@ -32,6 +41,17 @@ class Problem(Answer):
 def floats(values: NDArray[Any]) -> list[float]:
     """float32 values with the fewest digits that still name them exactly."""
     return [float(str(value)) for value in values]
+
+
+def _plain(values: ArrayLike) -> object:
+    return np.asarray(values).tolist()
+
+
+Integers = Annotated[list[int], BeforeValidator(_plain)]
+"""Made of an array of whole numbers."""
+
+Printable = Annotated[str, BeforeValidator(printable)]
+"""Text from outside with everything in it visible, on one line."""
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {

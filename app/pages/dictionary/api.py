@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from app.errors import NotFound
-from app.pages.dictionary import answers, schema
+from app.pages.dictionary import schema
 from app.pages.dictionary.evaluation_command import evaluation_command
 from app.store.types.evaluation import StoredEvaluation, stored_evaluation
 from app.web.parameters import TableQuery
@@ -19,13 +19,13 @@ router = APIRouter(prefix="/api/v1/d/{model}/{dictionary}", tags=["pages"], resp
 def table(dictionary: TheDictionary, query: TableQuery, site: TheSite) -> schema.FeatureTable:
     """One page of a dictionary's features."""
     features = site.store.features(dictionary, query)
-    return answers.table(features, site.typeset(features.dictionary))
+    return schema.FeatureTable.model_validate(features, context=site.typeset(features.dictionary))
 
 
 @router.get("/about")
 def about(dictionary: TheDictionary) -> schema.Dictionary:
     """How a dictionary and its harvest were made."""
-    return answers.dictionary(dictionary)
+    return schema.Dictionary.model_validate(dictionary)
 
 
 @router.get("/evaluation")

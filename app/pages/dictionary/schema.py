@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AliasPath, BeforeValidator, Field, model_validator
 
-from app.web.answers import HistogramAnswer, TokenWeight
-from app.web.schema import Answer
+from app.store.types.catalogue import DictionaryView
+from app.store.types.evaluation import without_details
+from app.web.answers import HistogramAnswer, RankedTokens
+from app.web.schema import Answer, Printable
+
+
+def _figures(evaluation: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if evaluation is None else without_details(evaluation)
 
 
 class Corpus(Answer):
@@ -35,15 +42,15 @@ class Harvest(Answer):
 class Model(Answer):
     """The language model of a dictionary."""
 
-    name: str = Field(examples=["demo"])
-    architecture: str
+    name: str = Field(validation_alias="model", examples=["demo"])
+    architecture: str = Field(validation_alias="model_architecture")
     n_layers: int
     d_model: int
     n_ctx: int
     d_vocab: int
-    dtype: str
-    checksum: str
-    details: dict[str, Any]
+    dtype: str = Field(validation_alias="model_dtype")
+    checksum: str = Field(validation_alias="model_checksum")
+    details: dict[str, Any] = Field(validation_alias="model_details")
 
 
 class Dictionary(Answer):
@@ -59,7 +66,7 @@ class Dictionary(Answer):
     alive: int = Field(description="Features that fired at all in the harvest.")
     dtype: str
     checksum: str
-    evaluation: dict[str, Any] | None = Field(
+    evaluation: Annotated[dict[str, Any] | None, BeforeValidator(_figures)] = Field(
         description="l0, fvu, l_clean, l_recon, l_zero, l_mean (nats per token), "
         "extra_loss_fraction, …; the distributions are below `evaluation`; null: not evaluated."
     )
@@ -67,28 +74,35 @@ class Dictionary(Answer):
     corpus: Corpus | None
     harvest: Harvest | None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nested(cls, view: DictionaryView) -> dict[str, Any]:
+        """The fields of a stored dictionary, where those of its model lie beside its own."""
+        harvest = {**vars(view.harvest), "digest": view.digest} if view.harvest else None
+        return {**vars(view), "model": view, "is_neurons": view.is_neurons, "harvest": harvest}
+
 
 class FeatureRow(Answer):
     """A feature in the table."""
 
     index: int = Field(examples=[1733])
-    label: str
+    label: Printable
     firings: int
     density: float = Field(description="Share of the harvest's tokens.", examples=[0.0031])
     maximum: float = Field(examples=[7.42])
-    activations: HistogramAnswer
-    raised: list[TokenWeight]
+    activations: HistogramAnswer = Field(validation_alias="histogram")
+    raised: RankedTokens
 
 
 class FeatureTable(Answer):
     """One page of a dictionary's features."""
 
-    model: str
-    dictionary: str
+    model: str = Field(validation_alias=AliasPath("dictionary", "model"))
+    dictionary: str = Field(validation_alias=AliasPath("dictionary", "name"))
     total: int
     page: int
     pages: int
-    features: list[FeatureRow]
+    features: list[FeatureRow] = Field(validation_alias="rows")
 
 
 class RandomFeature(Answer):

@@ -20,7 +20,7 @@ router = APIRouter(
 def feature(dictionary: TheDictionary, index: int, site: TheSite) -> schema.Feature:
     """All that was harvested of a feature, its contexts aside."""
     view = site.store.feature(dictionary, index)
-    return answers.feature(view, site.typeset(view.dictionary))
+    return schema.Feature.model_validate(view, context=site.typeset(view.dictionary))
 
 
 @router.get("/groups/{group}")

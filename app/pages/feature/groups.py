@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.errors import NotFound
-from app.rendering.contexts import Context, group_key, unpack
+from app.rendering.contexts import Context, unpack
 from app.rendering.templates import noun
 from app.rendering.tokens import Typeset
 from app.store.types.catalogue import FeatureView
@@ -17,9 +17,9 @@ def group_named(view: FeatureView, key: str) -> ExampleGroup:
         NotFound: there is none; the message names those that there are.
     """
     for group in view.record.groups:
-        if group_key(group) == key:
+        if group.key == key:
             return group
-    names = ", ".join(group_key(group) for group in view.record.groups)
+    names = ", ".join(group.key for group in view.record.groups)
     known = f"it has {names}" if names else "it never fires and has none"
     title = noun(view.dictionary).capitalize()
     raise NotFound(f"{title} {view.record.index} has no group {key!r}; {known}.")

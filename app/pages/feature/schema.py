@@ -1,11 +1,15 @@
-"""What the JSON interface answers: frozen types, no functions but their making."""
+"""A feature as JSON: its figures, its groups of contexts, and what ablation does to a context."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Any
 
-from app.web.answers import Effect, HistogramAnswer, TokenWeight
-from app.web.schema import Answer
+from pydantic import BeforeValidator, Field, model_validator
+
+from app.store.types.catalogue import FeatureView
+from app.web.answers import Effect, HistogramAnswer, RankedTokens
+from app.web.schema import Answer, Printable, floats
+from sae_core.harvest.records import Ranking
 
 
 class Related(Answer):
@@ -17,6 +21,16 @@ class Related(Answer):
         description="Of ||d_f||_1 for neurons, of this feature's firings for those that fire "
         "together; null where it means nothing."
     )
+
+
+def _related(ranking: Ranking) -> list[Related]:
+    shares: list[float] | list[None] = floats(ranking.shares) or [None] * len(ranking.ids)
+    rows = zip(ranking.ids.tolist(), floats(ranking.weights), shares, strict=True)
+    return [Related(index=index, weight=weight, share=share) for index, weight, share in rows]
+
+
+RankedRelatives = Annotated[list[Related], BeforeValidator(_related)]
+"""Made of a `Ranking` of neurons or features."""
 
 
 class Context(Answer):
@@ -40,7 +54,9 @@ class GroupSummary(Answer):
     low: float = Field(description="A band's activations lie in (low, high].")
     high: float
     firings: int = Field(description="The feature's firings in that range.")
-    contexts: int = Field(description="Contexts in the group.")
+    contexts: Annotated[int, BeforeValidator(len)] = Field(
+        validation_alias="examples", description="Contexts in the group."
+    )
 
 
 class Group(GroupSummary):
@@ -61,7 +77,7 @@ class Feature(Answer):
     dtype: str
     n_tokens: int
     index: int
-    label: str
+    label: Printable
     firings: int
     density: float
     density_low: float = Field(description="Lower end of the 95 % Wilson score interval.")
@@ -69,9 +85,29 @@ class Feature(Answer):
     maximum: float
     activations: HistogramAnswer
     logits: HistogramAnswer
-    raised: list[TokenWeight]
-    lowered: list[TokenWeight]
-    neurons: list[Related] = Field(description="For a neuron: the features that write to it.")
-    nearest: list[Related] = Field(description="By cosine of the decoder rows.")
-    coactive: list[Related] = Field(description="Weight: Jaccard index.")
+    raised: RankedTokens
+    lowered: RankedTokens
+    neurons: RankedRelatives = Field(description="For a neuron: the features that write to it.")
+    nearest: RankedRelatives = Field(description="By cosine of the decoder rows.")
+    coactive: RankedRelatives = Field(description="Weight: Jaccard index.")
     groups: list[GroupSummary]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, view: FeatureView) -> dict[str, Any]:
+        """The fields of a stored feature, with those of the dictionary that it belongs to."""
+        dictionary, corpus = view.dictionary, view.dictionary.corpus
+        low, high = view.density_interval
+        return {
+            **vars(dictionary),
+            **vars(view.record),
+            "dictionary": dictionary.name,
+            "dictionary_checksum": dictionary.checksum,
+            "corpus": corpus.name if corpus else "",
+            "corpus_fingerprint": corpus.fingerprint if corpus else "",
+            "n_tokens": dictionary.n_tokens,
+            "label": view.label,
+            "density": view.density,
+            "density_low": low,
+            "density_high": high,
+        }

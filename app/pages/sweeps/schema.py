@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import math
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 
 from app.web.schema import Answer
+
+
+def _measured(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+Measured = Annotated[float | None, BeforeValidator(_measured)]
+"""Made of a number; NaN, for what was not measured, becomes null."""
 
 
 class SweepRow(Answer):
@@ -18,9 +29,9 @@ class SweepRow(Answer):
     tokens: int
     l0: float
     fvu: float
-    extra_loss: float | None = Field(description="(L_recon - L_clean) / (L_zero - L_clean).")
+    extra_loss: Measured = Field(description="(L_recon - L_clean) / (L_zero - L_clean).")
     added_nats: float
-    dead_share: float | None = Field(
+    dead_share: Measured = Field(
         description="Features without a firing in the last `config.dead_after` training tokens; "
         "null: it was trained on fewer."
     )
@@ -28,10 +39,10 @@ class SweepRow(Answer):
         description="Features that fire on none of the evaluated tokens, those that are only rare "
         "included."
     )
-    seconds: float | None = Field(
+    seconds: Measured = Field(
         description="Of training, the model included where activations were not cached."
     )
-    peak_bytes: float | None = Field(
+    peak_bytes: Measured = Field(
         description="Most that the process held, the model and pages of cached activations "
         "included."
     )

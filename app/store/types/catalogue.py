@@ -190,16 +190,6 @@ class DictionaryView:
         return f"{self.model}/{self.name}"
 
     @property
-    def corpus_name(self) -> str:
-        """Name of the harvested corpus; empty before a harvest."""
-        return self.corpus.name if self.corpus else ""
-
-    @property
-    def corpus_fingerprint(self) -> str:
-        """Fingerprint of the harvested corpus; empty before a harvest."""
-        return self.corpus.fingerprint if self.corpus else ""
-
-    @property
     def n_tokens(self) -> int:
         """Tokens behind the densities; 0 before a harvest."""
         return self.harvest.n_tokens if self.harvest else 0

@@ -39,13 +39,3 @@ def test_zero_nats_are_said_only_of_exactly_zero(change: float, shown: str) -> N
 )
 def test_durations(seconds: float | None, shown: str) -> None:
     assert numbers.duration(seconds) == shown
-
-
-def test_wilson_interval() -> None:
-    low, high = numbers.wilson(10, 100)
-    assert low == pytest.approx(0.05522914, abs=1e-7)
-    assert high == pytest.approx(0.17436566, abs=1e-7)
-    assert numbers.wilson(0, 100)[0] == 0
-    assert numbers.wilson(0, 100)[1] == pytest.approx(0.0369935, abs=1e-6)
-    assert numbers.wilson(100, 100)[1] == 1
-    assert numbers.wilson(0, 0) == (0, 1)
