@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from cachetools import LRUCache
 from sqlalchemy import Engine, select, update
 
 from app.errors import InvalidRequest, NotFound, StoreError
@@ -40,6 +41,8 @@ from app.store.types.catalogue import (
 from sae_core.harvest.records import ContextEffect, FeatureRecord, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
 
+KEPT_VOCABULARIES = 8
+KEPT_SCALES = 64  # of dictionaries: 16 bytes a feature
 LONGEST_LABEL = 400  # characters; an index entry of Postgres holds 2,700 bytes
 
 _log = logging.getLogger(__name__)
@@ -86,8 +89,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.runs = TrainingRuns(engine)
-        self._vocabularies: dict[int, tuple[str, Vocabulary]] = {}
-        self._scales: dict[int, tuple[str, FeatureScales]] = {}
+        self._vocabularies: LRUCache[tuple[int, str], Vocabulary] = LRUCache(KEPT_VOCABULARIES)
+        self._scales: LRUCache[tuple[int, str], FeatureScales] = LRUCache(KEPT_SCALES)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -154,14 +157,13 @@ class Store:
             NotFound: nothing is published of the dictionary.
         """
         with self._lock:
-            known = self._scales.get(dictionary.id)
-        if known and known[0] == dictionary.digest:
-            return known[1]
-        with reading(self.engine) as connection:
-            found = store_features.scales(connection, dictionary)
-        with self._lock:
-            self._scales[dictionary.id] = found
-        return found[1]
+            scales = self._scales.get((dictionary.id, dictionary.digest))
+        if scales is None:
+            with reading(self.engine) as connection:
+                digest, scales = store_features.scales(connection, dictionary)
+            with self._lock:
+                self._scales[dictionary.id, digest] = scales
+        return scales
 
     def window(self, dictionary: DictionaryView, number: int) -> WindowRecord:
         """One window that the dictionary's examples point to.
@@ -189,15 +191,15 @@ class Store:
             if checksum is None:
                 raise NotFound(f"The store has no model with id {model_id}.")
             with self._lock:
-                known = self._vocabularies.get(model_id)
-            if known and known[0] == checksum:
-                return known[1]
+                vocabulary = self._vocabularies.get((model_id, checksum))
+            if vocabulary is not None:
+                return vocabulary
             blob = connection.scalars(
                 select(StoredModel.vocabulary).where(StoredModel.id == model_id)
             ).one()
         vocabulary = unpack_vocabulary(blob, f"The vocabulary of model {model_id}")
         with self._lock:
-            self._vocabularies[model_id] = (checksum, vocabulary)
+            self._vocabularies[model_id, checksum] = vocabulary
         return vocabulary
 
     def progress(self) -> list[ProgressView]:
