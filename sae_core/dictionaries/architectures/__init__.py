@@ -15,11 +15,11 @@ from sae_core.dictionaries.dictionary import Dictionary
 @cache
 def dictionary_classes() -> dict[str, type[Dictionary]]:
     """All architectures' classes by the name that `cfg.json` gives them."""
+    classes: dict[str, type[Dictionary]] = {}
     for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-    found = {
-        cls.architecture: cls
-        for cls in Dictionary.__subclasses__()
-        if cls.__module__.startswith(__name__)
-    }
-    return dict(sorted(found.items()))
+        name = f"{__name__}.{module.name}"
+        for value in vars(importlib.import_module(name)).values():
+            own = isinstance(value, type) and value.__module__ == name
+            if own and issubclass(value, Dictionary) and "architecture" in vars(value):
+                classes[value.architecture] = value
+    return dict(sorted(classes.items()))
