@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from cachetools import LRUCache
+
 from app.rendering.tokens import SPACE, Typeset, visible
 from app.store.store import Store
-from app.store.types.catalogue import DictionaryView, FeatureQuery, FeatureRow
+from app.store.types.catalogue import N_STRONGEST, DictionaryView, FeatureQuery, FeatureRow
 
-N_TOKENS = 4  # strongest ones, as many as pages show
 MOST_FEATURES = 50_000  # about five seconds to read; larger dictionaries are found by label alone
 MOST_KEPT = 8  # dictionaries whose tokens stay in memory
 _CHUNK = 2048
@@ -32,7 +33,7 @@ class FeatureSearch:
     """Finds features of a dictionary. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._raisers: dict[int, _Raisers] = {}
+        self._raisers: LRUCache[int, _Raisers] = LRUCache(MOST_KEPT)
         self._lock = threading.Lock()
 
     def find(
@@ -80,22 +81,19 @@ class FeatureSearch:
 
     def _of(self, store: Store, typeset: Typeset, dictionary: DictionaryView) -> _Raisers:
         with self._lock:
-            known = self._raisers.pop(dictionary.id, None)
-            if known is None or known.digest != dictionary.digest:
-                known = _read(store, typeset, dictionary)
-            self._raisers[dictionary.id] = known  # the one used last stands last
-            while len(self._raisers) > MOST_KEPT:
-                del self._raisers[next(iter(self._raisers))]
-            return known
+            raisers = self._raisers.get(dictionary.id)
+            if raisers is None or raisers.digest != dictionary.digest:
+                raisers = self._raisers[dictionary.id] = _read(store, typeset, dictionary)
+            return raisers
 
 
 def _read(store: Store, typeset: Typeset, dictionary: DictionaryView) -> _Raisers:
-    weighted: list[dict[str, list[tuple[float, int]]]] = [{} for _ in range(N_TOKENS)]
+    weighted: list[dict[str, list[tuple[float, int]]]] = [{} for _ in range(N_STRONGEST)]
     for start in range(0, dictionary.d_sae, _CHUNK):
         indices = range(start, min(start + _CHUNK, dictionary.d_sae))
         for index, row in store.rows(dictionary, indices).items():
-            ids = row.raised.ids.tolist()[:N_TOKENS]
-            for rank, (token, weight) in enumerate(zip(ids, row.raised.weights, strict=False)):
+            weights = row.raised.weights
+            for rank, (token, weight) in enumerate(zip(row.strongest, weights, strict=False)):
                 name = typeset.visible[token].lower()
                 weighted[rank].setdefault(name, []).append((-float(weight), index))
     return _Raisers(

@@ -12,8 +12,6 @@ from app.store.types.catalogue import DictionaryView
 from app.web.schema import floats
 from app.worker.client.readings import Occlusion, Reading
 
-N_RAISED = 4
-
 
 def token(typeset: Typeset, id_: int) -> types.TokenName:
     """A token."""
@@ -63,7 +61,7 @@ def dictionary(
             types.ActiveFeature(
                 index=index,
                 label=printable(known[index].label),
-                raised=[typeset.real[t] for t in known[index].raised.ids.tolist()[:N_RAISED]],
+                raised=[typeset.real[t] for t in known[index].strongest],
                 activation=max(floats(values)),
                 total=float(active.total[row]),
                 position=int(active.peak[row]),

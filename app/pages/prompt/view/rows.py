@@ -20,7 +20,6 @@ from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
 
 MOST_ROWS = 100
-_TOKENS_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -124,13 +123,12 @@ class FeatureLines:
         ]
 
     def _described(self, view: DictionaryView, base: str, row: FeatureRow) -> Described:
-        tokens = row.raised.ids.tolist()[:_TOKENS_SHOWN]
         return Described(
             FeatureName(view.name, row.index),
             f"{base}/{row.index}",
             noun(view),
             row.label,
-            tuple(trusted(self._typeset.label[token]) for token in tokens),
+            tuple(trusted(self._typeset.label[token]) for token in row.strongest),
         )
 
     def _line(
