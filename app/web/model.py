@@ -1,58 +1,70 @@
-"""The model that an address names, and its harvested dictionaries."""
+"""The model that an address names, with its harvested dictionaries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
 
 from app.errors import InvalidRequest, NotFound
+from app.rendering.tokens import Typeset
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
+from app.web.site import TheSite
 from app.worker.client.references import without_model
 
-Dictionaries = Mapping[str, DictionaryView]
 
+@dataclass(frozen=True)
+class AddressedModel:
+    """A model whose features can be asked about.
 
-def dictionaries_of(store: Store, model: str) -> Dictionaries:
-    """The harvested dictionaries of a model by name, those before neuron bases.
-
-    Raises:
-        NotFound: there is no such model, or nothing was harvested with it.
-        InvalidRequest: it was imported without its weights.
+    Attributes:
+        store: what is known of its features.
+        dictionaries: the harvested ones by name, those before neuron bases; at least one.
+        typeset: its tokens, ready for pages.
     """
-    catalogue = store.catalogue()
-    found = [view for view in catalogue if view.model == model and view.harvest is not None]
-    if any(view.is_imported for view in found):
-        raise InvalidRequest(without_model(model))
-    if not found:
-        usable = [view for view in catalogue if view.harvest is not None and not view.is_imported]
-        known = sorted({view.model for view in usable})
-        there = f"There are {', '.join(known)}." if known else "Harvest one first."
-        raise NotFound(f"There is no harvested model {model!r}. {there}")
-    return {view.name: view for view in sorted(found, key=lambda view: view.is_neurons)}
 
+    store: Store
+    dictionaries: Mapping[str, DictionaryView]
+    typeset: Typeset
 
-def dictionary_of(dictionaries: Dictionaries, name: str) -> DictionaryView:
-    """The dictionary of that name.
+    @property
+    def facts(self) -> DictionaryView:
+        """Any of its dictionaries, for what each of them says of the model itself."""
+        return next(iter(self.dictionaries.values()))
 
-    Raises:
-        NotFound: there is none, naming those that there are.
-    """
-    if (found := dictionaries.get(name)) is not None:
-        return found
-    model = next(iter(dictionaries.values())).model
-    raise NotFound(f"{model} has no dictionary {name!r}; it has {', '.join(dictionaries)}.")
+    @property
+    def name(self) -> str:
+        """What addresses call it."""
+        return self.facts.model
 
+    def dictionary(self, name: str, *features: int) -> DictionaryView:
+        """The dictionary of that name, which has these features.
 
-def row_of(store: Store, dictionary: DictionaryView, index: int) -> FeatureRow:
-    """What the store knows of a feature.
+        Raises:
+            NotFound: there is no such dictionary, naming those that there are.
+            InvalidRequest: it has no such feature.
+        """
+        if (view := self.dictionaries.get(name)) is None:
+            known = ", ".join(self.dictionaries)
+            raise NotFound(f"{self.name} has no dictionary {name!r}; it has {known}.")
+        for index in features:
+            if index >= view.d_sae:
+                raise unknown(view, index)
+        return view
 
-    Raises:
-        InvalidRequest: there is no such feature.
-    """
-    row = store.rows(dictionary, [index]).get(index)
-    if row is None:
-        raise unknown(dictionary, index, "feature")
-    return row
+    def row(self, dictionary: DictionaryView, index: int, field: str = "") -> FeatureRow:
+        """What the store knows of a feature; `field`: the value that names it, for the error.
+
+        Raises:
+            InvalidRequest: there is no such feature.
+        """
+        row = self.store.rows(dictionary, [index]).get(index)
+        if row is None:
+            raise unknown(dictionary, index, field)
+        return row
 
 
 def unknown(dictionary: DictionaryView, index: int, field: str = "") -> InvalidRequest:
@@ -62,3 +74,26 @@ def unknown(dictionary: DictionaryView, index: int, field: str = "") -> InvalidR
         f"{index}.",
         field,
     )
+
+
+def addressed(model: str, site: TheSite) -> AddressedModel:
+    """The model of that name.
+
+    Raises:
+        NotFound: there is no such model, or nothing was harvested with it.
+        InvalidRequest: it was imported without its weights.
+    """
+    catalogue = site.store.catalogue()
+    views = [view for view in catalogue if view.model == model and view.harvest is not None]
+    if any(view.is_imported for view in views):
+        raise InvalidRequest(without_model(model))
+    if not views:
+        usable = [view for view in catalogue if view.harvest is not None and not view.is_imported]
+        known = sorted({view.model for view in usable})
+        there = f"There are {', '.join(known)}." if known else "Harvest one first."
+        raise NotFound(f"There is no harvested model {model!r}. {there}")
+    views.sort(key=lambda view: view.is_neurons)
+    return AddressedModel(site.store, {view.name: view for view in views}, site.typeset(views[0]))
+
+
+TheModel = Annotated[AddressedModel, Depends(addressed)]

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from app.errors import InvalidRequest, WorkerUnavailable
 from app.pages.prompt.active_features import RARITY
 from app.pages.prompt.effects_stream import EffectsStream
-from app.pages.prompt.query import PromptQuery, check_typed, lines, parse
+from app.pages.prompt.query import check_typed, lines, parse
 from app.pages.prompt.ranking import Ranking
 from app.pages.prompt.session import PromptSession
 from app.pages.prompt.view.effect_rows import effects
@@ -22,10 +22,9 @@ from app.pages.prompt.view.page import Problems, PromptPage, PromptPages
 from app.pages.prompt.view.rows import FeatureLines
 from app.pages.prompt.view.snippet import snippet
 from app.rendering.addresses import page_address
-from app.rendering.tokens import Typeset
 from app.web.errors import status_of
 from app.web.live.stream import LiveStream
-from app.web.model import dictionaries_of
+from app.web.model import TheModel
 from app.web.site import Fragment, Site, TheSite
 from app.web.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
 
@@ -45,11 +44,12 @@ class Later:
 
 @router.get("")
 def page(
-    request: Request, model: str, site: TheSite, fragment: Fragment, attempt: Attempt = 0
+    request: Request, model: TheModel, site: TheSite, fragment: Fragment, attempt: Attempt = 0
 ) -> Response:
     """The page, or all of it below the prompt's field."""
     query, problem = parse(request.query_params.multi_items())
-    return _answer(request, site, _asked(site, model, query), problem, fragment, attempt)
+    session = PromptSession(model, site.prompts, query)
+    return _answer(request, site, session, problem, fragment, attempt)
 
 
 async def _body(request: Request) -> bytes:
@@ -64,7 +64,7 @@ async def _body(request: Request) -> bytes:
 @router.post("")
 def ask(
     request: Request,
-    model: str,
+    model: TheModel,
     site: TheSite,
     fragment: Fragment,
     body: Annotated[bytes, Depends(_body)],
@@ -73,7 +73,7 @@ def ask(
     and stays in its field."""
     text = body.decode("utf-8", "replace")
     query, problem = parse(parse_qsl(text, keep_blank_values=True, encoding="utf-8"))
-    asked = _asked(site, model, query)
+    session = PromptSession(model, site.prompts, query)
     if problem is None:
         place = "text"
         try:
@@ -82,11 +82,11 @@ def ask(
                 place = "other"
                 check_typed(query.other, "other prompt")
         except InvalidRequest as error:
-            return _answer(request, site, asked, error, fragment, 0, place)
-        if set(query.dictionaries) >= set(asked.session.dictionaries):
+            return _answer(request, site, session, error, fragment, 0, place)
+        if set(query.dictionaries) >= set(model.dictionaries):
             query = query.with_(dictionaries=())
-        return RedirectResponse(query.address(model), HTTPStatus.SEE_OTHER)
-    return _answer(request, site, asked, problem, fragment, 0)
+        return RedirectResponse(query.address(model.name), HTTPStatus.SEE_OTHER)
+    return _answer(request, site, session, problem, fragment, 0)
 
 
 @router.get("/steer")
@@ -105,18 +105,17 @@ class EffectsQuestion(BaseModel):
 
 
 @router.post("/effects")
-def stream(model: str, question: EffectsQuestion, site: TheSite) -> Response:
+def stream(model: TheModel, question: EffectsQuestion, site: TheSite) -> Response:
     """The table of responsible features, again and again until all effects are exact."""
     query, problem = parse(parse_qsl(question.query, keep_blank_values=True))
-    asked = _asked(site, model, query)
-    session, typeset = asked.session, asked.typeset
+    session = PromptSession(model, site.prompts, query)
     if problem is not None:
         raise problem
     target = session.target()
     if target is None:
         raise InvalidRequest("No prediction was chosen: say which token is to be explained.")
     active = session.active(session.reading)
-    writer = FeatureLines(site.store, session.chosen, typeset, len(session.reading))
+    writer = FeatureLines(model.store, session.chosen, model.typeset, len(session.reading))
 
     def draw(known: Ranking) -> str:
         table = effects(known, active, writer, query)
@@ -126,25 +125,10 @@ def stream(model: str, question: EffectsQuestion, site: TheSite) -> Response:
     return LiveStream(stream.events(), stream.say)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What an address asks, and the tokens of the model that it asks about."""
-
-    session: PromptSession
-    typeset: Typeset
-
-
-def _asked(site: Site, model: str, query: PromptQuery) -> Asked:
-    dictionaries = dictionaries_of(site.store, model)
-    typeset = site.typeset(next(iter(dictionaries.values())))
-    session = PromptSession(site.store, site.prompts, typeset.vocabulary, dictionaries, query)
-    return Asked(session, typeset)
-
-
 def _answer(
     request: Request,
     site: Site,
-    asked: Asked,
+    session: PromptSession,
     problem: InvalidRequest | None,
     fragment: bool,
     attempt: int,
@@ -154,7 +138,6 @@ def _answer(
     problems = Problems()
     if problem is not None:
         problems.add(place, problem)
-    session = asked.session
     # A feature's own page tests it on a text, and asks for what it does there alone.
     tested = fragment and request.headers.get("hx-target", "").endswith("#test-result")
     sentence = not_yet(site) if session.query.text is not None else ""
@@ -162,7 +145,7 @@ def _answer(
         problems.add("text", WorkerUnavailable(sentence))
         made = PromptPage(session, problems)
     else:
-        made = PromptPages(session, asked.typeset, problems, feature_alone=tested).page()
+        made = PromptPages(session, problems, feature_alone=tested).page()
     status, headers, later = int(HTTPStatus.OK), {}, None
     if (error := problems.error) is not None:
         status = int(HTTPStatus.ACCEPTED) if sentence else status_of(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,9 +14,8 @@ from app.pages.prompt.active_features import ActiveFeatures, active_features
 from app.pages.prompt.query import FeatureName, PromptQuery, check_typed
 from app.pages.prompt.ranking import Ranking, ranking
 from app.pages.prompt.tokens import neutral_token, token_of
-from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
-from app.web.model import dictionary_of, unknown
+from app.web.model import AddressedModel
 from app.worker.client.prompts import PromptWork
 from app.worker.client.readings import Occlusion, Reading
 from app.worker.client.references import dictionary_ref, model_ref
@@ -109,41 +108,27 @@ class PromptSession:
     Every method may raise what the store and the worker's client raise.
 
     Args:
-        store: how often and how strongly features fire.
+        model: what is asked about, with how often and how strongly its features fire.
         work: what the worker says.
-        vocabulary: of the model.
-        dictionaries: of the model, by name, all that are harvested; at least one.
         query: what is asked.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        work: PromptWork,
-        vocabulary: Vocabulary,
-        dictionaries: Mapping[str, DictionaryView],
-        query: PromptQuery,
-    ) -> None:
-        self.store = store
+    def __init__(self, model: AddressedModel, work: PromptWork, query: PromptQuery) -> None:
+        self.model = model
         self.work = work
-        self.vocabulary = vocabulary
-        self.dictionaries = dictionaries
+        self.vocabulary = model.typeset.vocabulary
         self.query = query
         self._readings: dict[str, Reading] = {}
-
-    @property
-    def model(self) -> DictionaryView:
-        """Any dictionary of the model, for what is true of the model itself."""
-        return next(iter(self.dictionaries.values()))
 
     @cached_property
     def chosen(self) -> dict[str, DictionaryView]:
         """The dictionaries that are read: those named and the chosen feature's, or all."""
-        named = [name for name in self.query.dictionaries if name in self.dictionaries]
-        names = (named or list(self.dictionaries))[:MOST_DICTIONARIES]
-        if (feature := self.query.feature) and feature.dictionary in self.dictionaries:
+        known = self.model.dictionaries
+        named = [name for name in self.query.dictionaries if name in known]
+        names = (named or list(known))[:MOST_DICTIONARIES]
+        if (feature := self.query.feature) and feature.dictionary in known:
             names = [*dict.fromkeys([*names, feature.dictionary])][-MOST_DICTIONARIES:]
-        return {name: self.dictionaries[name] for name in names}
+        return {name: known[name] for name in names}
 
     @property
     def reading(self) -> Reading:
@@ -169,13 +154,13 @@ class PromptSession:
     # Not a cached_property: Python 3.11 computes only one of a kind at a time, whoever's it is.
     def _read(self, text: str) -> Reading:
         if text not in self._readings:
-            found = self.work.read(self.model, text, list(self.chosen.values()))
-            self._readings[text] = found
+            views = list(self.chosen.values())
+            self._readings[text] = self.work.read(self.model.facts, text, views)
         return self._readings[text]
 
     def active(self, reading: Reading, token: int | None = None) -> ActiveFeatures:
         """What fires on a prompt, or on one of its tokens."""
-        scales = [self.store.scales(view) for view in self.chosen.values()]
+        scales = [self.model.store.scales(view) for view in self.chosen.values()]
         return active_features(list(self.chosen), reading.firings, scales, token)
 
     def check_dictionaries(self) -> None:
@@ -185,7 +170,7 @@ class PromptSession:
             NotFound: naming those that it has.
         """
         for name in self.query.dictionaries:
-            dictionary_of(self.dictionaries, name)
+            self.model.dictionary(name)
 
     def token(self) -> int | None:
         """The chosen position; the number of tokens for the one after the prompt.
@@ -208,10 +193,7 @@ class PromptSession:
             NotFound: there is no such dictionary.
             InvalidRequest: it has no such feature.
         """
-        dictionary = dictionary_of(self.dictionaries, feature.dictionary)
-        if feature.index >= dictionary.d_sae:
-            raise unknown(dictionary, feature.index)
-        return dictionary
+        return self.model.dictionary(feature.dictionary, feature.index)
 
     def ablation(self, feature: FeatureName, readings: Sequence[Reading]) -> list[ContextEffect]:
         """What removing a feature does to some prompts."""
@@ -282,7 +264,7 @@ class PromptSession:
             sets.setdefault(feature.dictionary, []).append(feature)
         results, tokens = [], self.reading.ids
         for name, features in sets.items():
-            view, indices = self.dictionaries[name], [one.index for one in features]
+            view, indices = self.model.dictionary(name), [one.index for one in features]
             change = self.work.together(view, tokens, target.position, target.token, indices)
             single = self.work.known_attribution(attribute_request(view, tokens, target))
             if single is None or not single.complete:

@@ -14,9 +14,9 @@ from app.errors import WorkerUnavailable
 from app.pages.steer import schema as types
 from app.pages.steer.requests import Dose, Steer
 from app.rendering.tokens import Typeset, printable
-from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
 from app.web.live.stream import LiveEvent
+from app.web.model import AddressedModel
 from app.web.schema import floats
 from app.worker.client.blocking import STRANGE
 from app.worker.protocol.events import (
@@ -30,15 +30,13 @@ from app.worker.protocol.events import (
     Traits,
 )
 
-N_RAISED = 4
-
 
 def feature_name(row: FeatureRow, typeset: Typeset) -> types.FeatureName:
     """What to call a feature."""
     return types.FeatureName(
         index=row.index,
         label=printable(row.label),
-        raised=[typeset.visible[token] for token in row.raised.ids.tolist()[:N_RAISED]],
+        raised=[typeset.visible[token] for token in row.strongest],
         maximum=row.maximum,
     )
 
@@ -47,14 +45,13 @@ class SteerSpeech:
     """Says the events of one steering request.
 
     Args:
-        store: has the names of features.
-        typeset: of the language model.
+        model: has the names of features.
         steer: what was asked.
     """
 
-    def __init__(self, store: Store, typeset: Typeset, steer: Steer) -> None:
-        self._store = store
-        self._typeset = typeset
+    def __init__(self, model: AddressedModel, steer: Steer) -> None:
+        self._store = model.store
+        self._typeset = model.typeset
         self._steer = steer
 
     async def say(self, event: Result | Progress) -> LiveEvent | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from app.pages.steer import requests as steering
@@ -14,7 +14,7 @@ from app.pages.steer.questions import DoseQuestion, SteerQuestion
 from app.pages.steer.state import SteerState
 from app.store.types.catalogue import PresetView
 from app.web.live.stream import LiveStream
-from app.web.model import dictionaries_of
+from app.web.model import TheModel, addressed
 from app.web.schema import ERRORS
 from app.web.site import TheSite
 
@@ -56,12 +56,10 @@ def _stream(model: Any, description: str, example: str) -> dict[int | str, dict[
         _STEER_EXAMPLE,
     ),
 )
-def steer(model: str, question: SteerQuestion, site: TheSite) -> Response:
+def steer(model: TheModel, question: SteerQuestion, site: TheSite) -> Response:
     """Continue a prompt twice, unsteered and steered, in one batch and from the same seed."""
-    dictionaries = dictionaries_of(site.store, model)
-    asked = steering.steer(site.store, dictionaries, question)
-    typeset = site.typeset(next(iter(dictionaries.values())))
-    return LiveStream(site.live.ask(asked.request), SteerSpeech(site.store, typeset, asked).say)
+    asked = steering.steer(model, question)
+    return LiveStream(site.live.ask(asked.request), SteerSpeech(model, asked).say)
 
 
 @router.post(
@@ -75,37 +73,37 @@ def steer(model: str, question: SteerQuestion, site: TheSite) -> Response:
         _DOSE_EXAMPLE,
     ),
 )
-def dose(model: str, question: DoseQuestion, site: TheSite) -> Response:
+def dose(model: TheModel, question: DoseQuestion, site: TheSite) -> Response:
     """How hard to push: what each strength of one feature does to the text."""
-    dictionaries = dictionaries_of(site.store, model)
-    asked = steering.dose(site.store, dictionaries, question)
-    return LiveStream(
-        site.live.ask(asked.request), DoseSpeech(site.typeset(asked.dictionary), asked).say
-    )
+    asked = steering.dose(model, question)
+    return LiveStream(site.live.ask(asked.request), DoseSpeech(model.typeset, asked).say)
 
 
 @router.get("/presets")
-def presets(model: str, site: TheSite) -> types.Presets:
+def presets(model: TheModel) -> types.Presets:
     """The named settings of a model's steering page."""
-    dictionaries_of(site.store, model)
-    return types.Presets(presets=[_preset(model, view) for view in site.store.presets(model)])
+    views = model.store.presets(model.name)
+    return types.Presets(presets=[_preset(model.name, view) for view in views])
 
 
 @router.post("/presets")
-def save(model: str, question: types.PresetQuestion, site: TheSite) -> types.Preset:
+def save(model: TheModel, question: types.PresetQuestion) -> types.Preset:
     """Keep a setting under a name, in the place of one of the same name."""
-    dictionaries = dictionaries_of(site.store, model)
-    steering.steer(site.store, dictionaries, question.settings)
+    steering.steer(model, question.settings)
     settings = question.settings.model_dump(mode="json")
     name = question.name.strip()
-    site.store.save_preset(model, name, settings)
-    return _preset(model, PresetView(name, settings))
+    model.store.save_preset(model.name, name, settings)
+    return _preset(model.name, PresetView(name, settings))
 
 
-@router.delete("/presets/{name:path}", status_code=204, response_class=Response)
+@router.delete(
+    "/presets/{name:path}",
+    status_code=204,
+    response_class=Response,
+    dependencies=[Depends(addressed)],
+)
 def remove(model: str, name: str, site: TheSite) -> None:
     """Forget a preset."""
-    dictionaries_of(site.store, model)
     site.store.delete_preset(model, name)
 
 

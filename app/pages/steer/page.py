@@ -16,12 +16,10 @@ from app.rendering.addresses import address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation
 from app.rendering.tokens import Typeset
-from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow, PresetView
-from app.web.model import Dictionaries, dictionary_of, unknown
+from app.web.model import AddressedModel
 from app.worker.protocol.requests import SteerMode
 
-N_RAISED = 4
 MODES = (
     (SteerMode.ADD, "add", "x + s·m·d: adds the feature's direction everywhere; 0 changes nothing"),
     (SteerMode.CLAMP, "clamp", "the feature reads s·m everywhere; 0 takes it away"),
@@ -55,7 +53,7 @@ class FeatureLine:
             dictionary=view.name,
             row=row,
             address=address(view.model, view.name, row.index),
-            tokens=tuple(trusted(typeset.label[t]) for t in row.raised.ids.tolist()[:N_RAISED]),
+            tokens=tuple(trusted(typeset.label[t]) for t in row.strongest),
             maximum=activation(row.maximum, row.maximum),
         )
 
@@ -80,9 +78,8 @@ class SteerPage:
     """What the templates of the steering page show.
 
     Attributes:
-        dictionaries: of the model, by name.
+        of: the model that is steered.
         state: what the address says.
-        typeset: of the language model.
         cards: one for each slider.
         problems: sentences by the field that they stand beside.
         question: what to ask the worker; None where there are problems.
@@ -94,9 +91,8 @@ class SteerPage:
         failure: why it did not answer; empty where it did.
     """
 
-    dictionaries: Dictionaries
+    of: AddressedModel
     state: SteerState
-    typeset: Typeset
     cards: tuple[SliderCard, ...]
     problems: Mapping[str, str]
     question: SteerQuestion | None
@@ -111,14 +107,9 @@ class SteerPage:
     defaults: Mapping[str, str] = field(default_factory=lambda: DEFAULTS, init=False)
 
     @property
-    def any_of(self) -> DictionaryView:
-        """A dictionary of the model, for what it says of the model."""
-        return next(iter(self.dictionaries.values()))
-
-    @property
     def model(self) -> str:
         """Name of the model."""
-        return self.any_of.model
+        return self.of.name
 
     @property
     def base(self) -> str:
@@ -161,38 +152,28 @@ class SteerPage:
 
 
 def cards_of(
-    store: Store,
-    dictionaries: Dictionaries,
-    typeset: Typeset,
-    state: SteerState,
-    problems: Mapping[str, str],
+    model: AddressedModel, state: SteerState, problems: Mapping[str, str]
 ) -> tuple[SliderCard, ...]:
     """A card for each slider; what does not exist has a sentence in the place of its feature."""
     cards = []
     for place, slider in enumerate(state.sliders):
         line, problem = None, problems.get(f"f{place}", "")
         try:
-            line = line_of(store, dictionaries, typeset, slider)
+            line = line_of(model, slider)
         except FeaturescopeError as error:
             problem = problem or str(error)
         cards.append(SliderCard(slider, line, problem))
     return tuple(cards)
 
 
-def line_of(
-    store: Store, dictionaries: Dictionaries, typeset: Typeset, slider: Slider
-) -> FeatureLine | None:
+def line_of(model: AddressedModel, slider: Slider) -> FeatureLine | None:
     """The feature of a slider; None where its number is none.
 
     Raises:
         NotFound: there is no such dictionary.
         InvalidRequest: there is no such feature.
     """
-    view = dictionary_of(dictionaries, slider.dictionary)
+    view = model.dictionary(slider.dictionary)
     if not (slider.feature.isascii() and slider.feature.isdecimal() and len(slider.feature) < 19):
         return None
-    index = int(slider.feature)
-    row = store.rows(view, [index]).get(index)
-    if row is None:
-        raise unknown(view, index)
-    return FeatureLine.of(view, row, typeset)
+    return FeatureLine.of(view, model.row(view, int(slider.feature)), model.typeset)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from app.errors import InvalidRequest
 from app.pages.steer.questions import Continuation, DoseQuestion, Edit, SteerQuestion
-from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
-from app.web.model import Dictionaries, dictionary_of, row_of, unknown
+from app.web.model import AddressedModel, unknown
 from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.protocol.requests import DoseRequest, Sampling, SteerEdit, SteerRequest
 
@@ -46,27 +45,25 @@ class Dose:
     row: FeatureRow
 
 
-def steer(store: Store, dictionaries: Dictionaries, question: SteerQuestion) -> Steer:
+def steer(model: AddressedModel, question: SteerQuestion) -> Steer:
     """The worker's request for two texts.
 
     Raises:
         NotFound: there is no such dictionary.
         InvalidRequest: there is no such feature, or no room for so many tokens.
     """
-    model = check_room(dictionaries, question)
+    check_room(model, question)
     traits = None
     if question.traits is not None:
         named = question.traits or (question.edits[0].dictionary if question.edits else "")
-        traits = dictionary_of(dictionaries, named) if named else model
-    rows = rows_of(store, dictionaries, question.edits)
+        traits = model.dictionary(named) if named else model.facts
+    rows = rows_of(model, question.edits)
     places = tuple(place for place, edit in enumerate(question.edits) if edit.on)
     return Steer(
         SteerRequest(
-            model=model_ref(model),
+            model=model_ref(model.facts),
             prompt=question.prompt,
-            edits=tuple(
-                _edit(question.edits[place], dictionaries, rows[place]) for place in places
-            ),
+            edits=tuple(_edit(question.edits[place], model, rows[place]) for place in places),
             scope=question.scope,
             n_tokens=question.n_tokens,
             sampling=_sampling(question),
@@ -78,19 +75,19 @@ def steer(store: Store, dictionaries: Dictionaries, question: SteerQuestion) -> 
     )
 
 
-def dose(store: Store, dictionaries: Dictionaries, question: DoseQuestion) -> Dose:
+def dose(model: AddressedModel, question: DoseQuestion) -> Dose:
     """The worker's request for a sweep of strengths.
 
     Raises:
         NotFound: there is no such dictionary.
         InvalidRequest: there is no such feature, or no room for so many tokens.
     """
-    model = check_room(dictionaries, question)
-    dictionary = dictionary_of(dictionaries, question.dictionary)
-    row = row_of(store, dictionary, question.feature)
+    check_room(model, question)
+    dictionary = model.dictionary(question.dictionary)
+    row = model.row(dictionary, question.feature, "feature")
     return Dose(
         DoseRequest(
-            model=model_ref(model),
+            model=model_ref(model.facts),
             prompt=question.prompt,
             dictionary=dictionary_ref(dictionary),
             feature=question.feature,
@@ -107,9 +104,9 @@ def dose(store: Store, dictionaries: Dictionaries, question: DoseQuestion) -> Do
     )
 
 
-def _edit(edit: Edit, dictionaries: Dictionaries, row: FeatureRow) -> SteerEdit:
+def _edit(edit: Edit, model: AddressedModel, row: FeatureRow) -> SteerEdit:
     return SteerEdit(
-        dictionary=dictionary_ref(dictionaries[edit.dictionary]),
+        dictionary=dictionary_ref(model.dictionary(edit.dictionary)),
         feature=edit.feature,
         mode=edit.mode,
         strength=edit.strength,
@@ -126,25 +123,22 @@ def _sampling(question: Continuation) -> Sampling:
     )
 
 
-def check_room(dictionaries: Dictionaries, question: Continuation) -> DictionaryView:
-    """Any dictionary of the model, which is known to have room for the tokens.
+def check_room(model: AddressedModel, question: Continuation) -> None:
+    """Refuse more tokens than the model has room for.
 
     Raises:
         InvalidRequest: the model's context is too short, whatever the prompt.
     """
-    model = next(iter(dictionaries.values()))
-    if question.n_tokens >= model.n_ctx:
+    n_ctx = model.facts.n_ctx
+    if question.n_tokens >= n_ctx:
         raise InvalidRequest(
-            f"{question.n_tokens:,} tokens do not fit: the context of {model.model} has "
-            f"{model.n_ctx:,} positions, the prompt included.",
+            f"{question.n_tokens:,} tokens do not fit: the context of {model.name} has "
+            f"{n_ctx:,} positions, the prompt included.",
             "n_tokens",
         )
-    return model
 
 
-def rows_of(
-    store: Store, dictionaries: Dictionaries, edits: tuple[Edit, ...]
-) -> tuple[FeatureRow, ...]:
+def rows_of(model: AddressedModel, edits: tuple[Edit, ...]) -> tuple[FeatureRow, ...]:
     """What the store knows of each edit's feature.
 
     Raises:
@@ -154,8 +148,8 @@ def rows_of(
     found: dict[str, Mapping[int, FeatureRow]] = {}
     for name in dict.fromkeys(edit.dictionary for edit in edits):
         indices = [edit.feature for edit in edits if edit.dictionary == name]
-        found[name] = store.rows(dictionary_of(dictionaries, name), indices)
+        found[name] = model.store.rows(model.dictionary(name), indices)
     for place, edit in enumerate(edits):
         if edit.feature not in found[edit.dictionary]:
-            raise unknown(dictionaries[edit.dictionary], edit.feature, f"edits.{place}")
+            raise unknown(model.dictionary(edit.dictionary), edit.feature, f"edits.{place}")
     return tuple(found[edit.dictionary][edit.feature] for edit in edits)

@@ -33,7 +33,6 @@ from app.pages.prompt.view.strip import Paint, paint_feature, paint_occlusion, s
 from app.rendering.addresses import page_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, nats, number
-from app.rendering.tokens import Typeset
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.readings import Reading
 from sae_core.harvest.records import ContextEffect
@@ -133,12 +132,12 @@ class PromptPage:
     @property
     def model(self) -> str:
         """Name of the model."""
-        return self.session.model.model
+        return self.session.model.name
 
     @property
     def dictionaries(self) -> list[DictionaryView]:
         """All that can be read."""
-        return list(self.session.dictionaries.values())
+        return list(self.session.model.dictionaries.values())
 
     @property
     def chosen(self) -> list[str]:
@@ -166,7 +165,6 @@ class PromptPages:
 
     Args:
         session: what is asked.
-        typeset: of the model's tokens.
         problems: what was wrong with the address already.
         feature_alone: only what the chosen feature does on the prompt.
     """
@@ -174,13 +172,12 @@ class PromptPages:
     def __init__(
         self,
         session: PromptSession,
-        typeset: Typeset,
         problems: Problems,
         feature_alone: bool = False,
     ) -> None:
         self._session = session
         self._query = session.query
-        self._typeset = typeset
+        self._typeset = session.model.typeset
         self._page = PromptPage(session, problems)
         self._problems = problems
         self._alone = feature_alone
@@ -263,7 +260,7 @@ class PromptPages:
 
     def _writer(self, reading: Reading) -> FeatureLines:
         session = self._session
-        return FeatureLines(session.store, session.chosen, self._typeset, len(reading))
+        return FeatureLines(session.model.store, session.chosen, self._typeset, len(reading))
 
     def _summary(self, reading: Reading, active: ActiveFeatures) -> list[tuple[str, str]]:
         n, loss = len(reading), reading.mean_loss
@@ -284,7 +281,7 @@ class PromptPages:
             return paints
         with self._problems.at("feature"):
             view = self._session.known(name)
-            ever = float(self._session.store.scales(view).maxima[name.index])
+            ever = float(self._session.model.store.scales(view).maxima[name.index])
             fired = [self._session.firings(one, name) for one in readings]
             ablated: list[ContextEffect | None] = [None for _ in readings]
             with self._problems.at("ablation"):
