@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
-from app.listening import is_loopback
+from app.listening import LoopbackHosts, is_loopback
 from app.pages.dictionary import api as dictionary_api
 from app.pages.dictionary import routes as dictionary_pages
 from app.pages.feature import api as feature_api
@@ -30,7 +30,7 @@ from app.rendering.tokens import Typesets
 from app.settings import Settings, resource
 from app.store.store import Store
 from app.web import errors, health
-from app.web.headers import HeadAsGet, LoopbackHosts, SecurityHeaders
+from app.web.headers import HeadAsGet, SecurityHeaders
 from app.web.site import Site
 from app.worker.client.ablations import Ablations
 from app.worker.client.prompts import PromptWork

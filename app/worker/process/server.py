@@ -22,9 +22,8 @@ from starlette.routing import Route
 
 from app import __version__
 from app.errors import Overloaded
-from app.listening import announce, is_loopback, listen
+from app.listening import LoopbackHosts, announce, is_loopback, listen
 from app.settings import Settings
-from app.web.headers import LoopbackHosts
 from app.worker.process.event_stream import EventStream
 from app.worker.process.jobs.registry import TorchWorkbench, Workbench
 from app.worker.process.limits import Limits
