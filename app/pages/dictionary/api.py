@@ -17,20 +17,32 @@ router = APIRouter(prefix="/api/v1/d/{model}/{dictionary}", tags=["pages"], resp
 
 @router.get("")
 def table(dictionary: TheDictionary, query: TableQuery, site: TheSite) -> schema.FeatureTable:
-    """One page of a dictionary's features."""
+    """One page of a dictionary's features.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096?sort=density
+    """
     features = site.store.features(dictionary, query)
     return schema.FeatureTable.model_validate(features, context=site.typeset(features.dictionary))
 
 
 @router.get("/about")
 def about(dictionary: TheDictionary) -> schema.Dictionary:
-    """How a dictionary and its harvest were made."""
+    """How a dictionary and its harvest were made.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096/about
+    """
     return schema.Dictionary.model_validate(dictionary)
 
 
 @router.get("/evaluation")
 def evaluation(dictionary: TheDictionary) -> StoredEvaluation:
-    """How good a dictionary is: figures, intervals and distributions."""
+    """How good a dictionary is: figures, intervals and distributions.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096/evaluation
+    """
     stored = stored_evaluation(dictionary.evaluation)
     if stored is None:
         command = evaluation_command(dictionary, None)
@@ -40,5 +52,9 @@ def evaluation(dictionary: TheDictionary) -> StoredEvaluation:
 
 @router.get("/random")
 def random(dictionary: TheDictionary, site: TheSite) -> schema.RandomFeature:
-    """A feature that fires, another one each time."""
+    """A feature that fires, another one each time.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096/random
+    """
     return schema.RandomFeature(index=site.store.random_feature(dictionary))

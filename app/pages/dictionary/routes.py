@@ -20,7 +20,10 @@ router = APIRouter(prefix="/d/{model}/{dictionary}")
 def table(
     dictionary: TheDictionary, query: TableQuery, site: TheSite, fragment: Fragment
 ) -> Response:
-    """The feature table, or only its rows and controls."""
+    """The feature table, or only its rows and controls.
+
+    For example /d/demo/mlp-4096?sort=density
+    """
     found = site.store.features(dictionary, query)
     return site.renderer.html(
         "dictionary/_features.html" if fragment else "dictionary/dictionary.html",
@@ -34,7 +37,10 @@ def table(
 
 @router.get("/about")
 def about(dictionary: TheDictionary, site: TheSite) -> Response:
-    """How the dictionary and its harvest were made."""
+    """How the dictionary and its harvest were made.
+
+    For example /d/demo/mlp-4096/about
+    """
     page = EvaluationPage(dictionary)
     template = "dictionary/imported.html" if dictionary.is_imported else "dictionary/about.html"
     return site.renderer.html(template, dictionary=dictionary, page=page)
@@ -42,7 +48,10 @@ def about(dictionary: TheDictionary, site: TheSite) -> Response:
 
 @router.get("/random")
 def random(dictionary: TheDictionary, site: TheSite) -> Response:
-    """To a feature that fires, another one each time."""
+    """To a feature that fires, another one each time.
+
+    For example /d/demo/mlp-4096/random
+    """
     index = site.store.random_feature(dictionary)
     return RedirectResponse(
         address(dictionary.model, dictionary.name, index), 303, {"Cache-Control": "no-store"}
@@ -51,12 +60,18 @@ def random(dictionary: TheDictionary, site: TheSite) -> Response:
 
 @router.get("/jump")
 def jump(dictionary: TheDictionary, index: Annotated[int, Query()]) -> Response:
-    """To the feature whose number was typed."""
+    """To the feature whose number was typed.
+
+    For example /d/demo/mlp-4096/jump?index=12
+    """
     return RedirectResponse(address(dictionary.model, dictionary.name, index), 303)
 
 
 @router.get("/evaluation")
 def evaluation(dictionary: TheDictionary, site: TheSite) -> Response:
-    """The page, also of a dictionary that was not evaluated: it says how to."""
+    """The page, also of a dictionary that was not evaluated: it says how to.
+
+    For example /d/demo/mlp-4096/evaluation
+    """
     page = EvaluationPage(dictionary)
     return site.renderer.html("dictionary/evaluation.html", dictionary=dictionary, page=page)

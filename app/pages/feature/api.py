@@ -18,7 +18,11 @@ router = APIRouter(
 
 @router.get("")
 def feature(dictionary: TheDictionary, index: int, site: TheSite) -> schema.Feature:
-    """All that was harvested of a feature, its contexts aside."""
+    """All that was harvested of a feature, its contexts aside.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096/12
+    """
     view = site.store.feature(dictionary, index)
     return schema.Feature.model_validate(view, context=site.typeset(view.dictionary))
 
@@ -30,6 +34,9 @@ def group(
     """A group of contexts with what ablation does to them.
 
     With `ablate=false` the worker is not asked, and `effect` is null where nothing is cached.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096/12/groups/band-10?ablate=false
     """
     view = site.store.feature(dictionary, index)
     typeset = site.typeset(view.dictionary)
@@ -48,7 +55,11 @@ def context(
     site: TheSite,
     ablate: bool = True,
 ) -> schema.Context:
-    """One context with what ablation does to it."""
+    """One context with what ablation does to it.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096/12/contexts/top/0
+    """
     view = site.store.feature(dictionary, index)
     typeset = site.typeset(view.dictionary)
     asked = context_numbered(view, group, number, typeset)

@@ -35,6 +35,8 @@ def feature(
     """The page, or its contexts in another style. Underlines that are not stored come later.
 
     With `embed=1` it may be framed by any page.
+
+    For example /d/demo/mlp-4096/12?width=full
     """
     # The page links to other dictionaries, too: one read gives all of them and this one.
     catalogue = site.store.catalogue()
@@ -66,7 +68,10 @@ def group(
     fragment: Fragment,
     attempt: Annotated[int, Query(ge=0, le=MOST_ATTEMPTS)] = 0,
 ) -> Response:
-    """A group with its underlines; while the worker cannot, a sentence in their place."""
+    """A group with its underlines; while the worker cannot, a sentence in their place.
+
+    For example /d/demo/mlp-4096/12/groups/band-10
+    """
     view = site.store.feature(dictionary, index)
     page = FeaturePage(view, site.typeset(view.dictionary), style)
     asked = group_named(view, group)
@@ -122,7 +127,10 @@ def context(
     site: TheSite,
     fragment: Fragment,
 ) -> Response:
-    """One context, widened or narrowed. A fragment never waits for the worker; a document does."""
+    """One context, widened or narrowed. A fragment never waits for the worker; a document does.
+
+    For example /d/demo/mlp-4096/12/contexts/top/0?width=full
+    """
     view = site.store.feature(dictionary, index)
     typeset = site.typeset(view.dictionary)
     page = FeaturePage(view, typeset, style)

@@ -14,7 +14,11 @@ router = APIRouter(prefix="/api/v1", tags=["pages"], responses=ERRORS)
 
 @router.get("")
 def home(site: TheSite) -> Catalogue:
-    """All dictionaries, and the harvests under way."""
+    """All dictionaries, and the harvests under way.
+
+    \f
+    For example /api/v1
+    """
     return Catalogue(
         dictionaries=[Dictionary.model_validate(view) for view in site.store.catalogue()],
         progress=[Progress.model_validate(view) for view in site.store.progress()],

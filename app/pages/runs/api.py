@@ -20,7 +20,11 @@ def runs(
     site: TheSite,
     sweep: Annotated[str, Query(description="Only this sweep's; empty: those of none.")] = "",
 ) -> schema.Runs:
-    """All trainings that belong to no sweep, or those of one."""
+    """All trainings that belong to no sweep, or those of one.
+
+    \f
+    For example /api/v1/runs?sweep=sizes
+    """
     return schema.Runs(
         runs=[schema.Run.model_validate(_fields(view)) for view in listed(sweep, site)],
         sweeps=site.store.runs.sweeps(),
@@ -29,7 +33,11 @@ def runs(
 
 @router.get("/runs/{name}")
 def run(name: str, site: TheSite) -> schema.RunWithCurve:
-    """One training with its curves."""
+    """One training with its curves.
+
+    \f
+    For example /api/v1/runs/first
+    """
     curve = site.store.runs.curve(name)
     return schema.RunWithCurve.model_validate({**_fields(curve.view), "curve": curve.points})
 

@@ -14,7 +14,11 @@ router = APIRouter(prefix="/api/v1", tags=["trainings"], responses=ERRORS)
 
 @router.get("/sweeps/{name}")
 def sweep(name: str, runs: TheRuns) -> schema.Sweep:
-    """A sweep's figures, and who wins."""
+    """A sweep's figures, and who wins.
+
+    \f
+    For example /api/v1/sweeps/sizes
+    """
     page = SweepPage(name, runs, Order(name))
     return schema.Sweep(
         name=name,

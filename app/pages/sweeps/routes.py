@@ -23,7 +23,10 @@ def sweep(
     sort: Annotated[str, Query(description="Column to order by.")] = "extra",
     order: Annotated[Literal["", "asc", "desc"], Query(description="Direction.")] = "",
 ) -> Response:
-    """The page, or its table alone in another order."""
+    """The page, or its table alone in another order.
+
+    For example /sweeps/sizes?sort=l0
+    """
     page = SweepPage(name, runs, Order(name, sort, order == "desc"))
     template = "sweeps/_table.html" if fragment else "sweeps/sweep.html"
     return site.renderer.html(template, page=page)
