@@ -119,7 +119,7 @@ def stream(model: TheModel, question: EffectsQuestion, site: TheSite) -> Respons
 
     def draw(known: Ranking) -> str:
         table = effects(known, active, writer, query)
-        return site.renderer.text("prompt/_effects.html", effects=table)
+        return site.renderer.text("prompt/view/_effects.html", effects=table)
 
     stream = EffectsStream(site.live, site.prompts, session.requests(target), draw)
     return LiveStream(stream.events(), stream.say)
