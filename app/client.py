@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 from urllib.parse import quote
@@ -21,7 +20,8 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.pages.prompt import schema as types
-from app.pages.prompt.differences import KINDS, SAME, Kind
+from app.pages.prompt.differences import KINDS, Difference, compare
+from app.pages.prompt.query import FeatureName
 from app.pages.steer import schema as steer_types
 from app.pages.steer.questions import ContinuationSettings, DoseQuestion, Edit, SteerQuestion
 from app.web.live.events import DoneEvent, FailedEvent
@@ -53,23 +53,6 @@ class RequestFailed(FeaturescopeError):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A feature that differs between two prompts.
-
-    Attributes:
-        kind: gained, lost, stronger or weaker.
-        dictionary: its name.
-        index: of the feature.
-        change: of its largest activation, as a share of that in the harvest.
-    """
-
-    kind: Kind
-    dictionary: str
-    index: int
-    change: float
-
-
 class PromptRead(types.Activations):
     """A prompt, and all that fires on it."""
 
@@ -95,19 +78,16 @@ class PromptRead(types.Activations):
     def compare(self, other: PromptRead) -> list[Difference]:
         """What differs on another prompt that was read with the same dictionaries: by kind, the
         largest change first."""
-        found: list[Difference] = []
-        for first, second in zip(self.dictionaries, other.dictionaries, strict=True):
-            before = {one.index: one.share for one in first.features}
-            after = {one.index: one.share for one in second.features}
-            for index in sorted(before.keys() | after.keys()):
-                change = after.get(index, 0.0) - before.get(index, 0.0)
-                kind: Kind = "stronger" if change > 0 else "weaker"
-                if index not in before or index not in after:
-                    kind = "lost" if index in before else "gained"
-                elif abs(change) < SAME:
-                    continue
-                found.append(Difference(kind, first.name, index, change))
-        return sorted(found, key=lambda one: (KINDS.index(one.kind), -abs(one.change)))
+        pairs = zip(self.dictionaries, other.dictionaries, strict=True)
+        by_kind = compare([first.name for first, _ in pairs], self._shares(), other._shares())
+        return [difference for kind in KINDS for difference in by_kind[kind]]
+
+    def _shares(self) -> dict[FeatureName, float]:
+        return {
+            FeatureName(dictionary.name, feature.index): feature.share
+            for dictionary in self.dictionaries
+            for feature in dictionary.features
+        }
 
 
 class FeaturescopeClient:

@@ -62,6 +62,11 @@ class ActiveFeatures:
     def _rows(self) -> dict[FeatureName, int]:
         return {self.name(row): row for row in range(len(self))}
 
+    @property
+    def shares(self) -> dict[FeatureName, float]:
+        """The share of each feature, for the comparison with another prompt."""
+        return {self.name(row): share for row, share in enumerate(self.share.tolist())}
+
     def where(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Positions and activations of the feature of a row on the whole prompt."""
         return self.firings[int(self.dictionary[row])].of(int(self.feature[row]))

@@ -129,10 +129,6 @@ class PromptWork:
         """Keep an attribution that is streamed elsewhere; it may still be growing."""
         self._known.put(_key(request), attribution, attribution.nbytes)
 
-    def forget(self) -> None:
-        """Remember nothing."""
-        self._known = Remembered(MOST_ANSWERS, MOST_BYTES)
-
     def _answer(self, request: WorkRequest, read: Callable[[Events], T]) -> T:
         found: T | None = self._known.get(_key(request))
         return self._ask(request, read) if found is None else found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from app.errors import FeaturescopeError
 from app.settings import Settings
 from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
+from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import LiveWorker
 from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
@@ -50,6 +51,12 @@ class Client:
     def get(self, address: str, **headers: str) -> httpx.Response:
         """A page as a document; redirects are not followed."""
         return self.http.get(address, headers=headers, follow_redirects=False)
+
+    def forget_prompts(self) -> None:
+        """Let the application ask the worker anew about every prompt."""
+        app: Any = self.http.app
+        site = app.state.site
+        app.state.site = replace(site, prompts=PromptWork(site.live, site.waiters))
 
     def fragment(self, address: str) -> httpx.Response:
         """A page as htmx asks for it."""

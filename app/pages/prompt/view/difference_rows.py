@@ -60,8 +60,8 @@ def _of_kind(
     query: PromptQuery,
 ) -> list[DifferenceLine]:
     written: list[dict[FeatureName, FeatureLine]] = []
-    for side, (writer, active) in enumerate(sides):
-        rows = [one.rows[side] for one in differences]
+    for writer, active in sides:
+        rows = [active.row(difference.feature) for difference in differences]
         lines = writer.lines(active, [row for row in rows if row is not None], query.feature)
         written.append({line.described.name: line for line in lines})
     return [

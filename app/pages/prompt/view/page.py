@@ -229,7 +229,8 @@ class PromptPages:
         self, first: tuple[Reading, ActiveFeatures], second: tuple[Reading, ActiveFeatures]
     ) -> None:
         """The features that differ between two prompts."""
-        page, found = self._page, compare(first[1], second[1])
+        page, names = self._page, list(self._session.chosen)
+        found = compare(names, first[1].shares, second[1].shares)
         page.counts = {kind: len(differences) for kind, differences in found.items()}
         sides = ((self._writer(first[0]), first[1]), (self._writer(second[0]), second[1]))
         page.differences = difference_lines(found, sides, self._query)

@@ -134,7 +134,7 @@ def test_orders_break_ties_by_dictionary_and_index_and_put_the_unknown_last() ->
 def test_two_prompts_differ_as_a_plain_loop_says() -> None:
     first, second = some(1), some(5)
     one, two = plainly(1, None), plainly(5, None)
-    found = compare(first, second)
+    found = compare(NAMES, first.shares, second.shares)
     said = {d.feature: (kind, d.change) for kind, all_ in found.items() for d in all_}
     for name in one.keys() | two.keys():
         change = (two[name].share if name in two else 0) - (one[name].share if name in one else 0)
@@ -153,18 +153,18 @@ def test_two_prompts_differ_as_a_plain_loop_says() -> None:
         sizes = [abs(d.change) for d in differences]
         assert sizes == sorted(sizes, reverse=True)
         for d in differences:
-            assert d.first == first.row(d.feature)
-            assert d.second == second.row(d.feature)
+            assert (d.kind == "gained") == (first.row(d.feature) is None)
+            assert (d.kind == "lost") == (second.row(d.feature) is None)
 
 
 def test_a_prompt_does_not_differ_from_itself() -> None:
-    assert not any(compare(some(1), some(1)).values())
+    assert not any(compare(NAMES, some(1).shares, some(1).shares).values())
 
 
 def test_a_feature_of_an_empty_prompt_is_gained() -> None:
     none = Firings(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
     empty = active_features(NAMES, [none, none], [scales(7), scales(8)])
-    found = compare(empty, some(1))
+    found = compare(NAMES, empty.shares, some(1).shares)
     assert len(found["gained"]) == len(some(1))
     assert not found["lost"]
-    assert len(compare(some(1), empty)["lost"]) == len(some(1))
+    assert len(compare(NAMES, some(1).shares, empty.shares)["lost"]) == len(some(1))
