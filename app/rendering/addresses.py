@@ -5,13 +5,13 @@ from __future__ import annotations
 from urllib.parse import quote, urlencode
 
 
-def page_address(model: str, page: str = "prompt", **query: str) -> str:
+def model_page_address(model: str, page: str = "prompt", **query: str) -> str:
     """Where a page of a model is found; empty query values are left out."""
     kept = urlencode({name: value for name, value in query.items() if value}, safe=":")
     return f"/m/{quote(model, safe='')}/{page}" + (f"?{kept}" if kept else "")
 
 
-def address(model: str, dictionary: str, *rest: object, **query: object) -> str:
+def dictionary_address(model: str, dictionary: str, *rest: object, **query: object) -> str:
     """The address of a dictionary's page, or of one below it; empty query values are left out."""
     parts = "".join(f"/{quote(str(part), safe='')}" for part in (model, dictionary, *rest))
     kept = {name: value for name, value in query.items() if value not in (None, "", False)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from app.rendering.addresses import address
+from app.rendering.addresses import dictionary_address
 from app.rendering.contexts import Context, ContextStyle, ContextWriter, unpack
 from app.rendering.histograms import chart
 from app.rendering.markup import trusted
@@ -119,7 +119,7 @@ class FeaturePage:
         self.counterpart = counterpart
         self.noun = noun(dictionary)
         self._typeset = typeset
-        self.address = address(dictionary.model, dictionary.name, view.record.index)
+        self.address = dictionary_address(dictionary.model, dictionary.name, view.record.index)
         self._writer = ContextWriter(typeset, view.record.maximum, self.address, style)
 
     @property
@@ -139,7 +139,7 @@ class FeaturePage:
 
     def styled(self, style: ContextStyle) -> str:
         """The address of this page in another style."""
-        return address(
+        return dictionary_address(
             self.dictionary.model,
             self.dictionary.name,
             self.record.index,
@@ -162,7 +162,7 @@ class FeaturePage:
         index = self.record.index + step
         if not 0 <= index < self.dictionary.d_sae:
             return ""
-        return address(self.dictionary.model, self.dictionary.name, index) + self.query
+        return dictionary_address(self.dictionary.model, self.dictionary.name, index) + self.query
 
     @property
     def activations_chart(self) -> Markup:
@@ -205,7 +205,7 @@ class FeaturePage:
         return [
             Related(
                 index,
-                address(self.dictionary.model, dictionary, index) if dictionary else "",
+                dictionary_address(self.dictionary.model, dictionary, index) if dictionary else "",
                 weight,
                 share,
             )

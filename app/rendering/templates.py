@@ -10,7 +10,13 @@ from starlette.responses import HTMLResponse
 
 from app.rendering import histograms as rendering_charts
 from app.rendering import numbers as rendering_numbers
-from app.rendering.addresses import address, page_address, run_address, runs_address, sweep_address
+from app.rendering.addresses import (
+    dictionary_address,
+    model_page_address,
+    run_address,
+    runs_address,
+    sweep_address,
+)
 from app.rendering.assets import Assets
 from app.rendering.markup import trusted
 from app.rendering.tokens import printable
@@ -66,11 +72,11 @@ class Renderer:
             "sparkline": lambda histogram: trusted(rendering_charts.sparkline(histogram)),
         }
         self.environment.globals |= {
-            "address": address,
+            "dictionary_address": dictionary_address,
             "asset": assets.address,
             "caveat": caveat,
             "noun": noun,
-            "page_address": page_address,
+            "model_page_address": model_page_address,
             "run_address": run_address,
             "runs_address": runs_address,
             "sweep_address": sweep_address,

@@ -16,7 +16,7 @@ from app.errors import InvalidRequest
 from app.jobs.harvest.fit_warnings import LOOKED_AT, check_width, look, remedy_sentence
 from app.jobs.harvest.harvest import harvest_source
 from app.jobs.source import Source, SourceSpec, open_windows
-from app.rendering.addresses import address
+from app.rendering.addresses import dictionary_address
 from app.settings import Settings
 from app.store.names import check_name
 from app.store.store import open_store
@@ -265,4 +265,6 @@ def _kept(
 
 def _say_next(say: Callable[[str], None], settings: Settings, source: Source) -> None:
     say("next        featurescope serve")
-    say(f"            http://{settings.host}:{settings.port}{address(*source.spec.titles)}")
+    say(
+        f"            http://{settings.host}:{settings.port}{dictionary_address(*source.spec.titles)}"
+    )

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.pages.dictionary.evaluation import EvaluationPage
 from app.pages.dictionary.table_links import TableLinks
-from app.rendering.addresses import address
+from app.rendering.addresses import dictionary_address
 from app.web.parameters import TableQuery
 from app.web.site import Fragment, TheDictionary, TheSite
 
@@ -54,7 +54,9 @@ def random(dictionary: TheDictionary, site: TheSite) -> Response:
     """
     index = site.store.random_feature(dictionary)
     return RedirectResponse(
-        address(dictionary.model, dictionary.name, index), 303, {"Cache-Control": "no-store"}
+        dictionary_address(dictionary.model, dictionary.name, index),
+        303,
+        {"Cache-Control": "no-store"},
     )
 
 
@@ -64,7 +66,7 @@ def jump(dictionary: TheDictionary, index: Annotated[int, Query()]) -> Response:
 
     For example /d/demo/mlp-4096/jump?index=12
     """
-    return RedirectResponse(address(dictionary.model, dictionary.name, index), 303)
+    return RedirectResponse(dictionary_address(dictionary.model, dictionary.name, index), 303)
 
 
 @router.get("/evaluation")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.rendering.addresses import address
+from app.rendering.addresses import dictionary_address
 from app.store.types.catalogue import FeatureQuery, FeatureTable, Sort
 
 _NATURAL: dict[Sort, str] = {
@@ -33,7 +33,7 @@ class TableLinks:
         return {None: "", True: "1", False: "0"}[self._query.alive]
 
     def _to(self, sort: Sort, order: str, page: int = 1) -> str:
-        return address(
+        return dictionary_address(
             self._dictionary.model,
             self._dictionary.name,
             sort="" if sort == "index" else sort,

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 from app.errors import InvalidRequest
-from app.rendering.addresses import page_address
+from app.rendering.addresses import model_page_address
 
 Sort = Literal["activation", "share", "rarity", "effect"]
 SORTS: tuple[Sort, ...] = ("activation", "share", "rarity", "effect")
@@ -113,7 +113,7 @@ class PromptQuery:
 
     def address(self, model: str) -> str:
         """Where the page is found."""
-        return page_address(model) + (f"?{self.encoded}" if self.fields else "")
+        return model_page_address(model) + (f"?{self.encoded}" if self.fields else "")
 
     def with_(self, **changes: Any) -> PromptQuery:
         """The same with something changed."""

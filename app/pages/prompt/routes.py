@@ -21,7 +21,7 @@ from app.pages.prompt.view.effect_rows import effects
 from app.pages.prompt.view.page import Problems, PromptPage, PromptPages
 from app.pages.prompt.view.rows import FeatureLines
 from app.pages.prompt.view.snippet import snippet
-from app.rendering.addresses import page_address
+from app.rendering.addresses import model_page_address
 from app.web.errors import status_of
 from app.web.live.stream import LiveStream
 from app.web.model import TheModel
@@ -94,7 +94,9 @@ def steer(request: Request, model: str) -> Response:
     """To the steering page with the same prompt and a feature: a form sends every line break as
     CR LF, and the address there means what it says."""
     asked = request.query_params
-    where = page_address(model, "steer", text=lines(asked.get("text", "")), f=asked.get("f", ""))
+    where = model_page_address(
+        model, "steer", text=lines(asked.get("text", "")), f=asked.get("f", "")
+    )
     return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
 

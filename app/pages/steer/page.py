@@ -12,7 +12,7 @@ from app.errors import FeaturescopeError
 from app.pages.steer.questions import MOST_FEATURES, SteerQuestion
 from app.pages.steer.state import DEFAULTS, Slider, SteerState
 from app.pages.steer.texts import SteerTexts, given
-from app.rendering.addresses import address
+from app.rendering.addresses import dictionary_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation
 from app.rendering.tokens import Typeset
@@ -52,7 +52,7 @@ class FeatureLine:
         return cls(
             dictionary=view.name,
             row=row,
-            address=address(view.model, view.name, row.index),
+            address=dictionary_address(view.model, view.name, row.index),
             tokens=tuple(trusted(typeset.label[t]) for t in row.strongest),
             maximum=activation(row.maximum, row.maximum),
         )

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     from app.errors import InvalidRequest
     from app.exchange.neuronpedia.files import find_export
     from app.exchange.neuronpedia.read import Names, import_export
-    from app.rendering.addresses import address
+    from app.rendering.addresses import dictionary_address
     from app.settings import read_settings
     from app.store.names import check_name
     from app.store.store import open_store
@@ -66,4 +66,4 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{view.title} is imported: {view.d_sae:,} features, {view.alive:,} of them alive.")
     for sentence in view.details["lacks"]:
         print(f"  not in the source: {sentence}")
-    print(f"`featurescope serve` shows it at {address(view.model, view.name)}")
+    print(f"`featurescope serve` shows it at {dictionary_address(view.model, view.name)}")

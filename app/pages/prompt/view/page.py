@@ -30,7 +30,7 @@ from app.pages.prompt.view.panels import (
 )
 from app.pages.prompt.view.rows import MOST_ROWS, FeatureLine, FeatureLines
 from app.pages.prompt.view.strip import Paint, paint_feature, paint_occlusion, strip
-from app.rendering.addresses import page_address
+from app.rendering.addresses import model_page_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, nats, number
 from app.store.types.catalogue import DictionaryView
@@ -147,12 +147,12 @@ class PromptPage:
     @property
     def action(self) -> str:
         """Where the page's forms go."""
-        return page_address(self.model)
+        return model_page_address(self.model)
 
     @property
     def steer(self) -> str:
         """The steering page of the model."""
-        return page_address(self.model, "steer")
+        return model_page_address(self.model, "steer")
 
     @property
     def stream(self) -> str:
@@ -253,7 +253,10 @@ class PromptPages:
             aim=aim,
             following=following,
             ablated=(
-                (f"/api/v1{page_address(page.model, 'ablation')}", page.feature.described.name)
+                (
+                    f"/api/v1{model_page_address(page.model, 'ablation')}",
+                    page.feature.described.name,
+                )
                 if page.feature
                 else None
             ),

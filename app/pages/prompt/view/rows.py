@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from app.pages.prompt.active_features import ActiveFeatures
 from app.pages.prompt.query import FeatureName
-from app.rendering.addresses import address
+from app.rendering.addresses import dictionary_address
 from app.rendering.bars import fires, share_bar
 from app.rendering.contexts import activation_levels
 from app.rendering.markup import trusted
@@ -102,7 +102,7 @@ class FeatureLines:
         found = {}
         for dictionary, indices in wanted.items():
             view = self._dictionaries[dictionary]
-            base = address(view.model, view.name)
+            base = dictionary_address(view.model, view.name)
             for index, row in self._store.rows(view, indices).items():
                 found[FeatureName(dictionary, index)] = self._described(view, base, row)
         return found
