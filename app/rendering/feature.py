@@ -22,7 +22,7 @@ _HEADINGS = {GroupKind.TOP: "Top activations", GroupKind.WEAKEST: "Weakest"}
 
 
 @dataclass(frozen=True)
-class TokenWeight:
+class RankedToken:
     """A row of the tokens that a feature raises or lowers.
 
     Attributes:
@@ -37,7 +37,7 @@ class TokenWeight:
 
 
 @dataclass(frozen=True)
-class Related:
+class RelatedRow:
     """A row of neurons or features related to this one.
 
     Attributes:
@@ -190,20 +190,20 @@ class FeaturePage:
             )
         )
 
-    def tokens(self, ranking: Ranking) -> list[TokenWeight]:
+    def tokens(self, ranking: Ranking) -> list[RankedToken]:
         """The tokens of a ranking, ready to be shown."""
         typeset = self._typeset
         return [
-            TokenWeight(trusted(typeset.label[token]), typeset.copyable(token), weight)
+            RankedToken(trusted(typeset.label[token]), typeset.copyable(token), weight)
             for token, weight in zip(ranking.ids.tolist(), ranking.weights.tolist(), strict=True)
         ]
 
-    def related(self, ranking: Ranking, dictionary: str | None) -> list[Related]:
+    def related(self, ranking: Ranking, dictionary: str | None) -> list[RelatedRow]:
         """The rows of a ranking, linked to pages of the named dictionary of the same model."""
         shares = ranking.shares.tolist() or [None] * len(ranking.ids)
         rows = zip(ranking.ids.tolist(), ranking.weights.tolist(), shares, strict=True)
         return [
-            Related(
+            RelatedRow(
                 index,
                 dictionary_address(self.dictionary.model, dictionary, index) if dictionary else "",
                 weight,

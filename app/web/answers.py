@@ -42,7 +42,7 @@ RankedTokens = Annotated[list[TokenWeight], BeforeValidator(_token_weights)]
 """Made of a `Ranking` of tokens; the context of the validation is the model's `Typeset`."""
 
 
-class Prediction(Answer):
+class MovedPrediction(Answer):
     """A prediction that ablation moves."""
 
     id: int
@@ -59,18 +59,20 @@ class Effect(Answer):
 
     positions: list[int]
     loss_change: list[float] = Field(description="log p_clean - log p_ablated, nats.")
-    raised: list[list[Prediction]] = Field(description="Five for each position, most raised first.")
-    lowered: list[list[Prediction]] = Field(description="Five for each, most lowered first.")
+    raised: list[list[MovedPrediction]] = Field(
+        description="Five for each position, most raised first."
+    )
+    lowered: list[list[MovedPrediction]] = Field(description="Five for each, most lowered first.")
 
 
 def _predictions(
     ids: NDArray[Any], changes: NDArray[Any], typeset: Typeset
-) -> list[list[Prediction]]:
+) -> list[list[MovedPrediction]]:
     """Token numbers and changes of logits, both [positions, k], as predictions."""
     text = typeset.real
     return [
         [
-            Prediction(id=token, text=text[token], change=change)
+            MovedPrediction(id=token, text=text[token], change=change)
             for token, change in zip(row_ids.tolist(), floats(row_changes), strict=True)
         ]
         for row_ids, row_changes in zip(ids, changes, strict=True)

@@ -33,7 +33,7 @@ class Side(StrEnum):
 
 
 @dataclass(frozen=True)
-class Site:
+class HookSite:
     """A tensor of the forward pass: what enters or leaves a module.
 
     Attributes:
@@ -61,7 +61,7 @@ class Layout:
     attention: str
     final_norm: str
     unembedding: str
-    sites: Mapping[HookKind, Site]
+    sites: Mapping[HookKind, HookSite]
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,13 @@ def _layout(
     second_norm: str,
 ) -> Layout:  # fmt: skip
     sites = {
-        HookKind.RESID_PRE: Site("", Side.INPUT),
-        HookKind.Z: Site(".".join(attention), Side.INPUT),
-        HookKind.ATTN_OUT: Site(attention[0], Side.OUTPUT),
-        HookKind.RESID_MID: Site(second_norm, Side.INPUT),
-        HookKind.POST: Site(".".join(mlp), Side.INPUT),
-        HookKind.MLP_OUT: Site(mlp[0], Side.OUTPUT),
-        HookKind.RESID_POST: Site("", Side.OUTPUT),
+        HookKind.RESID_PRE: HookSite("", Side.INPUT),
+        HookKind.Z: HookSite(".".join(attention), Side.INPUT),
+        HookKind.ATTN_OUT: HookSite(attention[0], Side.OUTPUT),
+        HookKind.RESID_MID: HookSite(second_norm, Side.INPUT),
+        HookKind.POST: HookSite(".".join(mlp), Side.INPUT),
+        HookKind.MLP_OUT: HookSite(mlp[0], Side.OUTPUT),
+        HookKind.RESID_POST: HookSite("", Side.OUTPUT),
     }
     return Layout(
         f"{root}.{blocks}", attention[0], f"{root}.{final_norm}", "lm_head", MappingProxyType(sites)

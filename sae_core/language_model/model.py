@@ -26,9 +26,9 @@ from sae_core.language_model.hook_point import (
     KNOWN_LAYOUTS,
     HookKind,
     HookPoint,
+    HookSite,
     Layout,
     Side,
-    Site,
     attention_follows,
     parse_name,
 )
@@ -381,14 +381,14 @@ def _layout_by_transformer_lens(module: Any) -> Layout:
         ) from error
 
 
-def _site_of_alias(block: Any, name: str) -> Site | None:
+def _site_of_alias(block: Any, name: str) -> HookSite | None:
     """Follow transformer_lens' aliases from a block to the end of one of its modules."""
     component, path, rest = block, list[str](), name
     for _ in range(8):
         if rest in ("hook_in", "hook_out"):
             if component.name is None:
                 return None
-            return Site(".".join(path), Side.INPUT if rest == "hook_in" else Side.OUTPUT)
+            return HookSite(".".join(path), Side.INPUT if rest == "hook_in" else Side.OUTPUT)
         head, _, tail = rest.partition(".")
         if tail and head in component.submodules:
             component, rest = component.submodules[head], tail

@@ -16,24 +16,26 @@ router = APIRouter(prefix="/api/v1/d/{model}/{dictionary}", tags=["pages"], resp
 
 
 @router.get("")
-def table(dictionary: TheDictionary, query: TableQuery, site: TheSite) -> schema.FeatureTable:
+def table(dictionary: TheDictionary, query: TableQuery, site: TheSite) -> schema.FeatureTableAnswer:
     """One page of a dictionary's features.
 
     \f
     For example /api/v1/d/demo/mlp-4096?sort=density
     """
     features = site.store.features(dictionary, query)
-    return schema.FeatureTable.model_validate(features, context=site.typeset(features.dictionary))
+    return schema.FeatureTableAnswer.model_validate(
+        features, context=site.typeset(features.dictionary)
+    )
 
 
 @router.get("/about")
-def about(dictionary: TheDictionary) -> schema.Dictionary:
+def about(dictionary: TheDictionary) -> schema.DictionaryAnswer:
     """How a dictionary and its harvest were made.
 
     \f
     For example /api/v1/d/demo/mlp-4096/about
     """
-    return schema.Dictionary.model_validate(dictionary)
+    return schema.DictionaryAnswer.model_validate(dictionary)
 
 
 @router.get("/evaluation")

@@ -53,7 +53,7 @@ class Model(Answer):
     details: dict[str, Any] = Field(validation_alias="model_details")
 
 
-class Dictionary(Answer):
+class DictionaryAnswer(Answer):
     """A dictionary, its model, and what was harvested with it."""
 
     name: str = Field(examples=["mlp-4096"])
@@ -82,7 +82,7 @@ class Dictionary(Answer):
         return {**vars(view), "model": view, "is_neurons": view.is_neurons, "harvest": harvest}
 
 
-class FeatureRow(Answer):
+class FeatureRowAnswer(Answer):
     """A feature in the table."""
 
     index: int = Field(examples=[1733])
@@ -94,7 +94,7 @@ class FeatureRow(Answer):
     raised: RankedTokens
 
 
-class FeatureTable(Answer):
+class FeatureTableAnswer(Answer):
     """One page of a dictionary's features."""
 
     model: str = Field(validation_alias=AliasPath("dictionary", "model"))
@@ -102,7 +102,7 @@ class FeatureTable(Answer):
     total: int
     page: int
     pages: int
-    features: list[FeatureRow] = Field(validation_alias="rows")
+    features: list[FeatureRowAnswer] = Field(validation_alias="rows")
 
 
 class RandomFeature(Answer):

@@ -11,11 +11,13 @@ from app.web.answers import effect
 from sae_core.harvest.records import ContextEffect, ExampleGroup
 
 
-def context(example: Context, stored: ContextEffect | None, typeset: Typeset) -> schema.Context:
+def context(
+    example: Context, stored: ContextEffect | None, typeset: Typeset
+) -> schema.ContextAnswer:
     """One example in its window; `stored`: what ablation does there, where that is known."""
     window = example.window
     tokens = window.tokens.tolist()
-    return schema.Context(
+    return schema.ContextAnswer(
         window=window.number,
         document=printable(window.document),
         line=example.line,

@@ -54,7 +54,7 @@ def context(
     number: int,
     site: TheSite,
     ablate: bool = True,
-) -> schema.Context:
+) -> schema.ContextAnswer:
     """One context with what ablation does to it.
 
     \f

@@ -33,7 +33,7 @@ RankedRelatives = Annotated[list[Related], BeforeValidator(_related)]
 """Made of a `Ranking` of neurons or features."""
 
 
-class Context(Answer):
+class ContextAnswer(Answer):
     """One example in its window."""
 
     window: int = Field(description="Number of the window in the corpus.")
@@ -62,7 +62,7 @@ class GroupSummary(Answer):
 class Group(GroupSummary):
     """A group with its contexts."""
 
-    examples: list[Context]
+    examples: list[ContextAnswer]
 
 
 class Feature(Answer):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.pages.dictionary.schema import Dictionary
-from app.pages.home.schema import Catalogue, Progress
+from app.pages.dictionary.schema import DictionaryAnswer
+from app.pages.home.schema import Catalogue, HarvestProgress
 from app.web.schema import ERRORS
 from app.web.site import TheSite
 
@@ -20,6 +20,6 @@ def home(site: TheSite) -> Catalogue:
     For example /api/v1
     """
     return Catalogue(
-        dictionaries=[Dictionary.model_validate(view) for view in site.store.catalogue()],
-        progress=[Progress.model_validate(view) for view in site.store.progress()],
+        dictionaries=[DictionaryAnswer.model_validate(view) for view in site.store.catalogue()],
+        progress=[HarvestProgress.model_validate(view) for view in site.store.progress()],
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from app.pages.dictionary.schema import Dictionary
+from app.pages.dictionary.schema import DictionaryAnswer
 from app.web.schema import Answer
 
 
-class Progress(Answer):
+class HarvestProgress(Answer):
     """A harvest under way."""
 
     model: str
@@ -27,5 +27,5 @@ class Progress(Answer):
 class Catalogue(Answer):
     """All dictionaries, and the harvests under way."""
 
-    dictionaries: list[Dictionary]
-    progress: list[Progress]
+    dictionaries: list[DictionaryAnswer]
+    progress: list[HarvestProgress]

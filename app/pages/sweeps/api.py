@@ -24,11 +24,13 @@ def sweep(name: str, runs: TheRuns) -> schema.Sweep:
         name=name,
         n_runs=len(runs),
         rows=[
-            schema.SweepRow.model_validate({**vars(row), "on_front": row.name in page.on_front})
+            schema.SweepRowAnswer.model_validate(
+                {**vars(row), "on_front": row.name in page.on_front}
+            )
             for row in page.rows
         ],
         contests=[
-            schema.Contest.model_validate(
+            schema.ContestAnswer.model_validate(
                 {**vars(contest), "goal": quantity.title, "clear": contest.clear}
             )
             for quantity, held in page.contests

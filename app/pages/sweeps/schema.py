@@ -18,7 +18,7 @@ Measured = Annotated[float | None, BeforeValidator(_measured)]
 """Made of a number; NaN, for what was not measured, becomes null."""
 
 
-class SweepRow(Answer):
+class SweepRowAnswer(Answer):
     """A run of a sweep in figures; losses, L0 and FVU are those of its evaluation."""
 
     name: str
@@ -49,7 +49,7 @@ class SweepRow(Answer):
     on_front: bool = Field(description="On the Pareto front of L0 and extra loss.")
 
 
-class Standing(Answer):
+class StandingAnswer(Answer):
     """An architecture at one L0 and size, over its seeds."""
 
     architecture: str
@@ -61,13 +61,13 @@ class Standing(Answer):
     fair: bool = Field(description="Whether `value` is at the L0 that was asked for.")
 
 
-class Contest(Answer):
+class ContestAnswer(Answer):
     """All architectures at one L0 and size, the best first."""
 
     goal: str = Field(examples=["Extra loss"], description="In the unit of the page's plots.")
     target: float
     d_sae: int
-    standings: list[Standing]
+    standings: list[StandingAnswer]
     noise: float | None = Field(description="Standard deviation between seeds, pooled.")
     noise_from: list[float] = Field(description="The L0s at which it was measured.")
     clear: bool | None = Field(description="Whether the first two differ by more than seeds do.")
@@ -78,5 +78,5 @@ class Sweep(Answer):
 
     name: str
     n_runs: int
-    rows: list[SweepRow]
-    contests: list[Contest]
+    rows: list[SweepRowAnswer]
+    contests: list[ContestAnswer]
