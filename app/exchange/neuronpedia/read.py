@@ -303,8 +303,8 @@ def _labels(files: ExportFiles, d_sae: int) -> dict[int, str]:
 
 
 def _layer(source: _Source) -> str:
-    found = re.match(r"\d+", str(source.facts.get("layer", "")))
-    return found[0] if found else NOT_STATED
+    number = re.match(r"\d+", str(source.facts.get("layer", "")))
+    return number[0] if number else NOT_STATED
 
 
 def _word(value: Any) -> str:

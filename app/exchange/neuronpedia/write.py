@@ -174,8 +174,8 @@ def _floats(values: NDArray[Any]) -> list[float]:
 
 
 def _layer(dictionary: DictionaryView) -> int:
-    found = re.search(r"\d+", dictionary.hook_point)
-    return int(found[0]) if found else 0
+    number = re.search(r"\d+", dictionary.hook_point)
+    return int(number[0]) if number else 0
 
 
 def _settings(dictionary: DictionaryView) -> dict[str, Any]:

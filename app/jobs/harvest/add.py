@@ -1,4 +1,4 @@
-"""`add`: from a model, a dictionary and a text of the user's own to pages."""
+"""The job of the command `add`: a model, a dictionary and a text of the user's own, harvested."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Addition:
         )
 
 
-def add(
+def harvest_addition(
     settings: Settings, addition: Addition, say: Callable[[str], None], *, replace: bool = False
 ) -> None:
     """Open, check, try, harvest and publish; given again, it goes on where it was stopped.

@@ -104,20 +104,20 @@ def run_sweep(
             f"Another process works on the sweep in {folder}: wait for it, or stop it first."
         ) from error
     if failed:
-        raise TrainingError(_told(failed, len(plan.runs)))
+        raise TrainingError(_failures(failed, len(plan.runs)))
 
 
-def _told(failed: Sequence[str], n_runs: int) -> str:
+def _failures(failed: Sequence[str], n_runs: int) -> str:
     """What came of a sweep with failures."""
-    one = len(failed) == 1
+    single = len(failed) == 1
     if len(failed) < n_runs:
         who, others = f"{len(failed)} of {n_runs} runs", "The others are done; the"
     else:
-        who, others = "The only run" if one else f"All {n_runs} runs", "The"
+        who, others = "The only run" if single else f"All {n_runs} runs", "The"
     return (
-        f"{who} failed ({', '.join(failed)}); the reason{'' if one else 's'} "
-        f"stand{'s' if one else ''} above. {others} same command tries "
-        f"{'it' if one else 'them'} again."
+        f"{who} failed ({', '.join(failed)}); the reason{'' if single else 's'} "
+        f"stand{'s' if single else ''} above. {others} same command tries "
+        f"{'it' if single else 'them'} again."
     )
 
 
@@ -208,10 +208,10 @@ class _Sweep:
         if len(other) > 1 and "activations" in other:
             other.remove("activations")  # a checksum over most of the others
         if other:
-            told = [_difference(key, there.get(key), here[key]) for key in other]
+            differences = [_difference(key, there.get(key), here[key]) for key in other]
             raise InvalidRequest(
-                f"{path} was made with another {' and another '.join(told)}: choose another --out, "
-                "or remove it to train that run anew."
+                f"{path} was made with another {' and another '.join(differences)}: choose "
+                "another --out, or remove it to train that run anew."
             )
         return record if record.status == "finished" else None
 

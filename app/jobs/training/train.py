@@ -129,7 +129,7 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
             reporter.finish(result.figures(), str(spec.out.resolve()), checksum)
         _write_record(spec, parts, trained, result)
         (spec.out / CHECKPOINT).unlink(missing_ok=True)
-        return _told(spec, held_out, result)
+        return _outcome(spec, held_out, result)
 
 
 def activation_stream(
@@ -196,10 +196,10 @@ def _is_trained(out: Path, identity: dict[str, str]) -> bool:
     """
     if (out / RECORD).exists():
         try:
-            found = json.loads((out / RECORD).read_text("utf-8"))["identity"]
+            trained = json.loads((out / RECORD).read_text("utf-8"))["identity"]
         except (ValueError, KeyError, TypeError):
-            found = None
-        if found == identity:
+            trained = None
+        if trained == identity:
             return True
     elif not (out / CONFIG).exists() or (out / CHECKPOINT).exists():
         return False
@@ -269,7 +269,7 @@ def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: E
         draft.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
-def _told(spec: TrainingSpec, held_out: bool, result: Evaluation) -> str:
+def _outcome(spec: TrainingSpec, held_out: bool, result: Evaluation) -> str:
     text = "held-out text" if held_out else "the training text (none is held out)"
     return (
         f"{spec.out} is trained. On {text}: L0 {result.l0:.1f}, FVU {result.fvu:.4f}, "

@@ -197,10 +197,10 @@ def model_id_of(connection: Connection, name: str) -> int:
     Raises:
         NotFound: it was not.
     """
-    found = connection.scalar(select(StoredModel.id).where(StoredModel.name == name))
-    if found is None:
+    model_id = connection.scalar(select(StoredModel.id).where(StoredModel.name == name))
+    if model_id is None:
         raise NotFound(f"The store has no model {name!r}; add it first.")
-    return found
+    return model_id
 
 
 def unpublish(connection: Connection, dictionary_id: int) -> None:
@@ -300,8 +300,8 @@ def _select() -> Select[*tuple[Any, ...]]:
 @lru_cache(maxsize=256)
 def _read(text: str) -> Mapping[str, Any]:
     """What `canonical` wrote. Every page reads all dictionaries, whose texts hardly ever change."""
-    found: Mapping[str, Any] = json.loads(text)
-    return found
+    value: Mapping[str, Any] = json.loads(text)
+    return value
 
 
 def _view(row: RowMapping) -> DictionaryView:

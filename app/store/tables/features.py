@@ -106,9 +106,9 @@ def table(connection: Connection, dictionary: DictionaryView, query: FeatureQuer
         chosen: ColumnElement[bool] = StoredFeature.index.in_(indices)
     else:
         chosen = _places(now, query, start, count, total)
-    found = select(*_ROW, _KEYS[query.sort].label("key"))
-    found = found.where(StoredFeature.dictionary_id == now.id, chosen)
-    rows = list(connection.execute(found).mappings()) if count else []
+    statement = select(*_ROW, _KEYS[query.sort].label("key"))
+    statement = statement.where(StoredFeature.dictionary_id == now.id, chosen)
+    rows = list(connection.execute(statement).mappings()) if count else []
     rows.sort(key=lambda row: row["index"])
     rows.sort(key=lambda row: row["key"], reverse=query.descending)
     return FeatureTable(now, tuple(_row(row, now) for row in rows), total, query.page, pages)
@@ -154,10 +154,10 @@ def rows(
 ) -> dict[int, FeatureRow]:
     """The table's rows of some features, by index; those that do not exist are left out."""
     now = published(connection, dictionary).dictionary
-    found = connection.execute(
+    stored = connection.execute(
         _ROWS, {"dictionary_id": now.id, "indices": sorted(i for i in set(indices) if _fits(i))}
     )
-    return {row["index"]: _row(row, now) for row in found.mappings()}
+    return {row["index"]: _row(row, now) for row in stored.mappings()}
 
 
 def scales(connection: Connection, dictionary: DictionaryView) -> tuple[str, FeatureScales]:
@@ -175,10 +175,10 @@ def scales(connection: Connection, dictionary: DictionaryView) -> tuple[str, Fea
 def window(connection: Connection, dictionary: DictionaryView, number: int) -> WindowRecord:
     """One window of the set that the dictionary's harvest refers to."""
     there = published(connection, dictionary)
-    found = _windows(connection, there.set_id, [number]) if _fits(number) else {}
-    if number not in found:
+    windows = _windows(connection, there.set_id, [number]) if _fits(number) else {}
+    if number not in windows:
         raise NotFound(f"No example of {dictionary.title} lies in a window {number}.")
-    return found[number]
+    return windows[number]
 
 
 def random_feature(connection: Connection, dictionary: DictionaryView) -> int:
@@ -278,8 +278,8 @@ def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
 
 
 def _windows(connection: Connection, set_id: int, numbers: list[int]) -> dict[int, WindowRecord]:
-    found = connection.execute(_WINDOWS, {"set_id": set_id, "numbers": numbers})
+    stored = connection.execute(_WINDOWS, {"set_id": set_id, "numbers": numbers})
     return {
         number: WindowRecord(number, document, line, unpack_tokens(tokens, f"Window {number}"))
-        for number, document, line, tokens in found
+        for number, document, line, tokens in stored
     }

@@ -230,10 +230,10 @@ def _finite(value: float) -> float | None:
 
 
 def _id_of(connection: Connection, name: str) -> int:
-    found = connection.scalar(select(StoredRun.id).where(StoredRun.name == name))
-    if found is None:
+    run_id = connection.scalar(select(StoredRun.id).where(StoredRun.name == name))
+    if run_id is None:
         raise NotFound(_unknown(connection, name))
-    return found
+    return run_id
 
 
 def _unknown(connection: Connection, name: str) -> str:
@@ -330,7 +330,7 @@ def _harvested(
         .where(StoredDictionary.checksum.in_(checksums))
         .order_by(StoredModel.name, StoredDictionary.name)
     )
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    names: dict[str, tuple[tuple[str, str], ...]] = {}
     for checksum, model, name in connection.execute(query):
-        found[checksum] = (*found.get(checksum, ()), (model, name))
-    return found
+        names[checksum] = (*names.get(checksum, ()), (model, name))
+    return names

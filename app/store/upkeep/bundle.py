@@ -139,7 +139,7 @@ def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part
     with reading(engine) as connection, ExitStack() as stack:
         there: dict[tuple[str, int | None], Iterator[str]] = {}
         for parts in groups.values():
-            found = set()
+            present = set()  # of its parts: does the store hold them?
             for part in parts:
                 key = (part.table, part.dictionary)
                 if key not in there:
@@ -150,10 +150,10 @@ def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part
                 lines = bundle.lines(part)
                 if held and held != lines:
                     raise _other(path, part.table)
-                found.add(bool(held))
-            if found == {True, False}:
+                present.add(bool(held))
+            if present == {True, False}:
                 raise _other(path, parts[0].table)
-            if found == {False}:
+            if present == {False}:
                 todo.append(parts)
         for (name, _), rows in there.items():
             if next(rows, None) is not None:

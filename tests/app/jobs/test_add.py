@@ -13,7 +13,7 @@ import torch
 
 from app.cli.main import run
 from app.errors import InvalidRequest
-from app.jobs.harvest.add import Addition, add
+from app.jobs.harvest.add import Addition, harvest_addition
 from app.settings import Settings
 from app.store.database import connect
 from app.store.store import Store
@@ -73,7 +73,7 @@ def addition(parts: Path, sae: str = "good", **how: object) -> Addition:
 def added(settings: Settings, what: Addition) -> tuple[DictionaryView, str]:
     """What is in the store then, and what was said."""
     said: list[str] = []
-    add(settings, what, said.append)
+    harvest_addition(settings, what, said.append)
     return Store(connect(settings.url)).dictionary(*what.titles), "\n".join(said)
 
 
@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_a_sentence_and_nothing_changes(
     ]  # fmt: skip
     for what, error, sentence in cases:
         with pytest.raises(error, match=sentence):
-            add(settings, what, lambda _: None)
+            harvest_addition(settings, what, lambda _: None)
     with pytest.raises(InvalidRequest, match="cannot be part of an address"):
         addition(parts, name="a/b")
     assert list(dump(connect(settings.url))) == before
@@ -214,7 +214,7 @@ def test_killed_at_any_point_the_same_command_ends_the_same(parts: Path, tmp_pat
     settings = Settings(home=home)
     reading = TextReading(str(parts / "texts.jsonl"), "body", 2500)
     what = addition(parts, "elsewhere", hook_point=PLACE, reading=reading)
-    add(settings, what, lambda _: None)
+    harvest_addition(settings, what, lambda _: None)
     whole = list(dump(connect(settings.url)))
     home.rename(tmp_path / "whole")
     command = ["add", "--model", str(parts / "tiny"), "--sae", str(parts / "elsewhere")]
@@ -233,5 +233,5 @@ def test_killed_at_any_point_the_same_command_ends_the_same(parts: Path, tmp_pat
         if home.exists() and (home / "featurescope.db").exists():
             assert Store(connect(settings.url)).catalogue() == []
     assert list((home / "harvests").iterdir()) != []
-    add(settings, what, lambda _: None)
+    harvest_addition(settings, what, lambda _: None)
     assert list(dump(connect(settings.url))) == whole

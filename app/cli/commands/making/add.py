@@ -102,8 +102,8 @@ def _dictionary(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Add it."""
-    from app.jobs.harvest.add import Addition, add
+    """Harvest the addition and publish it in the store."""
+    from app.jobs.harvest.add import Addition, harvest_addition
     from app.settings import read_settings
     from sae_core.dictionaries.formats.mapped import parse_mapping
     from sae_core.text.reading import Packing, TextReading
@@ -133,4 +133,5 @@ def run(arguments: argparse.Namespace) -> None:
         n_ctx=arguments.context,
         seed=arguments.seed,
     )
-    add(read_settings(device=arguments.device), addition, print, replace=arguments.replace)
+    settings = read_settings(device=arguments.device)
+    harvest_addition(settings, addition, print, replace=arguments.replace)

@@ -35,7 +35,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Evaluate, keep where asked, print."""
+    """Evaluate the dictionary, keep the figures where that was asked for, and print them."""
     import json
 
     from app.jobs.evaluate import EVALUATION_TOKENS, evaluate

@@ -111,7 +111,7 @@ def _sparsity(word: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train, show or import."""
+    """Train the runs of a plan, or show or import the results of one."""
     from app.settings import read_settings
 
     if arguments.show:
@@ -148,8 +148,8 @@ def _show(folder: Path) -> None:
         print(f"\nThe plots are in {write_picture(folder, table)}.")
     except DiskError as error:  # the table is what matters
         reason = error.__cause__
-        said = getattr(reason, "strerror", None) or reason
-        print(f"\nThe plots cannot be drawn into {folder / PICTURE}: {said}.", file=sys.stderr)
+        why = getattr(reason, "strerror", None) or reason
+        print(f"\nThe plots cannot be drawn into {folder / PICTURE}: {why}.", file=sys.stderr)
 
 
 def plan(arguments: argparse.Namespace) -> SweepPlan:

@@ -51,7 +51,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train, compare, print, and where asked for draw."""
+    """Train, compare and print; where a folder is given, write figures and a drawing."""
     from app.jobs.toy.report import report_toy
 
     try:

@@ -96,7 +96,7 @@ def _number(word: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train, evaluate, write."""
+    """Train the dictionary, evaluate it and write its folder."""
     from app.jobs.training.train import TrainingSpec, train
     from app.settings import read_settings
 

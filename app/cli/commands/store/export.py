@@ -55,7 +55,7 @@ def _features(words: str) -> list[int]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write it."""
+    """Write the dictionary, the features or the whole store."""
     from app.rendering.numbers import size
     from app.settings import read_settings
     from app.store.store import open_store

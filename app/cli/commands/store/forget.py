@@ -26,7 +26,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Forget and say so."""
+    """Take the trainings out of the store and print which."""
     from app.settings import read_settings
     from app.store.store import open_store
 

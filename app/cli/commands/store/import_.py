@@ -31,7 +31,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Recognise what is there and take it in."""
+    """Recognise the kind of file or folder and take it into the store."""
     from app.errors import InvalidRequest
     from app.exchange.neuronpedia.files import find_export
     from app.exchange.neuronpedia.read import Names, import_export

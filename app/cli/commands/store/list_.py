@@ -23,7 +23,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print it."""
+    """Print what the store holds and which harvests have not ended."""
     import json
 
     from app.jobs.harvest.folders import unfinished_harvests

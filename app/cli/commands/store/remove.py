@@ -32,7 +32,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Say what would go, ask, remove."""
+    """Print what would go, ask, and remove it."""
     from app.cli.targets import split_target
     from app.jobs.harvest.folders import remove_harvest, unfinished_harvests
     from app.settings import read_settings
