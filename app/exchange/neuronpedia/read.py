@@ -153,6 +153,7 @@ def import_export(
         InvalidRequest: a file is damaged or holds what makes no sense, or the names belong to
             something else in the store. The store is as it was.
     """
+    # First pass: sizes, tokens, contexts and names.
     say("Surveying the export")
     checksum = files.checksum()
     source = _Source(files, ForeignText())
@@ -162,6 +163,7 @@ def import_export(
     if known is not None:  # the ids of what was imported before stay
         source = _Source(files, ForeignText(store.vocabulary(known.model_id)))
         source.survey()
+    # Second pass: records, while the store takes them.
     d_sae = max(source.indices) + 1
     say(f"Importing {len(source.indices):,} features with {len(source.text):,} contexts")
     labels = _labels(files, d_sae)

@@ -141,11 +141,14 @@ def _harvest_alone(
     store: Store, source: Source, plan: HarvestPlan, reporter: Reporter, log: FiringLog
 ) -> None:
     model, dictionary = source.model, source.dictionary
+    # First pass: activations of all tokens, into a log on disk from which a rerun goes on.
     with reporter.phase("harvesting", plan.n_tokens, "tok", log.n_tokens) as phase:
         run_harvest(
             model, dictionary, plan, log, on_progress=lambda p: phase.update(p.done, p.rate)
         )
     evaluation = _evaluation(store, source, plan.seed, reporter)
+    # Second: one record for each feature, made while the store takes them. The windows come
+    # after the features, which say what windows they show.
     shown: set[int] = set()
 
     def features() -> Iterator[FeatureRecord]:

@@ -103,10 +103,12 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
         FeaturescopeError: something is missing or does not fit; what was trained so far stays.
     """
     with _alone(spec.out):
+        # Open everything, and stop where this very training has ended or the folder is another's.
         parts = _open(settings, spec)
         if _is_trained(spec.out, parts.identity):
             return f"{spec.out} is trained already."
         check_progress(spec.out / CHECKPOINT, parts.identity)
+        # Train, evaluate what lies in the folder, and report both to the store.
         held_out = bool(parts.windows.corpus.held_out.any())
         about = {
             "corpus": spec.corpus,
@@ -127,6 +129,7 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
             result = _evaluate(settings, spec, parts)
             checksum = dictionary_checksum(spec.out)
             reporter.finish(result.figures(), str(spec.out.resolve()), checksum)
+        # The record goes last: a folder with one is finished.
         _write_record(spec, parts, trained, result)
         (spec.out / CHECKPOINT).unlink(missing_ok=True)
         return _outcome(spec, held_out, result)

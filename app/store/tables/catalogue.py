@@ -83,6 +83,7 @@ def add_model(connection: Connection, record: ModelRecord) -> int:
         "details": canonical(record.details),
         "vocabulary": vocabulary,
     }
+    # Look for one of that name; what the store has of it tells whether it is the same model.
     query = select(StoredModel.id, *(getattr(StoredModel, key) for key in identity))
     old = connection.execute(query.where(StoredModel.name == record.name)).mappings().first()
     if old is None:
@@ -91,6 +92,7 @@ def add_model(connection: Connection, record: ModelRecord) -> int:
         select(StoredModel.vocabulary).where(StoredModel.id == old["id"])
     ).one()
     connection.execute(update(StoredModel).where(StoredModel.id == old["id"]).values(values))
+    # Where it is another model, everything that was computed with the old one goes.
     others = {key for key, value in identity.items() if old[key] != value}
     if others and not (others == {"vocabulary_checksum"} and _grew(before, record.vocabulary)):
         of_model = StoredDictionary.model_id == old["id"]

@@ -93,6 +93,7 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
     """Replace what was published of the dictionary."""
     dictionary_id, d_sae, set_id, digest = _resolve(connection, harvest)
     _check(harvest, new, d_sae)
+    # Labels stay: read them before what was published goes.
     query = select(StoredFeature.index, StoredFeature.label)
     of_dictionary = StoredFeature.dictionary_id == dictionary_id
     labelled = connection.execute(query.where(of_dictionary, StoredFeature.label != ""))
@@ -112,6 +113,7 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
             windows=pack_numbers(numbers),
         )
     )
+    # The set holds windows of other harvests, too: add those that are new to it.
     _write_windows(connection, set_id, new)
     rows = (
         (dictionary_id, index, *places, firings, maximum, escape(labels.get(index, "")), *blobs)
@@ -133,6 +135,7 @@ def _resolve(connection: Connection, harvest: HarvestRecord) -> tuple[int, int, 
             f"The store has no dictionary {harvest.dictionary!r} of a model {harvest.model!r}; add "
             "it first."
         )
+    # The corpus: of several with that name, the one of the fingerprint, or the newest.
     named = select(StoredCorpus.id, StoredCorpus.fingerprint).where(
         StoredCorpus.name == harvest.corpus
     )
@@ -144,11 +147,13 @@ def _resolve(connection: Connection, harvest: HarvestRecord) -> tuple[int, int, 
     model = connection.execute(
         select(StoredModel.checksum, StoredModel.dtype).where(StoredModel.id == model_id)
     ).one()
+    # Harvests of the same model, corpus and context share their windows.
     key = {"model_id": model_id, "corpus_id": corpus.id, "n_ctx": harvest.n_ctx}
     set_id = connection.scalar(select(StoredWindowSet.id).filter_by(**key))
     if set_id is None:
         set_id = store_catalogue.next_id(connection, StoredWindowSet.__table__)
         connection.execute(insert(StoredWindowSet).values(id=set_id, **key))
+    # The digest changes with whatever may change a figure or a link of the pages.
     depends_on = {
         "model": [harvest.model, model.checksum, model.dtype],
         "dictionary": [

@@ -269,6 +269,7 @@ def _point(row: RowMapping, speed: float) -> TrainingPoint:
 def _views(connection: Connection, rows: Sequence[RowMapping]) -> list[RunView]:
     """Views of runs, with a fixed number of queries for all of them."""
     ids = [row["id"] for row in rows]
+    # The last point of each run, with its pace.
     ends = (
         select(StoredRunPoint.run_id, func.max(StoredRunPoint.step))
         .group_by(StoredRunPoint.run_id)
@@ -286,6 +287,7 @@ def _views(connection: Connection, rows: Sequence[RowMapping]) -> list[RunView]:
         row["run_id"]: _point(row, row["tokens_per_second"] or 0.0)
         for row in connection.execute(query.where(StoredRunPoint.run_id.in_(ids))).mappings()
     }
+    # When the points of those that run were reported: a run that is silent for long has died.
     beats: dict[int, list[float]] = {}
     running = [row["id"] for row in rows if row["status"] == "running"]
     reports = select(StoredRunPace.run_id, StoredRunPace.reported).where(

@@ -123,6 +123,7 @@ def _check_schema(path: Path, manifest: Manifest) -> None:
 
 def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part]]:
     """What the store lacks: lists of parts that belong into one transaction."""
+    # Group the parts: those of one dictionary's harvest go in together, every other by itself.
     groups: dict[tuple[object, ...], list[Part]] = {}
     for n, part in enumerate(bundle.manifest.parts):
         if part.table not in _columns():
@@ -135,6 +136,7 @@ def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part
             )
         key: tuple[object, ...] = ("harvest", part.dictionary) if whole else (n,)
         groups.setdefault(key, []).append(part)
+    # Compare each part with the lines that the store holds in its place: the same, or none.
     todo = []
     with reading(engine) as connection, ExitStack() as stack:
         there: dict[tuple[str, int | None], Iterator[str]] = {}
@@ -155,6 +157,7 @@ def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part
                 raise _other(path, parts[0].table)
             if present == {False}:
                 todo.append(parts)
+        # A table of the store must not go on after the bundle's last line of it.
         for (name, _), rows in there.items():
             if next(rows, None) is not None:
                 raise _other(path, name)

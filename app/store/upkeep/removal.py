@@ -86,6 +86,7 @@ def _remove(connection: Connection, model: str, dictionary: str | None) -> Remov
             f"The store has no model {model!r}. "
             + (f"There are {names}." if names else "It is empty.")
         )
+    # Count what goes before it goes.
     query = (
         select(StoredDictionary.id, StoredDictionary.name)
         .where(*here)
@@ -102,6 +103,7 @@ def _remove(connection: Connection, model: str, dictionary: str | None) -> Remov
         else _count(connection, StoredPreset, StoredPreset.model_id == model_id)
     )
     windows = _count(connection, StoredWindow)
+    # Delete; windows that other harvests show stay.
     for dictionary_id in ids:
         store_catalogue.unpublish(connection, dictionary_id)
     connection.execute(delete(StoredDictionary).where(StoredDictionary.id.in_(ids)))

@@ -101,6 +101,7 @@ def table(title: str, evaluation: dict[str, Any]) -> str:
         "",
         *(f"  {r.title:24} {r.value:>10}   {r.interval:22}".rstrip() for r in rows(stored)),
     ]
+    # How much of the loss each band of activations carries, the strongest first.
     if bands := details.bands:
         total = sum(bands.firings)
         lines += ["", "  activation, of maximum    firings   of the loss effect"]
@@ -110,6 +111,7 @@ def table(title: str, evaluation: dict[str, Any]) -> str:
             interval = f"   {ends[0]:.2%} to {ends[1]:.2%}" if ends else ""
             where = f"{band}/11 to {band + 1}/11"
             lines.append(f"  {where:22} {bands.firings[band] / total:10.3%} {of_loss}{interval}")
+    # How alike the decoder's directions are, beside directions drawn at random.
     if decoder := details.decoder:
         nearest, random = decoder.nearest_quantiles[2], decoder.random
         expected = f" (random directions: {random.nearest_median:.3f})" if random else ""

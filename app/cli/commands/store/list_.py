@@ -99,6 +99,7 @@ def _unfinished(progress: tuple[ProgressView, ...], folders: list[UnfinishedHarv
     reported = {f"{report.model}/{report.dictionary}": report for report in progress}
     lines = []
     for title in sorted({*reported, *(folder.title for folder in folders if folder.title)}):
+        # How far it was reported to be, what lies on disk of it, and whether it goes on.
         parts, own = [], [folder for folder in folders if folder.title == title]
         if report := reported.get(title):
             share = 100 * report.done / report.total if report.total else 0
@@ -114,6 +115,7 @@ def _unfinished(progress: tuple[ProgressView, ...], folders: list[UnfinishedHarv
             f"'{title}' --harvest` deletes it"
         )
         lines.append(f"{_printable(title)}: {', '.join(parts)}")
+    # Folders that were made before anything could be noted of them.
     lines += [
         f"{folder.folder.name}: {size(folder.n_bytes)} of files, of a dictionary not noted"
         + (", running" if folder.running else f"; `featurescope remove {folder.folder.name}`")
