@@ -166,7 +166,7 @@ class FeaturescopeClient:
         features: Sequence[int],
         position: int | None = None,
         target: int | str | None = None,
-    ) -> types.Together:
+    ) -> types.TogetherAnswer:
         """What ablating features at once does to a prediction, beside each of them alone."""
         question = _question(
             types.TogetherQuestion,
@@ -176,7 +176,7 @@ class FeaturescopeClient:
             target=target,
             features=(*features,),
         )
-        return self._post(model, "together", question, types.Together)
+        return self._post(model, "together", question, types.TogetherAnswer)
 
     def occlude(
         self,
@@ -186,7 +186,7 @@ class FeaturescopeClient:
         feature: int,
         position: int | None = None,
         replacement: int | str | None = None,
-    ) -> types.Occlusion:
+    ) -> types.OcclusionAnswer:
         """How a feature's activation changes when each token is left out or replaced.
 
         Args:
@@ -205,7 +205,7 @@ class FeaturescopeClient:
             position=position,
             replacement=replacement,
         )
-        return self._post(model, "occlusion", question, types.Occlusion)
+        return self._post(model, "occlusion", question, types.OcclusionAnswer)
 
     def steer(
         self,

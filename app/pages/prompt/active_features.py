@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.pages.prompt.query import FeatureName
 from app.store.types.catalogue import FeatureScales
-from app.worker.client.readings import Firings
+from app.worker.client.readings import PromptFirings
 
 RARITY = "share of the feature's maximum × −log₁₀ of its density"
 """How `rarity` is computed, in words."""
@@ -37,7 +37,7 @@ class ActiveFeatures:
     """
 
     names: tuple[str, ...]
-    firings: tuple[Firings, ...]
+    firings: tuple[PromptFirings, ...]
     dictionary: NDArray[np.int64]
     feature: NDArray[np.int64]
     maximum: NDArray[np.float64]
@@ -79,7 +79,7 @@ class ActiveFeatures:
 
 def active_features(
     names: Sequence[str],
-    firings: Sequence[Firings],
+    firings: Sequence[PromptFirings],
     scales: Sequence[FeatureScales],
     token: int | None = None,
 ) -> ActiveFeatures:
@@ -108,7 +108,7 @@ def effects_column(
 
 
 def _of_dictionary(
-    place: int, firings: Firings, scales: FeatureScales, token: int | None
+    place: int, firings: PromptFirings, scales: FeatureScales, token: int | None
 ) -> tuple[NDArray[np.generic], ...]:
     """The columns of `ActiveFeatures` for one dictionary."""
     positions, features, values = firings.positions, firings.features, firings.values

@@ -18,9 +18,11 @@ from app.web.model import TheModel
 from app.web.schema import ERRORS, floats
 from app.web.site import TheSite
 from app.worker.client.faults import STRANGE
-from app.worker.client.readings import Reading, column
+from app.worker.client.readings import Reading
 from app.worker.protocol import events
+from app.worker.protocol.arrays import unpack_float32, unpack_int32
 from app.worker.protocol.events import Progress, Result
+from app.worker.protocol.requests import MOST_DICTIONARIES
 
 _EXAMPLE = """\
 event: estimated
@@ -41,10 +43,14 @@ router = APIRouter(prefix="/api/v1/m/{model}", tags=["prompts"], responses=ERROR
 def activations(
     question: types.ActivationsQuestion, model: TheModel, site: TheSite
 ) -> types.Activations:
-    """All features that fire on a prompt."""
+    """All features that fire on a prompt.
+
+    \f
+    For example POST /api/v1/m/demo/activations with {"prompt": "def f"}
+    """
     names = list(model.dictionaries) if question.dictionaries is None else question.dictionaries
     views = [model.dictionary(name) for name in dict.fromkeys(names)]
-    views = views[: types.MOST_DICTIONARIES]
+    views = views[:MOST_DICTIONARIES]
     reading, store = site.prompts.read(model.facts, question.prompt, views), model.store
     return types.Activations(
         model=model.name,
@@ -65,7 +71,12 @@ def activations(
 
 @router.post("/ablation")
 def ablation(question: types.AblationQuestion, model: TheModel, site: TheSite) -> types.Ablation:
-    """What removing a feature does to the prediction of each token."""
+    """What removing a feature does to the prediction of each token.
+
+    \f
+    For example POST /api/v1/m/demo/ablation with
+    {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
+    """
     view = model.dictionary(question.dictionary, question.feature)
     reading = site.prompts.read(model.facts, question.prompt)
     (effect,) = site.prompts.ablate(view, question.feature, [reading.ids])
@@ -93,7 +104,12 @@ def ablation(question: types.AblationQuestion, model: TheModel, site: TheSite) -
     },
 )
 def attribution(question: types.AttributionQuestion, model: TheModel, site: TheSite) -> Response:
-    """Which features are responsible for a prediction, each ablated alone."""
+    """Which features are responsible for a prediction, each ablated alone.
+
+    \f
+    For example POST /api/v1/m/demo/attribution with
+    {"prompt": "def f", "dictionary": "mlp-4096", "position": 1}
+    """
     view = model.dictionary(question.dictionary, *(question.features or ()))
     reading = site.prompts.read(model.facts, question.prompt)
     target = _target(question, reading, model.typeset)
@@ -102,8 +118,15 @@ def attribution(question: types.AttributionQuestion, model: TheModel, site: TheS
 
 
 @router.post("/together")
-def together(question: types.TogetherQuestion, model: TheModel, site: TheSite) -> types.Together:
-    """What ablating several features at once does to a prediction, beside each alone."""
+def together(
+    question: types.TogetherQuestion, model: TheModel, site: TheSite
+) -> types.TogetherAnswer:
+    """What ablating several features at once does to a prediction, beside each alone.
+
+    \f
+    For example POST /api/v1/m/demo/together with
+    {"prompt": "def f", "dictionary": "mlp-4096", "features": [12, 1733]}
+    """
     view = model.dictionary(question.dictionary, *question.features)
     reading = site.prompts.read(model.facts, question.prompt)
     target = _target(question, reading, model.typeset)
@@ -111,7 +134,7 @@ def together(question: types.TogetherQuestion, model: TheModel, site: TheSite) -
     change = site.prompts.together(view, reading.ids, target.position, target.token, features)
     alone = site.prompts.attribution(attribute_request(view, reading.ids, target, features))
     singles = [alone.of(index)[1] for index in features]
-    return types.Together(
+    return types.TogetherAnswer(
         position=target.position,
         target=answers.token(model.typeset, target.token),
         features=features,
@@ -121,8 +144,15 @@ def together(question: types.TogetherQuestion, model: TheModel, site: TheSite) -
 
 
 @router.post("/occlusion")
-def occlusion(question: types.OcclusionQuestion, model: TheModel, site: TheSite) -> types.Occlusion:
-    """How a feature's activation changes when each token is left out or replaced."""
+def occlusion(
+    question: types.OcclusionQuestion, model: TheModel, site: TheSite
+) -> types.OcclusionAnswer:
+    """How a feature's activation changes when each token is left out or replaced.
+
+    \f
+    For example POST /api/v1/m/demo/occlusion with
+    {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
+    """
     view = model.dictionary(question.dictionary, question.feature)
     reading = site.prompts.read(model.facts, question.prompt)
     if question.position is not None and question.position >= len(reading):
@@ -134,7 +164,7 @@ def occlusion(question: types.OcclusionQuestion, model: TheModel, site: TheSite)
     found = site.prompts.occlude(
         view, question.feature, reading.ids, question.position, replacement
     )
-    return types.Occlusion(
+    return types.OcclusionAnswer(
         model=view.model,
         dictionary=view.name,
         feature=question.feature,
@@ -154,17 +184,17 @@ def _say(event: Result | Progress, target: Target, typeset: Typeset) -> LiveEven
     """What an event of the worker is to a client."""
     try:
         if isinstance(event, events.Estimated):
-            return types.Estimated(
+            return types.EstimatedEvent(
                 position=target.position,
                 target=answers.token(typeset, target.token),
                 log_probability=event.log_probability,
-                features=column(event.features, "<i4").tolist(),
-                loss_change=floats(column(event.loss_change, "<f4")),
+                features=unpack_int32(event.features).tolist(),
+                loss_change=floats(unpack_float32(event.loss_change)),
             )
         if isinstance(event, events.Attributed):
-            return types.Attributed(
-                features=column(event.features, "<i4").tolist(),
-                loss_change=floats(column(event.loss_change, "<f4")),
+            return types.AttributedEvent(
+                features=unpack_int32(event.features).tolist(),
+                loss_change=floats(unpack_float32(event.loss_change)),
             )
     except ValueError as error:
         raise WorkerUnavailable(STRANGE) from error

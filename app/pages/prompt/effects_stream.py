@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import WorkerUnavailable
-from app.pages.prompt.ranking import Ranking, ranking
+from app.pages.prompt.ranking import EffectRanking, ranking
 from app.web.live.stream import LiveEvent
 from app.worker.client.attributions import Attribution
 from app.worker.client.faults import STRANGE
@@ -49,7 +49,7 @@ class EffectsStream:
         live: LiveWorker,
         work: PromptWork,
         requests: dict[str, AttributeRequest],
-        draw: Callable[[Ranking], str],
+        draw: Callable[[EffectRanking], str],
     ) -> None:
         self._live, self._work, self._requests, self._draw = live, work, requests, draw
         self._found: dict[str, Attribution] = {}

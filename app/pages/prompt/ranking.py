@@ -14,7 +14,7 @@ from app.worker.client.attributions import Attribution
 
 
 @dataclass(frozen=True)
-class Ranking:
+class EffectRanking:
     """The features of several dictionaries by what they do to one prediction.
 
     Attributes:
@@ -49,7 +49,9 @@ class Ranking:
         return int(np.isfinite(self.exact).sum())
 
 
-def ranking(attributions: Mapping[str, Attribution], dictionaries: Collection[str]) -> Ranking:
+def ranking(
+    attributions: Mapping[str, Attribution], dictionaries: Collection[str]
+) -> EffectRanking:
     """What is known by now of the features of these dictionaries."""
     begun = {
         name: now
@@ -57,7 +59,7 @@ def ranking(attributions: Mapping[str, Attribution], dictionaries: Collection[st
         if (one := attributions.get(name)) is not None and (now := one.effects).begun
     }
     none = np.zeros(0, np.float32)
-    return Ranking(
+    return EffectRanking(
         names=tuple(
             FeatureName(name, index)
             for name, one in begun.items()

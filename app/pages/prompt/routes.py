@@ -15,7 +15,7 @@ from app.errors import InvalidRequest, WorkerUnavailable
 from app.pages.prompt.active_features import RARITY
 from app.pages.prompt.effects_stream import EffectsStream
 from app.pages.prompt.query import check_typed, lines, parse
-from app.pages.prompt.ranking import Ranking
+from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import PromptSession
 from app.pages.prompt.view.effect_rows import effects
 from app.pages.prompt.view.page import Problems, PromptPage, PromptPages
@@ -46,7 +46,10 @@ class Later:
 def page(
     request: Request, model: TheModel, site: TheSite, fragment: Fragment, attempt: Attempt = 0
 ) -> Response:
-    """The page, or all of it below the prompt's field."""
+    """The page, or all of it below the prompt's field.
+
+    For example /m/demo/prompt?text=def%20f
+    """
     query, problem = parse(request.query_params.multi_items())
     session = PromptSession(model, site.prompts, query)
     return _answer(request, site, session, problem, fragment, attempt)
@@ -70,7 +73,10 @@ def ask(
     body: Annotated[bytes, Depends(_body)],
 ) -> Response:
     """To the address of what was typed. A text that no address can hold is refused in its place,
-    and stays in its field."""
+    and stays in its field.
+
+    For example POST /m/demo/prompt with the form text=def+f
+    """
     text = body.decode("utf-8", "replace")
     query, problem = parse(parse_qsl(text, keep_blank_values=True, encoding="utf-8"))
     session = PromptSession(model, site.prompts, query)
@@ -92,7 +98,10 @@ def ask(
 @router.get("/steer")
 def steer(request: Request, model: str) -> Response:
     """To the steering page with the same prompt and a feature: a form sends every line break as
-    CR LF, and the address there means what it says."""
+    CR LF, and the address there means what it says.
+
+    For example /m/demo/prompt/steer?text=def%20f&f=mlp-4096:12
+    """
     asked = request.query_params
     where = model_page_address(
         model, "steer", text=lines(asked.get("text", "")), f=asked.get("f", "")
@@ -108,7 +117,10 @@ class EffectsQuestion(BaseModel):
 
 @router.post("/effects")
 def stream(model: TheModel, question: EffectsQuestion, site: TheSite) -> Response:
-    """The table of responsible features, again and again until all effects are exact."""
+    """The table of responsible features, again and again until all effects are exact.
+
+    For example POST /m/demo/prompt/effects with {"query": "text=def%20f&target=1"}
+    """
     query, problem = parse(parse_qsl(question.query, keep_blank_values=True))
     session = PromptSession(model, site.prompts, query)
     if problem is not None:
@@ -119,7 +131,7 @@ def stream(model: TheModel, question: EffectsQuestion, site: TheSite) -> Respons
     active = session.active(session.reading)
     writer = FeatureLines(model.store, session.chosen, model.typeset, len(session.reading))
 
-    def draw(known: Ranking) -> str:
+    def draw(known: EffectRanking) -> str:
         table = effects(known, active, writer, query)
         return site.renderer.text("prompt/view/_effects.html", effects=table)
 

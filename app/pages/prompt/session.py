@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 from app.errors import InvalidRequest
 from app.pages.prompt.active_features import ActiveFeatures, active_features
 from app.pages.prompt.query import FeatureName, PromptQuery, check_typed
-from app.pages.prompt.ranking import Ranking, ranking
+from app.pages.prompt.ranking import EffectRanking, ranking
 from app.pages.prompt.tokens import neutral_token, token_of
 from app.store.types.catalogue import DictionaryView
 from app.web.model import AddressedModel
 from app.worker.client.prompts import PromptWork
 from app.worker.client.readings import Occlusion, Reading
 from app.worker.client.references import dictionary_ref, model_ref
-from app.worker.protocol.requests import AttributeRequest, Tokens
+from app.worker.protocol.requests import MOST_DICTIONARIES, AttributeRequest, Tokens
 from sae_core.harvest.records import ContextEffect
 from sae_core.language_model.vocabulary import Vocabulary
-
-MOST_DICTIONARIES = 16
 
 
 @dataclass(frozen=True)
@@ -242,7 +240,7 @@ class PromptSession:
         tokens = self.reading.ids
         return {name: attribute_request(view, tokens, target) for name, view in self.chosen.items()}
 
-    def ranking(self, target: Target, wait: bool) -> Ranking:
+    def ranking(self, target: Target, wait: bool) -> EffectRanking:
         """The active features by their effect on the prediction: all of them, or, where nobody
         wants to wait, what is remembered."""
         ask = self.work.attribution if wait else self.work.known_attribution

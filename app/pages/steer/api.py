@@ -57,7 +57,12 @@ def _stream(model: Any, description: str, example: str) -> dict[int | str, dict[
     ),
 )
 def steer(model: TheModel, question: SteerQuestion, site: TheSite) -> Response:
-    """Continue a prompt twice, unsteered and steered, in one batch and from the same seed."""
+    """Continue a prompt twice, unsteered and steered, in one batch and from the same seed.
+
+    \f
+    For example POST /api/v1/m/demo/steer with {"prompt": "def f", "edits":
+    [{"dictionary": "mlp-4096", "feature": 12, "strength": 4}]}
+    """
     asked = steering.steer(model, question)
     return LiveStream(site.live.ask(asked.request), SteerSpeech(model, asked).say)
 
@@ -74,21 +79,35 @@ def steer(model: TheModel, question: SteerQuestion, site: TheSite) -> Response:
     ),
 )
 def dose(model: TheModel, question: DoseQuestion, site: TheSite) -> Response:
-    """How hard to push: what each strength of one feature does to the text."""
+    """How hard to push: what each strength of one feature does to the text.
+
+    \f
+    For example POST /api/v1/m/demo/dose with {"prompt": "def f",
+    "dictionary": "mlp-4096", "feature": 12}
+    """
     asked = steering.dose(model, question)
     return LiveStream(site.live.ask(asked.request), DoseSpeech(model.typeset, asked).say)
 
 
 @router.get("/presets")
 def presets(model: TheModel) -> types.Presets:
-    """The named settings of a model's steering page."""
+    """The named settings of a model's steering page.
+
+    \f
+    For example /api/v1/m/demo/presets
+    """
     views = model.store.presets(model.name)
     return types.Presets(presets=[_preset(model.name, view) for view in views])
 
 
 @router.post("/presets")
 def save(model: TheModel, question: types.PresetQuestion) -> types.Preset:
-    """Keep a setting under a name, in the place of one of the same name."""
+    """Keep a setting under a name, in the place of one of the same name.
+
+    \f
+    For example POST /api/v1/m/demo/presets with {"name": "more docstrings",
+    "settings": {"prompt": "def f"}}
+    """
     steering.steer(model, question.settings)
     settings = question.settings.model_dump(mode="json")
     name = question.name.strip()
@@ -103,7 +122,11 @@ def save(model: TheModel, question: types.PresetQuestion) -> types.Preset:
     dependencies=[Depends(addressed)],
 )
 def remove(model: str, name: str, site: TheSite) -> None:
-    """Forget a preset."""
+    """Forget a preset.
+
+    \f
+    For example DELETE /api/v1/m/demo/presets/more%20docstrings
+    """
     site.store.delete_preset(model, name)
 
 

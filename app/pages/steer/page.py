@@ -9,7 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from app.errors import FeaturescopeError
-from app.pages.steer.questions import MOST_FEATURES, SteerQuestion
+from app.pages.steer.questions import SteerQuestion
 from app.pages.steer.state import DEFAULTS, Slider, SteerState
 from app.pages.steer.texts import SteerTexts, given
 from app.rendering.addresses import dictionary_address
@@ -18,7 +18,7 @@ from app.rendering.numbers import activation
 from app.rendering.tokens import Typeset
 from app.store.types.catalogue import DictionaryView, FeatureRow, PresetView
 from app.web.model import AddressedModel
-from app.worker.protocol.requests import SteerMode
+from app.worker.protocol.requests import MOST_EDITS, SteerMode
 
 MODES = (
     (SteerMode.ADD, "add", "x + s·m·d: adds the feature's direction everywhere; 0 changes nothing"),
@@ -29,7 +29,7 @@ NEUTRAL = {SteerMode.ADD: "0", SteerMode.CLAMP: "0", SteerMode.SCALE: "1"}
 
 
 @dataclass(frozen=True)
-class FeatureLine:
+class FeatureSummary:
     """A feature in one line.
 
     Attributes:
@@ -47,7 +47,7 @@ class FeatureLine:
     maximum: str
 
     @classmethod
-    def of(cls, view: DictionaryView, row: FeatureRow, typeset: Typeset) -> FeatureLine:
+    def of(cls, view: DictionaryView, row: FeatureRow, typeset: Typeset) -> FeatureSummary:
         """The line of a feature."""
         return cls(
             dictionary=view.name,
@@ -69,7 +69,7 @@ class SliderCard:
     """
 
     slider: Slider
-    line: FeatureLine | None
+    line: FeatureSummary | None
     problem: str
 
 
@@ -99,11 +99,11 @@ class SteerPage:
     presets: Sequence[PresetView] = ()
     chosen: str = ""
     typed: str = ""
-    found: Sequence[FeatureLine] = ()
+    found: Sequence[FeatureSummary] = ()
     texts: SteerTexts | None = None
     failure: str = ""
     modes: tuple[tuple[SteerMode, str, str], ...] = field(default=MODES, init=False)
-    most: int = field(default=MOST_FEATURES, init=False)
+    most: int = field(default=MOST_EDITS, init=False)
     defaults: Mapping[str, str] = field(default_factory=lambda: DEFAULTS, init=False)
 
     @property
@@ -142,7 +142,7 @@ class SteerPage:
         """The end of the prompt, as it stands before the texts."""
         return given(self.state.text)
 
-    def adding(self, line: FeatureLine) -> str:
+    def adding(self, line: FeatureSummary) -> str:
         """The address with one more feature."""
         return self.state.adding(line.dictionary, line.row.index).address(self.model)
 
@@ -166,7 +166,7 @@ def cards_of(
     return tuple(cards)
 
 
-def line_of(model: AddressedModel, slider: Slider) -> FeatureLine | None:
+def line_of(model: AddressedModel, slider: Slider) -> FeatureSummary | None:
     """The feature of a slider; None where its number is none.
 
     Raises:
@@ -176,4 +176,4 @@ def line_of(model: AddressedModel, slider: Slider) -> FeatureLine | None:
     view = model.dictionary(slider.dictionary)
     if not (slider.feature.isascii() and slider.feature.isdecimal() and len(slider.feature) < 19):
         return None
-    return FeatureLine.of(view, model.row(view, int(slider.feature)), model.typeset)
+    return FeatureSummary.of(view, model.row(view, int(slider.feature)), model.typeset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from app.errors import InvalidRequest
 from app.pages.steer.questions import Continuation, DoseQuestion, Edit, SteerQuestion
@@ -14,7 +15,7 @@ from app.worker.protocol.requests import DoseRequest, Sampling, SteerEdit, Steer
 
 
 @dataclass(frozen=True)
-class Steer:
+class SteerTask:
     """A request for the worker, and what its answers are about.
 
     Attributes:
@@ -31,7 +32,7 @@ class Steer:
 
 
 @dataclass(frozen=True)
-class Dose:
+class DoseTask:
     """A request for the worker, and what its answers are about.
 
     Attributes:
@@ -45,7 +46,7 @@ class Dose:
     row: FeatureRow
 
 
-def steer(model: AddressedModel, question: SteerQuestion) -> Steer:
+def steer(model: AddressedModel, question: SteerQuestion) -> SteerTask:
     """The worker's request for two texts.
 
     Raises:
@@ -59,15 +60,12 @@ def steer(model: AddressedModel, question: SteerQuestion) -> Steer:
         traits = model.dictionary(named) if named else model.facts
     rows = rows_of(model, question.edits)
     places = tuple(place for place, edit in enumerate(question.edits) if edit.on)
-    return Steer(
+    return SteerTask(
         SteerRequest(
             model=model_ref(model.facts),
-            prompt=question.prompt,
             edits=tuple(_edit(question.edits[place], model, rows[place]) for place in places),
-            scope=question.scope,
-            n_tokens=question.n_tokens,
-            sampling=_sampling(question),
             traits=dictionary_ref(traits) if traits else None,
+            **_continuation(question),
         ),
         places,
         len(question.edits),
@@ -75,7 +73,7 @@ def steer(model: AddressedModel, question: SteerQuestion) -> Steer:
     )
 
 
-def dose(model: AddressedModel, question: DoseQuestion) -> Dose:
+def dose(model: AddressedModel, question: DoseQuestion) -> DoseTask:
     """The worker's request for a sweep of strengths.
 
     Raises:
@@ -85,19 +83,16 @@ def dose(model: AddressedModel, question: DoseQuestion) -> Dose:
     check_room(model, question)
     dictionary = model.dictionary(question.dictionary)
     row = model.row(dictionary, question.feature, "feature")
-    return Dose(
+    return DoseTask(
         DoseRequest(
             model=model_ref(model.facts),
-            prompt=question.prompt,
             dictionary=dictionary_ref(dictionary),
             feature=question.feature,
             mode=question.mode,
             maximum=row.maximum,
             strengths=question.strengths,
-            scope=question.scope,
-            n_tokens=question.n_tokens,
-            sampling=_sampling(question),
             watched=tuple(row.raised.ids.tolist()[: question.watched]),
+            **_continuation(question),
         ),
         dictionary,
         row,
@@ -107,20 +102,17 @@ def dose(model: AddressedModel, question: DoseQuestion) -> Dose:
 def _edit(edit: Edit, model: AddressedModel, row: FeatureRow) -> SteerEdit:
     return SteerEdit(
         dictionary=dictionary_ref(model.dictionary(edit.dictionary)),
-        feature=edit.feature,
-        mode=edit.mode,
-        strength=edit.strength,
         maximum=row.maximum,
+        **edit.model_dump(exclude={"dictionary", "on"}),
     )
 
 
-def _sampling(question: Continuation) -> Sampling:
-    return Sampling(
-        temperature=question.temperature,
-        top_p=question.top_p,
-        top_k=question.top_k,
-        seed=question.seed,
-    )
+def _continuation(question: Continuation) -> dict[str, Any]:
+    """How the prompt is continued, as both requests of the worker take it."""
+    return {
+        **question.model_dump(include={"prompt", "scope", "n_tokens"}),
+        "sampling": Sampling.model_validate(question, from_attributes=True),
+    }
 
 
 def check_room(model: AddressedModel, question: Continuation) -> None:

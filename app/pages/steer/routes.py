@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from app.errors import FeaturescopeError, InvalidRequest
 from app.pages.steer import requests as steering
 from app.pages.steer.answers import SteerSpeech
-from app.pages.steer.page import FeatureLine, SliderCard, SteerPage, cards_of, line_of
+from app.pages.steer.page import FeatureSummary, SliderCard, SteerPage, cards_of, line_of
 from app.pages.steer.snippet import snippet
 from app.pages.steer.state import Slider, SteerState
 from app.pages.steer.texts import SteerTexts
@@ -23,7 +23,10 @@ router = APIRouter(prefix="/m/{model}/steer")
 
 @router.get("")
 def page(request: Request, model: TheModel, site: TheSite) -> Response:
-    """The page. With `run=1` it waits for both texts; scripts ask for them by themselves."""
+    """The page. With `run=1` it waits for both texts; scripts ask for them by themselves.
+
+    For example /m/demo/steer?text=def%20f&f=mlp-4096:12:add:4
+    """
     query = request.query_params.multi_items()
     names = dict(query)
     if "form" in names:
@@ -41,7 +44,10 @@ def page(request: Request, model: TheModel, site: TheSite) -> Response:
 
 @router.get("/slider")
 def slider(model: TheModel, f: str, site: TheSite) -> Response:
-    """One slider, for the page to add."""
+    """One slider, for the page to add.
+
+    For example /m/demo/steer/slider?f=mlp-4096:12
+    """
     wanted = Slider.read(f)
     line = None if wanted is None else line_of(model, wanted)
     if wanted is None or line is None:
@@ -51,7 +57,10 @@ def slider(model: TheModel, f: str, site: TheSite) -> Response:
 
 @router.get("/python")
 def python(request: Request, model: TheModel) -> Response:
-    """The page as a program."""
+    """The page as a program.
+
+    For example /m/demo/steer/python?text=def%20f&f=mlp-4096:12:add:4
+    """
     question, problems = SteerState.read(request.query_params.multi_items()).question()
     if question is None:
         raise InvalidRequest(next(iter(problems.values())))
@@ -60,7 +69,10 @@ def python(request: Request, model: TheModel) -> Response:
 
 @router.get("/search")
 def search(model: TheModel, site: TheSite, dictionary: str = "", q: str = "") -> Response:
-    """The features that fit what is typed, as links that add them."""
+    """The features that fit what is typed, as links that add them.
+
+    For example /m/demo/steer/search?dictionary=mlp-4096&q=self
+    """
     made = _page(site, model, SteerState(), dictionary, q)
     return site.renderer.html("steer/_found.html", page=made)
 
@@ -85,7 +97,7 @@ def _page(
         presets=model.store.presets(model.name),
         chosen=view.name,
         typed=typed,
-        found=[FeatureLine.of(view, row, model.typeset) for row in found],
+        found=[FeatureSummary.of(view, row, model.typeset) for row in found],
     )
 
 

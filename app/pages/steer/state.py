@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -150,16 +150,7 @@ class SteerState:
         """
         given: dict[str, Any] = {key: self.settings[name] for name, key in FIELDS.items()}
         given["prompt"] = self.text
-        given["edits"] = [
-            {
-                "dictionary": slider.dictionary,
-                "feature": slider.feature,
-                "mode": slider.mode,
-                "strength": slider.strength,
-                "on": slider.on,
-            }
-            for slider in self.sliders
-        ]
+        given["edits"] = [asdict(slider) for slider in self.sliders]
         problems = {}
         if self.malformed:
             problems["f"] = (

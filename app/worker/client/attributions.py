@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app.worker.client.readings import column
+from app.worker.protocol.arrays import unpack_float32, unpack_int32
 from app.worker.protocol.events import Attributed, Estimated, Progress, Result
 
 
 @dataclass(frozen=True)
-class Effects:
+class KnownEffects:
     """What is known of some features at one moment; never changed.
 
     Attributes:
@@ -44,7 +44,7 @@ class Effects:
         return self.begun and self.known == len(self.features)
 
 
-_NOTHING = Effects(
+_NOTHING = KnownEffects(
     math.nan, np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32)
 )
 
@@ -70,16 +70,16 @@ class Attribution:
             ValueError: it does not fit to those before.
         """
         if isinstance(event, Estimated):
-            features = column(event.features, "<i4")
-            estimates = column(event.loss_change, "<f4")
+            features = unpack_int32(event.features)
+            estimates = unpack_float32(event.loss_change)
             if len(features) != len(estimates) or (np.diff(features) <= 0).any():
                 raise ValueError("columns of the estimates differ, or are not in order")
             unknown = np.full(len(features), np.nan, np.float32)
-            self.effects = Effects(event.log_probability, features, estimates, unknown)
+            self.effects = KnownEffects(event.log_probability, features, estimates, unknown)
         elif isinstance(event, Attributed):
             before = self.effects
-            features = column(event.features, "<i4")
-            changes = column(event.loss_change, "<f4")
+            features = unpack_int32(event.features)
+            changes = unpack_float32(event.loss_change)
             if len(features) != len(changes) or not np.isin(features, before.features).all():
                 raise ValueError("exact changes of features that are not in question")
             exact = before.exact.copy()

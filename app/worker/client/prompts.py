@@ -16,8 +16,7 @@ from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.client.streaming import LiveWorker
 from app.worker.client.waiters import Waiters
 from app.worker.protocol.arrays import unpack
-from app.worker.protocol.events import ContextDone, Progress, Result
-from app.worker.protocol.events import Together as TogetherDone
+from app.worker.protocol.events import ContextDone, Progress, Result, Together
 from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
@@ -187,7 +186,7 @@ def _effects(events: Events, n: int) -> list[ContextEffect]:
 
 def _together(events: Events) -> float:
     for event in events:
-        if isinstance(event, TogetherDone):
+        if isinstance(event, Together):
             return event.loss_change
     raise ValueError("the answer does not say the joint change")
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.worker.protocol.arrays import unpack_float32, unpack_int32
 from app.worker.protocol.events import (
     FiringsRead,
     Occluded,
     OcclusionBase,
     Progress,
-    PromptRead,
     Result,
+    TokensRead,
 )
 
 
 @dataclass(frozen=True)
-class Firings:
+class PromptFirings:
     """Where a dictionary fires on a prompt, special tokens left out, by position.
 
     Attributes:
@@ -55,7 +55,7 @@ class Reading:
     loss: NDArray[np.float32]
     predicted: NDArray[np.int32]
     probabilities: NDArray[np.float32]
-    firings: tuple[Firings, ...]
+    firings: tuple[PromptFirings, ...]
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -105,17 +105,17 @@ def reading(events: Iterable[Result | Progress], n_dictionaries: int) -> Reading
     Raises:
         ValueError: they do not fit together.
     """
-    prompt: PromptRead | None = None
-    firings: dict[int, Firings] = {}
+    prompt: TokensRead | None = None
+    firings: dict[int, PromptFirings] = {}
     for event in events:
-        if isinstance(event, PromptRead):
+        if isinstance(event, TokensRead):
             prompt = event
         elif isinstance(event, FiringsRead):
             firings[event.index] = _firings(event)
     if prompt is None or sorted(firings) != list(range(n_dictionaries)):
         raise ValueError("the answer has no prompt, or not one set of firings a dictionary")
-    tokens, loss = column(prompt.tokens, "<i4"), column(prompt.loss, "<f4")
-    predicted, probabilities = column(prompt.predicted, "<i4"), column(prompt.probabilities, "<f4")
+    tokens, loss = unpack_int32(prompt.tokens), unpack_float32(prompt.loss)
+    predicted, probabilities = unpack_int32(prompt.predicted), unpack_float32(prompt.probabilities)
     n = len(tokens)
     if n == 0 or len(loss) != n or len(predicted) % n or len(predicted) != len(probabilities):
         raise ValueError("columns of the prompt differ in length")
@@ -142,8 +142,8 @@ def occlusion(events: Iterable[Result | Progress]) -> Occlusion:
         if isinstance(event, OcclusionBase):
             base = event
         elif isinstance(event, Occluded):
-            positions.append(column(event.positions, "<i4"))
-            activations.append(column(event.activations, "<f4"))
+            positions.append(unpack_int32(event.positions))
+            activations.append(unpack_float32(event.activations))
     if base is None:
         raise ValueError("the answer does not say the activation that nothing is left out of")
     where = np.concatenate(positions) if positions else np.zeros(0, np.int32)
@@ -154,15 +154,9 @@ def occlusion(events: Iterable[Result | Progress]) -> Occlusion:
     return Occlusion(base.position, base.activation, where[order], values[order])
 
 
-def column(packed: bytes, kind: str) -> NDArray[Any]:
-    """A message's column as an array of its own byte order."""
-    values: NDArray[Any] = np.frombuffer(packed, kind)
-    return values.astype(values.dtype.newbyteorder("="))
-
-
-def _firings(event: FiringsRead) -> Firings:
-    positions, features = column(event.positions, "<i4"), column(event.features, "<i4")
-    values = column(event.values, "<f4")
+def _firings(event: FiringsRead) -> PromptFirings:
+    positions, features = unpack_int32(event.positions), unpack_int32(event.features)
+    values = unpack_float32(event.values)
     if not len(positions) == len(features) == len(values):
         raise ValueError("columns of the firings differ in length")
-    return Firings(positions, features, values)
+    return PromptFirings(positions, features, values)

@@ -17,7 +17,7 @@ from pathlib import Path
 from app.errors import FeaturescopeError, WorkerUnavailable
 from app.settings import Settings
 from app.worker.client.blocking import RESTARTING, WorkerClient
-from app.worker.protocol.events import HealthReply, Phase
+from app.worker.protocol.events import HealthPhase, HealthReply
 
 LOG = "worker.log"
 LOG_BYTES = 4 * 2**20
@@ -261,7 +261,7 @@ class WorkerProcess:
             with self._guard:
                 if self._life is life:
                     self._state = _state_of(health, life.restarts, life.process.pid)
-            if health.phase is not Phase.STARTING:
+            if health.phase is not HealthPhase.STARTING:
                 pause = self._patience.calm_seconds
         client.close()
 
@@ -331,11 +331,11 @@ def _turn_away(listening: socket.socket) -> None:
 
 def _state_of(health: HealthReply, restarts: int, pid: int) -> WorkerState:
     match health.phase:
-        case Phase.STARTING:
+        case HealthPhase.STARTING:
             return WorkerState(WorkerPhase.STARTING, restarts=restarts, pid=pid)
-        case Phase.READY:
+        case HealthPhase.READY:
             return WorkerState(WorkerPhase.READY, restarts=restarts, pid=pid)
-        case Phase.BROKEN:
+        case HealthPhase.BROKEN:
             return WorkerState(WorkerPhase.BROKEN, health.message, restarts, pid)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from app.errors import Overloaded
 from app.worker.process.failures import failure
-from app.worker.protocol.events import Done, Event, Failed, FailureCode, Phase
+from app.worker.protocol.events import Done, Event, Failed, FailureCode, HealthPhase
 
 FULL = "The worker already holds {n} requests, as many as it takes on; try again in a moment."
 LATE = "The worker did not finish within {seconds:g} seconds; ask for less at a time, or again."
@@ -73,7 +73,7 @@ class Scheduler:
             turn_seconds: a job whose steps after the first have taken less in this turn goes on.
         """
         self.capacity = capacity
-        self.phase = Phase.STARTING
+        self.phase = HealthPhase.STARTING
         self.broken: Failed | None = None
         self._prepare = prepare
         self._room = room
@@ -154,9 +154,9 @@ class Scheduler:
             self._prepare()
         except BaseException as error:
             self.broken = failure(error)
-            self.phase = Phase.BROKEN
+            self.phase = HealthPhase.BROKEN
         else:
-            self.phase = Phase.READY
+            self.phase = HealthPhase.READY
         self._step_began = 0.0
         while (job := self._wait()) is not None:
             more = self._step(job)

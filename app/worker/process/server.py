@@ -44,7 +44,10 @@ class Worker:
         self.scheduler = Scheduler(workbench.prepare, limits.jobs)
 
     async def health(self, _request: Request) -> Response:
-        """GET /health: answers at once, whatever the device is doing."""
+        """GET /health: answers at once, whatever the device is doing.
+
+        For example /health
+        """
         broken = self.scheduler.broken
         reply = HealthReply(
             phase=self.scheduler.phase,
@@ -58,7 +61,10 @@ class Worker:
         return Response(reply.model_dump_json(), media_type="application/json")
 
     async def work(self, kind: type[WorkRequest], request: Request) -> Response:
-        """POST to a kind's path: hand the request to the scheduler, stream what comes."""
+        """POST to a kind's path: hand the request to the scheduler, stream what comes.
+
+        For example POST /read with a ReadRequest
+        """
         # Only a page of our own origin can send this type without asking first, and we never agree.
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return _refusal(415, "Send the request as application/json.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Generator, Hashable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from app.errors import InvalidRequest
+from app.worker.protocol.events import Progress
 from app.worker.protocol.requests import DictionaryRef, ModelRef
 from sae_core.errors import CheckpointError, ModelError
 
@@ -110,6 +111,23 @@ class Shelf:
             (model_ref, None),
         )
         return dictionary
+
+    def dictionaries(
+        self, model_ref: ModelRef, refs: Iterable[DictionaryRef]
+    ) -> Generator[Progress, None, dict[DictionaryRef, Dictionary]]:
+        """A model and dictionaries of it, for a job: whatever has to be read is a step of its own.
+
+        Raises:
+            ModelError: the model cannot be loaded, or is not the one that was asked for.
+            CheckpointError: nor can a dictionary.
+        """
+        self.model(model_ref)
+        loaded: dict[DictionaryRef, Dictionary] = {}
+        for ref in dict.fromkeys(refs):
+            if not self.holds(model_ref, ref):
+                yield Progress(done=0, total=0)
+            loaded[ref] = self.dictionary(model_ref, ref)
+        return loaded
 
 
 def _model_bytes(ref: ModelRef) -> int:

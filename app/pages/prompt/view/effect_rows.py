@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from app.pages.prompt.active_features import ActiveFeatures
 from app.pages.prompt.query import FeatureName, PromptQuery
-from app.pages.prompt.ranking import Ranking
+from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import TogetherResult
 from app.pages.prompt.view.rows import FeatureLine, FeatureLines
 from app.rendering.bars import signed_bar
@@ -39,7 +39,7 @@ class EffectLine:
 
 
 @dataclass(frozen=True)
-class Effects:
+class EffectsTable:
     """The table of effects, as far as they are known.
 
     Attributes:
@@ -81,8 +81,8 @@ class Joint:
 
 
 def effects(
-    ranking: Ranking, features: ActiveFeatures, writer: FeatureLines, query: PromptQuery
-) -> Effects:
+    ranking: EffectRanking, features: ActiveFeatures, writer: FeatureLines, query: PromptQuery
+) -> EffectsTable:
     """The table of what is known by now, largest change first."""
     best, sure = ranking.best, np.isfinite(ranking.exact)
     placed = [(place, features.row(ranking.names[place])) for place in ranking.order]
@@ -92,7 +92,7 @@ def effects(
     lines = {line.described.name: line for line in written}
     largest = float(np.abs(best).max(initial=0.0))
     distance = np.abs(ranking.exact - ranking.estimates)[sure]
-    return Effects(
+    return EffectsTable(
         lines=tuple(
             EffectLine(
                 line=lines[name],

@@ -13,11 +13,11 @@ from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
 from app.pages.prompt.active_features import ActiveFeatures, effects_column
 from app.pages.prompt.differences import Kind, compare
 from app.pages.prompt.query import FeatureName, PromptQuery
-from app.pages.prompt.ranking import Ranking
+from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import PromptSession, Target
 from app.pages.prompt.tokens import neutral_token
 from app.pages.prompt.view.difference_rows import DifferenceLine, difference_lines
-from app.pages.prompt.view.effect_rows import Effects, Joint, effects, joint
+from app.pages.prompt.view.effect_rows import EffectsTable, Joint, effects, joint
 from app.pages.prompt.view.panels import (
     FeaturePanel,
     TokenNumbers,
@@ -114,7 +114,7 @@ class PromptPage:
     feature: FeaturePanel | None = None
     why: WhyPanel | None = None
     prediction: Prediction | None = None
-    effects: Effects | None = None
+    effects: EffectsTable | None = None
     joints: list[Joint] = field(default_factory=list)
     lines: list[FeatureLine] = field(default_factory=list)
     active: int = 0
@@ -181,7 +181,7 @@ class PromptPages:
         self._page = PromptPage(session, problems)
         self._problems = problems
         self._alone = feature_alone
-        self._ranking: Ranking | None = None
+        self._ranking: EffectRanking | None = None
         self._missing: Paint | None = None
 
     def page(self) -> PromptPage:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from app.worker.process.limits import Limits
-from app.worker.process.loading import load_dictionaries
 from app.worker.process.shelf import Shelf
+from app.worker.protocol.arrays import pack_float32, pack_int32
 from app.worker.protocol.events import (
     DoseBase,
     DosePoint,
@@ -31,6 +31,8 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
     """Continue a prompt twice, then say what stands in the texts.
 
     A step is a piece of the prompt, a token of both texts, a piece of what comes after, or loading.
+
+    For example POST /steer with a SteerRequest
     """
     from sae_core.interventions.generation import Scope, check_room, generate
     from sae_core.interventions.next_token import TokenSampling
@@ -43,7 +45,7 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
 
     wanted = [edit.dictionary for edit in request.edits]
     wanted += [request.traits] if request.traits else []
-    dictionaries = yield from load_dictionaries(request, shelf, wanted)
+    dictionaries = yield from shelf.dictionaries(request.model, wanted)
     model = shelf.model(request.model)
     edits = [
         FeatureEdit(
@@ -57,7 +59,7 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
     ]
     prompt = prompt_tokens(model, request.prompt)
     check_room(model, len(prompt), request.n_tokens)
-    yield SteerBegan(tokens=prompt.numpy().astype("<i4").tobytes())
+    yield SteerBegan(tokens=pack_int32(prompt.numpy()))
     scope, sampling = Scope(request.scope), TokenSampling(**request.sampling.model_dump())
     texts: tuple[list[int], list[int]] = ([], [])
     for step in generate(model, prompt, edits, request.n_tokens, sampling, scope):
@@ -79,7 +81,10 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
 
 
 def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
-    """Steer one feature by one strength after another; a step is a piece of work, or loading."""
+    """Steer one feature by one strength after another; a step is a piece of work, or loading.
+
+    For example POST /dose with a DoseRequest
+    """
     from sae_core.interventions.dose_response import dose_response
     from sae_core.interventions.generation import Scope
     from sae_core.interventions.next_token import TokenSampling
@@ -89,7 +94,7 @@ def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iter
     def wait(done: int) -> Progress:
         return Progress(done=done, total=len(request.strengths))
 
-    dictionaries = yield from load_dictionaries(request, shelf, [request.dictionary])
+    dictionaries = yield from shelf.dictionaries(request.model, [request.dictionary])
     edit = FeatureEdit(
         dictionaries[request.dictionary], request.feature, Mode(request.mode), 0.0, request.maximum
     )
@@ -120,16 +125,16 @@ def _traits_event(found: traits.TextTraits | traits.SideEffectFeatures) -> Event
     if isinstance(found, TextTraits):
         return Traits(
             pane=PANES[found.row],
-            unsteered=found.unsteered.astype("<f4").tobytes(),
-            steered=found.steered.astype("<f4").tobytes(),
-            features=found.features.astype("<i4").tobytes(),
-            activations=found.activations.astype("<f4").tobytes(),
+            unsteered=pack_float32(found.unsteered),
+            steered=pack_float32(found.steered),
+            features=pack_int32(found.features),
+            activations=pack_float32(found.activations),
             perplexity=found.perplexity,
         )
     return SideEffects(
-        features=found.features.astype("<i4").tobytes(),
-        unsteered=found.unsteered.astype("<f4").tobytes(),
-        steered=found.steered.astype("<f4").tobytes(),
+        features=pack_int32(found.features),
+        unsteered=pack_float32(found.unsteered),
+        steered=pack_float32(found.steered),
         reads=found.reads,
     )
 

@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.store.store import Store
 from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.client.waiters import MOST_WAITING
-from app.worker.protocol.events import Progress, PromptRead, Result
+from app.worker.protocol.events import Progress, Result, TokensRead
 from app.worker.protocol.requests import WorkRequest
 from tests import factories
 from tests.app.pretend.served import Served
@@ -39,7 +39,7 @@ class Slow:
             while not self.open.is_set():
                 await asyncio.sleep(0.01)
             empty = b""
-            yield PromptRead(tokens=empty, loss=empty, predicted=empty, probabilities=empty)
+            yield TokensRead(tokens=empty, loss=empty, predicted=empty, probabilities=empty)
         finally:
             self.waiting -= 1
 
