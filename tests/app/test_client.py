@@ -19,7 +19,7 @@ import pytest
 from app import client as module
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import Overloaded, WorkerUnavailable
-from app.pages.prompt.schema import Attributed, Estimated
+from app.pages.prompt.schema import AttributedEvent, EstimatedEvent
 from app.settings import Settings
 from app.store.store import open_store
 from app.worker.protocol.requests import AttributeRequest
@@ -96,13 +96,13 @@ def test_attribution_comes_event_by_event_and_can_be_left(
     client: FeaturescopeClient, live: PretendPrompts
 ) -> None:
     first, *rest = list(client.attribute("demo", PROMPT, "mlp-12", position=5))
-    assert isinstance(first, Estimated)
-    assert all(isinstance(event, Attributed) for event in rest)
+    assert isinstance(first, EstimatedEvent)
+    assert all(isinstance(event, AttributedEvent) for event in rest)
     known = {f: c for event in rest for f, c in zip(event.features, event.loss_change, strict=True)}
     assert known == {feature: change_of(feature, 5, 21) for feature in first.features}
     live.step_seconds = 5.0
     events = client.attribute("demo", PROMPT, "mlp-12", position=5)
-    assert isinstance(next(events), Estimated)
+    assert isinstance(next(events), EstimatedEvent)
     events.close()
 
 
@@ -149,7 +149,7 @@ def test_a_stream_that_breaks_is_an_error(client: FeaturescopeClient, live: Pret
     client.activations("demo", PROMPT, [])
     live.error, live.breaks_after = WorkerUnavailable("It died."), 2
     events = client.attribute("demo", PROMPT, "mlp-12")
-    assert isinstance(next(events), Estimated)
+    assert isinstance(next(events), EstimatedEvent)
     with pytest.raises(RequestFailed) as found:
         list(events)
     assert found.value.retry_after == 1
