@@ -101,8 +101,8 @@ class Context:
     def value(self) -> float:
         """The activation at the peak."""
         at = int(self.fires.searchsorted(self.peak))
-        found = at < len(self.fires) and self.fires[at] == self.peak
-        return float(self.activations[at] if found else self.activations.max(initial=0.0))
+        fires = at < len(self.fires) and self.fires[at] == self.peak
+        return float(self.activations[at] if fires else self.activations.max(initial=0.0))
 
     @property
     def source(self) -> str:
@@ -214,7 +214,9 @@ class ContextWriter:
         effects: Mapping[int, ContextEffect],
     ) -> str:
         """The list items of a group."""
-        return self._items(key, contexts, [effects.get(one.window.number) for one in contexts])
+        return self._items(
+            key, contexts, [effects.get(context.window.number) for context in contexts]
+        )
 
     def context(self, key: str, context: Context, effect: ContextEffect | None) -> str:
         """One context as a list item."""
@@ -273,8 +275,12 @@ class ContextWriter:
     ) -> None:
         """Add the underlines to the looks and the changes of the loss to the data."""
         none = np.zeros(0, dtype=np.uint16)
-        places, shown = cut.places([none if one is None else one.positions for one in effects])
-        values = np.concatenate([one.loss_change for one in effects if one is not None])[shown]
+        places, shown = cut.places(
+            [none if effect is None else effect.positions for effect in effects]
+        )
+        values = np.concatenate([effect.loss_change for effect in effects if effect is not None])[
+            shown
+        ]
         levels = _STEPS.searchsorted(np.abs(values), side="right")
         levels[(levels > 0) & (values < 0)] += len(EFFECT_STEPS)
         looks[places] += _UNDERLINED * levels

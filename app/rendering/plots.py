@@ -53,7 +53,7 @@ class Line:
     """Connected points.
 
     Attributes:
-        name: said on hover.
+        name: shown on hover.
         style: 0 to `STYLES` - 1.
         points: (x, y) in order; those that are no number are gaps.
         faint: whether it stays behind the others.
@@ -70,7 +70,7 @@ class Mark:
     """One point by itself.
 
     Attributes:
-        name: said on hover.
+        name: shown on hover.
         style: 0 to `STYLES` - 1.
         x: where.
         y: where.
@@ -119,8 +119,8 @@ class _Scale:
             return round_values(self.low, self.high, MOST_TICKS)
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8)):
-            found = [d * 10.0**p for p in powers for d in digits]
-            inside = [value for value in found if self.low <= value <= self.high]
+            multiples = [d * 10.0**p for p in powers for d in digits]
+            inside = [value for value in multiples if self.low <= value <= self.high]
             if len(inside) > 2:
                 return inside[:: math.ceil(len(inside) / 7)]
         return inside or [self.low, self.high]
@@ -129,7 +129,7 @@ class _Scale:
 def plot(
     title: str, x: Axis, y: Axis, lines: Sequence[Line] = (), marks: Sequence[Mark] = ()
 ) -> str:
-    """Lines and marks with axes; names are said on hover.
+    """Lines and marks with axes; names are shown on hover.
 
     Args:
         title: what it is, for those who cannot see it; a table beside it holds the figures.
@@ -173,7 +173,7 @@ def round_values(low: float, high: float, most: int, whole: bool = False) -> lis
     if not rough > 0:
         return [low]
     power = math.floor(math.log10(max(rough, 1.0) if whole else rough))
-    for step in (one * 10.0**p for p in (power, power + 1) for one in (1, 2, 5)):
+    for step in (digit * 10.0**p for p in (power, power + 1) for digit in (1, 2, 5)):
         first = math.ceil(low / step - 1e-9)
         last = math.floor(high / step + 1e-9)
         if last - first < most:

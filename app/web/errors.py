@@ -131,8 +131,8 @@ def sentence_of(problem: Any) -> str:
     if problem["type"] == "json_invalid":
         return f"The body is no JSON: {problem['ctx']['error']}."
     name = _name(problem["loc"])
-    if (found := _LENGTHS.get(problem["type"])) is not None:
-        key, bound = found
+    if (length := _LENGTHS.get(problem["type"])) is not None:
+        key, bound = length
         entries, allowed = problem["ctx"]["actual_length"], problem["ctx"][key]
         return f"{name} cannot have {entries} entries: it takes {bound} {allowed}."
     given = _Short().repr(problem.get("input"))

@@ -68,16 +68,16 @@ class FeatureSearch:
         self, store: Store, typeset: Typeset, dictionary: DictionaryView, part: str, most: int
     ) -> list[int]:
         """Features that raise a token with that part, those that raise it most first."""
-        found: dict[int, None] = {}
+        features: dict[int, None] = {}
         exact = {part, SPACE + part}
         for whole in (True, False):
             for tokens in self._of(store, typeset, dictionary).tokens:
-                for token, features in tokens.items():
+                for token, raising in tokens.items():
                     if token in exact if whole else part in token:
-                        found.update(dict.fromkeys(features[:most]))
-                if len(found) >= most:
-                    return list(found)
-        return list(found)
+                        features.update(dict.fromkeys(raising[:most]))
+                if len(features) >= most:
+                    return list(features)
+        return list(features)
 
     def _of(self, store: Store, typeset: Typeset, dictionary: DictionaryView) -> _Raisers:
         with self._lock:

@@ -17,14 +17,14 @@ def _runs(name: str, site: TheSite) -> list[RunView]:
     Raises:
         NotFound: it has none.
     """
-    found = site.store.runs.all(name) if name else []
-    if not found:
+    runs = site.store.runs.all(name) if name else []
+    if not runs:
         known = ", ".join(site.store.runs.sweeps())
-        there = (
+        hint = (
             f"There are {known}." if known else "`featurescope sweep --help` tells how to make one."
         )
-        raise NotFound(f"There is no sweep {name!r}. {there}")
-    return found
+        raise NotFound(f"There is no sweep {name!r}. {hint}")
+    return runs
 
 
 def listed(sweep: str, site: TheSite) -> list[RunView]:

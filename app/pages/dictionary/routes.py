@@ -24,13 +24,13 @@ def table(
 
     For example /d/demo/mlp-4096?sort=density
     """
-    found = site.store.features(dictionary, query)
+    features = site.store.features(dictionary, query)
     return site.renderer.html(
         "dictionary/_features.html" if fragment else "dictionary/dictionary.html",
-        dictionary=found.dictionary,
+        dictionary=features.dictionary,
         query=query,
-        table=found,
-        links=TableLinks(query, found),
+        table=features,
+        links=TableLinks(query, features),
         typeset=site.typeset(dictionary),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from app.pages.dictionary.schema import DictionaryAnswer
-from app.pages.home.schema import Catalogue, HarvestProgress
+from app.pages.home.schema import Catalogue, ProgressAnswer
 from app.web.schema import ERRORS
 from app.web.site import TheSite
 
@@ -21,5 +21,5 @@ def home(site: TheSite) -> Catalogue:
     """
     return Catalogue(
         dictionaries=[DictionaryAnswer.model_validate(view) for view in site.store.catalogue()],
-        progress=[HarvestProgress.model_validate(view) for view in site.store.progress()],
+        progress=[ProgressAnswer.model_validate(view) for view in site.store.progress()],
     )

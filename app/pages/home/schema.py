@@ -8,7 +8,7 @@ from app.pages.dictionary.schema import DictionaryAnswer
 from app.web.schema import Answer
 
 
-class HarvestProgress(Answer):
+class ProgressAnswer(Answer):
     """A harvest under way."""
 
     model: str
@@ -28,4 +28,4 @@ class Catalogue(Answer):
     """All dictionaries, and the harvests under way."""
 
     dictionaries: list[DictionaryAnswer]
-    progress: list[HarvestProgress]
+    progress: list[ProgressAnswer]

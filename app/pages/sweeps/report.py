@@ -26,7 +26,7 @@ _COLOURS = (
 _KEY_HEIGHT, _KEY_WIDTH = 30, 118
 
 
-def found(records: Sequence[SweepRecord], folder: Path) -> list[SweepRow]:
+def sweep_rows(records: Sequence[SweepRecord], folder: Path) -> list[SweepRow]:
     """The rows of a sweep's records."""
     return rows(
         (record.stored(folder), record.curve[-1] if record.curve else None) for record in records
@@ -59,11 +59,11 @@ def markdown(table: Sequence[SweepRow]) -> str:
     for quantity in QUANTITIES:
         if quantity.goal and (held := contests(table, quantity.of)):
             lines += ["", f"{quantity.title} ({quantity.axis}) at the very L0, the best first:", ""]
-            lines += [f"- {told(contest, quantity.digits)}" for contest in held]
+            lines += [f"- {sentence(contest, quantity.digits)}" for contest in held]
     return "\n".join(lines) + "\n"
 
 
-def told(contest: Contest, digits: int) -> str:
+def sentence(contest: Contest, digits: int) -> str:
     """A contest in a sentence, its values with so many digits after the point."""
     first = contest.standings[0]
     order = ", ".join(

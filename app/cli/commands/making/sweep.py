@@ -138,9 +138,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _show(folder: Path) -> None:
     from app.jobs.sweeps.records import read_records
-    from app.pages.sweeps.report import PICTURE, found, markdown, write_picture
+    from app.pages.sweeps.report import PICTURE, markdown, sweep_rows, write_picture
 
-    table = found(read_records(folder), folder)
+    table = sweep_rows(read_records(folder), folder)
     print(markdown(table), end="")
     if not table:
         return
