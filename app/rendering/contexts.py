@@ -278,9 +278,8 @@ class ContextWriter:
         places, shown = cut.places(
             [none if effect is None else effect.positions for effect in effects]
         )
-        values = np.concatenate([effect.loss_change for effect in effects if effect is not None])[
-            shown
-        ]
+        measured = [effect.loss_change for effect in effects if effect is not None]
+        values = np.concatenate(measured)[shown]
         levels = _STEPS.searchsorted(np.abs(values), side="right")
         levels[(levels > 0) & (values < 0)] += len(EFFECT_STEPS)
         looks[places] += _UNDERLINED * levels

@@ -1,4 +1,4 @@
-"""What a sweep table: its figures as rows, who wins at each L0, and by how much seeds differ."""
+"""What a sweep shows: its figures as rows, who wins at each L0, and by how much seeds differ."""
 
 from __future__ import annotations
 
