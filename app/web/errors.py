@@ -35,7 +35,7 @@ RESTART_SECONDS = 2  # about what a worker needs to start again
 _TITLES = {
     404: "Not here",
     405: "Not that way",
-    422: "That makes no sense",
+    422: "That cannot be used",
     500: "A defect in Featurescope",
     503: "Not now",
 }
