@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 
 def model_page_address(model: str, page: str = "prompt", **query: str) -> str:
-    """Where a page of a model is found; empty query values are left out."""
+    """The address of a model's page, `prompt` or `steer`; empty query values are left out."""
     kept = urlencode({name: value for name, value in query.items() if value}, safe=":")
     return f"/m/{quote(model, safe='')}/{page}" + (f"?{kept}" if kept else "")
 
@@ -19,18 +19,18 @@ def dictionary_address(model: str, dictionary: str, *rest: object, **query: obje
 
 
 def runs_address(*chosen: str, sweep: str = "") -> str:
-    """The page of all runs, or of a sweep's, with the curves of some of them."""
+    """The address of the page of all runs, or of a sweep's, with the curves of the chosen ones."""
     query = [("sweep", sweep)] if sweep else []
     query += [("with", name) for name in chosen]
     return "/runs" + (f"?{urlencode(query)}" if query else "")
 
 
 def run_address(name: str) -> str:
-    """A run's page."""
+    """The address of a run's page."""
     return f"/runs/{quote(name, safe='')}"
 
 
 def sweep_address(name: str, **query: str) -> str:
-    """A sweep's page; empty query values are left out."""
+    """The address of a sweep's page; empty query values are left out."""
     kept = {key: value for key, value in query.items() if value}
     return f"/sweeps/{quote(name, safe='')}" + (f"?{urlencode(kept)}" if kept else "")

@@ -194,8 +194,8 @@ class ContextWriter:
     """Writes the contexts of one feature.
 
     Args:
-        typeset: of the feature's language model.
-        maximum: of the feature; the full orange.
+        typeset: the tokens of the feature's language model.
+        maximum: largest activation of the feature, which gets the full orange.
         base: address of the feature's page.
         style: short or full, with or without line breaks.
     """
@@ -228,6 +228,7 @@ class ContextWriter:
         """Contexts as list items."""
         if not contexts:
             return ""
+        # Gather: how each token looks, and the numbers of each context.
         cut = _Cut(contexts, self._style.full)
         looks = np.zeros(len(cut.tokens), dtype=np.intp)
         looks[cut.peaks] = _PEAK
@@ -235,10 +236,12 @@ class ContextWriter:
         self._fires(contexts, cut, looks, data)
         if any(effect is not None for effect in effects):
             self._changes(effects, cut, looks, data)
+        # Write: every token plain, then the few that are seen with a start tag of their own.
         html = self._bare[cut.tokens]
         seen = looks.nonzero()[0]
         for place, look in zip(seen.tolist(), looks[seen].tolist(), strict=True):
             html[place] = _LOOKS[look] + html[place][_PLAIN:]
+        # Cut into contexts again, each at its peak.
         starts = [0, *cut.ends]
         return "".join(
             self._item(key, context, known, "".join(html[start:peak]), "".join(html[peak:end]))

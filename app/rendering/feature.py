@@ -28,7 +28,7 @@ class RankedToken:
     Attributes:
         html: the token with everything in it visible.
         copyable: its own text as a JSON string.
-        weight: logit weight.
+        weight: logits that one unit of activation adds to the token's.
     """
 
     html: Markup
@@ -41,8 +41,8 @@ class RelatedRow:
     """A row of neurons or features related to this one.
 
     Attributes:
-        index: of the neuron or feature.
-        address: of its page; empty where there is none.
+        index: number of the neuron or feature.
+        address: address of its page; empty where it has none.
         weight: entry of d_f, cosine, or Jaccard index.
         share: of ||d_f||_1 or of this feature's firings; None where it means nothing.
     """
@@ -63,7 +63,7 @@ class GroupPart:
         facts: its range and its share of the firings, in words.
         items: the contexts; empty where the range has no firing.
         waiting: whether underlines are still to come.
-        address: of the group by itself.
+        address: address of the group by itself, with its underlines.
     """
 
     key: str
@@ -96,8 +96,8 @@ class FeaturePage:
 
     Args:
         view: the feature as stored, with its dictionary.
-        typeset: of its language model.
-        style: of its contexts.
+        typeset: the tokens of its language model.
+        style: how its contexts are shown.
         counterpart: name of the dictionary that its aligned neurons link to, if there is one.
         embedded: for a frame in somebody's page: nothing to type into, links open elsewhere.
     """

@@ -85,7 +85,7 @@ def size(n_bytes: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Time left: `42 s`, `3 min`, `1 h 05 min`."""
+    """A length of time: `42 s`, `3 min`, `1 h 05 min`."""
     if seconds is None or not math.isfinite(seconds):
         return "unknown"
     whole = max(0, round(seconds))

@@ -72,8 +72,8 @@ class Mark:
     Attributes:
         name: shown on hover.
         style: 0 to `STYLES` - 1.
-        x: where.
-        y: where.
+        x: its value on the horizontal axis.
+        y: its value on the vertical axis.
         size: radius in units of the plot.
         hollow: whether only its outline is drawn.
     """
@@ -203,12 +203,14 @@ def tick(value: float) -> str:
 
 def _axes(across: _Scale, up: _Scale) -> str:
     parts = []
+    # The vertical axis: a line across the plot at each of its ticks.
     for value in () if up.empty else up.ticks():
         at = _TALL * (1 - up.share(value))
         parts.append(
             f'<path class="grid" d="M0 {at:.1f}h{_INNER}"/>'
             f'<text x="-5" y="{at + 3.5:.1f}" text-anchor="end">{tick(value)}</text>'
         )
+    # The horizontal axis: one path holds the base line and all of its short marks.
     marks = ""
     for value in () if across.empty else across.ticks():
         at = _INNER * across.share(value)
@@ -250,7 +252,10 @@ def _mark(mark: Mark, across: _Scale, up: _Scale) -> str:
 
 
 def _shape(style: int, r: float) -> str:
-    """The outline of a style's mark around 0, all of about the same area."""
+    """The outline of a style's mark around 0; all styles cover about the same area.
+
+    `r` is the radius of the circle, which is the first style; lengths of the others follow from it.
+    """
     sizes = {
         "r": r,
         "d": 2 * r,

@@ -42,19 +42,20 @@ class FeatureSearch:
         """The features that fit best, at most `most`: of that number, then label, then tokens.
 
         Args:
-            store: has the features.
-            typeset: of the language model.
-            dictionary: whose features are wanted.
-            typed: by the user; empty finds nothing.
-            most: how many.
+            store: where the features are read.
+            typeset: the tokens of the dictionary's language model.
+            dictionary: the dictionary whose features are searched.
+            typed: what the user typed; empty finds nothing.
+            most: how many features are returned at the most.
         """
         typed = typed.strip()
         if not typed:
             return []
         wanted: list[int] = []
-        # isdecimal alone knows digits that int refuses to be that long of.
+        # First the feature of that number: isdecimal alone accepts more digits than int does.
         if typed.isascii() and typed.isdecimal() and len(typed) < 19:
             wanted.append(int(typed))
+        # Then those whose label holds what was typed, then those that raise such a token.
         table = store.features(dictionary, FeatureQuery(per_page=most, search=typed))
         wanted += [row.index for row in table.rows]
         if len(wanted) < most and dictionary.d_sae <= MOST_FEATURES:
@@ -88,6 +89,8 @@ class FeatureSearch:
 
 
 def _read(store: Store, typeset: Typeset, dictionary: DictionaryView) -> _Raisers:
+    """The strongest tokens of all features, read from the store a part at a time."""
+    # For each rank: token -> (minus the weight, feature), so that sorting puts the largest first.
     weighted: list[dict[str, list[tuple[float, int]]]] = [{} for _ in range(N_STRONGEST)]
     for start in range(0, dictionary.d_sae, _CHUNK):
         indices = range(start, min(start + _CHUNK, dictionary.d_sae))

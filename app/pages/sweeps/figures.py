@@ -22,13 +22,13 @@ class SweepRow:
     """A run of a sweep in figures.
 
     Attributes:
-        name: of the run in the store.
-        architecture: such as `topk`.
+        name: what the run is called in the store.
+        architecture: name of the architecture, such as `topk`.
         d_sae: number of features.
-        target: the L0 that was asked for; None: a penalty was.
-        seed: of the weights.
-        tokens: it was trained on.
-        l0: measured in the evaluation, as the losses below.
+        target: the L0 that was asked for; None: a penalty was asked for instead.
+        seed: seed of the initial weights.
+        tokens: number of tokens that it was trained on.
+        l0: active features per token, measured in the evaluation like the losses below.
         fvu: fraction of variance unexplained.
         extra_loss: (L_recon - L_clean) / (L_zero - L_clean); NaN where the loss does not hang on
             the activation.
@@ -37,7 +37,7 @@ class SweepRow:
             NaN: it saw fewer, or has no curve.
         silent_share: features without a firing in the evaluation. Its text is shorter: of rare
             features many are silent there that are not dead.
-        seconds: of training; NaN: not measured.
+        seconds: how long the training took; NaN: not measured.
         peak_bytes: most memory while training; NaN: not measured.
         others: the other settings, such as tokens and learning rate, as JSON.
     """
@@ -60,7 +60,7 @@ class SweepRow:
 
 
 Goal = Callable[[SweepRow], float]
-"""What is to be low; NaN: a row has no such figure."""
+"""Reads from a row the figure that is to be low; NaN: the row has no such figure."""
 
 
 @dataclass(frozen=True)
@@ -181,18 +181,21 @@ def contests(table: Sequence[SweepRow], goal: Goal) -> list[Contest]:
 
 def _contests(table: Sequence[SweepRow], goal: Goal) -> list[Contest]:
     """`contests` of runs that differ in architecture, size, L0 and seed alone."""
+    # The seeds of each architecture, at each size and L0.
     groups: dict[tuple[int, float], dict[str, list[SweepRow]]] = {}
     for row in table:
         if row.target is not None and math.isfinite(goal(row)):
             group = groups.setdefault((row.d_sae, row.target), {})
             group.setdefault(row.architecture, []).append(row)
     lines = _lines(groups, goal)
+    # Noise between seeds: at each L0 where that was measured, else that of the other L0s.
     everywhere = seed_noise(table, goal)
     there = {
         target: seed_noise([row for row in table if row.target == target], goal)
         for target in {target for _, target in groups}
     }
     measured = tuple(sorted(target for target, noise in there.items() if noise is not None))
+    # The size at which most architectures were trained comes first.
     most = Counter[int]()
     for (d_sae, _), group in groups.items():
         most[d_sae] = max(most[d_sae], len(group))

@@ -30,11 +30,11 @@ class Quantity:
     """What is drawn against L0.
 
     Attributes:
-        title: of the picture.
-        axis: of the vertical axis.
-        of: its value of a row.
-        goal: whether lower is the aim, so that there is a front.
-        digits: after the point, wherever it is written.
+        title: what it is called, above its picture and in the list of contests.
+        axis: title of the picture's vertical axis, with the unit.
+        of: reads it from a row of the table, in the unit of the axis.
+        goal: whether lower is better, so that there are a front and winners.
+        digits: how many digits are written after the point.
     """
 
     title: str
@@ -56,11 +56,11 @@ class Column:
     """A column of the table.
 
     Attributes:
-        key: in addresses.
-        title: as it is shown.
-        of: what rows are ordered by.
-        hint: shown on hover.
-        numeric: whether it holds figures.
+        key: what addresses call it.
+        title: its heading.
+        of: reads from a row the value that rows are ordered by.
+        hint: what it means; shown when the pointer rests on the heading.
+        numeric: whether it holds numbers, which stand to the right.
     """
 
     key: str
@@ -116,7 +116,7 @@ class Order:
 
     Attributes:
         sweep: name of the sweep.
-        key: of the column.
+        key: key of the column that rows are ordered by.
         descending: whether the largest comes first.
     """
 
@@ -137,7 +137,7 @@ class Order:
         return known + [row for row in rows if _missing(of(row))]
 
     def link(self, key: str) -> str:
-        """By another column, or by this one the other way round."""
+        """The address of the table ordered by another column, or by this one the other way."""
         turned = key == self.key and not self.descending
         return sweep_address(self.sweep, sort=key, order="desc" if turned else "")
 
@@ -152,11 +152,11 @@ class SweepPage:
     """A sweep's page, worked out.
 
     Attributes:
-        name: of the sweep.
-        runs: all of them, in the order in which they were added.
-        order: of the table.
-        rows: those that have figures, in that order.
-        columns: of the table.
+        name: what the sweep is called.
+        runs: all trainings of the sweep, in the order in which they were added.
+        order: how the table is ordered.
+        rows: the trainings that have figures, in the order of the table.
+        columns: the columns of the table.
     """
 
     def __init__(self, name: str, runs: Sequence[RunView], order: Order) -> None:
@@ -170,7 +170,7 @@ class SweepPage:
         return self.runs[0]
 
     def those(self, status: str) -> list[RunView]:
-        """The runs of a status."""
+        """The runs whose status this is."""
         return [run for run in self.runs if run.record.status == status]
 
     @property

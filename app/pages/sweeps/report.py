@@ -64,7 +64,7 @@ def markdown(table: Sequence[SweepRow]) -> str:
 
 
 def sentence(contest: Contest, digits: int) -> str:
-    """A contest in a sentence, its values with so many digits after the point."""
+    """A contest as a sentence; `digits`: how many stand after the point of its values."""
     first = contest.standings[0]
     order = ", ".join(
         f"{s.architecture} {s.value:.{digits}f}{'' if s.fair else f' (at L0 {s.l0:.1f})'}"
