@@ -43,7 +43,7 @@ class RequestFailed(FeaturescopeError):
     """The server refused a request, or could not finish it; the message is its sentence.
 
     Attributes:
-        status: of the answer, such as 404 or 503; 0: there was none.
+        status: the HTTP status of the answer, such as 404 or 503; 0: there was none.
         retry_after: seconds after which asking again makes sense; None: it does not.
     """
 
@@ -66,14 +66,14 @@ class PromptRead(types.Activations):
             position: of a token; only what fires there, with `activation`, `share` and `rarity` of
                 that token. None, or beyond the prompt: the whole prompt.
         """
-        found = [
+        rows = [
             (place, here)
             for place, dictionary in enumerate(self.dictionaries)
-            for one in dictionary.features
-            if (here := _at(one, position, len(self.tokens))) is not None
+            for feature in dictionary.features
+            if (here := _at(feature, position, len(self.tokens))) is not None
         ]
-        found.sort(key=lambda row: (-getattr(row[1], sort), row[0], row[1].index))
-        return [(self.dictionaries[place].name, here) for place, here in found]
+        rows.sort(key=lambda row: (-getattr(row[1], sort), row[0], row[1].index))
+        return [(self.dictionaries[place].name, here) for place, here in rows]
 
     def compare(self, other: PromptRead) -> list[Difference]:
         """What differs on another prompt that was read with the same dictionaries: by kind, the

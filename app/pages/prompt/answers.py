@@ -83,7 +83,7 @@ def dictionary(
 
 def missing(occlusion: Occlusion, reading: Reading, typeset: Typeset) -> list[types.MissingToken]:
     """What each token's absence does to a feature."""
-    found = []
+    tokens = []
     for position, without, change in zip(
         occlusion.positions.tolist(),
         floats(occlusion.activations),
@@ -92,7 +92,7 @@ def missing(occlusion: Occlusion, reading: Reading, typeset: Typeset) -> list[ty
     ):
         id_ = int(reading.tokens[position])
         known = math.isfinite(without)
-        found.append(
+        tokens.append(
             types.MissingToken(
                 id=id_,
                 text=typeset.real[id_],
@@ -101,4 +101,4 @@ def missing(occlusion: Occlusion, reading: Reading, typeset: Typeset) -> list[ty
                 change=change if known else None,
             )
         )
-    return found
+    return tokens

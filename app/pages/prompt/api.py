@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -139,7 +141,7 @@ def together(
         target=answers.token(model.typeset, target.token),
         features=features,
         loss_change=change,
-        singles=[0.0 if one != one else one for one in singles],
+        singles=[0.0 if math.isnan(single) else single for single in singles],
     )
 
 
@@ -161,17 +163,17 @@ def occlusion(
         )
     put = question.replacement
     replacement = None if put is None else token_of(model.typeset.vocabulary, put)
-    found = site.prompts.occlude(
+    occluded = site.prompts.occlude(
         view, question.feature, reading.ids, question.position, replacement
     )
     return types.OcclusionAnswer(
         model=view.model,
         dictionary=view.name,
         feature=question.feature,
-        position=found.position,
-        activation=found.activation,
+        position=occluded.position,
+        activation=occluded.activation,
         replacement=None if replacement is None else answers.token(model.typeset, replacement),
-        tokens=answers.missing(found, reading, model.typeset),
+        tokens=answers.missing(occluded, reading, model.typeset),
     )
 
 

@@ -24,7 +24,7 @@ class Difference:
     Attributes:
         kind: gained, lost, stronger or weaker.
         dictionary: name of its dictionary.
-        index: of the feature.
+        index: the number of the feature in its dictionary.
         change: of its largest activation from the first prompt to the second, as a share of that
             in the harvest.
     """

@@ -81,7 +81,7 @@ class PromptQuery:
     @property
     def fields(self) -> list[tuple[str, str]]:
         """Names and values as they stand in an address; defaults are left out."""
-        found: list[tuple[str, Any]] = [
+        pairs: list[tuple[str, Any]] = [
             *([] if self.text is None else [("text", self.text)]),
             ("other", self.other),
             *(("d", name) for name in self.dictionaries),
@@ -98,7 +98,7 @@ class PromptQuery:
         ]
         return [
             (name, str(value))
-            for name, value in found
+            for name, value in pairs
             if name == "text" or (value is not None and value != "")
         ]
 
@@ -212,19 +212,19 @@ class _Reader:
         return next(iter(self._features([text] if (text := self.last(name)) else [])), None)
 
     def features(self, name: str, most: int) -> tuple[FeatureName, ...]:
-        found = tuple(dict.fromkeys(self._features(self._given.get(name, []))))
-        if len(found) > most:
-            self._refuse(f"At most {most} features are ablated together; these are {len(found)}.")
-        return found[:most]
+        names = tuple(dict.fromkeys(self._features(self._given.get(name, []))))
+        if len(names) > most:
+            self._refuse(f"At most {most} features are ablated together; these are {len(names)}.")
+        return names[:most]
 
     def _features(self, texts: Collection[str]) -> list[FeatureName]:
-        found = []
+        names = []
         for text in texts:
             try:
-                found.append(FeatureName.parse(text))
+                names.append(FeatureName.parse(text))
             except InvalidRequest as error:
                 self._refuse(str(error))
-        return found
+        return names
 
     def _refuse(self, sentence: str) -> None:
         self.problem = self.problem or InvalidRequest(sentence)

@@ -21,7 +21,8 @@ class EffectRanking:
         names: the features in question.
         estimates: first-order changes, nats, float32 [n].
         exact: exact changes, float32 [n]; NaN where not known yet.
-        log_probability: of the prediction, undisturbed; NaN before anything is known.
+        log_probability: what the undisturbed model gives the prediction, nats; NaN before
+            anything is known.
         complete: whether all dictionaries have answered in full.
     """
 
@@ -56,17 +57,19 @@ def ranking(
     begun = {
         name: now
         for name in dictionaries
-        if (one := attributions.get(name)) is not None and (now := one.effects).begun
+        if (attribution := attributions.get(name)) is not None
+        and (now := attribution.effects).begun
     }
     none = np.zeros(0, np.float32)
     return EffectRanking(
         names=tuple(
             FeatureName(name, index)
-            for name, one in begun.items()
-            for index in one.features.tolist()
+            for name, effects in begun.items()
+            for index in effects.features.tolist()
         ),
-        estimates=np.concatenate([none, *(one.estimates for one in begun.values())]),
-        exact=np.concatenate([none, *(one.exact for one in begun.values())]),
-        log_probability=next((one.log_probability for one in begun.values()), math.nan),
-        complete=len(begun) == len(dictionaries) and all(one.complete for one in begun.values()),
+        estimates=np.concatenate([none, *(effects.estimates for effects in begun.values())]),
+        exact=np.concatenate([none, *(effects.exact for effects in begun.values())]),
+        log_probability=next((effects.log_probability for effects in begun.values()), math.nan),
+        complete=len(begun) == len(dictionaries)
+        and all(effects.complete for effects in begun.values()),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,7 +64,7 @@ def target_at(
 
     Args:
         reading: the prompt.
-        vocabulary: of its model.
+        vocabulary: the tokens of the prompt's model.
         position: of the predicted token; None, or the number of tokens: the one after the prompt.
         token: by id or text; None: the one that stands there, or the likeliest one.
 
@@ -195,7 +196,9 @@ class PromptSession:
 
     def ablation(self, feature: FeatureName, readings: Sequence[Reading]) -> list[ContextEffect]:
         """What removing a feature does to some prompts."""
-        return self.work.ablate(self.known(feature), feature.index, [one.ids for one in readings])
+        return self.work.ablate(
+            self.known(feature), feature.index, [reading.ids for reading in readings]
+        )
 
     def replacement(self) -> int | None:
         """The token that replaces others to see why a feature fires; None: they are left out.
@@ -207,9 +210,9 @@ class PromptSession:
             return None
         if self.query.neutral:
             return token_of(self.vocabulary, self.query.neutral)
-        if (found := neutral_token(self.vocabulary)) is None:
+        if (token := neutral_token(self.vocabulary)) is None:
             raise InvalidRequest("This model has no neutral token: type the one to be put in.")
-        return found
+        return token
 
     def occlusion(self, feature: FeatureName) -> Occlusion:
         """How a feature's activation hangs on each token: read at the chosen token where it fires
@@ -232,8 +235,8 @@ class PromptSession:
         """
         if self.query.target is None and not self.query.instead:
             return None
-        said = self.query.instead or None
-        return target_at(self.reading, self.vocabulary, self.query.target, said)
+        instead = self.query.instead or None
+        return target_at(self.reading, self.vocabulary, self.query.target, instead)
 
     def requests(self, target: Target) -> dict[str, AttributeRequest]:
         """What to ask the worker, by dictionary."""
@@ -244,9 +247,9 @@ class PromptSession:
         """The active features by their effect on the prediction: all of them, or, where nobody
         wants to wait, what is remembered."""
         ask = self.work.attribution if wait else self.work.known_attribution
-        found = {name: ask(request) for name, request in self.requests(target).items()}
-        known = {name: one for name, one in found.items() if one is not None}
-        return ranking(known, list(found))
+        answers = {name: ask(request) for name, request in self.requests(target).items()}
+        known = {name: answer for name, answer in answers.items() if answer is not None}
+        return ranking(known, list(answers))
 
     def together(self, target: Target) -> list[TogetherResult]:
         """What the set of features does at once, dictionary by dictionary: they may lie at
@@ -262,13 +265,14 @@ class PromptSession:
             sets.setdefault(feature.dictionary, []).append(feature)
         results, tokens = [], self.reading.ids
         for name, features in sets.items():
-            view, indices = self.model.dictionary(name), [one.index for one in features]
+            view, indices = self.model.dictionary(name), [feature.index for feature in features]
             change = self.work.together(view, tokens, target.position, target.token, indices)
             single = self.work.known_attribution(attribute_request(view, tokens, target))
             if single is None or not single.complete:
                 request = attribute_request(view, tokens, target, indices)
                 single = self.work.attribution(request)
-            alone = tuple(0.0 if (one := single.of(i)[1]) != one else one for i in indices)
+            exact = (single.of(index)[1] for index in indices)
+            alone = tuple(0.0 if math.isnan(effect) else effect for effect in exact)
             results.append(TogetherResult(tuple(features), change, alone))
         return results
 

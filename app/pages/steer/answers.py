@@ -54,12 +54,12 @@ class SteerSpeech:
         self._steer = steer
 
     async def say(self, event: Result | Progress) -> LiveEvent | None:
-        """As `said`, on the event loop: what asks the store is asked in a thread."""
+        """As `answer`, on the event loop: what asks the store is asked in a thread."""
         if isinstance(event, Traits | SideEffects):
-            return await run_in_threadpool(self.said, event)
-        return self.said(event)
+            return await run_in_threadpool(self.answer, event)
+        return self.answer(event)
 
-    def said(self, event: Result | Progress) -> LiveEvent | None:
+    def answer(self, event: Result | Progress) -> LiveEvent | None:
         """What an event of the worker is to a client; None: nothing.
 
         Raises:

@@ -35,7 +35,7 @@ class FeatureSummary:
     Attributes:
         dictionary: its name.
         row: what the table knows of it.
-        address: of its page.
+        address: the address of the feature's page.
         tokens: HTML of the tokens that it raises most.
         maximum: its largest activation, with the digits that mean something.
     """
@@ -63,7 +63,7 @@ class SliderCard:
     """A slider with its feature.
 
     Attributes:
-        slider: as it was asked for.
+        slider: the slider as it was asked for.
         line: the feature; None where there is none such.
         problem: why it cannot be used; empty where it can.
     """
@@ -83,10 +83,10 @@ class SteerPage:
         cards: one for each slider.
         problems: sentences by the field that they stand beside.
         question: what to ask the worker; None where there are problems.
-        presets: of the model.
+        presets: the model's named settings.
         chosen: name of the dictionary in which features are looked for.
         typed: what was looked for.
-        found: the features that were found.
+        matches: the features that fit it.
         texts: what the worker answered; None: it was not asked.
         failure: why it did not answer; empty where it did.
     """
@@ -99,7 +99,7 @@ class SteerPage:
     presets: Sequence[PresetView] = ()
     chosen: str = ""
     typed: str = ""
-    found: Sequence[FeatureSummary] = ()
+    matches: Sequence[FeatureSummary] = ()
     texts: SteerTexts | None = None
     failure: str = ""
     modes: tuple[tuple[SteerMode, str, str], ...] = field(default=MODES, init=False)

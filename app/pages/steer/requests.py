@@ -20,7 +20,7 @@ class SteerTask:
 
     Attributes:
         request: with the edits that are on.
-        places: of those edits among all that were asked for.
+        places: where those edits stand among all that were asked for.
         n_edits: that were asked for.
         traits: the dictionary whose features the answers name; None: of none.
     """
@@ -137,11 +137,11 @@ def rows_of(model: AddressedModel, edits: tuple[Edit, ...]) -> tuple[FeatureRow,
         NotFound: there is no such dictionary.
         InvalidRequest: there is no such feature.
     """
-    found: dict[str, Mapping[int, FeatureRow]] = {}
+    rows: dict[str, Mapping[int, FeatureRow]] = {}
     for name in dict.fromkeys(edit.dictionary for edit in edits):
         indices = [edit.feature for edit in edits if edit.dictionary == name]
-        found[name] = model.store.rows(model.dictionary(name), indices)
+        rows[name] = model.store.rows(model.dictionary(name), indices)
     for place, edit in enumerate(edits):
-        if edit.feature not in found[edit.dictionary]:
+        if edit.feature not in rows[edit.dictionary]:
             raise unknown(model.dictionary(edit.dictionary), edit.feature, f"edits.{place}")
-    return tuple(found[edit.dictionary][edit.feature] for edit in edits)
+    return tuple(rows[edit.dictionary][edit.feature] for edit in edits)

@@ -87,7 +87,7 @@ def _page(
         except InvalidRequest as error:
             problems["n"] = str(error)
     view = model.dictionary(dictionary) if dictionary else model.facts
-    found = site.search.find(model.store, model.typeset, view, typed[:200])
+    rows = site.search.find(model.store, model.typeset, view, typed[:200])
     return SteerPage(
         of=model,
         state=state,
@@ -97,7 +97,7 @@ def _page(
         presets=model.store.presets(model.name),
         chosen=view.name,
         typed=typed,
-        found=[FeatureSummary.of(view, row, model.typeset) for row in found],
+        matches=[FeatureSummary.of(view, row, model.typeset) for row in rows],
     )
 
 
@@ -107,5 +107,5 @@ def _texts(site: Site, made: SteerPage) -> SteerTexts | None:
         return None
     asked = steering.steer(made.of, made.question)
     speech = SteerSpeech(made.of, asked)
-    said = [speech.said(event) for event in site.waiters.all(site.live, asked.request)]
-    return SteerTexts.of([event for event in said if event is not None])
+    events = [speech.answer(event) for event in site.waiters.all(site.live, asked.request)]
+    return SteerTexts.of([event for event in events if event is not None])

@@ -161,9 +161,9 @@ class SteerState:
             question = SteerQuestion.model_validate(given)
         except ValidationError as error:
             names = {key: name for name, key in FIELDS.items()} | {"prompt": "text", "edits": "f"}
-            for one in error.errors():
-                name = names[str(one["loc"][0])] + "".join(map(str, one["loc"][1:2]))
-                problems.setdefault(name, sentence_of(one).replace("n_tokens", "tokens", 1))
+            for problem in error.errors():
+                name = names[str(problem["loc"][0])] + "".join(map(str, problem["loc"][1:2]))
+                problems.setdefault(name, sentence_of(problem).replace("n_tokens", "tokens", 1))
             return None, problems
         return (None if problems else question), problems
 

@@ -25,7 +25,7 @@ class SteerTexts:
 
     Attributes:
         texts: HTML of each pane, a <bdi> for each token.
-        perplexities: of each pane's text under the unsteered model; None: not known.
+        perplexities: how surprising each pane's text is under the unsteered model; None: not known.
         effects: the features that changed most; None: not known.
     """
 

@@ -37,7 +37,7 @@ class LiveStream(Response):
     that reads slowly slows the worker's stream down: only `room` events wait here.
 
     Args:
-        events: of the worker; closed here, whatever happens.
+        events: the worker's events; closed here, whatever happens.
         say: what an event is to the client, at once or to be awaited; None: nothing.
         heartbeat_seconds: longest silence; then comes a comment.
         patience_seconds: how long the first event may take before the answer begins without it.
@@ -80,11 +80,11 @@ class LiveStream(Response):
         async with aclosing(self._events) as events:
             try:
                 async for event in events:
-                    said = self._say(event)
-                    if isinstance(said, Awaitable):
-                        said = await said
-                    if said is not None:
-                        await self._box.put(said)
+                    answer = self._say(event)
+                    if isinstance(answer, Awaitable):
+                        answer = await answer
+                    if answer is not None:
+                        await self._box.put(answer)
             except Exception as error:
                 last = error
         await self._box.put(last)
@@ -98,10 +98,10 @@ class LiveStream(Response):
             raise events[0]
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         while True:
-            said = [_failed(one) if isinstance(one, Exception) else one for one in events]
-            body = "".join(map(_line, said)) or HEARTBEAT
+            sent = [_failed(event) if isinstance(event, Exception) else event for event in events]
+            body = "".join(map(_line, sent)) or HEARTBEAT
             await send({"type": "http.response.body", "body": body.encode(), "more_body": True})
-            if said and isinstance(said[-1], DoneEvent | FailedEvent):
+            if sent and isinstance(sent[-1], DoneEvent | FailedEvent):
                 break
             events = []
             with suppress(TimeoutError):

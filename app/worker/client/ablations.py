@@ -67,14 +67,14 @@ class Ablations:
             FeaturescopeError: the worker refused, with the reason.
         """
         wanted = {window.number: window for window in windows}
-        found = dict(self._store.effects(dictionary, index, list(wanted)))
-        if len(found) < len(wanted):
+        effects = dict(self._store.effects(dictionary, index, list(wanted)))
+        if len(effects) < len(wanted):
             with self._turns.take((dictionary.id, dictionary.digest, index)):
-                found |= self._store.effects(dictionary, index, list(wanted))
-                missing = [window for number, window in wanted.items() if number not in found]
+                effects |= self._store.effects(dictionary, index, list(wanted))
+                missing = [window for number, window in wanted.items() if number not in effects]
                 if missing:
-                    found |= self._compute(dictionary, index, missing)
-        return {number: found[number] for number in wanted}
+                    effects |= self._compute(dictionary, index, missing)
+        return {number: effects[number] for number in wanted}
 
     def _compute(
         self, dictionary: DictionaryView, index: int, windows: Sequence[WindowRecord]

@@ -17,7 +17,8 @@ class KnownEffects:
     """What is known of some features at one moment; never changed.
 
     Attributes:
-        log_probability: of the prediction, undisturbed, nats; NaN before the first event.
+        log_probability: what the undisturbed model gives the prediction, nats; NaN before the
+            first event.
         features: every feature in question, ascending, int32 [n].
         estimates: first-order changes, float32 [n].
         exact: exact changes, float32 [n]; NaN where not known yet.
@@ -67,7 +68,7 @@ class Attribution:
         """Take in one event of the answer.
 
         Raises:
-            ValueError: it does not fit to those before.
+            ValueError: the event contradicts those before.
         """
         if isinstance(event, Estimated):
             features = unpack_int32(event.features)

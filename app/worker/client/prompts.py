@@ -121,16 +121,16 @@ class PromptWork:
 
     def known_attribution(self, request: AttributeRequest) -> Attribution | None:
         """As much of the same as is remembered."""
-        found = self._known.get(_key(request))
-        return found if isinstance(found, Attribution) else None
+        known = self._known.get(_key(request))
+        return known if isinstance(known, Attribution) else None
 
     def remember(self, request: AttributeRequest, attribution: Attribution) -> None:
         """Keep an attribution that is streamed elsewhere; it may still be growing."""
         self._known.put(_key(request), attribution, attribution.nbytes)
 
     def _answer(self, request: WorkRequest, read: Callable[[Events], T]) -> T:
-        found: T | None = self._known.get(_key(request))
-        return self._ask(request, read) if found is None else found
+        known: T | None = self._known.get(_key(request))
+        return self._ask(request, read) if known is None else known
 
     def _ask(self, request: WorkRequest, read: Callable[[Events], T]) -> T:
         events = self._waiters.all(self._live, request)
@@ -178,10 +178,10 @@ def _key(request: WorkRequest) -> Hashable:
 
 
 def _effects(events: Events, n: int) -> list[ContextEffect]:
-    found = {event.index: unpack(event) for event in events if isinstance(event, ContextDone)}
-    if sorted(found) != list(range(n)):
-        raise ValueError(f"{n} contexts, but effects on {sorted(found)}")
-    return [found[index] for index in range(n)]
+    effects = {event.index: unpack(event) for event in events if isinstance(event, ContextDone)}
+    if sorted(effects) != list(range(n)):
+        raise ValueError(f"{n} contexts, but effects on {sorted(effects)}")
+    return [effects[index] for index in range(n)]
 
 
 def _together(events: Events) -> float:
@@ -192,9 +192,9 @@ def _together(events: Events) -> float:
 
 
 def _attribution(events: Events) -> Attribution:
-    found = Attribution()
+    attribution = Attribution()
     for event in events:
-        found.take(event)
-    if not found.complete:
+        attribution.take(event)
+    if not attribution.complete:
         raise ValueError("some features have no exact change")
-    return found
+    return attribution

@@ -45,10 +45,10 @@ class Reading:
 
     Attributes:
         tokens: ids, BOS first where the model has one, int32 [n].
-        loss: of each token, nats, float32 [n]; NaN for the first.
+        loss: how surprising each token is, nats, float32 [n]; NaN for the first.
         predicted: the likeliest tokens after each, int32 [n, k].
-        probabilities: theirs, float32 [n, k].
-        firings: of each dictionary that was asked for, in order.
+        probabilities: of these predictions, float32 [n, k].
+        firings: what fires, for each dictionary that was asked for, in order.
     """
 
     tokens: NDArray[np.int32]
@@ -73,7 +73,7 @@ class Reading:
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
-        return self.predicted.nbytes * 3 + sum(one.values.nbytes * 3 for one in self.firings)
+        return self.predicted.nbytes * 3 + sum(fired.values.nbytes * 3 for fired in self.firings)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Occlusion:
     Attributes:
         position: where it is read.
         activation: with nothing taken away.
-        positions: of the token that is missing, ascending, int32 [n].
+        positions: which token is missing, ascending, int32 [n].
         activations: without it, float32 [n]; NaN where nothing is left to read.
     """
 
@@ -105,6 +105,7 @@ def reading(events: Iterable[Result | Progress], n_dictionaries: int) -> Reading
     Raises:
         ValueError: they do not fit together.
     """
+    # Sort the events.
     prompt: TokensRead | None = None
     firings: dict[int, PromptFirings] = {}
     for event in events:
@@ -114,12 +115,15 @@ def reading(events: Iterable[Result | Progress], n_dictionaries: int) -> Reading
             firings[event.index] = _firings(event)
     if prompt is None or sorted(firings) != list(range(n_dictionaries)):
         raise ValueError("the answer has no prompt, or not one set of firings a dictionary")
+    # Unpack the columns, and refuse what does not fit together.
     tokens, loss = unpack_int32(prompt.tokens), unpack_float32(prompt.loss)
     predicted, probabilities = unpack_int32(prompt.predicted), unpack_float32(prompt.probabilities)
     n = len(tokens)
     if n == 0 or len(loss) != n or len(predicted) % n or len(predicted) != len(probabilities):
         raise ValueError("columns of the prompt differ in length")
-    if any(len(one.positions) and not 0 <= one.positions.max() < n for one in firings.values()):
+    if any(
+        len(fired.positions) and not 0 <= fired.positions.max() < n for fired in firings.values()
+    ):
         raise ValueError("a feature fires beyond the prompt")
     return Reading(
         tokens,

@@ -68,6 +68,7 @@ class Worker:
         # Only a page of our own origin can send this type without asking first, and we never agree.
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return _refusal(415, "Send the request as application/json.")
+        # Read the body, within bounds of time and size.
         try:
             async with asyncio.timeout(self.limits.body_seconds):
                 body = await self._body(request)
@@ -77,6 +78,7 @@ class Worker:
             return _refusal(
                 413, f"The body is longer than the {self.limits.body_bytes} bytes taken at most."
             )
+        # Understand it.
         try:
             message = kind.model_validate_json(body)
         except ValidationError as error:
@@ -86,6 +88,7 @@ class Worker:
         seconds = self.limits.deadline_seconds
         if message.deadline_seconds is not None:
             seconds = min(seconds, message.deadline_seconds)
+        # Hand the work over; its events wake this event loop.
         news = asyncio.Event()
         wake = partial(asyncio.get_running_loop().call_soon_threadsafe, news.set)
         try:

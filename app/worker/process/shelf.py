@@ -173,9 +173,9 @@ def _load_dictionary(ref: DictionaryRef, model: LanguageModel, device: str) -> D
     if ref.checksum is None:
         raise InvalidRequest("A dictionary on disk needs a checksum.")
     folder = Path(ref.path)
-    if (found := dictionary_checksum(folder)) != ref.checksum:
+    if (checksum := dictionary_checksum(folder)) != ref.checksum:
         raise CheckpointError(
-            f"The dictionary in {folder} has changed: its checksum is {found[:12]}…, the store "
+            f"The dictionary in {folder} has changed: its checksum is {checksum[:12]}…, the store "
             f"was filled from {ref.checksum[:12]}…. Put the old files back or harvest again."
         )
     dictionary = load_dictionary(folder, device)

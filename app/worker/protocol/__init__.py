@@ -1,4 +1,6 @@
 """Every message between the web process and the worker.
 
-Frozen pydantic types, and arrays as bytes. No torch, no model, nothing of `app` but its errors.
+In: what the web process asks, as a request. Out: what the worker answers, as a stream of events.
+Frozen pydantic types, and arrays as bytes: no torch, no model, nothing of `app` but its errors.
+Called by `app/worker/client` and `app/worker/process`, which share nothing else.
 """

@@ -45,9 +45,10 @@ class EffectsTable:
     Attributes:
         lines: the features with the largest changes.
         total: features in question, as far as they are known.
-        known: of them, those whose change is exact.
+        known: how many of these have an exact change by now.
         hidden: features that are not shown.
-        probability: of the prediction, undisturbed; empty before anything is known.
+        probability: what the undisturbed model gives the prediction; empty before anything is
+            known.
         error: mean distance of the estimates from the exact changes, nats; empty while unknown.
         complete: whether every change is exact.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from markupsafe import Markup
 
-from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
+from app.errors import FeaturescopeError
 from app.pages.prompt.active_features import ActiveFeatures, effects_column
 from app.pages.prompt.differences import Kind, compare
 from app.pages.prompt.query import FeatureName, PromptQuery
@@ -42,17 +42,17 @@ class Problems:
     """Sentences, each beside the control that it belongs to.
 
     Attributes:
-        said: by control; the first of each.
+        sentences: by control; the first of each.
         error: the first of all as it was raised; None: all is well.
     """
 
     def __init__(self) -> None:
-        self.said: dict[str, str] = {}
+        self.sentences: dict[str, str] = {}
         self.error: FeaturescopeError | None = None
 
     def add(self, place: str, error: FeaturescopeError) -> None:
         """Say at `place` what is wrong."""
-        self.said.setdefault(place, str(error))
+        self.sentences.setdefault(place, str(error))
         self.error = self.error or error
 
     @contextmanager
@@ -62,11 +62,6 @@ class Problems:
             yield
         except FeaturescopeError as error:
             self.add(place, error)
-
-    @property
-    def waits(self) -> bool:
-        """Whether asking again later may help."""
-        return isinstance(self.error, Overloaded | WorkerUnavailable)
 
 
 @dataclass(frozen=True)
@@ -230,10 +225,10 @@ class PromptPages:
     ) -> None:
         """The features that differ between two prompts."""
         page, names = self._page, list(self._session.chosen)
-        found = compare(names, first[1].shares, second[1].shares)
-        page.counts = {kind: len(differences) for kind, differences in found.items()}
+        differences = compare(names, first[1].shares, second[1].shares)
+        page.counts = {kind: len(every) for kind, every in differences.items()}
         sides = ((self._writer(first[0]), first[1]), (self._writer(second[0]), second[1]))
-        page.differences = difference_lines(found, sides, self._query)
+        page.differences = difference_lines(differences, sides, self._query)
 
     def _strip(
         self,
@@ -279,22 +274,22 @@ class PromptPages:
 
     def _feature(self, readings: list[Reading]) -> list[Paint]:
         """The chosen feature's panel; how the strips look."""
-        paints = [Paint.blank(len(one)) for one in readings]
+        paints = [Paint.blank(len(reading)) for reading in readings]
         name = self._query.feature
         if name is None:
             return paints
         with self._problems.at("feature"):
             view = self._session.known(name)
             ever = float(self._session.model.store.scales(view).maxima[name.index])
-            fired = [self._session.firings(one, name) for one in readings]
+            fired = [self._session.firings(reading, name) for reading in readings]
             ablated: list[ContextEffect | None] = [None for _ in readings]
             with self._problems.at("ablation"):
                 ablated = [*self._session.ablation(name, readings)]
             peaks = [float(values.max(initial=0.0)) for _, values in fired]
             full = ever or max(peaks)
             paints = [
-                paint_feature(len(one), *where, full, effect)
-                for one, where, effect in zip(readings, fired, ablated, strict=True)
+                paint_feature(len(reading), *where, full, effect)
+                for reading, where, effect in zip(readings, fired, ablated, strict=True)
             ]
             described = self._writer(readings[0]).described([name])[name]
             self._page.feature = feature_panel(
@@ -313,15 +308,17 @@ class PromptPages:
         if not self._query.why or name is None or self._page.feature is None:
             return
         with self._problems.at("why"):
-            found, put = self._session.occlusion(name), self._session.replacement()
-            words, every = missing_tokens(found, reading, self._typeset)
-            paint = paint_occlusion(len(reading), found.positions, found.changes, found.activation)
+            occlusion, put = self._session.occlusion(name), self._session.replacement()
+            words, every = missing_tokens(occlusion, reading, self._typeset)
+            paint = paint_occlusion(
+                len(reading), occlusion.positions, occlusion.changes, occlusion.activation
+            )
             self._missing = paint
             label = self._typeset.label
             self._page.why = WhyPanel(
-                position=found.position,
-                html=trusted(label[int(reading.tokens[found.position])]),
-                activation=activation(found.activation, found.activation),
+                position=occlusion.position,
+                html=trusted(label[int(reading.tokens[occlusion.position])]),
+                activation=activation(occlusion.activation, occlusion.activation),
                 put=put,
                 replacement=None if put is None else trusted(label[put]),
                 words=words,

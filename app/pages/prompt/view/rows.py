@@ -28,7 +28,7 @@ class Described:
 
     Attributes:
         name: as addresses have it.
-        address: of its page.
+        address: the address of the feature's page.
         noun: feature or neuron.
         label: what it means in words; empty: not said yet.
         tokens: those whose logits it raises most.
@@ -51,7 +51,7 @@ class FeatureLine:
         maximum: largest activation on the prompt, or on the chosen token.
         total: sum of its activations there.
         count: tokens of the prompt on which it fires.
-        density: of the harvest.
+        density: share of the tokens of the harvest on which it fires.
         share: the maximum as a share of that in the harvest.
         rarity: see `prompt_features.RARITY`.
         bar: the share, drawn.
@@ -78,8 +78,8 @@ class FeatureLines:
     Args:
         store: what features mean.
         dictionaries: by name, those that were read.
-        typeset: of their model.
-        n_tokens: of the prompt.
+        typeset: the tokens of the dictionaries' model.
+        n_tokens: how many tokens the prompt has.
     """
 
     def __init__(
@@ -99,13 +99,13 @@ class FeatureLines:
         wanted: dict[str, list[int]] = {}
         for name in dict.fromkeys(names):
             wanted.setdefault(name.dictionary, []).append(name.index)
-        found = {}
+        described = {}
         for dictionary, indices in wanted.items():
             view = self._dictionaries[dictionary]
             base = dictionary_address(view.model, view.name)
             for index, row in self._store.rows(view, indices).items():
-                found[FeatureName(dictionary, index)] = self._described(view, base, row)
-        return found
+                described[FeatureName(dictionary, index)] = self._described(view, base, row)
+        return described
 
     def lines(
         self,

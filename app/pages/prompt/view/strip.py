@@ -115,7 +115,7 @@ def strip(
 
     Args:
         reading: the prompt.
-        typeset: of its model.
+        typeset: the tokens of the prompt's model.
         paint: how its tokens look.
         title: what the strip is called for those who do not see it.
         chosen: position of the chosen token.

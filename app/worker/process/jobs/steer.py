@@ -43,6 +43,7 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
     def wait(done: int) -> Progress:
         return Progress(done=done, total=request.n_tokens)
 
+    # Load the model and every dictionary that is written or read.
     wanted = [edit.dictionary for edit in request.edits]
     wanted += [request.traits] if request.traits else []
     dictionaries = yield from shelf.dictionaries(request.model, wanted)
@@ -60,6 +61,7 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
     prompt = prompt_tokens(model, request.prompt)
     check_room(model, len(prompt), request.n_tokens)
     yield SteerBegan(tokens=pack_int32(prompt.numpy()))
+    # Continue the prompt, a token of both texts a step.
     scope, sampling = Scope(request.scope), TokenSampling(**request.sampling.model_dump())
     texts: tuple[list[int], list[int]] = ([], [])
     for step in generate(model, prompt, edits, request.n_tokens, sampling, scope):
@@ -75,9 +77,10 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
                 text=drawn.text,
                 end=drawn.end,
             )
+    # Read both texts again for what stands in them.
     if request.traits:
-        for found in traits(model, prompt, texts, edits, scope, dictionaries[request.traits]):
-            yield wait(request.n_tokens) if found is None else _traits_event(found)
+        for trait in traits(model, prompt, texts, edits, scope, dictionaries[request.traits]):
+            yield wait(request.n_tokens) if trait is None else _traits_event(trait)
 
 
 def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
@@ -110,42 +113,42 @@ def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iter
         request.watched,
     )
     done = 0
-    for found in points:
-        if found is None:
+    for point in points:
+        if point is None:
             yield wait(done)
         else:
-            event = _dose_event(found)
+            event = _dose_event(point)
             done += isinstance(event, DosePoint)
             yield event
 
 
-def _traits_event(found: traits.TextTraits | traits.SideEffectFeatures) -> Event:
+def _traits_event(trait: traits.TextTraits | traits.SideEffectFeatures) -> Event:
     from sae_core.interventions.traits import TextTraits
 
-    if isinstance(found, TextTraits):
+    if isinstance(trait, TextTraits):
         return Traits(
-            pane=PANES[found.row],
-            unsteered=pack_float32(found.unsteered),
-            steered=pack_float32(found.steered),
-            features=pack_int32(found.features),
-            activations=pack_float32(found.activations),
-            perplexity=found.perplexity,
+            pane=PANES[trait.row],
+            unsteered=pack_float32(trait.unsteered),
+            steered=pack_float32(trait.steered),
+            features=pack_int32(trait.features),
+            activations=pack_float32(trait.activations),
+            perplexity=trait.perplexity,
         )
     return SideEffects(
-        features=pack_int32(found.features),
-        unsteered=pack_float32(found.unsteered),
-        steered=pack_float32(found.steered),
-        reads=found.reads,
+        features=pack_int32(trait.features),
+        unsteered=pack_float32(trait.unsteered),
+        steered=pack_float32(trait.steered),
+        reads=trait.reads,
     )
 
 
-def _dose_event(found: dose_response.DoseBaseline | dose_response.DoseMeasurement) -> Event:
+def _dose_event(point: dose_response.DoseBaseline | dose_response.DoseMeasurement) -> Event:
     from sae_core.interventions.dose_response import DoseMeasurement
 
-    if isinstance(found, DoseMeasurement):
-        return DosePoint(**vars(found))
+    if isinstance(point, DoseMeasurement):
+        return DosePoint(**vars(point))
     return DoseBase(
-        perplexity=found.perplexity,
-        activation=found.activation,
-        probabilities=found.probabilities,
+        perplexity=point.perplexity,
+        activation=point.activation,
+        probabilities=point.probabilities,
     )
