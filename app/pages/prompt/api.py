@@ -48,7 +48,8 @@ def activations(
     """All features that fire on a prompt.
 
     \f
-    For example POST /api/v1/m/demo/activations with {"prompt": "def f"}
+    For example /api/v1/m/demo/activations
+    with {"prompt": "def f"}
     """
     names = list(model.dictionaries) if question.dictionaries is None else question.dictionaries
     views = [model.dictionary(name) for name in dict.fromkeys(names)]
@@ -76,8 +77,8 @@ def ablation(question: types.AblationQuestion, model: TheModel, site: TheSite) -
     """What removing a feature does to the prediction of each token.
 
     \f
-    For example POST /api/v1/m/demo/ablation with
-    {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
+    For example /api/v1/m/demo/ablation
+    with {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
     """
     view = model.dictionary(question.dictionary, question.feature)
     reading = site.prompts.read(model.facts, question.prompt)
@@ -109,8 +110,8 @@ def attribution(question: types.AttributionQuestion, model: TheModel, site: TheS
     """Which features are responsible for a prediction, each ablated alone.
 
     \f
-    For example POST /api/v1/m/demo/attribution with
-    {"prompt": "def f", "dictionary": "mlp-4096", "position": 1}
+    For example /api/v1/m/demo/attribution
+    with {"prompt": "def f", "dictionary": "mlp-4096", "position": 1}
     """
     view = model.dictionary(question.dictionary, *(question.features or ()))
     reading = site.prompts.read(model.facts, question.prompt)
@@ -126,8 +127,8 @@ def together(
     """What ablating several features at once does to a prediction, beside each alone.
 
     \f
-    For example POST /api/v1/m/demo/together with
-    {"prompt": "def f", "dictionary": "mlp-4096", "features": [12, 1733]}
+    For example /api/v1/m/demo/together
+    with {"prompt": "def f", "dictionary": "mlp-4096", "features": [12, 1733]}
     """
     view = model.dictionary(question.dictionary, *question.features)
     reading = site.prompts.read(model.facts, question.prompt)
@@ -152,8 +153,8 @@ def occlusion(
     """How a feature's activation changes when each token is left out or replaced.
 
     \f
-    For example POST /api/v1/m/demo/occlusion with
-    {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
+    For example /api/v1/m/demo/occlusion
+    with {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
     """
     view = model.dictionary(question.dictionary, question.feature)
     reading = site.prompts.read(model.facts, question.prompt)

@@ -75,7 +75,8 @@ def ask(
     """To the address of what was typed. A text that no address can hold is refused in its place,
     and stays in its field.
 
-    For example POST /m/demo/prompt with the form text=def+f
+    For example /m/demo/prompt
+    with the form text=def+f
     """
     text = body.decode("utf-8", "replace")
     query, problem = parse(parse_qsl(text, keep_blank_values=True, encoding="utf-8"))
@@ -119,7 +120,8 @@ class EffectsQuestion(BaseModel):
 def stream(model: TheModel, question: EffectsQuestion, site: TheSite) -> Response:
     """The table of responsible features, again and again until all effects are exact.
 
-    For example POST /m/demo/prompt/effects with {"query": "text=def%20f&target=1"}
+    For example /m/demo/prompt/effects
+    with {"query": "text=def%20f&target=1"}
     """
     query, problem = parse(parse_qsl(question.query, keep_blank_values=True))
     session = PromptSession(model, site.prompts, query)

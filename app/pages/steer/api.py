@@ -60,7 +60,8 @@ def steer(model: TheModel, question: SteerQuestion, site: TheSite) -> Response:
     """Continue a prompt twice, unsteered and steered, in one batch and from the same seed.
 
     \f
-    For example POST /api/v1/m/demo/steer with {"prompt": "def f", "edits":
+    For example /api/v1/m/demo/steer
+    with {"prompt": "def f", "edits":
     [{"dictionary": "mlp-4096", "feature": 12, "strength": 4}]}
     """
     asked = steering.steer(model, question)
@@ -82,7 +83,8 @@ def dose(model: TheModel, question: DoseQuestion, site: TheSite) -> Response:
     """How hard to push: what each strength of one feature does to the text.
 
     \f
-    For example POST /api/v1/m/demo/dose with {"prompt": "def f",
+    For example /api/v1/m/demo/dose
+    with {"prompt": "def f",
     "dictionary": "mlp-4096", "feature": 12}
     """
     asked = steering.dose(model, question)
@@ -105,7 +107,8 @@ def save(model: TheModel, question: types.PresetQuestion) -> types.Preset:
     """Keep a setting under a name, in the place of one of the same name.
 
     \f
-    For example POST /api/v1/m/demo/presets with {"name": "more docstrings",
+    For example /api/v1/m/demo/presets
+    with {"name": "more docstrings",
     "settings": {"prompt": "def f"}}
     """
     steering.steer(model, question.settings)
@@ -125,7 +128,7 @@ def remove(model: str, name: str, site: TheSite) -> None:
     """Forget a preset.
 
     \f
-    For example DELETE /api/v1/m/demo/presets/more%20docstrings
+    For example /api/v1/m/demo/presets/more%20docstrings
     """
     site.store.delete_preset(model, name)
 

@@ -14,9 +14,9 @@ from anyio import from_thread, to_thread
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.connection import while_connected
 from app.errors import Overloaded, WorkerUnavailable
 from app.worker.client.streaming import LiveWorker
+from app.worker.protocol.connection import while_connected
 from app.worker.protocol.events import Progress, Result
 from app.worker.protocol.requests import WorkRequest
 

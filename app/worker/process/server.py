@@ -63,7 +63,8 @@ class Worker:
     async def work(self, kind: type[WorkRequest], request: Request) -> Response:
         """POST to a kind's path: hand the request to the scheduler, stream what comes.
 
-        For example POST /read with a ReadRequest
+        For example /read
+        with a ReadRequest
         """
         # Only a page of our own origin can send this type without asking first, and we never agree.
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def ablate_contexts(request: AblateRequest, shelf: Shelf, limits: Limits) -> Iterator[Event]:
     """Remove a feature from each context; a step is a batch of contexts, or loading.
 
-    For example POST /ablate with an AblateRequest
+    For example /ablate
+    with an AblateRequest
     """
     import torch
 

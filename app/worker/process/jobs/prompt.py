@@ -29,7 +29,8 @@ from app.worker.protocol.requests import (
 def read_text(request: ReadRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
     """Read a prompt; a step is the pass over it, a dictionary, or loading.
 
-    For example POST /read with a ReadRequest
+    For example /read
+    with a ReadRequest
     """
     from sae_core.interventions.prompt import prompt_firings, prompt_tokens, read_prompt
 
@@ -60,7 +61,8 @@ def attribute_prediction(
 ) -> Iterator[Event]:
     """Ablate features one by one; a step is a batch of them, the estimates, or loading.
 
-    For example POST /attribute with an AttributeRequest
+    For example /attribute
+    with an AttributeRequest
     """
     import torch
 
@@ -93,7 +95,8 @@ def attribute_prediction(
 def ablate_together(request: TogetherRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
     """Ablate several features at once.
 
-    For example POST /together with a TogetherRequest
+    For example /together
+    with a TogetherRequest
     """
     import torch
 
@@ -115,7 +118,8 @@ def ablate_together(request: TogetherRequest, shelf: Shelf, _limits: Limits) -> 
 def occlude_tokens(request: OccludeRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
     """Leave tokens out one by one; a step is a batch of them, or loading.
 
-    For example POST /occlude with an OccludeRequest
+    For example /occlude
+    with an OccludeRequest
     """
     import torch
 

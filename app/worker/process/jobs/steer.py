@@ -32,7 +32,8 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
 
     A step is a piece of the prompt, a token of both texts, a piece of what comes after, or loading.
 
-    For example POST /steer with a SteerRequest
+    For example /steer
+    with a SteerRequest
     """
     from sae_core.interventions.generation import Scope, check_room, generate
     from sae_core.interventions.next_token import TokenSampling
@@ -86,7 +87,8 @@ def steer_text(request: SteerRequest, shelf: Shelf, _limits: Limits) -> Iterator
 def sweep_strengths(request: DoseRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
     """Steer one feature by one strength after another; a step is a piece of work, or loading.
 
-    For example POST /dose with a DoseRequest
+    For example /dose
+    with a DoseRequest
     """
     from sae_core.interventions.dose_response import dose_response
     from sae_core.interventions.generation import Scope

@@ -1,6 +1,7 @@
 """A client's connection: work that goes on only as long as somebody waits for its answer.
 
-Both servers, that of the pages and the worker, end what nobody will read.
+A client takes a request back by leaving. Both servers, that of the pages and the worker, end what
+nobody will read.
 """
 
 from __future__ import annotations
