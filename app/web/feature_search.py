@@ -52,7 +52,7 @@ class FeatureSearch:
         if not typed:
             return []
         wanted: list[int] = []
-        # First the feature of that number: isdecimal alone accepts more digits than int does.
+        # First the feature of that number, if it is one: 18 digits fit the integers of databases.
         if typed.isascii() and typed.isdecimal() and len(typed) < 19:
             wanted.append(int(typed))
         # Then those whose label holds what was typed, then those that raise such a token.
