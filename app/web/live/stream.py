@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
 from app.web.errors import DEFECT, field_of, status_of
 from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
-from app.worker.protocol.connection import while_connected
+from app.worker.connection import while_connected
 from app.worker.protocol.events import Progress, Result
 
 __all__ = ["DoneEvent", "FailedEvent", "LiveEvent", "LiveStream"]

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Overloaded, WorkerUnavailable
 from app.worker.client.streaming import LiveWorker
-from app.worker.protocol.connection import while_connected
+from app.worker.connection import while_connected
 from app.worker.protocol.events import Progress, Result
 from app.worker.protocol.requests import WorkRequest
 

@@ -9,8 +9,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.worker.connection import while_connected
 from app.worker.process.scheduler import Job, Scheduler
-from app.worker.protocol.connection import while_connected
 from app.worker.protocol.events import Done, Failed
 
 
