@@ -93,9 +93,8 @@ def test_a_package_says_what_comes_in_and_what_goes_out_and_who_calls_it(package
     assert name in tracked(), f"{package} has no __init__.py"
     words = ast.get_docstring(tree(name)) or ""
     if "/" in package:
-        assert re.search(
-            r"\bIn: .*\bOut: .*\b(Called|Started|Used|Read)\s+by\b", words, re.DOTALL
-        ), words
+        pattern = r"\bIn: .*\bOut: .*\b(Called|Started|Used|Read)\s+by\b"
+        assert re.search(pattern, words, re.DOTALL), words
     else:
         assert len(words) > 60
 

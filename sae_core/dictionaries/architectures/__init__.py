@@ -1,6 +1,8 @@
-"""The architectures, one file each. `dictionary_class` finds a class by its SAELens name.
+"""The architectures of dictionaries, one module each; the class's docstring is its equation.
 
-Another architecture is another module here with a class that names its `architecture`.
+In: activations. Out: features. `dictionary_classes` finds every class by its name in `cfg.json`:
+another architecture is another module here with a class that names its `architecture`. Called by
+checkpoints, format readers and training methods.
 """
 
 from __future__ import annotations
