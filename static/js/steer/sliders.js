@@ -54,16 +54,30 @@ export function put(slider, value, ended = true) {
   tell(ended);
 }
 
+const sliderOf = (name) => sliders().find((slider) => slider.dataset.feature === name);
+
+/** The slider of a feature as the server draws it; null: there is no such feature. */
+async function drawn(name) {
+  const answer = await fetch(`${page.dataset.page}/slider?f=${encodeURIComponent(name)}`, {
+    headers: { "HX-Request": "true" },
+  }).catch(() => null);
+  if (!answer?.ok) return null;
+  const holder = document.createElement("template");
+  holder.innerHTML = await answer.text();
+  return holder.content.firstElementChild;
+}
+
 /** Adds a feature named `dictionary:index`, or shows the slider that it has. */
 export async function add(name) {
-  const there = sliders().find((slider) => slider.dataset.feature === name);
+  const there = sliderOf(name);
   if (!there) {
-    if (sliders().length >= Number(page.dataset.most)) return;
-    await window.htmx.ajax("GET", `${page.dataset.page}/slider?f=${encodeURIComponent(name)}`, {
-      target: "#sliders", swap: "beforeend",
-    });
+    const made = await drawn(name);
+    // Others were perhaps added meanwhile, this one too.
+    if (made && !sliderOf(name) && sliders().length < Number(page.dataset.most)) {
+      byId("sliders").append(made);
+    }
   }
-  const slider = sliders().find((one) => one.dataset.feature === name);
+  const slider = sliderOf(name);
   if (!slider) return;
   describe(slider);
   count();
@@ -91,6 +105,15 @@ async function addRandom() {
   const address = page.dataset.api.replace("/m/", "/d/");
   const answer = await fetch(`${address}/${encodeURIComponent(dictionary)}/random`).catch(() => null);
   if (answer?.ok) await add(`${dictionary}:${(await answer.json()).index}`);
+}
+
+let wanted = null; // what Enter was pressed on, until its features are found
+
+/** Adds the first feature found, once what is found is of what was typed. */
+function addFirst() {
+  if (!wanted || byId("found").dataset.typed !== wanted) return;
+  wanted = null;
+  byId("found").querySelector("[data-add]")?.click();
 }
 
 export function start() {
@@ -129,6 +152,9 @@ export function start() {
   byId("random").addEventListener("click", addRandom);
   byId("finder").addEventListener("submit", (event) => {
     event.preventDefault();
-    byId("found").querySelector("[data-add]")?.click();
+    wanted = byId("q").value.trim();
+    addFirst();
   });
+  byId("q").addEventListener("input", () => { wanted = null; });
+  document.addEventListener("htmx:after:swap", addFirst);
 }
