@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from markupsafe import Markup
 
 from app.errors import FeaturescopeError
 from app.pages.steer.questions import SteerQuestion
-from app.pages.steer.state import DEFAULTS, Slider, SteerState
+from app.pages.steer.state import DEFAULTS, Slider, SteerState, is_number
 from app.pages.steer.texts import SteerTexts, given
 from app.rendering.addresses import dictionary_address
 from app.rendering.markup import trusted
@@ -131,6 +131,21 @@ class SteerPage:
     def address(self) -> str:
         """The address that restores it."""
         return self.state.address(self.model)
+
+    @staticmethod
+    def is_number(text: str) -> bool:
+        """See `state.is_number`."""
+        return is_number(text)
+
+    @property
+    def refused(self) -> bool:
+        """Whether something in the address cannot be used."""
+        return bool(self.problems) or any(card.problem for card in self.cards)
+
+    @property
+    def without_malformed(self) -> str:
+        """The address without what names no feature."""
+        return replace(self.state, malformed=()).address(self.model)
 
     @property
     def python(self) -> str:

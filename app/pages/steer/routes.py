@@ -33,7 +33,7 @@ def page(request: Request, model: TheModel, site: TheSite) -> Response:
         return RedirectResponse(SteerState.submitted(query).address(model.name, run="1"), 303)
     state = SteerState.read(query)
     made = _page(site, model, state, names.get("dictionary", ""), names.get("q", ""))
-    status = 422 if made.problems or any(card.problem for card in made.cards) else 200
+    status = 422 if made.refused else 200
     if "run" in names and status == 200:
         try:
             made = replace(made, texts=_texts(site, made))
@@ -86,6 +86,7 @@ def _page(
             steering.check_room(model, question)
         except InvalidRequest as error:
             problems["n"] = str(error)
+        state = SteerState.of(question)  # as pages write it: fields hold no other forms of numbers
     view = model.dictionary(dictionary) if dictionary else model.facts
     rows = site.search.find(model.store, model.typeset, view, typed[:200])
     return SteerPage(

@@ -1,4 +1,4 @@
-"""On the steering page answers may come late: the features that were asked for come all the same."""
+"""On the steering page answers may come late: what was asked for comes all the same."""
 
 from __future__ import annotations
 
