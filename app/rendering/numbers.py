@@ -54,15 +54,36 @@ def share(value: float) -> str:
 
 
 def percent(part: float) -> str:
-    """A share of one as per cent with three significant digits: 0.0031 -> `0.310 %`."""
-    if part == 0:
-        return "0 %"
+    """A share, which lies between 0 and 1, with three significant digits: 0.0031 -> `0.310 %`.
+
+    What lies elsewhere is no share: see `quotient`, as which it is written.
+    """
+    if not 0 <= part <= 1:
+        return quotient(part)
     per_cent = 100 * part
-    if per_cent >= 99.95:
+    if per_cent >= 99.95:  # three digits of it are those of 100
         return "100 %"
+    if per_cent == 0:
+        return "0 %"
     if per_cent < 0.0001:
         return f"{per_cent:.1e} %"
-    return f"{per_cent:.{max(0, 2 - math.floor(math.log10(per_cent)))}f} %"
+    return f"{per_cent:.{2 - math.floor(math.log10(per_cent))}f} %"
+
+
+def quotient(value: float | None) -> str:
+    """A quotient, which may be negative or beyond one, as per cent: -2.06 -> `−206 %`.
+
+    Three significant digits, and beyond 100 % one digit after the point, so that 1.004 is not
+    written as 100 %; a dash where there is none.
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size <= 0.9995:
+        written = percent(size)
+    else:
+        written = f"{100 * size:,.{1 if size < 10 else 0}f}".removesuffix(".0") + " %"
+    return f"{MINUS if value < 0 else ''}{written}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -67,6 +67,7 @@ class Renderer:
             "number": numbers.number,
             "percent": numbers.percent,
             "printable": printable,
+            "quotient": numbers.quotient,
             "share": numbers.share,
             "signed": numbers.signed,
             "sparkline": lambda histogram: trusted(rendering_charts.sparkline(histogram)),

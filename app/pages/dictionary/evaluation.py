@@ -13,7 +13,7 @@ from app.pages.dictionary.evaluation_command import evaluation_command
 from app.pages.dictionary.evaluation_rows import Row, rows
 from app.rendering.histograms import LARGE, chart
 from app.rendering.markup import trusted
-from app.rendering.numbers import number, percent
+from app.rendering.numbers import number, percent, quotient
 from app.rendering.plots import Axis, Line, Mark, plot, swatch
 from app.store.types.catalogue import DictionaryView
 from app.store.types.evaluation import StoredEvaluation, stored_evaluation
@@ -117,7 +117,7 @@ class EvaluationPage:
                 f"{b}/{N_BANDS} to {b + 1}/{N_BANDS}",
                 percent(bands.firings[b] / total),
                 percent(bands.activation[b]),
-                _percent(bands.shares[b]),
+                quotient(bands.shares[b]),
                 _ends(bands.intervals[b]),
             )
             for b in reversed(range(N_BANDS))
@@ -136,7 +136,7 @@ class EvaluationPage:
             if ends
         ]
         marks = [
-            Mark(f"band {b}: {_percent(bands.shares[b])} of the loss effect", 0, *at)
+            Mark(f"band {b}: {quotient(bands.shares[b])} of the loss effect", 0, *at)
             for b, at in enumerate(shares)
         ]
         held = sum(bands.firings[:WEAK_BANDS]) / total
@@ -162,7 +162,7 @@ class EvaluationPage:
             "Bands are taken out of the reconstruction one after another, the weakest first; a "
             "band's share is how much the loss rises when it goes, of the rise when all are gone.",
             f"Activations up to {WEAK_BANDS}/{N_BANDS} of the maximum are {percent(held)} of the "
-            f"firings and carry {_percent(carried)} of the loss effect.",
+            f"firings and carry {quotient(carried)} of the loss effect.",
         )
 
     def _positions(self, details: EvaluationDetails) -> Figure:
@@ -312,11 +312,5 @@ def _key(style: int, name: str) -> tuple[Markup, str]:
     return trusted(swatch(style)), name
 
 
-def _percent(share: float | None) -> str:
-    if share is None:
-        return "–"
-    return f"−{percent(-share)}" if share < 0 else percent(share)
-
-
 def _ends(interval: tuple[float, float] | None) -> str:
-    return " to ".join(map(_percent, interval)) if interval else ""
+    return " to ".join(map(quotient, interval)) if interval else ""

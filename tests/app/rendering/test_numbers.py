@@ -26,6 +26,35 @@ def test_numbers_are_short_and_true() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (80.27, "8,027 %"),
+        (-2.06, "−206 %"),
+        (3.06, "306 %"),
+        (1.084, "108.4 %"),
+        (1.004, "100.4 %"),
+        (1.0, "100 %"),
+        (0.99949, "99.9 %"),
+        (0.9998, "100 %"),
+        (12.3456, "1,235 %"),
+        (-0.0031, "−0.310 %"),
+        (0.0, "0 %"),
+        (-1e-8, "−1.0e-06 %"),
+        (math.nan, "–"),
+        (math.inf, "–"),
+        (None, "–"),
+    ],
+)
+def test_quotients_are_never_made_to_fit(value: float | None, shown: str) -> None:
+    assert numbers.quotient(value) == shown
+
+
+def test_what_is_no_share_is_written_as_it_is() -> None:
+    assert [numbers.percent(x) for x in (1.5, -0.25, math.nan)] == ["150 %", "−25.0 %", "–"]
+    assert [numbers.percent(x) for x in (0.9994, 0.9996, 0.5)] == ["99.9 %", "100 %", "50.0 %"]
+
+
+@pytest.mark.parametrize(
     ("change", "shown"),
     [(0.0, "0"), (1e-5, "+1e−05"), (-4e-4, "−4e−04"), (0.31234, "+0.312"), (-2.5, "−2.50")],
 )
