@@ -335,15 +335,18 @@ class Store:
         with writing(self.engine) as connection:
             return store_effects.add(connection, dictionary, packed)
 
-    def save_preset(self, model: str, name: str, settings: Mapping[str, Any]) -> bool:
-        """Keep a preset, in the place of one of the same name; whether it is new.
+    def save_preset(
+        self, model: str, name: str, settings: Mapping[str, Any], replace: bool = True
+    ) -> bool:
+        """Keep a preset; whether it is new. One of the same name gives way where `replace` is true.
 
         Raises:
             InvalidRequest: its name is empty or too long, it is too large, or there are too many.
+            Conflict: there is another of this name, which is not to be replaced.
             NotFound: there is no such model.
         """
         with writing(self.engine, alone=True) as connection:
-            return store_presets.save(connection, model, name, settings)
+            return store_presets.save(connection, model, name, settings, replace)
 
     def delete_preset(self, model: str, name: str) -> None:
         """Forget a preset.

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    Conflict,
     FeaturescopeError,
     InvalidRequest,
     NotFound,
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[FeaturescopeError], int], ...] = (
     (NotFound, 404),
+    (Conflict, 409),
     (InvalidRequest, 422),
 )
 _UNAVAILABLE = 503
@@ -35,6 +37,7 @@ RESTART_SECONDS = 2  # about what a worker needs to start again
 _TITLES = {
     404: "Not here",
     405: "Not that way",
+    409: "That is taken",
     422: "That cannot be used",
     500: "A defect in Featurescope",
     503: "Not now",

@@ -102,9 +102,12 @@ def presets(model: TheModel) -> types.Presets:
     return types.Presets(presets=[_preset(model.name, view) for view in views])
 
 
-@router.post("/presets")
+@router.post(
+    "/presets",
+    responses={409: {"model": Problem, "description": "Another preset has that name."}},
+)
 def save(model: TheModel, question: types.PresetQuestion) -> types.Preset:
-    """Keep a setting under a name, in the place of one of the same name.
+    """Keep a setting under a name. Another preset of that name gives way only with `replace`.
 
     \f
     For example /api/v1/m/demo/presets
@@ -114,7 +117,7 @@ def save(model: TheModel, question: types.PresetQuestion) -> types.Preset:
     steering.steer(model, question.settings)
     settings = question.settings.model_dump(mode="json")
     name = question.name.strip()
-    model.store.save_preset(model.name, name, settings)
+    model.store.save_preset(model.name, name, settings, question.replace)
     return _preset(model.name, PresetView(name, settings))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from app.errors import InvalidRequest, NotFound
+from app.errors import Conflict, InvalidRequest, NotFound
 from app.store.schema import StoredModel, StoredPreset
 from app.store.tables.catalogue import canonical, model_id_of
 from app.store.types.catalogue import PresetView
@@ -27,12 +27,20 @@ def views(connection: Connection, model: str) -> list[PresetView]:
     return [PresetView(name, json.loads(settings)) for name, settings in rows]
 
 
-def save(connection: Connection, model: str, name: str, settings: Mapping[str, Any]) -> bool:
-    """Keep a preset, in the place of one of the same name; whether it is new.
+def save(
+    connection: Connection,
+    model: str,
+    name: str,
+    settings: Mapping[str, Any],
+    replace: bool = True,
+) -> bool:
+    """Keep a preset; whether it is new. One of the same name gives way to it where `replace` is
+    true; one with the same settings is left as it is.
 
     Raises:
         InvalidRequest: its name is empty, too long or dots alone, it is too large, or there are
             too many.
+        Conflict: there is another of this name, which is not to be replaced.
         NotFound: there is no such model.
     """
     if not name.strip():
@@ -53,6 +61,13 @@ def save(connection: Connection, model: str, name: str, settings: Mapping[str, A
         )
     model_id = model_id_of(connection, model)
     here = (StoredPreset.model_id == model_id, StoredPreset.name == name)
+    if not replace:
+        kept = connection.scalars(select(StoredPreset.settings).where(*here)).one_or_none()
+        if kept is not None and kept != written:
+            raise Conflict(
+                f"{model} has a preset {name!r} with other settings: choose another name, or say "
+                "that it is to be replaced."
+            )
     if connection.execute(update(StoredPreset).where(*here).values(settings=written)).rowcount:
         return False
     count = select(func.count()).select_from(StoredPreset).where(StoredPreset.model_id == model_id)

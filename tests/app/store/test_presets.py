@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.errors import InvalidRequest, NotFound
+from app.errors import Conflict, InvalidRequest, NotFound
 from app.store.store import Store
 from app.store.tables.presets import LONGEST_NAME, LONGEST_SETTINGS
 from app.store.types.catalogue import DictionaryView, FeatureQuery
@@ -17,6 +17,9 @@ def test_presets_are_kept_replaced_and_forgotten(store: Store, published: Dictio
     assert store.save_preset("demo", "é\x00 \ud800", {"b": 1, "a": [0.5]})
     assert store.save_preset("demo", "A", {"x": 1})
     assert not store.save_preset("demo", "A", {"x": 2})
+    with pytest.raises(Conflict, match="has a preset 'A' with other settings"):
+        store.save_preset("demo", "A", {"x": 1}, replace=False)
+    assert not store.save_preset("demo", "A", {"x": 2}, replace=False)
     kept = [(view.name, view.settings) for view in store.presets("demo")]
     assert kept == [("A", {"x": 2}), ("é\x00 \ud800", {"a": [0.5], "b": 1})]
     store.delete_preset("demo", "A")

@@ -128,9 +128,39 @@ def test_presets_are_kept_followed_and_deleted(page: Page) -> None:
     expect(page).to_have_url(re.compile(re.escape(ONE) + "$"))
     expect(slider(page)).to_have_value("1")
     page.get_by_label("delete <i>mine</i>").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(link).to_be_visible()
+    page.get_by_label("delete <i>mine</i>").click()
+    page.get_by_role("button", name="Delete it").click()
     expect(link).to_have_count(0)
     page.reload()
     expect(link).to_have_count(0)
+
+
+def test_a_preset_of_another_tab_is_replaced_only_when_asked(
+    page: Page, complaints: list[str]
+) -> None:
+    other = page.context.new_page()
+    for tab, address in ((page, ONE), (other, ONE.replace(":1&", ":5&"))):
+        tab.goto(address)
+        tab.locator("#preset-name").fill("shared")
+        tab.get_by_role("button", name="Keep").click()
+        if tab is page:
+            expect(tab.get_by_role("link", name="shared")).to_be_visible()
+    expect(other.get_by_role("dialog")).to_contain_text("“shared” already, with other settings")
+    assert _problems(other) == []
+    other.get_by_role("button", name="Cancel").click()
+    expect(other.locator("#preset-name")).to_be_focused()
+    page.reload()
+    expect(page.get_by_role("link", name="shared")).to_have_attribute("href", re.compile(":1&"))
+    other.get_by_role("button", name="Keep").click()
+    other.get_by_role("button", name="Replace it").click()
+    expect(other.get_by_role("link", name="shared")).to_have_attribute("href", re.compile(":5&"))
+    page.reload()
+    expect(page.get_by_role("link", name="shared")).to_have_attribute("href", re.compile(":5&"))
+    other.close()
+    assert all("409" in complaint for complaint in complaints)
+    complaints.clear()
 
 
 @pytest.mark.parametrize("width", [1280, 400])
