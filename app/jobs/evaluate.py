@@ -77,7 +77,7 @@ def record(
         reading=_reading(source.spec),
         source=corpus.source,
         fingerprint=corpus.fingerprint,
-        held_out=source.held_out,
+        held_out=source.held_out(tokens),
         n_ctx=source.windows.n_ctx,
         tokens=tokens,
         seed=seed,
@@ -87,7 +87,7 @@ def record(
         dtype=str(source.model.dtype).removeprefix("torch."),
         torch=torch.__version__,
     )
-    return result.figures() | {"held_out": source.held_out, "measured": setup.model_dump()}
+    return result.figures() | {"held_out": setup.held_out, "measured": setup.model_dump()}
 
 
 def stored_spec(

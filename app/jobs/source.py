@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,10 @@ from sae_core.text.tokenized import TokenizedCorpus, Windows
 
 N_CTX = 128
 FOLDERS_SHOWN = 12
+TRAINING_RECORD = "training.json"  # what a training of ours writes beside its dictionary, last
+# Held-out text of fewer tokens or documents than these tells too little of a dictionary.
+FEWEST_TOKENS = 20_000
+FEWEST_DOCUMENTS = 30
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,23 @@ class Source:
         """`model/dictionary`, for sentences."""
         return "/".join(self.spec.titles)
 
-    @cached_property
-    def held_out(self) -> bool:
-        """Whether the text has documents that no training of ours saw."""
-        return bool(self.corpus.held_out.any())
+    def held_out(self, n_tokens: int) -> bool:
+        """Whether an evaluation on so many tokens keeps to documents that no training of ours saw.
+
+        It does where our own training made the dictionary, and elsewhere as long as these documents
+        are enough to tell something; a dictionary from elsewhere saw none of the text, so that all
+        of it may be used.
+        """
+        corpus = self.corpus
+        if self.spec.dictionary is not None and (self.spec.dictionary / TRAINING_RECORD).is_file():
+            return bool(corpus.held_out.any())
+        tokens = int(corpus.lengths[corpus.held_out].sum())
+        enough = min(n_tokens, FEWEST_TOKENS)
+        return tokens >= enough and int(corpus.held_out.sum()) >= FEWEST_DOCUMENTS
 
     def evaluation_windows(self, n_tokens: int, seed: int) -> NDArray[np.int64]:
-        """Windows of held-out documents, as `evaluation_windows` draws them."""
-        return evaluation_windows(self.windows, n_tokens, seed)
+        """Windows to evaluate on, as `evaluation_windows` draws them."""
+        return evaluation_windows(self.windows, n_tokens, seed, self.held_out(n_tokens))
 
     def model_record(self) -> ModelRecord:
         """The model as the store keeps it."""
@@ -176,11 +188,19 @@ def _by_folder(names: Sequence[str]) -> str:
     return ", ".join([*shown, f"others {rest}"] if rest else shown)
 
 
-def evaluation_windows(windows: Windows, n_tokens: int, seed: int) -> NDArray[np.int64]:
-    """Windows of held-out documents (of all, where none is), in seeded order, cut at `n_tokens`
-    tokens."""
+def evaluation_windows(
+    windows: Windows, n_tokens: int, seed: int, held_out: bool = True
+) -> NDArray[np.int64]:
+    """Windows in seeded order, cut at `n_tokens` tokens.
+
+    Args:
+        windows: the text.
+        n_tokens: how many tokens are evaluated at most, rounded up to whole windows.
+        seed: what the order is made from.
+        held_out: take held-out documents alone, where there are any.
+    """
     every = windows.select(None, seed)
-    if windows.corpus.held_out.any():
+    if held_out and windows.corpus.held_out.any():
         every = every[windows.corpus.held_out[windows.document_of(every)]]
     total = np.cumsum(windows.lengths(every))
     return every[: int(np.searchsorted(total, n_tokens)) + 1]

@@ -192,6 +192,8 @@ class StoredFeature(Base):
     by_maximum_up: Mapped[int]  # dead first
     firings: Mapped[int]
     maximum: Mapped[float]
+    density_low: Mapped[float | None]  # 95 % interval over documents, where it was computed
+    density_high: Mapped[float | None]
     label: Mapped[str]
     summary: Mapped[bytes]
     body: Mapped[bytes]

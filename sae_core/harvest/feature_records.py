@@ -12,6 +12,7 @@ from torch import Tensor
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.harvest.co_firing import aligned_neurons, coactive, joint_counts, nearest
+from sae_core.harvest.density import DocumentTokens
 from sae_core.harvest.firing_log import FiringLog
 from sae_core.harvest.harvest import HarvestPlan
 from sae_core.harvest.logit_weights import logit_weights
@@ -57,6 +58,8 @@ def feature_records(
         seed=plan.seed,
     )
     # What is counted over all features at once.
+    documents = _document_tokens(plan, log)
+    place_of = np.searchsorted(np.unique(table.documents), table.documents)
     joint = joint_counts(log)
     joint_firings = joint.diagonal()
     rows = dictionary.decoder_rows
@@ -92,7 +95,18 @@ def feature_records(
                 nearest=near[n],
                 coactive=coactive(joint, joint_firings, first + n),
                 groups=sample_groups(first + n, firings, table),
+                density_interval=documents.density_interval(
+                    *np.unique(place_of[firings.slots // table.n_ctx], return_counts=True)
+                ),
             )
+
+
+def _document_tokens(plan: HarvestPlan, log: FiringLog) -> DocumentTokens:
+    """The harvested tokens of each document that has some, by the document's number."""
+    of_windows = plan.windows.document_of(log.windows)
+    _, places = np.unique(of_windows, return_inverse=True)
+    tokens = np.bincount(places, weights=plan.windows.lengths(log.windows))
+    return DocumentTokens(tokens.astype(np.int64))
 
 
 def _writers(writers: Dictionary | None, first: int, last: int) -> list[Ranking]:

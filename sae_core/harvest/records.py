@@ -112,6 +112,9 @@ class FeatureRecord:
         coactive: features that fire on the same tokens; weight = Jaccard index, share = share of
             this feature's firings on which the other fires too.
         groups: top, then bands 10 to 0, then weakest; empty for a dead feature.
+        density_interval: the ends of the 95 % interval of the share of tokens on which it fires,
+            over documents; None where it is not known: for a dead feature, one document alone, and
+            what was imported or harvested by versions that did not compute it.
     """
 
     index: int
@@ -125,6 +128,7 @@ class FeatureRecord:
     nearest: Ranking
     coactive: Ranking
     groups: tuple[ExampleGroup, ...]
+    density_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

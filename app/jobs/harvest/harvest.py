@@ -114,6 +114,7 @@ def _settings(source: Source, plan: HarvestPlan) -> dict[str, Any]:
         "identity": header.identity,
         "batch_windows": plan.batch_windows,
         "joint_share": header.joint_share,
+        "documents": len(np.unique(plan.windows.document_of(plan.order))),
         "writers": source.spec.writers_title,
         "writers_checksum": dictionary_checksum(writers) if writers else None,
         "torch": torch.__version__,

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from app.errors import InvalidRequest
 from app.jobs.evaluate import EVALUATION_TOKENS
-from app.jobs.source import evaluation_windows, open_windows
+from app.jobs.source import TRAINING_RECORD, evaluation_windows, open_windows
 from app.jobs.training.run_reporter import RunReporter
 from app.settings import Settings
 from app.store.store import open_store
@@ -42,7 +42,6 @@ from sae_core.training.state import check_progress, run_identity
 from sae_core.training.trainer import Trained
 from sae_core.training.trainer import train as train_dictionary
 
-RECORD = "training.json"
 CHECKPOINT = "training.ckpt"
 
 
@@ -197,9 +196,9 @@ def _is_trained(out: Path, identity: dict[str, str]) -> bool:
     Raises:
         InvalidRequest: it holds another dictionary.
     """
-    if (out / RECORD).exists():
+    if (out / TRAINING_RECORD).exists():
         try:
-            trained = json.loads((out / RECORD).read_text("utf-8"))["identity"]
+            trained = json.loads((out / TRAINING_RECORD).read_text("utf-8"))["identity"]
         except (ValueError, KeyError, TypeError):
             trained = None
         if trained == identity:
@@ -268,7 +267,7 @@ def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: E
         "evaluation": result.figures(),
         "curve": curve,
     }
-    with atomic_file(spec.out / RECORD) as draft:
+    with atomic_file(spec.out / TRAINING_RECORD) as draft:
         draft.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 

@@ -80,8 +80,11 @@ class Feature(Answer):
     label: Printable
     firings: int
     density: float
-    density_low: float = Field(description="Lower end of the 95 % Wilson score interval.")
-    density_high: float
+    density_low: float | None = Field(
+        description="Lower end of the 95 % interval over documents; null: not known, as where the "
+        "feature never fired, the text is one document, or an older version harvested it."
+    )
+    density_high: float | None = Field(description="Its upper end.")
     maximum: float
     activations: HistogramAnswer
     logits: HistogramAnswer
@@ -97,7 +100,7 @@ class Feature(Answer):
     def _flat(cls, view: FeatureView) -> dict[str, Any]:
         """The fields of a stored feature, with those of the dictionary that it belongs to."""
         dictionary, corpus = view.dictionary, view.dictionary.corpus
-        low, high = view.density_interval
+        low, high = view.record.density_interval or (None, None)
         return {
             **vars(dictionary),
             **vars(view.record),

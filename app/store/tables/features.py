@@ -47,6 +47,8 @@ _PUBLISHED = select(StoredHarvest.set_id, StoredHarvest.digest).where(
 _FEATURE = select(
     StoredFeature.firings,
     StoredFeature.maximum,
+    StoredFeature.density_low,
+    StoredFeature.density_high,
     StoredFeature.label,
     StoredFeature.summary,
     StoredFeature.body,
@@ -138,6 +140,7 @@ def feature(connection: Connection, dictionary: DictionaryView, index: int) -> F
         nearest=body.nearest,
         coactive=body.coactive,
         groups=body.groups,
+        density_interval=_interval(row.density_low, row.density_high),
     )
     numbers = {n for group in body.groups for n in group.examples.windows.tolist()}
     return FeatureView(
@@ -262,6 +265,10 @@ def _walk(
         .limit(count)
     )
     return list(connection.scalars(chosen))
+
+
+def _interval(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
 
 
 def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:

@@ -43,6 +43,7 @@ class Packed:
     indices: list[int] = field(default_factory=list)
     firings: list[int] = field(default_factory=list)
     maxima: list[float] = field(default_factory=list)
+    intervals: list[tuple[float | None, float | None]] = field(default_factory=list)
     shown: set[int] = field(default_factory=set)
     windows: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
 
@@ -81,6 +82,7 @@ def packed(features: Iterable[FeatureRecord], windows: Iterable[WindowRecord]) -
             out.indices.append(feature.index)
             out.firings.append(feature.firings)
             out.maxima.append(float(feature.maximum))
+            out.intervals.append(feature.density_interval or (None, None))
             for group in feature.groups:
                 out.shown.update(group.examples.windows.tolist())
         for window in windows:
@@ -116,9 +118,24 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
     # The set holds windows of other harvests, too: add those that are new to it.
     _write_windows(connection, set_id, new)
     rows = (
-        (dictionary_id, index, *places, firings, maximum, escape(labels.get(index, "")), *blobs)
-        for index, places, firings, maximum, blobs in zip(
-            new.indices, new.places(), new.firings, new.maxima, new.blobs(), strict=True
+        (
+            dictionary_id,
+            index,
+            *places,
+            firings,
+            maximum,
+            *ends,
+            escape(labels.get(index, "")),
+            *blobs,
+        )
+        for index, places, firings, maximum, ends, blobs in zip(
+            new.indices,
+            new.places(),
+            new.firings,
+            new.maxima,
+            new.intervals,
+            new.blobs(),
+            strict=True,
         )
     )
     bulk_insert(connection, StoredFeature, rows)

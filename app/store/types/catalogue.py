@@ -303,9 +303,14 @@ class FeatureView:
         return self.record.firings / max(1, self.dictionary.n_tokens)
 
     @property
-    def density_interval(self) -> tuple[float, float]:
-        """The ends of the density's 95 % Wilson score interval."""
-        return wilson_interval(self.record.firings, self.dictionary.n_tokens)
+    def most_documents(self) -> float | None:
+        """Of a dead feature: the share of documents in which it fires at most, with 95 % confidence.
+
+        The documents are those like the harvest's; None: their number is not known.
+        """
+        harvest = self.dictionary.harvest
+        documents = harvest.settings.get("documents") if harvest else None
+        return wilson_interval(0, documents)[1] if isinstance(documents, int) else None
 
 
 @dataclass(frozen=True)
