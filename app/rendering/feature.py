@@ -100,6 +100,7 @@ class FeaturePage:
         style: how its contexts are shown.
         counterpart: name of the dictionary that its aligned neurons link to, if there is one.
         embedded: for a frame in somebody's page: nothing to type into, links open elsewhere.
+        text: the reader's own, on which the feature is tested; empty: none.
     """
 
     def __init__(
@@ -109,7 +110,9 @@ class FeaturePage:
         style: ContextStyle,
         counterpart: str | None = None,
         embedded: bool = False,
+        text: str = "",
     ) -> None:
+        self.text = text
         self.embedded = embedded
         dictionary = view.dictionary
         self.dictionary = dictionary
@@ -137,25 +140,26 @@ class FeaturePage:
         """The query that keeps the style, with its question mark; empty for the default."""
         return self.styled(self.style).removeprefix(self.address)
 
-    def styled(self, style: ContextStyle) -> str:
-        """The address of this page in another style."""
+    def styled(self, style: ContextStyle, text: str = "") -> str:
+        """The address of this page in another style, tested on a text."""
         return dictionary_address(
             self.dictionary.model,
             self.dictionary.name,
             self.record.index,
             width="full" if style.full else "",
             newlines="1" if style.newlines else "",
+            text=text,
         )
 
     @property
     def toggled_width(self) -> str:
         """This page with the other width."""
-        return self.styled(ContextStyle(not self.style.full, self.style.newlines))
+        return self.styled(ContextStyle(not self.style.full, self.style.newlines), self.text)
 
     @property
     def toggled_newlines(self) -> str:
         """This page with lines breaking, or no longer."""
-        return self.styled(ContextStyle(self.style.full, not self.style.newlines))
+        return self.styled(ContextStyle(self.style.full, not self.style.newlines), self.text)
 
     def neighbour(self, step: int) -> str:
         """The page of the feature `step` further in the same style; empty beyond the ends."""

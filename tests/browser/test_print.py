@@ -31,7 +31,7 @@ def test_contexts_are_printed_whole_and_in_colour(
     assert page.evaluate(CUT) == 0
     strongest = page.locator("#top-0 .p")
     colour = "token => getComputedStyle(token).backgroundColor"
-    assert strongest.evaluate(colour) == "rgb(247, 128, 0)"
+    assert strongest.evaluate(colour) == "rgb(254, 162, 58)"  # of the light scheme
     adjust = "token => getComputedStyle(token).printColorAdjust"
     assert strongest.evaluate(adjust) == "exact"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == WHITE

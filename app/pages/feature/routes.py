@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Annotated, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -24,6 +25,7 @@ router = APIRouter(prefix="/d/{model}/{dictionary}/{index}")
 
 @router.get("")
 def feature(
+    request: Request,
     model: str,
     dictionary: str,
     index: int,
@@ -31,6 +33,7 @@ def feature(
     site: TheSite,
     fragment: Fragment,
     embed: Annotated[Literal["", "0", "1"], Query(description="For a frame.")] = "",
+    text: Annotated[str, Query(description="To test the feature on.")] = "",
 ) -> Response:
     """The page, or its contexts in another style. Underlines that are not stored come later.
 
@@ -45,7 +48,8 @@ def feature(
     view = site.store.feature(chosen or site.store.dictionary(*names), index)
     counterpart = other_dictionaries(view.dictionary, catalogue)
     embedded = embed == "1" and not fragment
-    page = FeaturePage(view, site.typeset(view.dictionary), style, counterpart, embedded)
+    own = _tested(request, fragment, text)
+    page = FeaturePage(view, site.typeset(view.dictionary), style, counterpart, embedded, own)
     if embedded:
         return site.renderer.html(
             "feature/embed.html",
@@ -53,8 +57,12 @@ def feature(
             dictionary=view.dictionary,
             page=page,
         )
-    template = "feature/_contexts.html" if fragment else "feature/feature.html"
-    return site.renderer.html(template, dictionary=view.dictionary, page=page)
+    return site.renderer.html(
+        "feature/_contexts.html" if fragment else "feature/feature.html",
+        headers={"HX-Push-Url": page.styled(style, own)} if fragment else None,
+        dictionary=view.dictionary,
+        page=page,
+    )
 
 
 @router.get("/groups/{group}")

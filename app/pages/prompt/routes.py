@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from app.errors import InvalidRequest, WorkerUnavailable
 from app.pages.prompt.active_features import RARITY
 from app.pages.prompt.effects_stream import EffectsStream
-from app.pages.prompt.query import check_typed, lines, parse
+from app.pages.prompt.query import LONGEST_TEXT, check_typed, lines, parse
 from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import PromptSession
 from app.pages.prompt.view.effect_rows import effects
@@ -141,6 +141,18 @@ def stream(model: TheModel, question: EffectsQuestion, site: TheSite) -> Respons
     return LiveStream(stream.events(), stream.say)
 
 
+def _tested_at(request: Request, session: PromptSession) -> str:
+    """The address of the feature's page that asks, with the text in it, so that it can be shared;
+    empty where another page asks, or the text is too long to be read at all."""
+    page = urlsplit(request.headers.get("hx-current-url", ""))
+    text = session.query.text or ""
+    if not page.path.startswith("/d/") or len(text) > LONGEST_TEXT:
+        return ""
+    pairs = [(name, value) for name, value in parse_qsl(page.query) if name != "text"]
+    query = urlencode([*pairs, ("text", text)] if text else pairs, errors="replace")
+    return page.path + (f"?{query}" if query else "")
+
+
 def _answer(
     request: Request,
     site: Site,
@@ -169,6 +181,8 @@ def _answer(
             again = request.url.include_query_params(attempt=min(attempt + 1, MOST_ATTEMPTS))
             later = Later(wait, f"{again.path}?{again.query}")
             headers["Retry-After"] = str(wait)
+    if tested and (address := _tested_at(request, session)):
+        headers["HX-Replace-Url"] = address
     template = "prompt/_view.html" if fragment else "prompt/prompt.html"
     return site.renderer.html(
         "prompt/_test.html" if tested else template,
