@@ -36,7 +36,7 @@ from app.worker.client.ablations import Ablations
 from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import AsyncWorkerClient, LiveWorker
 from app.worker.client.supervisor import WorkerProcess
-from app.worker.client.waiters import Presence, Waiters
+from app.worker.client.waiters import Waiters
 
 API_DESCRIPTION = (
     "Everything that Featurescope's pages show, as JSON. Activations are in units of the model's "
@@ -78,11 +78,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
-            waiters.make_room()
             if worker is not None:
                 await run_in_threadpool(worker.start)
             yield
         finally:
+            await ablations.close()
             await streams.close()
             if worker is not None:
                 await run_in_threadpool(worker.stop)
@@ -105,7 +105,7 @@ def create_app(
         Renderer(resource("templates"), assets),
         Typesets(),
         streams,
-        PromptWork(streams, waiters),
+        PromptWork(streams),
         waiters,
     )
     errors.install(app)
@@ -114,7 +114,6 @@ def create_app(
         app.include_router(pages.router, include_in_schema=False)
         app.include_router(interface.router)
     app.mount("/static", assets, name="static")
-    app.add_middleware(Presence)
     app.add_middleware(HeadAsGet)
     app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=5)
     if is_loopback(settings.host):

@@ -16,7 +16,6 @@ from app.listening import announce, check_address, listen
 from app.settings import Settings
 from app.store.store import open_store
 from app.worker.client.ablations import Ablations
-from app.worker.client.blocking import WorkerClient
 from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.client.supervisor import WorkerProcess
 
@@ -39,9 +38,8 @@ def build(settings: Settings) -> ASGIApp:
     store = open_store(settings)
     worker = None if settings.worker_url else WorkerProcess(settings)
     url = worker.url if worker else lambda: settings.worker_url
-    return create_app(
-        settings, store, Ablations(store, WorkerClient(url)), worker, AsyncWorkerClient(url)
-    )
+    live = AsyncWorkerClient(url)
+    return create_app(settings, store, Ablations(store, live), worker, live)
 
 
 def server_config(app: ASGIApp, access_log: bool = False) -> uvicorn.Config:

@@ -7,12 +7,16 @@ from fastapi import APIRouter
 from app.pages.feature import answers, schema
 from app.pages.feature.groups import context_numbered, contexts_of, group_named
 from app.store.types.catalogue import FeatureView
+from app.web.routes import PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import Site, TheDictionary, TheSite
 from sae_core.harvest.records import ContextEffect, WindowRecord
 
 router = APIRouter(
-    prefix="/api/v1/d/{model}/{dictionary}/{index}", tags=["pages"], responses=ERRORS
+    prefix="/api/v1/d/{model}/{dictionary}/{index}",
+    tags=["pages"],
+    responses=ERRORS,
+    route_class=PatientRoute,
 )
 
 

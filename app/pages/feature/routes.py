@@ -16,11 +16,21 @@ from app.store.types.catalogue import DictionaryView
 from app.web.errors import status_of
 from app.web.headers import EMBEDDABLE
 from app.web.parameters import Style
+from app.web.routes import PatientRoute
 from app.web.site import Fragment, Site, TheDictionary, TheSite
 from app.web.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
 from sae_core.harvest.records import ContextEffect, WindowRecord
 
-router = APIRouter(prefix="/d/{model}/{dictionary}/{index}")
+router = APIRouter(prefix="/d/{model}/{dictionary}/{index}", route_class=PatientRoute)
+
+
+def _tested(request: Request, fragment: bool, text: str) -> str:
+    """The text on which the feature is tested: that of the address, or, where a part of the page
+    is asked for, that of the page which asks."""
+    if not fragment:
+        return text
+    page = urlsplit(request.headers.get("hx-current-url", ""))
+    return dict(parse_qsl(page.query, keep_blank_values=True)).get("text", "")
 
 
 @router.get("")

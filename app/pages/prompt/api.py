@@ -17,6 +17,7 @@ from app.rendering.tokens import Typeset
 from app.web import answers as web_answers
 from app.web.live.stream import LiveEvent, LiveStream
 from app.web.model import TheModel
+from app.web.routes import PatientRoute
 from app.web.schema import ERRORS, floats
 from app.web.site import TheSite
 from app.worker.client.faults import STRANGE
@@ -38,7 +39,9 @@ data: {"event":"done"}
 """  # noqa: E501
 
 
-router = APIRouter(prefix="/api/v1/m/{model}", tags=["prompts"], responses=ERRORS)
+router = APIRouter(
+    prefix="/api/v1/m/{model}", tags=["prompts"], responses=ERRORS, route_class=PatientRoute
+)
 
 
 @router.post("/activations")

@@ -25,12 +25,13 @@ from app.rendering.addresses import model_page_address
 from app.web.errors import status_of
 from app.web.live.stream import LiveStream
 from app.web.model import TheModel
+from app.web.routes import PatientRoute
 from app.web.site import Fragment, Site, TheSite
 from app.web.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
 
 MOST_BODY = 2**20  # bytes; forms of longer texts are read as far as this to be refused
 
-router = APIRouter(prefix="/m/{model}/prompt")
+router = APIRouter(prefix="/m/{model}/prompt", route_class=PatientRoute)
 Attempt = Annotated[int, Query(ge=0, le=MOST_ATTEMPTS)]
 
 
@@ -56,12 +57,7 @@ def page(
 
 
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BODY:
-            break
-    return bytes(body)
+    return await request.body()
 
 
 @router.post("")
@@ -141,6 +137,14 @@ def stream(model: TheModel, question: EffectsQuestion, site: TheSite) -> Respons
     return LiveStream(stream.events(), stream.say)
 
 
+def _template(fragment: bool, tested: bool, kept: bool) -> str:
+    if tested:
+        return "prompt/_test.html"
+    if kept:
+        return "prompt/_late.html"
+    return "prompt/_view.html" if fragment else "prompt/prompt.html"
+
+
 def _tested_at(request: Request, session: PromptSession) -> str:
     """The address of the feature's page that asks, with the text in it, so that it can be shared;
     empty where another page asks, or the text is too long to be read at all."""
@@ -183,14 +187,18 @@ def _answer(
             headers["Retry-After"] = str(wait)
     if tested and (address := _tested_at(request, session)):
         headers["HX-Replace-Url"] = address
-    template = "prompt/_view.html" if fragment else "prompt/prompt.html"
+    # A reading that is on the page stays there while the worker starts again.
+    kept = fragment and not tested and later is not None and made.reading is None
+    if kept:
+        headers |= {"HX-Retarget": "#late", "HX-Reswap": "outerHTML"}
     return site.renderer.html(
-        "prompt/_test.html" if tested else template,
+        _template(fragment, tested, kept),
         status,
         headers,
         page=made,
         query=session.query,
         fragment=fragment,
+        kept=kept,
         later=later,
         rarity=RARITY,
         snippet=snippet(made, str(request.base_url)),

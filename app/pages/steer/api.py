@@ -15,10 +15,13 @@ from app.pages.steer.state import SteerState
 from app.store.types.catalogue import PresetView
 from app.web.live.stream import LiveStream
 from app.web.model import TheModel, addressed
-from app.web.schema import ERRORS
+from app.web.routes import PatientRoute
+from app.web.schema import ERRORS, Problem
 from app.web.site import TheSite
 
-router = APIRouter(prefix="/api/v1/m/{model}", tags=["steering"], responses=ERRORS)
+router = APIRouter(
+    prefix="/api/v1/m/{model}", tags=["steering"], responses=ERRORS, route_class=PatientRoute
+)
 
 _STEER_EXAMPLE = """\
 event: began

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from app.errors import WorkerUnavailable
@@ -14,7 +15,7 @@ from app.worker.client.faults import STRANGE
 from app.worker.client.readings import Occlusion, Reading, occlusion, reading
 from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.client.streaming import LiveWorker
-from app.worker.client.waiters import Waiters
+from app.worker.client.waiters import collected, wait_for
 from app.worker.protocol.arrays import unpack
 from app.worker.protocol.events import ContextDone, Progress, Result, Together
 from app.worker.protocol.requests import (
@@ -36,18 +37,18 @@ Events = list[Result | Progress]
 
 
 class PromptWork:
-    """The worker's answers about prompts, for plain `def` routes.
+    """The worker's answers about prompts, for plain `def` routes, which are called again after each
+    wait (`app/worker/client/waiters.py`).
 
     What a prompt means depends on the prompt, the model and the dictionary alone, so that an answer
     stays true; the last ones are remembered, and a page that is only ordered in another way asks
     for nothing. Safe to share between threads of one event loop.
 
-    Every method raises what `WorkerClient` raises.
+    Every method raises what `WorkerClient` raises, and Pending.
     """
 
-    def __init__(self, live: LiveWorker, waiters: Waiters) -> None:
+    def __init__(self, live: LiveWorker) -> None:
         self._live = live
-        self._waiters = waiters
         self._known = Remembered(MOST_ANSWERS, MOST_BYTES)
 
     def read(
@@ -133,7 +134,10 @@ class PromptWork:
         return self._ask(request, read) if known is None else known
 
     def _ask(self, request: WorkRequest, read: Callable[[Events], T]) -> T:
-        events = self._waiters.all(self._live, request)
+        return wait_for(_key(request), partial(self._work, request, read))
+
+    async def _work(self, request: WorkRequest, read: Callable[[Events], T]) -> T:
+        events = await collected(self._live, request)
         try:
             answer = read(events)
         except ValueError as error:

@@ -80,7 +80,7 @@ class AsyncWorkerClient:
         """A client for one stream, which is closed with it, whatever happens.
 
         A shared one keeps, for good, each connection whose stream is cancelled between connecting
-        and sending. No proxy from the environment: the worker is on this machine or in this network.
+        and sending. No proxy from the environment: the worker is on this machine or in its network.
         """
         async with httpx.AsyncClient(
             timeout=self._timeout, verify=_tls(verified), trust_env=False

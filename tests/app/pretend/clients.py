@@ -39,6 +39,9 @@ class FakeAblations:
             raise self.error
         return {window.number: factories.effect(index, window.number) for window in windows}
 
+    async def close(self) -> None:
+        pass
+
 
 @dataclass
 class Client:
@@ -56,7 +59,7 @@ class Client:
         """Let the application ask the worker anew about every prompt."""
         app: Any = self.http.app
         site = app.state.site
-        app.state.site = replace(site, prompts=PromptWork(site.live, site.waiters))
+        app.state.site = replace(site, prompts=PromptWork(site.live))
 
     def fragment(self, address: str) -> httpx.Response:
         """A page as htmx asks for it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import time
 from pathlib import Path
@@ -30,7 +29,7 @@ QUESTION = json.dumps(
 
 def descriptors(pid: int | str) -> int:
     """Files and sockets that a process has open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 async def leave(port: int, seconds: float) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,11 +121,11 @@ def test_a_stream_that_is_cancelled_at_any_moment_leaves_no_connection() -> None
     async def work() -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
             async with streams(f"http://127.0.0.1:{listening.getsockname()[1]}") as live:
-                before = len(os.listdir("/proc/self/fd"))
+                before = len(list(Path("/proc/self/fd").iterdir()))
                 for moment in range(60):
                     for _ in range(3):
                         await leave(live, moment)
-                assert len(os.listdir("/proc/self/fd")) <= before
+                assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
     run(work())
 
