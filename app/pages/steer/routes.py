@@ -87,7 +87,8 @@ def _page(
         except InvalidRequest as error:
             problems["n"] = str(error)
         state = SteerState.of(question)  # as pages write it: fields hold no other forms of numbers
-    view = model.dictionary(dictionary) if dictionary else model.facts
+    steered = [slider.dictionary for slider in state.sliders if slider.dictionary in model.dictionaries]
+    view = model.dictionary(dictionary or steered[-1]) if dictionary or steered else model.facts
     rows = site.search.find(model.store, model.typeset, view, typed[:200])
     return SteerPage(
         of=model,

@@ -104,6 +104,22 @@ def test_a_sweep_is_drawn_and_sets_the_slider(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("complaints")
+def test_the_strength_of_the_slider_is_among_those_swept(page: Page) -> None:
+    page.goto(ONE.replace(":1&", ":0.5&"))
+    complete(page)
+    page.get_by_role("button", name="Sweep").click()
+    expect(page.locator("#at-figures")).to_contain_text("at +0.5:")
+    expect(page.locator("#curves svg").first.locator("circle")).to_have_count(22)
+    page.get_by_role("button", name="use +0.5").click()
+    expect(slider(page)).to_have_value("0.5")
+
+
+def test_features_are_looked_for_where_one_is_steered(page: Page) -> None:
+    page.goto(f"{STEER}?text=def&f=neurons:2:add:1&n=3")
+    expect(page.locator("#dictionary")).to_have_value("neurons")
+
+
+@pytest.mark.usefixtures("complaints")
 def test_strengths_without_numbers_are_gaps_in_the_curves(page: Page) -> None:
     page.goto(f"{STEER}?text=overflow&f=mlp-12:2:add:9&n=5")
     complete(page)
