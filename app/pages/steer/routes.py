@@ -16,9 +16,10 @@ from app.pages.steer.state import Slider, SteerState
 from app.pages.steer.texts import SteerTexts
 from app.web.errors import status_of
 from app.web.model import AddressedModel, TheModel
+from app.web.routes import PatientRoute
 from app.web.site import Site, TheSite
 
-router = APIRouter(prefix="/m/{model}/steer")
+router = APIRouter(prefix="/m/{model}/steer", route_class=PatientRoute)
 
 
 @router.get("")
