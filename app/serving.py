@@ -12,12 +12,13 @@ from starlette.types import ASGIApp
 
 from app.application import create_app
 from app.errors import FeaturescopeError
-from app.listening import announce, check_address, listen
+from app.listening import LISTEN_QUEUE, announce, check_address, listen
 from app.settings import Settings
 from app.store.store import open_store
 from app.worker.client.ablations import Ablations
 from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.client.supervisor import WorkerProcess
+from app.worker.server_limits import BoundedConnection, raise_descriptors
 
 LONGEST_HEAD = 2**20  # bytes of address and headers: a prompt is part of its page's address
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -46,7 +47,8 @@ def server_config(app: ASGIApp, access_log: bool = False) -> uvicorn.Config:
     """How the application is served."""
     return uvicorn.Config(
         app,
-        http="h11",  # the other parser takes addresses of 64 KB at most, whatever is set
+        http=BoundedConnection,  # h11: the other parser takes addresses of 64 KB at most
+        backlog=LISTEN_QUEUE,
         log_config=None,
         access_log=access_log,
         lifespan="on",
@@ -62,6 +64,7 @@ def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None
     `prepare` is called first, and before it the port is taken: nobody waits for something slow
     only to hear that it was in vain.
     """
+    raise_descriptors()
     logging.basicConfig(level=settings.log_level.upper(), format=LOG_LINE)
     check_address(settings.host, settings.allow_network, "reads all pages and uses the worker")
     with listen(settings.host, settings.port) as listening:

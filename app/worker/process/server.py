@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from app import __version__
 from app.errors import Overloaded
-from app.listening import LoopbackHosts, announce, is_loopback, listen
+from app.listening import LISTEN_QUEUE, LoopbackHosts, announce, is_loopback, listen
 from app.settings import Settings
 from app.worker.process.event_stream import EventStream
 from app.worker.process.jobs.registry import TorchWorkbench, Workbench
@@ -30,6 +30,7 @@ from app.worker.process.limits import Limits
 from app.worker.process.scheduler import Scheduler
 from app.worker.protocol.events import Failed, FailureCode, HealthReply
 from app.worker.protocol.requests import REQUESTS, WorkRequest
+from app.worker.server_limits import BoundedConnection, raise_descriptors
 
 GRACE_SECONDS = 3
 
@@ -173,6 +174,7 @@ def serve_on(
     With `stop_with_stdin` also until standard input closes: how the web process's child notices
     that its parent is gone.
     """
+    raise_descriptors()
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -180,6 +182,8 @@ def serve_on(
         app.state.scheduler,
         uvicorn.Config(
             LoopbackHosts(app) if is_loopback(listening.getsockname()[0]) else app,
+            http=BoundedConnection,
+            backlog=LISTEN_QUEUE,
             log_config=None,
             access_log=False,
             lifespan="on",
