@@ -8,11 +8,14 @@ from __future__ import annotations
 from sae_core.errors import FeaturescopeError
 
 __all__ = [
+    "BodyTooLong",
     "Conflict",
     "FeaturescopeError",
     "InvalidRequest",
     "NotFound",
     "Overloaded",
+    "ReaderGone",
+    "Refused",
     "SettingsError",
     "StoreError",
     "WorkerUnavailable",
@@ -39,6 +42,14 @@ class InvalidRequest(FeaturescopeError):
         self.field = field
 
 
+class BodyTooLong(FeaturescopeError):
+    """A request has a longer body than is taken."""
+
+
+class Refused(FeaturescopeError):
+    """Whoever asks may not ask for this."""
+
+
 class SettingsError(FeaturescopeError):
     """A setting is malformed, or two settings contradict each other."""
 
@@ -49,6 +60,10 @@ class StoreError(FeaturescopeError):
 
 class WorkerUnavailable(FeaturescopeError):
     """The worker does not answer; it is starting, restarting, or out of reach."""
+
+
+class ReaderGone(WorkerUnavailable):
+    """Nobody reads the answer any longer."""
 
 
 class Overloaded(FeaturescopeError):

@@ -39,7 +39,8 @@ def build(settings: Settings) -> ASGIApp:
     store = open_store(settings)
     worker = None if settings.worker_url else WorkerProcess(settings)
     url = worker.url if worker else lambda: settings.worker_url
-    live = AsyncWorkerClient(url)
+    secret = worker.secret if worker else settings.worker_secret_text
+    live = AsyncWorkerClient(url, secret=secret)
     return create_app(settings, store, Ablations(store, live), worker, live)
 
 

@@ -14,13 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    BodyTooLong,
     Conflict,
     FeaturescopeError,
     InvalidRequest,
     NotFound,
     Overloaded,
+    ReaderGone,
+    Refused,
     WorkerUnavailable,
 )
+from app.web.headers import SECURITY_HEADERS
 from app.web.schema import SENTENCE
 from app.web.site import Site
 
@@ -28,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[FeaturescopeError], int], ...] = (
     (NotFound, 404),
+    (Refused, 403),
+    (BodyTooLong, 413),
     (Conflict, 409),
     (InvalidRequest, 422),
 )
@@ -35,9 +41,11 @@ _UNAVAILABLE = 503
 RESTART_SECONDS = 2  # about what a worker needs to start again
 
 _TITLES = {
+    403: "Not from there",
     404: "Not here",
     405: "Not that way",
     409: "That is taken",
+    413: "Too long",
     422: "That cannot be used",
     500: "A defect in Featurescope",
     503: "Not now",
@@ -99,7 +107,7 @@ def respond(
 def _domain(request: Request, error: Exception) -> Response:
     assert isinstance(error, FeaturescopeError)
     status = status_of(error)
-    if status >= 500:
+    if status >= 500 and not isinstance(error, ReaderGone):  # of those there are crowds
         logger.warning("%s %s: %s", request.method, request.url.path, error)
     headers = None
     if isinstance(error, Overloaded):
@@ -152,7 +160,8 @@ def _name(where: Sequence[int | str]) -> str:
 
 def _defect(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return respond(request, 500, DEFECT)
+    # Starlette answers this one outside of all middleware.
+    return respond(request, 500, DEFECT, {**SECURITY_HEADERS, "Cache-Control": "no-store"})
 
 
 class _Short(reprlib.Repr):

@@ -1,0 +1,61 @@
+"""Requests of other sites' pages, and bodies that are too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.web.routes import LONGEST_BODY
+from tests.app.pretend.clients import Client, filled
+from tests.app.pretend.prompts import PretendPrompts
+
+ELSEWHERE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+PROMPT = "/m/demo/prompt?text=def"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Client]:
+    with filled(tmp_path, PretendPrompts()) as made:
+        yield made
+
+
+def test_pages_elsewhere_start_no_work(site: Client) -> None:
+    refused = site.http.get(PROMPT, headers=ELSEWHERE)
+    assert refused.status_code == 403
+    assert "A page of another site" in refused.text
+    link = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+    }
+    for headers in (link, {}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
+        assert site.http.get(PROMPT, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [ELSEWHERE, {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://elsewhere.test"}],
+)
+def test_pages_elsewhere_change_no_presets(site: Client, headers: dict[str, str]) -> None:
+    preset = {"name": "mine", "settings": {"prompt": "def"}}
+    where = "/api/v1/m/demo/presets"
+    assert site.http.post(where, json=preset).status_code == 200
+    assert site.http.post(where, json=preset, headers=headers).status_code == 403
+    assert site.http.delete(f"{where}/mine", headers=headers).status_code == 403
+    own = {"Origin": "http://127.0.0.1:8000"}
+    assert site.http.delete(f"{where}/mine", headers=own).status_code == 204
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("path", ["/api/v1/m/demo/activations", "/m/demo/prompt"])
+def test_a_body_that_is_too_long_is_refused_in_a_sentence(
+    site: Client, path: str, declared: bool
+) -> None:
+    body = b"x" * (LONGEST_BODY + 1)
+    parts = body if declared else iter([body])
+    answer = site.http.post(path, content=parts, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert "4 MiB" in answer.text
+    assert "shorter text" in answer.text
