@@ -5,9 +5,12 @@ One place per medium turns them into a page, JSON, or a line on the terminal.
 
 from __future__ import annotations
 
+import errno
+
 from sae_core.errors import FeaturescopeError
 
 __all__ = [
+    "DISK_FULL",
     "BodyTooLong",
     "Conflict",
     "FeaturescopeError",
@@ -19,7 +22,19 @@ __all__ = [
     "SettingsError",
     "StoreError",
     "WorkerUnavailable",
+    "disk_is_full",
 ]
+
+
+DISK_FULL = "The disk is full. Make room and run it again; what was published is intact."
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether a failure outside of the store means that the disk is full."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # safetensors says the system's reason in its own error, and only in words.
+    return f"os error {errno.ENOSPC})" in str(error)
 
 
 class NotFound(FeaturescopeError):

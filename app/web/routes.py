@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 from starlette.types import Message
 
@@ -22,6 +23,23 @@ LONGEST_BODY = 4 * 2**20  # bytes; the longest prompt with every character escap
 MOST_BODIES = 64 * 2**20  # of all requests that are being read
 RETRY_AFTER = 2
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Anything(Convertor[str]):
+    """The rest of an address, line breaks included: `{name:anything}`."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """The value as it stands there."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The same."""
+        return value
+
+
+register_url_convertor("anything", Anything())
 
 
 class PatientRoute(APIRoute):

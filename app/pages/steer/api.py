@@ -125,7 +125,7 @@ def save(model: TheModel, question: types.PresetQuestion) -> types.Preset:
 
 
 @router.delete(
-    "/presets/{name:path}",
+    "/presets/{name:anything}",
     status_code=204,
     response_class=Response,
     dependencies=[Depends(addressed)],

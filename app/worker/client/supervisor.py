@@ -182,7 +182,7 @@ class WorkerProcess:
             if self._socket is not None:
                 return
             self._stopping.clear()
-            self._settings.home.mkdir(parents=True, exist_ok=True)
+            self._settings.home.mkdir(0o700, parents=True, exist_ok=True)
             self._socket = socket.create_server(("127.0.0.1", 0))
             self._socket.setblocking(False)
             self._address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"

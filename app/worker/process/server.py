@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import socket
@@ -25,6 +24,7 @@ from app import __version__
 from app.errors import Overloaded
 from app.listening import LISTEN_QUEUE, KnownHosts, announce, known_hosts, listen
 from app.settings import Settings
+from app.worker import logs
 from app.worker.process.event_stream import EventStream
 from app.worker.process.jobs.registry import TorchWorkbench, Workbench
 from app.worker.process.limits import Limits
@@ -192,9 +192,7 @@ def serve_on(
     that its parent is gone.
     """
     raise_descriptors()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.set_up(settings.log_level)
     server = WorkerServer(
         app.state.scheduler,
         uvicorn.Config(

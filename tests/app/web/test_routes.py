@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from app.web.headers import SECURITY_HEADERS
 from app.web.routes import LONGEST_BODY
 from tests.app.pretend.clients import Client, filled
 from tests.app.pretend.prompts import PretendPrompts
@@ -59,3 +61,22 @@ def test_a_body_that_is_too_long_is_refused_in_a_sentence(
     assert answer.status_code == 413
     assert "4 MiB" in answer.text
     assert "shorter text" in answer.text
+
+
+def test_a_preset_whose_name_has_a_line_break_can_be_deleted(site: Client) -> None:
+    where = "/api/v1/m/demo/presets"
+    name = "two\nlines/and more"
+    assert site.http.post(where, json={"name": name, "settings": {"prompt": "def"}}).is_success
+    assert site.http.delete(f"{where}/{quote(name, safe='')}").status_code == 204
+    assert site.http.get(where).json()["presets"] == []
+
+
+def test_a_defect_has_the_security_headers(site: Client) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    site.http.app.add_api_route("/defect", fail)  # type: ignore[attr-defined]
+    answer = site.http.get("/defect")
+    assert answer.status_code == 500
+    for name, value in SECURITY_HEADERS.items():
+        assert answer.headers[name] == value
