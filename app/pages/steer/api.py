@@ -35,7 +35,7 @@ data: {"event":"done"}
 """  # noqa: E501
 _DOSE_EXAMPLE = """\
 event: dose
-data: {"event":"dose","strength":4.0,"kl":0.31,"perplexity":17.5,"activation":29.7,"probabilities":[0.2],"text":" self","shown":" self"}
+data: {"event":"dose","strength":4.0,"kl":0.31,"perplexity":17.5,"activation":29.7,"probabilities":[0.2],"distinct":0.97,"text":" self","shown":" self"}
 
 event: done
 data: {"event":"done"}
