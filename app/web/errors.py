@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -172,8 +172,25 @@ class _Short(reprlib.Repr):
         self.maxstring = self.maxother = self.maxlong = 80
 
 
+def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The OpenAPI document, in which errors have the type that they are sent with."""
+    write = app.openapi
+
+    def document() -> dict[str, Any]:
+        written = write()
+        for operations in written["paths"].values():
+            for operation in operations.values():
+                for status, answer in operation["responses"].items():
+                    if status >= "400" and (contents := answer.get("content")):
+                        answer["content"] = {_PROBLEM: next(iter(contents.values()))}
+        return written
+
+    return document
+
+
 def install(app: FastAPI) -> None:
     """Let every error of the application end here."""
+    app.openapi = _document(app)  # type: ignore[method-assign]
     app.add_exception_handler(FeaturescopeError, _domain)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)

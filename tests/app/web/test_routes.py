@@ -80,3 +80,31 @@ def test_a_defect_has_the_security_headers(site: Client) -> None:
     assert answer.status_code == 500
     for name, value in SECURITY_HEADERS.items():
         assert answer.headers[name] == value
+
+
+def test_the_document_declares_errors_as_they_are_sent(site: Client) -> None:
+    document = site.http.get("/api/v1/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status in ("400", "403", "404", "413", "422", "503"):
+                contents = operation["responses"][status]["content"]
+                assert list(contents) == ["application/problem+json"], path
+                assert contents["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
+
+
+def test_a_body_that_is_no_utf8_is_a_problem(site: Client) -> None:
+    answer = site.http.post(
+        "/api/v1/m/demo/activations",
+        content=b'{"prompt": "\xff"}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("value", [{"feature": True}, {"position": False}])
+def test_truth_is_no_number(site: Client, value: dict[str, bool]) -> None:
+    question = {"prompt": "def", "dictionary": "mlp-12", "feature": 1} | value
+    answer = site.http.post("/api/v1/m/demo/occlusion", json=question)
+    assert answer.status_code == 422
+    assert "not true or false" in answer.json()["detail"]
