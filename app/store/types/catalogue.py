@@ -304,7 +304,7 @@ class FeatureView:
 
     @property
     def most_documents(self) -> float | None:
-        """Of a dead feature: the share of documents in which it fires at most, with 95 % confidence.
+        """Of a dead feature: the share of documents that it fires in at most, with 95 % confidence.
 
         The documents are those like the harvest's; None: their number is not known.
         """
