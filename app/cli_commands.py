@@ -134,6 +134,7 @@ def db_dump(_arguments: argparse.Namespace) -> None:
 
 def source_spec(arguments: argparse.Namespace) -> SourceSpec:
     """The options that say which dictionary over which text."""
+    from app.cli.options import opening
     from app.jobs.source import SourceSpec
 
     return SourceSpec(
@@ -146,4 +147,5 @@ def source_spec(arguments: argparse.Namespace) -> SourceSpec:
         n_ctx=arguments.context,
         writers=arguments.writers,
         writers_name=arguments.writers_name,
+        prepend_bos=opening(arguments),
     )

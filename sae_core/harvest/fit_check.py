@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
+from sae_core.dictionaries.checkpoint import FIXED_SCALE
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.formats.parts import IN_UNITS
 from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
 from sae_core.errors import HarvestError
 from sae_core.harvest.harvest import HarvestPlan
@@ -21,11 +23,9 @@ from sae_core.language_model.model import LanguageModel
 
 NEIGHBOURS = 1
 PENALTY = 1.1
-FOLDED_NORM = "expected_average_only_in"
+FOLDED_NORM = FIXED_SCALE
 NORMS = (str(InputNorm.NONE), FOLDED_NORM, *(str(n) for n in InputNorm if n is not InputNorm.NONE))
 _ROWS = 512
-# What has the unit of an activation; the rest are directions and ratios.
-_IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
 
 
 class Sample(NamedTuple):
@@ -91,6 +91,15 @@ def variant_of(dictionary: Dictionary) -> Variant:
     return Variant(dictionary.hook_point, dictionary.apply_b_dec_to_input, str(norm))
 
 
+def centres_in_vain(model: LanguageModel, dictionary: Dictionary) -> bool:
+    """Whether a dictionary wants the stream centred of a model whose norms do not centre.
+
+    TransformerLens leaves such a model (RMSNorm) as it is, whatever it is asked for.
+    """
+    centred = isinstance(dictionary, NormalisedDictionary) and dictionary.norm is InputNorm.CENTRED
+    return centred and not model.centres
+
+
 @torch.inference_mode()
 def fit(dictionary: Dictionary, x: Tensor) -> Fit:
     """How a dictionary does on activations x [n, d_in], n > 1."""
@@ -133,7 +142,7 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
         scale = core.d_in**0.5 / float(x.float().norm(dim=-1).mean())
         with torch.no_grad():
             for name, parameter in core.named_parameters():
-                if name in _IN_UNITS:
+                if name in IN_UNITS:
                     parameter.div_(scale)
         return core
     norm = InputNorm(variant.norm)

@@ -153,7 +153,7 @@ def check_room(model: LanguageModel, n_prompt: int, n_tokens: int) -> None:
 
 def end_tokens(model: LanguageModel) -> frozenset[int]:
     """The tokens that end a text: what the model's files call so, and BOS, which opens the next."""
-    found = {model.vocabulary.bos}
+    found = {model.bos}
     for config in (model.module.config.get_text_config(), model.module.generation_config):
         ids = getattr(config, "eos_token_id", None)
         found.update(ids if isinstance(ids, list) else [ids])

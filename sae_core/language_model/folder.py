@@ -98,6 +98,18 @@ class ModelFolder:
         """
         return self._token("bos_token", tokenizer, d_vocab)
 
+    def opens_with(self, tokenizer: Tokenizer, bos: int | None) -> bool:
+        """Whether the model's own tokenizer puts that token before plain text.
+
+        What `tokenizer.json` adds around a text decides, as it does in the transformers library;
+        or `add_bos_token`, where the former adds nothing and the latter says true.
+        """
+        if bos is not None and self.json("tokenizer_config.json").get("add_bos_token") is True:
+            return True
+        added: list[int] = tokenizer.encode("a").ids[:1]
+        plain: list[int] = tokenizer.encode("a", add_special_tokens=False).ids[:1]
+        return bos is not None and added == [bos] != plain
+
     def eos(self, tokenizer: Tokenizer, d_vocab: int) -> int | None:
         """The token that ends a text, likewise."""
         return self._token("eos_token", tokenizer, d_vocab)

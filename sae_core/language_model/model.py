@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,7 +74,10 @@ class LanguageModel:
         n_ctx: positions in the longest context.
         d_vocab: width of the logits.
         tokenizer: as in tokenizer.json.
-        vocabulary: what each token stands for.
+        vocabulary: what each token stands for; its `bos` opens every text here.
+        bos: the token that can open a text, or None; `vocabulary.bos`, except where `opening` says
+            that texts are read without it.
+        own_opening: whether the model's own tokenizer puts that token before plain text.
         eos: the token that ends a text, or None.
         module: the Hugging Face model.
         layout: where `module` keeps its parts.
@@ -94,9 +99,24 @@ class LanguageModel:
         self.n_ctx = folder.n_ctx(config)
         self.d_vocab = int(self._unembedding_weight().shape[0])
         self.tokenizer: Tokenizer = folder.tokenizer(self.d_vocab)
-        bos = folder.bos(self.tokenizer, self.d_vocab)
+        self.bos = folder.bos(self.tokenizer, self.d_vocab)
+        self.own_opening = folder.opens_with(self.tokenizer, self.bos)
         self.eos = folder.eos(self.tokenizer, self.d_vocab)
-        self.vocabulary: Vocabulary = read_vocabulary(self.tokenizer, self.d_vocab, bos)
+        self.vocabulary: Vocabulary = read_vocabulary(self.tokenizer, self.d_vocab, self.bos)
+        self._other_opening: LanguageModel | None = None
+
+    def opening(self, prepend_bos: bool) -> LanguageModel:
+        """This very model as one that reads texts with BOS before them, or without.
+
+        Both share weights, hooks and lock.
+        """
+        if prepend_bos == (self.vocabulary.bos is not None) or self.bos is None:
+            return self
+        if self._other_opening is None:
+            other = copy(self)
+            other.vocabulary = replace(self.vocabulary, bos=self.bos if prepend_bos else None)
+            self._other_opening, other._other_opening = other, self
+        return self._other_opening
 
     @property
     def device(self) -> torch.device:
@@ -265,6 +285,12 @@ class LanguageModel:
         weight, centres = norm_weight(norm, self.d_model)
         folded = weight[:, None] * self._unembedding_weight().float().T
         return folded - folded.mean(0, keepdim=True) if centres else folded
+
+    @cached_property
+    def centres(self) -> bool:
+        """Whether its norms take the mean over d_model off the residual stream (LayerNorm)."""
+        with torch.no_grad():
+            return norm_weight(self.module.get_submodule(self.layout.final_norm), self.d_model)[1]
 
     def _unembedding_weight(self) -> Tensor:
         weight: Tensor = self.module.get_submodule(self.layout.unembedding).weight

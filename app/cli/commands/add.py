@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from app.cli.options import RESUME, Commands, add_device, tokens, whole
+from app.cli.options import (
+    RESUME,
+    Commands,
+    add_device,
+    add_opening,
+    opening,
+    tokens,
+    whole,
+)
 
-NORMS = ("none", "expected_average_only_in", "layer_norm", "constant_norm_rescale")
+NORMS = ("none", "expected_average_only_in", "layer_norm", "constant_norm_rescale", "centred")
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -98,6 +106,7 @@ def _dictionary(parser: argparse.ArgumentParser) -> None:
         "--subtract-b-dec", choices=("yes", "no"), help="take b_dec off the input first"
     )
     dictionary.add_argument("--normalise", choices=NORMS, help="do this to the input first")
+    add_opening(dictionary)
     dictionary.add_argument("--sae-revision", help="on the Hub (default: its newest)")
 
 
@@ -132,5 +141,6 @@ def run(arguments: argparse.Namespace) -> None:
         sae_revision=arguments.sae_revision,
         n_ctx=arguments.context,
         seed=arguments.seed,
+        prepend_bos=opening(arguments),
     )
     add(read_settings(device=arguments.device), addition, print, replace=arguments.replace)

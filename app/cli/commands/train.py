@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from app.cli.options import RESUME, Commands, add_device, tokens, whole
+from app.cli.options import RESUME, Commands, add_device, add_opening, opening, tokens, whole
 from sae_core.training.config import Normalisation, TrainingConfig
 
 _DEFAULTS = TrainingConfig()
@@ -47,6 +47,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="DIR",
         help="keep the activations there, for other trainings on the same (default: nowhere)",
     )
+    add_opening(train)
     add_device(train)
     _add_config(train)
     train.set_defaults(command=_run(train), interrupted=RESUME)
@@ -127,6 +128,7 @@ def _run(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None
             cache=arguments.cache,
             name=arguments.name,
             command=_spelled(parser, arguments),
+            prepend_bos=opening(arguments),
         )
         print(train(read_settings(device=arguments.device), spec), file=sys.stderr)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
 from pathlib import Path
 from typing import Never
 
@@ -15,7 +16,14 @@ from tqdm import tqdm
 from app.errors import InvalidRequest
 from app.jobs.harvest.fit_warnings import LOOKED_AT, check_width, look, remedy_sentence
 from app.jobs.harvest.harvest import harvest_source
-from app.jobs.source import Source, SourceSpec, open_windows
+from app.jobs.source import (
+    Source,
+    SourceSpec,
+    default_context,
+    open_windows,
+    opened_for,
+    opening_sentence,
+)
 from app.rendering.templates import address
 from app.settings import Settings
 from app.store.database import connect, upgrade
@@ -34,6 +42,7 @@ from sae_core.files.hub import find_dictionary
 from sae_core.harvest.fit_check import (
     NORMS,
     Variant,
+    centres_in_vain,
     first_tokens,
     text_activations,
     variant_of,
@@ -65,8 +74,11 @@ class Addition:
         dtype: that the model runs in.
         revision: of the model on the Hub.
         sae_revision: of the dictionary there.
-        n_ctx: positions in a window; None: 128, or the model's context where that is shorter.
+        n_ctx: positions in a window; None: 128, or as many as the model's context has, or the
+            dictionary was trained on, where those are fewer.
         seed: of every draw.
+        prepend_bos: whether BOS opens each context, where the dictionary's files do not say; None:
+            as the model's own tokenizer does with plain text.
     """
 
     model: str
@@ -84,6 +96,7 @@ class Addition:
     sae_revision: str | None = None
     n_ctx: int | None = None
     seed: int = 0
+    prepend_bos: bool | None = None
 
     def __post_init__(self) -> None:
         for name in self.titles:
@@ -133,6 +146,8 @@ def add(
         format=addition.format,
         hook_point=addition.hook_point,
         mapping=addition.mapping or None,
+        norm=addition.norm,
+        overrides=found.overrides,
         device=settings.device,
     )
     check_width(model, opened.dictionary)
@@ -140,8 +155,13 @@ def add(
         f"dictionary  {opened.facts['format']}, {opened.dictionary.architecture}, "
         f"{opened.dictionary.d_sae:,} features at {opened.dictionary.hook_point}"
     )
+    _say_what_is_in_the_files(say, opened)
+    opened = _centred_in_vain_no_more(say, model, opened)
+    model = opened_for(model, opened.dictionary, addition.prepend_bos)
+    say(f"opening     {opening_sentence(model, opened.dictionary, addition.prepend_bos)}")
+    n_ctx = addition.n_ctx or default_context(model, opened.dictionary)
     with _reading(addition.reading.n_tokens) as on_tokens:
-        windows = open_windows(settings, model, addition.reading, addition.n_ctx, on_tokens)
+        windows = open_windows(settings, model, addition.reading, n_ctx, on_tokens)
     corpus = windows.corpus
     say(
         f"text        {corpus.source}: {corpus.n_documents:,} documents, {corpus.n_tokens:,} tokens"
@@ -179,6 +199,32 @@ def add(
     _say_next(say, settings, source)
 
 
+def _say_what_is_in_the_files(say: Callable[[str], None], opened: Opened) -> None:
+    for sentence in opened.facts["changes"]:
+        say(f"done        {sentence}")
+    for sentence in opened.facts["notes"]:
+        say(f"note        {sentence}")
+    if unknown := opened.facts["settings not understood"]:
+        say(
+            f"note        Settings of its files that are not understood here: {'; '.join(unknown)}."
+        )
+
+
+def _centred_in_vain_no_more(
+    say: Callable[[str], None], model: LanguageModel, opened: Opened
+) -> Opened:
+    """The dictionary without the centring that TransformerLens makes of other models alone."""
+    if not centres_in_vain(model, opened.dictionary):
+        return opened
+    say(
+        "note        center_writing_weights changes nothing in a model whose norms do not centre: "
+        "it is left out, as TransformerLens does."
+    )
+    wanted = dataclass_replace(variant_of(opened.dictionary), norm="none")
+    plain = varied(opened.dictionary, wanted, opened.dictionary.b_dec[None])
+    return dataclass_replace(opened, dictionary=plain)
+
+
 def _spec(addition: Addition, folder: Path) -> SourceSpec:
     model_name, name = addition.titles
     return SourceSpec(
@@ -190,6 +236,7 @@ def _spec(addition: Addition, folder: Path) -> SourceSpec:
         n_ctx=addition.n_ctx,
         dtype=addition.dtype,
         revision=addition.revision,
+        prepend_bos=addition.prepend_bos,
     )
 
 
@@ -244,6 +291,7 @@ def _kept(
                 return path
     variant = variant_of(dictionary)
     facts = [opened.checksum, opened.format, *vars(variant).values(), addition.norm]
+    facts += [opened.facts["changes"], *vars(dictionary.trained_on).values()]
     if addition.norm:  # its scale is the text's
         facts += [str(dictionary.b_dec.double().sum().item())]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sae_core.dictionaries.formats.parts import Parts, transposed
+from sae_core.dictionaries.formats.parts import Asked, Parts, transposed
 from sae_core.errors import CheckpointError
 from sae_core.files.weight_files import read_pickle, read_tensors
 
@@ -68,13 +68,14 @@ def parse_mapping(entries: list[str]) -> dict[str, str]:
     return mapping
 
 
-def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+def read(path: Path, asked: Asked) -> Parts:
     """A dictionary from a file of tensors.
 
     Raises:
         CheckpointError: the file is damaged, a tensor that the mapping names is not there, or the
             mapping leaves open what is needed.
     """
+    mapping = asked.mapping
     file = only_file(path)
     if file is None:
         raise CheckpointError(

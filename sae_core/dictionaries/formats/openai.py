@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sae_core.dictionaries.formats.parts import Parts, TensorFile, transposed
+from sae_core.dictionaries.formats.parts import Asked, Parts, TensorFile, transposed
 from sae_core.dictionaries.normalised import InputNorm
 from sae_core.errors import CheckpointError
 from sae_core.files.weight_files import read_pickle
@@ -36,13 +36,13 @@ def recognise(path: Path) -> bool:
         return False
 
 
-def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+def read(path: Path, asked: Asked) -> Parts:
     """A dictionary of OpenAI's.
 
     Raises:
         CheckpointError: it is damaged, has to be unpickled, or is none of theirs.
     """
-    del mapping
+    del asked
     file = _file(path)
     if file is None:
         raise CheckpointError(f"{path} holds no single .pt file: give the file itself.")

@@ -20,7 +20,7 @@ from sae_core.dictionaries.formats import (
     saelens,
     sparsify,
 )
-from sae_core.dictionaries.formats.parts import Parts
+from sae_core.dictionaries.formats.parts import Asked, Parts
 from sae_core.errors import CheckpointError
 from sae_core.files.checksum import folder_checksum
 from sae_core.files.json_config import JsonConfig
@@ -28,7 +28,7 @@ from sae_core.files.json_config import JsonConfig
 _SHOWN = 5
 _NORM_WORDS = {
     "none": "none",
-    "expected_average_only_in": "a fixed scale, folded into the weights before they were saved",
+    "centred": "the mean over d_model taken off each activation, and added back",
     "layer_norm": "each activation centred and scaled to unit variance, and scaled back",
     "constant_norm_rescale": "each activation scaled to the norm sqrt(d_in), and scaled back",
 }
@@ -45,8 +45,9 @@ class Opened:
         checksum: SHA-256 over the files that were read.
         facts: for the provenance page, JSON values by what the page calls them: `format`,
             `files`, `checksum of the files`, `hook point from`, `input normalisation`, `changes`
-            (sentences: what was folded into the weights) and `says of itself`, whatever else the
-            files say.
+            (sentences: what was folded into the weights), `settings not understood`, `notes`
+            (sentences for those who read its figures) and `says of itself`, whatever else the files
+            say.
     """
 
     dictionary: Dictionary
@@ -62,12 +63,12 @@ class Format:
     Attributes:
         title: what users call it.
         recognise: whether a file or folder looks like it.
-        read: the parts of one, given a mapping of tensor names where the user gave one.
+        read: the parts of one, given what the user says of it.
     """
 
     title: str
     recognise: Callable[[Path], bool]
-    read: Callable[[Path, Mapping[str, str]], Parts]
+    read: Callable[[Path, Asked], Parts]
 
 
 FORMATS: Mapping[str, Format] = {
@@ -88,6 +89,8 @@ def open_dictionary(
     format: str | None = None,  # noqa: A002
     hook_point: str | None = None,
     mapping: Mapping[str, str] | None = None,
+    norm: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Opened:
@@ -99,6 +102,9 @@ def open_dictionary(
         hook_point: where it belongs; None: as its files say.
         mapping: for `mapped`: which tensor of the file is W_enc, W_dec and so on, and settings
             (see `sae_core.dictionaries.formats.mapped`); giving one means that format.
+        norm: what the user says is done to the input, where the files leave that open; the
+            caller does it (`sae_core.harvest.fit_check.varied`).
+        overrides: settings that take the place of the files' own, as a list of releases gives them.
         device: where its weights go.
         dtype: of its weights.
 
@@ -117,7 +123,7 @@ def open_dictionary(
             "either of the two."
         )
     with _misfits_explained(path):
-        parts = FORMATS[name].read(path, mapping or {})
+        parts = FORMATS[name].read(path, Asked(mapping or {}, norm, overrides or {}))
     place = hook_point or parts.hook_point
     if place is None:
         raise CheckpointError(
@@ -126,6 +132,7 @@ def open_dictionary(
         )
     with _misfits_explained(path):
         dictionary = _built(parts, place, device, dtype)
+    dictionary.trained_on = parts.trained_on
     folder = parts.files[0].parent
     names = [str(file.relative_to(folder)) for file in parts.files]
     checksum = folder_checksum(folder, names)
@@ -136,6 +143,8 @@ def open_dictionary(
         "hook point from": "the command" if hook_point else parts.hook_point_from,
         "input normalisation": _NORM_WORDS[str(parts.config.get("normalize_activations", "none"))],
         "changes": list(parts.changes),
+        "settings not understood": list(parts.unknown),
+        "notes": list(parts.notes),
         "says of itself": parts.facts,
     }
     return Opened(dictionary, name, checksum, facts)
@@ -176,6 +185,7 @@ def _misfits_explained(path: Path) -> Iterator[None]:
 
 def _built(parts: Parts, hook_point: str, device: str, dtype: torch.dtype) -> Dictionary:
     path = parts.files[0]
+    settings = next((file for file in parts.files if file.suffix == ".json"), path)
     W_enc = parts.weights.get("W_enc")
     if W_enc is None or W_enc.dim() != 2:
         found = "is missing" if W_enc is None else f"has shape {list(W_enc.shape)}"
@@ -184,10 +194,10 @@ def _built(parts: Parts, hook_point: str, device: str, dtype: torch.dtype) -> Di
     for key, size in sizes.items():
         if parts.config.get(key, size) != size:
             raise CheckpointError(
-                f"The settings beside {path} say {key} = {parts.config[key]}, but its encoder has "
+                f"The settings in {settings} say {key} = {parts.config[key]}, but its encoder has "
                 f"{size}: files of two dictionaries were mixed."
             )
-    config = JsonConfig(path, parts.config | sizes)
+    config = JsonConfig(settings, parts.config | sizes)
     return filled(empty_dictionary(hook_point, config), parts.weights, path, device, dtype)
 
 

@@ -27,6 +27,8 @@ def test_facts_for_the_provenance_page(tmp_path: Path) -> None:
         "hook point from": "cfg.json",
         "input normalisation": "none",
         "changes": [],
+        "settings not understood": [],
+        "notes": [],
         "says of itself": {"model_name": "tiny", "context_size": 64, "prepend_bos": True},
     }
     opened = open_dictionary(writers.learned(tmp_path / "b", "AutoEncoder").path)
