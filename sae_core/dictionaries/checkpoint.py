@@ -20,7 +20,7 @@ from sae_core.errors import CheckpointError
 from sae_core.files.atomic import atomic_file
 from sae_core.files.checksum import folder_checksum
 from sae_core.files.json_config import JsonConfig
-from sae_core.files.weight_files import read_tensors
+from sae_core.files.weight_files import check_is_weights, read_tensors
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -190,6 +190,7 @@ def filled(
         if name not in weights:
             raise CheckpointError(f"{path} lacks the tensor {name}.")
         _check_shape(name, weights, shape, path)
+        check_is_weights(name, weights[name], path)
         if not bool(torch.isfinite(weights[name]).all()):
             raise CheckpointError(f"{name} in {path} holds NaN or infinity.")
     if extra := sorted(set(weights) - set(expected)):

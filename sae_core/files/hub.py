@@ -23,6 +23,9 @@ DICTIONARY_FILES = (
     "ae.pt",
     "params.npz",
     "params.safetensors",
+    "hyperparams.json",
+    "checkpoints/final.safetensors",
+    "activation_scaler.json",
 )
 _WEIGHTS = tuple(name for name in DICTIONARY_FILES if not name.endswith(".json"))
 _PART = re.compile(r"[\w.][\w.+=:@-]*")

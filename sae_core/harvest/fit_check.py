@@ -18,7 +18,6 @@ from sae_core.dictionaries.formats.parts import IN_UNITS
 from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
 from sae_core.errors import HarvestError
 from sae_core.harvest.harvest import HarvestPlan
-from sae_core.language_model.hook_point import HookKind
 from sae_core.language_model.model import LanguageModel
 
 NEIGHBOURS = 1
@@ -207,18 +206,22 @@ def first_tokens(model: LanguageModel, plan: HarvestPlan, n_tokens: int) -> Samp
 
 def fitting_hook_points(model: LanguageModel, d_in: int) -> list[str]:
     """Kinds of hook points whose activation is that wide, as `blocks.N.KIND`."""
-    return [f"blocks.N.{kind}" for kind in model.layout.sites if _width(model, 0, kind) == d_in]
+    kinds = [
+        kind
+        for kind in model.layout.sites
+        if any(
+            kind in model.kinds(layer) and model.width(layer, kind) == d_in
+            for layer in range(model.n_layers)
+        )
+    ]
+    return [f"blocks.N.{kind}" for kind in kinds]
 
 
 def _places(model: LanguageModel, dictionary: Dictionary) -> Iterator[str]:
     """The hook point's own kind in every layer, other kinds near it, of the same width."""
     here = model.hook_point(dictionary.hook_point)
     for layer in range(model.n_layers):
-        for kind in model.layout.sites:
+        for kind in model.kinds(layer):
             wanted = kind is here.kind or abs(layer - here.layer) <= NEIGHBOURS
-            if wanted and _width(model, layer, kind) == dictionary.d_in:
+            if wanted and model.width(layer, kind) == dictionary.d_in:
                 yield f"blocks.{layer}.{kind}"
-
-
-def _width(model: LanguageModel, layer: int, kind: HookKind) -> int:
-    return model.hook_point(f"blocks.{layer}.{kind}").d_in

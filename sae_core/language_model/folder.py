@@ -72,7 +72,9 @@ class ModelFolder:
     def tokenizer(self, d_vocab: int) -> Tokenizer:
         """The tokenizer in `tokenizer.json`, none of whose tokens is beyond `d_vocab`.
 
-        It cuts and pads nothing, even where the file was saved with such settings.
+        It cuts and pads nothing, even where the file was saved with such settings. Tokens that were
+        added without a row of the embedding, such as a fine-tune's [PAD], are left out: the model
+        was never given one.
         """
         path = self.path / "tokenizer.json"
         try:
@@ -83,7 +85,9 @@ class ModelFolder:
         tokenizer.no_padding()
         ids = tokenizer.get_vocab(with_added_tokens=True).values()
         highest = max(ids, default=0)
-        if highest >= d_vocab:
+        if highest >= d_vocab and max(tokenizer.get_vocab(False).values(), default=0) < d_vocab:
+            tokenizer = _without_tokens_beyond(tokenizer, d_vocab)
+        elif highest >= d_vocab:
             raise ModelError(
                 f"{path} has {len(ids)} tokens, numbered up to {highest}, but the model knows "
                 f"{d_vocab} only: give the tokenizer that belongs to it."
@@ -126,6 +130,15 @@ class ModelFolder:
         if isinstance(number, list):  # several end a text in newer chat models
             number = number[0] if number else None
         return number if isinstance(number, int) and 0 <= number < d_vocab else None
+
+
+def _without_tokens_beyond(tokenizer: Tokenizer, d_vocab: int) -> Tokenizer:
+    settings = json.loads(tokenizer.to_str())
+    settings["added_tokens"] = [
+        token for token in settings["added_tokens"] if token["id"] < d_vocab
+    ]
+    kept: Tokenizer = Tokenizer.from_str(json.dumps(settings))
+    return kept
 
 
 def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:

@@ -9,33 +9,40 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from sae_core.errors import HookPointError, ModelError
 from sae_core.files.checksum import folder_checksum
+from sae_core.language_model.examination import Examination, added_by, examine
 from sae_core.language_model.folder import ModelFolder, find_model
 from sae_core.language_model.hook_point import (
-    KNOWN_LAYOUTS,
     HookKind,
     HookPoint,
-    Layout,
     Side,
-    Site,
     attention_follows,
     parse_name,
 )
+from sae_core.language_model.layouts import layout_of
 from sae_core.language_model.linear_parts import fold_norm, in_out, norm_weight
-from sae_core.language_model.module_hooks import Stop, answering, touching
+from sae_core.language_model.loading import read_module
+from sae_core.language_model.module_hooks import (
+    Stop,
+    Touch,
+    answering,
+    keep,
+    touching,
+    unflattened,
+    watching,
+)
 from sae_core.language_model.vocabulary import Vocabulary, read_vocabulary
 
 DTYPES = {
@@ -80,8 +87,10 @@ class LanguageModel:
         own_opening: whether the model's own tokenizer puts that token before plain text.
         eos: the token that ends a text, or None.
         module: the Hugging Face model.
+        body: the part of it that makes the final hidden states, which its head reads.
         layout: where `module` keeps its parts.
         lock: held during a forward pass and as long as a hook is on the model.
+        examination: which hook points hold what they promise; `load_model` finds out.
     """
 
     def __init__(self, module: Any, folder: ModelFolder) -> None:
@@ -92,7 +101,8 @@ class LanguageModel:
         self.architecture = type(module).__name__
         self.module = module.eval().requires_grad_(False)
         self.lock = threading.RLock()
-        self.layout = KNOWN_LAYOUTS.get(self.architecture) or _layout_by_transformer_lens(module)
+        self.layout = layout_of(module)
+        self.examination = Examination()
         self._blocks: Any = module.get_submodule(self.layout.blocks)
         self.n_layers = len(self._blocks)
         self.d_model = int(config.hidden_size)
@@ -104,6 +114,7 @@ class LanguageModel:
         self.eos = folder.eos(self.tokenizer, self.d_vocab)
         self.vocabulary: Vocabulary = read_vocabulary(self.tokenizer, self.d_vocab, self.bos)
         self._other_opening: LanguageModel | None = None
+        self.body: Any = self._find_body()
 
     def opening(self, prepend_bos: bool) -> LanguageModel:
         """This very model as one that reads texts with BOS before them, or without.
@@ -140,20 +151,57 @@ class LanguageModel:
             HookPointError: the model has none such, or its activation is not `d_in` wide.
         """
         layer, kind = parse_name(name, self.n_layers)
-        if kind not in self.layout.sites:
+        if self.layout.site(kind) is None:
             raise HookPointError(
                 f"{self.name} ({self.architecture}) has no {kind}: its blocks have "
                 f"{', '.join(self.layout.sites)}."
             )
-        width = self.d_model
-        if kind in (HookKind.POST, HookKind.Z):
-            width = in_out(self.site(layer, kind)[0]).shape[0]
+        if (fault := self._fault(layer, kind)) is not None:
+            others = ", ".join(self.kinds(layer))
+            raise HookPointError(f"{fault} Block {layer} has {others or 'no hook point'}.")
+        width = self.width(layer, kind)
         if d_in is not None and d_in != width:
             raise HookPointError(
                 f"The dictionary is made for activations of width {d_in}, but {name} of "
                 f"{self.name} has width {width}: they do not belong together."
             )
         return HookPoint(name, layer, kind, width, attention_follows(layer, kind, self.n_layers))
+
+    def usual_name(self, name: str) -> str:
+        """A hook point's usual name: a module's output is often what is added to the stream."""
+        layer, kind = parse_name(name, self.n_layers)
+        added = added_by(kind)
+        same = added is not None and kind not in self.layout.sites
+        if same and added is not None and self.layout.site(kind) == self.layout.sites.get(added):
+            return f"blocks.{layer}.{added}"
+        return name
+
+    def kinds(self, layer: int) -> list[HookKind]:
+        """The kinds of hook points of a block that can be used."""
+        return [kind for kind in self.layout.sites if self._fault(layer, kind) is None]
+
+    def _fault(self, layer: int, kind: HookKind) -> str | None:
+        """Why a hook point cannot be used; the output of a module under either of its names."""
+        faults = self.examination.faults
+        if kind not in self.layout.sites and (added := added_by(kind)) is not None:
+            return faults.get((layer, added))
+        return faults.get((layer, kind))
+
+    def width(self, layer: int, kind: HookKind) -> int:
+        """Entries of the activation at a hook point.
+
+        Raises:
+            HookPointError: it is not said by one matrix that reads them.
+        """
+        if kind not in (HookKind.POST, HookKind.Z):
+            return self.d_model
+        weight = getattr(self.site(layer, kind)[0], "weight", None)
+        if not isinstance(weight, Tensor) or weight.dim() != 2:
+            raise HookPointError(
+                f"blocks.{layer}.{kind} of {self.name} ({self.architecture}) cannot be used: no "
+                "single matrix reads it, as where many experts take turns."
+            )
+        return int(in_out(self.site(layer, kind)[0]).shape[0])
 
     def block(self, layer: int) -> nn.Module:
         """One transformer block."""
@@ -162,13 +210,35 @@ class LanguageModel:
 
     def site(self, layer: int, kind: HookKind) -> tuple[nn.Module, Side]:
         """The module that a hook point is an end of, and which end."""
-        site = self.layout.sites[kind]
+        site = self.layout.site(kind)
+        if site is None:
+            raise HookPointError(f"{self.name} ({self.architecture}) has no {kind}.")
         try:
             return self.block(layer).get_submodule(site.path), site.side
         except AttributeError as error:
             raise HookPointError(
                 f"Block {layer} of {self.name} has no {kind}: it is built differently from others."
             ) from error
+
+    @contextmanager
+    def touching(self, layer: int, kind: HookKind, touch: Touch) -> Iterator[None]:
+        """Within the block every forward pass shows `touch` the tensor at a hook point.
+
+        It is [batch, pos, width] there, and what `touch` returns takes its place. Whoever uses
+        this holds the model's lock.
+        """
+        module, side = self.site(layer, kind)
+        with ExitStack() as stack:
+            if (layer, kind) in self.examination.flat:
+                sizes: list[int] = []
+
+                def note(x: Tensor) -> None:
+                    sizes[:] = x.shape[:2]
+
+                stack.enter_context(touching(self.block(layer), Side.INPUT, note))
+                touch = unflattened(touch, sizes)
+            stack.enter_context(touching(module, side, touch))
+            yield
 
     @torch.no_grad()
     def capture(
@@ -189,10 +259,10 @@ class LanguageModel:
             seen.append(x)
             raise Stop
 
-        module, side = self.site(hook_point.layer, hook_point.kind)
-        with self.lock, touching(module, side, touch), suppress(Stop):
+        here = self.touching(hook_point.layer, hook_point.kind, touch)
+        with self.lock, here, suppress(Stop):
             own = {} if positions is None else {"position_ids": positions.to(self.device)}
-            self.module.base_model(input_ids=self._checked(tokens), use_cache=False, **own)
+            self.body(input_ids=self._checked(tokens), use_cache=False, **own)
         return seen[0]
 
     @torch.no_grad()
@@ -207,8 +277,7 @@ class LanguageModel:
     def capture_and_logits(self, tokens: Tensor, hook_point: HookPoint) -> CaptureAndLogits:
         """Activation and logits from one forward pass over tokens [batch, pos]."""
         seen: list[Tensor] = []
-        module, side = self.site(hook_point.layer, hook_point.kind)
-        with self.lock, touching(module, side, seen.append):
+        with self.lock, self.touching(hook_point.layer, hook_point.kind, keep(seen)):
             logits = self.logits(tokens)
         return CaptureAndLogits(seen[0], logits)
 
@@ -218,17 +287,17 @@ class LanguageModel:
 
         Other threads wait until the block is left.
         """
-        module, side = self.site(hook_point.layer, hook_point.kind)
 
         def touch(x: Tensor) -> Tensor | None:
             if hook_point.kind is not HookKind.RESID_MID:
-                return edit(x)
+                # A copy: the model may change it, and it may be somebody's yet (Falcon).
+                return edit(x).clone()
             # The stream itself is written, not only what the norm reads of it: the block adds the
             # very same tensor to the MLP's output.
             x.copy_(edit(x))
             return None
 
-        with self.lock, touching(module, side, touch):
+        with self.lock, self.touching(hook_point.layer, hook_point.kind, touch):
             yield
 
     def final_hidden(self, tokens: Tensor, past: Any = None) -> Tensor:
@@ -239,9 +308,7 @@ class LanguageModel:
         """
         caching = {"past_key_values": past} if past is not None else {}
         with self.lock:
-            output = self.module.base_model(
-                input_ids=self._checked(tokens), use_cache=bool(caching), **caching
-            )
+            output = self.body(input_ids=self._checked(tokens), use_cache=bool(caching), **caching)
         hidden: Tensor = output.last_hidden_state
         return hidden
 
@@ -251,7 +318,7 @@ class LanguageModel:
         The model's own forward pass without its body: it scales and caps logits as that does.
         """
         body = self._output_class(last_hidden_state=hidden[None])
-        with self.lock, answering(self.module.base_model, lambda *_, **__: body):
+        with self.lock, answering(self.body, lambda *_, **__: body):
             logits: Tensor = self.module(input_ids=self._one_token, use_cache=False).logits[0]
         return logits
 
@@ -261,17 +328,38 @@ class LanguageModel:
 
         W_out of the MLP or W_O of attention, heads side by side; None where the activation is in
         the stream's own basis. A norm between the projection and the stream (Gemma 2) is folded in
-        as the final one is (see `unembedding`); biases are no feature's and are left out.
+        as the final one is (see `unembedding`), and so is a number that the block multiplies by
+        what it adds (Granite); biases are no feature's and are left out.
         """
         layer, kind = hook_point.layer, hook_point.kind
-        if kind not in (HookKind.POST, HookKind.Z):
+        if (added := added_by(kind)) is None:
             return None
-        matrix = in_out(self.site(layer, kind)[0])
-        added = HookKind.MLP_OUT if kind is HookKind.POST else HookKind.ATTN_OUT
-        site = self.layout.sites.get(added)
-        if site is None or self.layout.sites[kind].path.startswith(f"{site.path}."):
-            return matrix
-        return fold_norm(matrix, self.site(layer, added)[0])
+        matrix: Tensor | None = None
+        if kind in (HookKind.POST, HookKind.Z):
+            matrix = in_out(self.site(layer, kind)[0])
+        norm = self.norm_behind(layer, kind)
+        scale = self.examination.scales.get((layer, added), 1.0)
+        if matrix is None and (norm is not None or scale != 1.0):
+            matrix = torch.eye(self.d_model, device=self.device)
+        if norm is not None and matrix is not None:
+            matrix = fold_norm(matrix, norm)
+        return matrix if matrix is None or scale == 1.0 else scale * matrix
+
+    def norm_behind(self, layer: int, kind: HookKind) -> nn.Module | None:
+        """The norm that what a hook point adds goes through before the stream; None: none.
+
+        Where what is added is the projection's, or its module's, own output, there is none.
+        """
+        added = added_by(kind)
+        if added is None or added is kind or added not in self.layout.sites:
+            return None
+        path, own = self.layout.sites[added].path, self.layout.site(kind)
+        if own is None or own.path == path or own.path.startswith(f"{path}."):
+            return None
+        module = self.site(layer, added)[0]
+        # A norm has a weight for each entry at most; anything else is no norm.
+        shapes = {tuple(parameter.shape) for parameter in module.parameters()}
+        return module if shapes <= {(self.d_model,), (1,)} else None
 
     @torch.no_grad()
     def unembedding(self) -> Tensor:
@@ -279,18 +367,54 @@ class LanguageModel:
 
         logits = (resid / scale) @ unembedding + constant, where scale is the norm's standard
         deviation or root mean square. The norm's weight multiplies the rows; where the norm
-        subtracts the mean over d_model (LayerNorm), that direction is projected out.
+        subtracts the mean over d_model (LayerNorm), that direction is projected out. A number that
+        the model multiplies by its logits (Cohere, Granite) is in it; a soft cap is not.
         """
-        norm = self.module.get_submodule(self.layout.final_norm)
-        weight, centres = norm_weight(norm, self.d_model)
-        folded = weight[:, None] * self._unembedding_weight().float().T
+        weight, centres = norm_weight(self.final_norm, self.d_model)
+        folded = weight[:, None] * self._unembedding_weight().float().T * self._logit_scale
         return folded - folded.mean(0, keepdim=True) if centres else folded
 
     @cached_property
     def centres(self) -> bool:
         """Whether its norms take the mean over d_model off the residual stream (LayerNorm)."""
         with torch.no_grad():
-            return norm_weight(self.module.get_submodule(self.layout.final_norm), self.d_model)[1]
+            return norm_weight(self.final_norm, self.d_model)[1]
+
+    @cached_property
+    def final_norm(self) -> nn.Module:
+        """The norm before the unembedding; one that changes nothing where there is none (OPT)."""
+        path = self.layout.final_norm
+        parent, _, name = path.rpartition(".")
+        if path and getattr(self.module.get_submodule(parent), name, None) is not None:
+            return self.module.get_submodule(path)
+        return nn.Identity()
+
+    @cached_property
+    def _logit_scale(self) -> float:
+        """By how much the model multiplies what its unembedding gives, far below any soft cap."""
+        draw = torch.Generator().manual_seed(0)
+        hidden = 1e-2 * torch.randn(1, self.d_model, generator=draw)
+        hidden = hidden.to(self.device, self.dtype)
+        with torch.no_grad():
+            given = (self.head(hidden) - self.head(torch.zeros_like(hidden))).double()[0]
+            plain = self._unembedding_weight().double() @ hidden.double()[0]
+        scale = float(given @ plain / (plain @ plain))
+        exact = self.dtype in (torch.float32, torch.float64)
+        return 1.0 if abs(scale - 1.0) < (1e-3 if exact else 0.02) else scale
+
+    def _find_body(self) -> Any:
+        """The part of the library's model that makes final hidden states, which its head reads.
+
+        As a rule its base model; where the forward pass goes past that (OPT), what lies below.
+        """
+        names = self.layout.blocks.split(".")[:-1]
+        parts = [self.module.get_submodule(".".join(names[: n + 1])) for n in range(len(names))]
+        called: list[nn.Module] = []
+        with torch.no_grad(), self.lock, ExitStack() as stack:
+            for part in parts:
+                stack.enter_context(watching(part, partial(_note_body, called, part)))
+            self.module(input_ids=self._one_token, use_cache=False)
+        return next((part for part in parts if part in called), self.module.base_model)
 
     def _unembedding_weight(self) -> Tensor:
         weight: Tensor = self.module.get_submodule(self.layout.unembedding).weight
@@ -303,7 +427,7 @@ class LanguageModel:
     @cached_property
     def _output_class(self) -> Callable[..., Any]:
         with torch.no_grad(), self.lock:
-            return type(self.module.base_model(input_ids=self._one_token, use_cache=False))
+            return type(self.body(input_ids=self._one_token, use_cache=False))
 
     def _checked(self, tokens: Tensor) -> Tensor:
         if tokens.shape[-1] > self.n_ctx:
@@ -322,6 +446,11 @@ class LanguageModel:
         return tokens
 
 
+def _note_body(called: list[nn.Module], part: nn.Module, output: Any) -> None:
+    if isinstance(getattr(output, "last_hidden_state", None), Tensor):
+        called.append(part)
+
+
 def load_model(
     name: str | Path, dtype: str = "float32", device: str = "cpu", revision: str | None = None
 ) -> LanguageModel:
@@ -335,7 +464,7 @@ def load_model(
     if dtype not in DTYPES:
         raise ModelError(f"{dtype!r} is no dtype for a model: choose one of {', '.join(DTYPES)}.")
     folder = find_model(name, revision)
-    module, missing = _read_module(folder.path, DTYPES[dtype])
+    module, missing = read_module(folder.path, DTYPES[dtype])
     if missing:
         raise ModelError(
             f"The weights in {folder.path} lack {len(missing)} tensors that config.json asks for, "
@@ -351,76 +480,5 @@ def load_model(
             f"{folder.path} looks at later tokens when it reads one ({model.architecture}): "
             "Featurescope needs a model that predicts the next token."
         )
+    examine(model)
     return model
-
-
-def _read_module(path: Path, dtype: torch.dtype) -> tuple[Any, list[str]]:
-    """The Hugging Face model, and the names of tensors that its files lack."""
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    bars: Any = logging
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise ModelError(f"{path} cannot be loaded: {error}") from error
-    finally:
-        if shown:
-            bars.enable_progress_bar()
-    module, report = loaded
-    return module, sorted(report["missing_keys"])
-
-
-def _layout_by_transformer_lens(module: Any) -> Layout:
-    """What transformer_lens' adapter says."""
-    from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
-    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
-
-    name = type(module).__name__
-    try:
-        config = build_bridge_config_from_hf(module.config, name, name, module.dtype)
-        components = ArchitectureAdapterFactory.select_architecture_adapter(
-            config
-        ).get_component_mapping()
-        block = components["blocks"]
-        found = {kind: _site_of_alias(block, kind) for kind in HookKind}
-        return Layout(
-            blocks=str(block.name),
-            attention=str(block.submodules["attn"].name),
-            final_norm=str(components["ln_final"].name),
-            unembedding=str(components["unembed"].name),
-            sites={kind: site for kind, site in found.items() if site is not None},
-        )
-    except (ValueError, KeyError, AttributeError) as error:
-        raise ModelError(
-            f"transformer_lens does not know how {name} is built ({error}): Featurescope reads "
-            "decoder-only models that transformer_lens supports, GPT-2 and Llama among them."
-        ) from error
-
-
-def _site_of_alias(block: Any, name: str) -> Site | None:
-    """Follow transformer_lens' aliases from a block to the end of one of its modules."""
-    component, path, rest = block, list[str](), name
-    for _ in range(8):
-        if rest in ("hook_in", "hook_out"):
-            if component.name is None:
-                return None
-            return Site(".".join(path), Side.INPUT if rest == "hook_in" else Side.OUTPUT)
-        head, _, tail = rest.partition(".")
-        if tail and head in component.submodules:
-            component, rest = component.submodules[head], tail
-            path += [component.name] if component.name else []
-        elif isinstance(component.hook_aliases.get(rest), str):
-            rest = component.hook_aliases[rest]
-        else:
-            return None
-    return None

@@ -89,7 +89,15 @@ def _dictionary(parser: argparse.ArgumentParser) -> None:
     dictionary = parser.add_argument_group("how the dictionary is read, where its files do not say")
     dictionary.add_argument(
         "--format",
-        choices=("saelens", "sparsify", "dictionary_learning", "gemma_scope", "openai", "mapped"),
+        choices=(
+            "saelens",
+            "sparsify",
+            "dictionary_learning",
+            "gemma_scope",
+            "llama_scope",
+            "openai",
+            "mapped",
+        ),
         help="default: found by looking inside",
     )
     dictionary.add_argument(

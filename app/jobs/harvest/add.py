@@ -14,7 +14,14 @@ from typing import Never
 from tqdm import tqdm
 
 from app.errors import InvalidRequest
-from app.jobs.harvest.fit_warnings import LOOKED_AT, check_width, look, remedy_sentence
+from app.jobs.harvest.fit_warnings import (
+    LOOKED_AT,
+    assumption_sentence,
+    check_width,
+    compared,
+    look,
+    remedy_sentence,
+)
 from app.jobs.harvest.harvest import harvest_source
 from app.jobs.source import (
     Source,
@@ -41,6 +48,7 @@ from sae_core.errors import CheckpointError
 from sae_core.files.hub import find_dictionary
 from sae_core.harvest.fit_check import (
     NORMS,
+    Fit,
     Variant,
     centres_in_vain,
     first_tokens,
@@ -151,6 +159,7 @@ def add(
         device=settings.device,
     )
     check_width(model, opened.dictionary)
+    opened.dictionary.hook_point = model.usual_name(opened.dictionary.hook_point)
     say(
         f"dictionary  {opened.facts['format']}, {opened.dictionary.architecture}, "
         f"{opened.dictionary.d_sae:,} features at {opened.dictionary.hook_point}"
@@ -172,17 +181,22 @@ def add(
     findings = look(model, dictionary, plan)
     fit = findings.fit
     say(
-        f"a look      at {fit.n_tokens:,} tokens: L0 {fit.l0:.3g}, explains "
-        f"{100 * fit.explained:.1f} % of the variance, {100 * fit.silent_share:.1f} % of features "
-        "silent"
+        f"a look      at {fit.n_tokens:,} tokens: L0 {fit.l0:.3g}, {_explains(fit)}, "
+        f"{100 * fit.silent_share:.1f} % of features silent"
     )
     said = [*findings.warnings]
+    if opened.assumed_norm is not None and addition.norm is None:
+        norms = (variant_of(dictionary).norm, opened.assumed_norm)
+        fits = compared(model, dictionary, plan, opened.assumed_norm)
+        say(f"note        {assumption_sentence(fits, norms)}")
     if findings.remedy is not None:
         said.append(remedy_sentence(dictionary, findings.remedy))
-    elif said:
+    elif findings.warnings:
         said.append("No other layer, normalisation or use of b_dec tried does much better.")
     for sentence in said:
         say(f"warning     {sentence}")
+    if addition.norm is not None:
+        opened.facts["input normalisation"] = f"{addition.norm}, as the command says"
     details = opened.facts | found.facts | ({"warnings": said} if said else {})
     folder = _kept(settings, found.path, opened, dictionary, addition)
     source = Source(
@@ -197,6 +211,13 @@ def add(
     )
     harvest_source(settings, Store(engine), source, plan, replace=replace)
     _say_next(say, settings, source)
+
+
+def _explains(fit: Fit) -> str:
+    """How well it reconstructs; far below nothing a percentage says less than the FVU."""
+    if fit.explained >= -1:
+        return f"explains {100 * fit.explained:.1f} % of the variance"
+    return f"explains less than nothing (FVU {fit.fvu:.3g})"
 
 
 def _say_what_is_in_the_files(say: Callable[[str], None], opened: Opened) -> None:

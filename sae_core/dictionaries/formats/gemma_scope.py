@@ -18,7 +18,7 @@ from sae_core.files.weight_files import read_tensors
 
 _FILES = ("params.npz", "params.safetensors")
 _CONFIG = "config.json"
-_OTHERS = re.compile(r"(?i)(^|[-_])(transcoders?|clt|crosscoders?)([-_]|$)")
+_OTHERS = re.compile(r"(transcoders?|clt|crosscoders?)(_all)?|.*gemma-scope.*(trans|cross)coders?")
 # Where the second edition reads, by the module's name within its block.
 _MODULES = {
     "output": "hook_resid_post",
@@ -54,7 +54,8 @@ def read(path: Path, asked: Asked) -> Parts:
         _refuse_transcoder(config_file)
         sifted = sift(config_file.values, GEMMA_SCOPE, settings)
         place = _place_of_module(config_file)
-    _refuse_by_name(path)
+    else:
+        _refuse_by_name(path)
     # The second edition writes w_enc and w_dec.
     tensors = TensorFile(path, {re.sub("^w_", "W_", name): t for name, t in stored.items()})
     names = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
@@ -94,7 +95,7 @@ def _refuse_transcoder(config: JsonConfig) -> None:
 
 def _refuse_by_name(path: Path) -> None:
     """The first edition has no settings beside its weights: the folders' names tell."""
-    names = [part for part in path.parent.resolve().parts[-5:] if _OTHERS.search(part)]
+    names = [part for part in path.parent.resolve().parts[-5:] if _OTHERS.fullmatch(part)]
     if names:
         raise CheckpointError(
             f"{path} lies in a folder of transcoders or crosscoders ({names[-1]}), which predict "

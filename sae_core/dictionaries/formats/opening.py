@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.formats import (
     dictionary_learning,
     gemma_scope,
+    llama_scope,
     mapped,
     openai,
     saelens,
@@ -48,12 +50,14 @@ class Opened:
             (sentences: what was folded into the weights), `settings not understood`, `notes`
             (sentences for those who read its figures) and `says of itself`, whatever else the files
             say.
+        assumed_norm: another normalisation that the files allow just as well; None: they say.
     """
 
     dictionary: Dictionary
     format: str
     checksum: str
     facts: dict[str, Any]
+    assumed_norm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ FORMATS: Mapping[str, Format] = {
         "dictionary_learning", dictionary_learning.recognise, dictionary_learning.read
     ),
     "gemma_scope": Format("Gemma Scope", gemma_scope.recognise, gemma_scope.read),
+    "llama_scope": Format("OpenMOSS Llama Scope", llama_scope.recognise, llama_scope.read),
     "openai": Format("OpenAI sparse_autoencoder", openai.recognise, openai.read),
     "mapped": Format("plain tensors with a mapping", mapped.recognise, mapped.read),
 }
@@ -124,7 +129,8 @@ def open_dictionary(
         )
     with _misfits_explained(path):
         parts = FORMATS[name].read(path, Asked(mapping or {}, norm, overrides or {}))
-    place = hook_point or parts.hook_point
+    listed = None if overrides is None else overrides.get("hook_name")
+    place = hook_point or listed or parts.hook_point
     if place is None:
         raise CheckpointError(
             f"{path} does not say which activation it was trained on: name it, for example "
@@ -133,21 +139,25 @@ def open_dictionary(
     with _misfits_explained(path):
         dictionary = _built(parts, place, device, dtype)
     dictionary.trained_on = parts.trained_on
-    folder = parts.files[0].parent
+    folder = Path(os.path.commonpath([file.parent for file in parts.files]))
     names = [str(file.relative_to(folder)) for file in parts.files]
     checksum = folder_checksum(folder, names)
     facts = {
         "format": FORMATS[name].title,
         "files": names,
         "checksum of the files": checksum,
-        "hook point from": "the command" if hook_point else parts.hook_point_from,
+        "hook point from": "the command"
+        if hook_point
+        else "SAELens' list of releases"
+        if listed
+        else parts.hook_point_from,
         "input normalisation": _NORM_WORDS[str(parts.config.get("normalize_activations", "none"))],
         "changes": list(parts.changes),
         "settings not understood": list(parts.unknown),
         "notes": list(parts.notes),
         "says of itself": parts.facts,
     }
-    return Opened(dictionary, name, checksum, facts)
+    return Opened(dictionary, name, checksum, facts, parts.assumed_norm)
 
 
 def recognised(path: Path) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sae_core.dictionaries.dictionary import TrainedOn
 from sae_core.errors import CheckpointError
+from sae_core.files.weight_files import check_is_weights
 
 # What has the unit of an activation; the rest are directions and ratios.
 IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
@@ -49,6 +50,7 @@ class Parts:
         trained_on: what the files say of the text that it was trained on.
         unknown: settings of the files that nobody here understands, as `name = value`.
         notes: what those who read its figures should know, a sentence each.
+        assumed_norm: another normalisation that its files allow just as well; None: they say.
     """
 
     config: dict[str, Any]
@@ -61,6 +63,7 @@ class Parts:
     trained_on: TrainedOn = field(default_factory=TrainedOn)
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    assumed_norm: str | None = None
 
 
 class TensorFile:
@@ -86,6 +89,8 @@ class TensorFile:
                     raise CheckpointError(
                         f"{name} in {self.path} is a {type(tensor).__name__}, not a tensor."
                     )
+                if tensor.numel() > 1:
+                    check_is_weights(name, tensor, self.path)
                 return tensor
         raise CheckpointError(
             f"{self.path} lacks the tensor {' or '.join(names)}: it has "

@@ -23,6 +23,7 @@ from sae_core.dictionaries.checkpoint import (
     trained_on,
     with_centring,
 )
+from sae_core.dictionaries.formats import llama_scope
 from sae_core.dictionaries.formats.parts import Asked, Parts, TensorFile, folded_scale
 from sae_core.dictionaries.normalised import InputNorm
 from sae_core.dictionaries.settings import SAELENS, sift
@@ -44,7 +45,7 @@ _SAID = ("model_name", "dataset_path", "context_size", "prepend_bos", "sae_lens_
 def recognise(path: Path) -> bool:
     """Whether that is a folder of SAELens, whole or not."""
     if (path / WEIGHTS).exists():
-        return True
+        return not llama_scope.recognise(path)  # which has a file of that name as well
     if not (path / CONFIG).is_file() or (path / "sae.safetensors").exists():
         return False
     try:
@@ -171,8 +172,11 @@ def _modern(old: dict[str, Any]) -> dict[str, Any]:
     values.setdefault("d_in", None)
     values.setdefault("d_sae", None)
     chosen = values.get("activation_fn_kwargs")
-    if values.get("activation_fn") == "topk" and isinstance(chosen, dict) and "k" in chosen:
-        values |= {"architecture": "topk", "k": chosen["k"]}
+    if values.get("activation_fn") == "topk":
+        k = chosen.get("k") if isinstance(chosen, dict) else None
+        k = values.get("k") if k is None else k
+        if k is not None:
+            values |= {"architecture": "topk", "k": k}
     norm = values.get("normalize_activations")
     if isinstance(norm, bool) or norm is None:  # true: a fixed scale, before it had a name
         values["normalize_activations"] = FIXED_SCALE if norm else "none"
@@ -198,6 +202,11 @@ def _architecture(values: dict[str, Any], path: Path) -> str:
         raise CheckpointError(
             f"{path} has the activation {activation!r}: only {' and '.join(_ACTIVATIONS)} are "
             "understood."
+        )
+    if activation == "topk" and architecture != "topk":
+        raise CheckpointError(
+            f"{path} has the activation topk, but does not say how many features a token keeps: "
+            'add "activation_fn_kwargs": {"k": NUMBER} there.'
         )
     written = values["metadata"].get("hook_name_out")
     if written is not None and written != values["metadata"].get("hook_name"):

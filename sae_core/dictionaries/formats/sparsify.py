@@ -17,13 +17,15 @@ from sae_core.files.json_config import JsonConfig
 from sae_core.files.weight_files import check_file, read_tensors
 
 _CONFIG, _WEIGHTS = "cfg.json", "sae.safetensors"
-# Names of modules whose output the trainer reads, after the number of the block.
+# Names of modules whose output the trainer reads, after the number of the block. Where a norm
+# follows (Gemma 2, OLMo 2), that is not what is added to the stream.
 _PLACES = {
     None: "hook_resid_post",
-    "mlp": "hook_mlp_out",
-    "attn": "hook_attn_out",
-    "self_attn": "hook_attn_out",
-    "attention": "hook_attn_out",
+    "mlp": "mlp.hook_out",
+    "attn": "attn.hook_out",
+    "self_attn": "attn.hook_out",
+    "attention": "attn.hook_out",
+    "self_attention": "attn.hook_out",
 }
 
 

@@ -59,9 +59,9 @@ def test_a_pattern_of_layers_is_filled_in(tmp_path: Path) -> None:
     ("folder", "hook_point"),
     [
         ("layers.5", "blocks.5.hook_resid_post"),
-        ("layers.5.mlp", "blocks.5.hook_mlp_out"),
-        ("gpt_neox.layers.5.attention", "blocks.5.hook_attn_out"),
-        ("h.11.attn", "blocks.11.hook_attn_out"),
+        ("layers.5.mlp", "blocks.5.mlp.hook_out"),
+        ("gpt_neox.layers.5.attention", "blocks.5.attn.hook_out"),
+        ("h.11.attn", "blocks.11.attn.hook_out"),
     ],
 )
 def test_sparsify_folders_are_named_after_modules(
