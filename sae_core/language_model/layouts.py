@@ -52,8 +52,12 @@ def layout_by_transformer_lens(module: Any) -> Layout:
         config
     ).get_component_mapping()
     block = components["blocks"]
-    usual = [kind for kind in HookKind if kind not in (HookKind.ATTN_RAW, HookKind.MLP_RAW)]
-    sites = {kind: site for kind in usual if (site := _site_of_alias(block, kind)) is not None}
+    raw = (HookKind.ATTN_RAW, HookKind.MLP_RAW)
+    usual: list[HookKind] = [kind for kind in HookKind if kind not in raw]
+        kind for kind in HookKind if kind not in (HookKind.ATTN_RAW, HookKind.MLP_RAW)
+    ]
+    found = {kind: _site_of_alias(block, kind) for kind in usual}
+    sites = {kind: site for kind, site in found.items() if site is not None}
     blocks = str(block.name)
     return with_raw_outputs(
         Layout(

@@ -7,41 +7,33 @@ PyTorch hooks, which is faster than the bridge and held equal to it by the tests
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
-from sae_core.errors import HookPointError, ModelError
+from sae_core.errors import ModelError
 from sae_core.files.checksum import folder_checksum
-from sae_core.language_model.examination import Examination, added_by, examine
+from sae_core.language_model.anatomy import Anatomy
+from sae_core.language_model.examination import added_by, examine
 from sae_core.language_model.folder import ModelFolder, find_model
 from sae_core.language_model.hook_point import (
     HookKind,
     HookPoint,
-    Side,
-    attention_follows,
-    parse_name,
 )
-from sae_core.language_model.layouts import layout_of
 from sae_core.language_model.linear_parts import fold_norm, in_out, norm_weight
 from sae_core.language_model.loading import read_module
 from sae_core.language_model.module_hooks import (
     Stop,
-    Touch,
     answering,
     keep,
-    touching,
-    unflattened,
-    watching,
 )
 from sae_core.language_model.vocabulary import Vocabulary, read_vocabulary
 
@@ -65,19 +57,16 @@ class CaptureAndLogits(NamedTuple):
     logits: Tensor
 
 
-class LanguageModel:
+class LanguageModel(Anatomy):
     """A transformer that predicts tokens, in evaluation mode, without gradients.
 
     Tensors come back in the model's dtype and on its device. Shorter contexts of a batch are padded
     at the end, where attention never looks. Any thread may call; one forward pass runs at a time.
 
-    Attributes:
+    Attributes, besides those of `Anatomy`:
         name: the folder's name, or the model's name on the Hub.
         path: the folder.
         facts: which repository and commit of the Hub it is; empty for a folder of the user's.
-        architecture: the class in the `transformers` library, such as "GPT2LMHeadModel".
-        n_layers: blocks.
-        d_model: width of the residual stream.
         n_ctx: positions in the longest context.
         d_vocab: width of the logits.
         tokenizer: as in tokenizer.json.
@@ -86,27 +75,13 @@ class LanguageModel:
             that texts are read without it.
         own_opening: whether the model's own tokenizer puts that token before plain text.
         eos: the token that ends a text, or None.
-        module: the Hugging Face model.
-        body: the part of it that makes the final hidden states, which its head reads.
-        layout: where `module` keeps its parts.
-        lock: held during a forward pass and as long as a hook is on the model.
-        examination: which hook points hold what they promise; `load_model` finds out.
     """
 
     def __init__(self, module: Any, folder: ModelFolder) -> None:
-        config = module.config.get_text_config()
-        self.name = folder.name
+        super().__init__(module, folder.name)
         self.path = folder.path
         self.facts = folder.facts
-        self.architecture = type(module).__name__
-        self.module = module.eval().requires_grad_(False)
-        self.lock = threading.RLock()
-        self.layout = layout_of(module)
-        self.examination = Examination()
-        self._blocks: Any = module.get_submodule(self.layout.blocks)
-        self.n_layers = len(self._blocks)
-        self.d_model = int(config.hidden_size)
-        self.n_ctx = folder.n_ctx(config)
+        self.n_ctx = folder.n_ctx(module.config.get_text_config())
         self.d_vocab = int(self._unembedding_weight().shape[0])
         self.tokenizer: Tokenizer = folder.tokenizer(self.d_vocab)
         self.bos = folder.bos(self.tokenizer, self.d_vocab)
@@ -114,7 +89,6 @@ class LanguageModel:
         self.eos = folder.eos(self.tokenizer, self.d_vocab)
         self.vocabulary: Vocabulary = read_vocabulary(self.tokenizer, self.d_vocab, self.bos)
         self._other_opening: LanguageModel | None = None
-        self.body: Any = self._find_body()
 
     def opening(self, prepend_bos: bool) -> LanguageModel:
         """This very model as one that reads texts with BOS before them, or without.
@@ -129,116 +103,10 @@ class LanguageModel:
             self._other_opening, other._other_opening = other, self
         return self._other_opening
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self._unembedding_weight().device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of weights and activations."""
-        return self._unembedding_weight().dtype
-
     @cached_property
     def checksum(self) -> str:
         """SHA-256 over the files that decide what the model computes."""
         return folder_checksum(self.path)
-
-    def hook_point(self, name: str, d_in: int | None = None) -> HookPoint:
-        """The hook point of that name.
-
-        Raises:
-            HookPointError: the model has none such, or its activation is not `d_in` wide.
-        """
-        layer, kind = parse_name(name, self.n_layers)
-        if self.layout.site(kind) is None:
-            raise HookPointError(
-                f"{self.name} ({self.architecture}) has no {kind}: its blocks have "
-                f"{', '.join(self.layout.sites)}."
-            )
-        if (fault := self._fault(layer, kind)) is not None:
-            others = ", ".join(self.kinds(layer))
-            raise HookPointError(f"{fault} Block {layer} has {others or 'no hook point'}.")
-        width = self.width(layer, kind)
-        if d_in is not None and d_in != width:
-            raise HookPointError(
-                f"The dictionary is made for activations of width {d_in}, but {name} of "
-                f"{self.name} has width {width}: they do not belong together."
-            )
-        return HookPoint(name, layer, kind, width, attention_follows(layer, kind, self.n_layers))
-
-    def usual_name(self, name: str) -> str:
-        """A hook point's usual name: a module's output is often what is added to the stream."""
-        layer, kind = parse_name(name, self.n_layers)
-        added = added_by(kind)
-        same = added is not None and kind not in self.layout.sites
-        if same and added is not None and self.layout.site(kind) == self.layout.sites.get(added):
-            return f"blocks.{layer}.{added}"
-        return name
-
-    def kinds(self, layer: int) -> list[HookKind]:
-        """The kinds of hook points of a block that can be used."""
-        return [kind for kind in self.layout.sites if self._fault(layer, kind) is None]
-
-    def _fault(self, layer: int, kind: HookKind) -> str | None:
-        """Why a hook point cannot be used; the output of a module under either of its names."""
-        faults = self.examination.faults
-        if kind not in self.layout.sites and (added := added_by(kind)) is not None:
-            return faults.get((layer, added))
-        return faults.get((layer, kind))
-
-    def width(self, layer: int, kind: HookKind) -> int:
-        """Entries of the activation at a hook point.
-
-        Raises:
-            HookPointError: it is not said by one matrix that reads them.
-        """
-        if kind not in (HookKind.POST, HookKind.Z):
-            return self.d_model
-        weight = getattr(self.site(layer, kind)[0], "weight", None)
-        if not isinstance(weight, Tensor) or weight.dim() != 2:
-            raise HookPointError(
-                f"blocks.{layer}.{kind} of {self.name} ({self.architecture}) cannot be used: no "
-                "single matrix reads it, as where many experts take turns."
-            )
-        return int(in_out(self.site(layer, kind)[0]).shape[0])
-
-    def block(self, layer: int) -> nn.Module:
-        """One transformer block."""
-        module: nn.Module = self._blocks[layer]
-        return module
-
-    def site(self, layer: int, kind: HookKind) -> tuple[nn.Module, Side]:
-        """The module that a hook point is an end of, and which end."""
-        site = self.layout.site(kind)
-        if site is None:
-            raise HookPointError(f"{self.name} ({self.architecture}) has no {kind}.")
-        try:
-            return self.block(layer).get_submodule(site.path), site.side
-        except AttributeError as error:
-            raise HookPointError(
-                f"Block {layer} of {self.name} has no {kind}: it is built differently from others."
-            ) from error
-
-    @contextmanager
-    def touching(self, layer: int, kind: HookKind, touch: Touch) -> Iterator[None]:
-        """Within the block every forward pass shows `touch` the tensor at a hook point.
-
-        It is [batch, pos, width] there, and what `touch` returns takes its place. Whoever uses
-        this holds the model's lock.
-        """
-        module, side = self.site(layer, kind)
-        with ExitStack() as stack:
-            if (layer, kind) in self.examination.flat:
-                sizes: list[int] = []
-
-                def note(x: Tensor) -> None:
-                    sizes[:] = x.shape[:2]
-
-                stack.enter_context(touching(self.block(layer), Side.INPUT, note))
-                touch = unflattened(touch, sizes)
-            stack.enter_context(touching(module, side, touch))
-            yield
 
     @torch.no_grad()
     def capture(
@@ -345,22 +213,6 @@ class LanguageModel:
             matrix = fold_norm(matrix, norm)
         return matrix if matrix is None or scale == 1.0 else scale * matrix
 
-    def norm_behind(self, layer: int, kind: HookKind) -> nn.Module | None:
-        """The norm that what a hook point adds goes through before the stream; None: none.
-
-        Where what is added is the projection's, or its module's, own output, there is none.
-        """
-        added = added_by(kind)
-        if added is None or added is kind or added not in self.layout.sites:
-            return None
-        path, own = self.layout.sites[added].path, self.layout.site(kind)
-        if own is None or own.path == path or own.path.startswith(f"{path}."):
-            return None
-        module = self.site(layer, added)[0]
-        # A norm has a weight for each entry at most; anything else is no norm.
-        shapes = {tuple(parameter.shape) for parameter in module.parameters()}
-        return module if shapes <= {(self.d_model,), (1,)} else None
-
     @torch.no_grad()
     def unembedding(self) -> Tensor:
         """W_U with the final norm folded in, float32 [d_model, d_vocab].
@@ -375,21 +227,6 @@ class LanguageModel:
         return folded - folded.mean(0, keepdim=True) if centres else folded
 
     @cached_property
-    def centres(self) -> bool:
-        """Whether its norms take the mean over d_model off the residual stream (LayerNorm)."""
-        with torch.no_grad():
-            return norm_weight(self.final_norm, self.d_model)[1]
-
-    @cached_property
-    def final_norm(self) -> nn.Module:
-        """The norm before the unembedding; one that changes nothing where there is none (OPT)."""
-        path = self.layout.final_norm
-        parent, _, name = path.rpartition(".")
-        if path and getattr(self.module.get_submodule(parent), name, None) is not None:
-            return self.module.get_submodule(path)
-        return nn.Identity()
-
-    @cached_property
     def _logit_scale(self) -> float:
         """By how much the model multiplies what its unembedding gives, far below any soft cap."""
         draw = torch.Generator().manual_seed(0)
@@ -401,28 +238,6 @@ class LanguageModel:
         scale = float(given @ plain / (plain @ plain))
         exact = self.dtype in (torch.float32, torch.float64)
         return 1.0 if abs(scale - 1.0) < (1e-3 if exact else 0.02) else scale
-
-    def _find_body(self) -> Any:
-        """The part of the library's model that makes final hidden states, which its head reads.
-
-        As a rule its base model; where the forward pass goes past that (OPT), what lies below.
-        """
-        names = self.layout.blocks.split(".")[:-1]
-        parts = [self.module.get_submodule(".".join(names[: n + 1])) for n in range(len(names))]
-        called: list[nn.Module] = []
-        with torch.no_grad(), self.lock, ExitStack() as stack:
-            for part in parts:
-                stack.enter_context(watching(part, partial(_note_body, called, part)))
-            self.module(input_ids=self._one_token, use_cache=False)
-        return next((part for part in parts if part in called), self.module.base_model)
-
-    def _unembedding_weight(self) -> Tensor:
-        weight: Tensor = self.module.get_submodule(self.layout.unembedding).weight
-        return weight
-
-    @cached_property
-    def _one_token(self) -> Tensor:
-        return torch.zeros(1, 1, dtype=torch.int64, device=self.device)
 
     @cached_property
     def _output_class(self) -> Callable[..., Any]:
@@ -444,11 +259,6 @@ class LanguageModel:
                     f"which has {self.d_vocab} tokens: was the text tokenized for another model?"
                 )
         return tokens
-
-
-def _note_body(called: list[nn.Module], part: nn.Module, output: Any) -> None:
-    if isinstance(getattr(output, "last_hidden_state", None), Tensor):
-        called.append(part)
 
 
 def load_model(
