@@ -9,39 +9,50 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
-from app.listening import is_loopback
-from app.pages.dictionary import evaluation_routes as evaluation
-from app.pages.dictionary import routes as dictionaries
-from app.pages.feature import api
-from app.pages.feature import context_routes as contexts
-from app.pages.feature import routes as features
-from app.pages.home import routes as home
-from app.pages.prompt import api as api_prompt
-from app.pages.prompt import routes as prompt
-from app.pages.runs import api as api_runs
-from app.pages.runs import routes as runs
-from app.pages.steer import api as api_steer
-from app.pages.steer import routes as steer
-from app.pages.sweeps import routes as sweeps
+from app.listening import LoopbackHosts, is_loopback
+from app.pages.dictionary import api as dictionary_api
+from app.pages.dictionary import routes as dictionary_pages
+from app.pages.feature import api as feature_api
+from app.pages.feature import routes as feature_pages
+from app.pages.home import api as home_api
+from app.pages.home import routes as home_pages
+from app.pages.prompt import api as prompt_api
+from app.pages.prompt import routes as prompt_pages
+from app.pages.runs import api as runs_api
+from app.pages.runs import routes as runs_pages
+from app.pages.steer import api as steer_api
+from app.pages.steer import routes as steer_pages
+from app.pages.sweeps import api as sweeps_api
+from app.pages.sweeps import routes as sweeps_pages
 from app.rendering.assets import Assets
 from app.rendering.templates import Renderer
 from app.rendering.tokens import Typesets
-from app.resources import resource
-from app.settings import Settings
+from app.settings import Settings, resource
 from app.store.store import Store
-from app.web import errors as rendering_errors
-from app.web import health
-from app.web.headers import HeadAsGet, LoopbackHosts, SecurityHeaders
+from app.web import errors, health
+from app.web.headers import HeadAsGet, SecurityHeaders
 from app.web.site import Site
 from app.worker.client.ablations import Ablations
 from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import AsyncWorkerClient, LiveWorker
 from app.worker.client.supervisor import WorkerProcess
-from app.worker.client.waiters import Presence, Waiters
+from app.worker.client.waiters import Waiters
 
 API_DESCRIPTION = (
     "Everything that Featurescope's pages show, as JSON. Activations are in units of the model's "
     "own activation, losses in nats; every address below /api/v1 mirrors the address of a page."
+)
+
+# The map of the URLs: a room for each address, with its pages and their JSON twins. A dictionary's
+# own addresses (/d/M/D/about) are tried before those that name a feature (/d/M/D/12).
+ROOMS = (
+    (home_pages, home_api),  # /
+    (dictionary_pages, dictionary_api),  # /d/MODEL/DICTIONARY
+    (feature_pages, feature_api),  # /d/MODEL/DICTIONARY/12
+    (prompt_pages, prompt_api),  # /m/MODEL/prompt
+    (steer_pages, steer_api),  # /m/MODEL/steer
+    (runs_pages, runs_api),  # /runs
+    (sweeps_pages, sweeps_api),  # /sweeps/NAME
 )
 
 
@@ -67,11 +78,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
-            waiters.make_room()
             if worker is not None:
                 await run_in_threadpool(worker.start)
             yield
         finally:
+            await ablations.close()
             await streams.close()
             if worker is not None:
                 await run_in_threadpool(worker.stop)
@@ -94,17 +105,15 @@ def create_app(
         Renderer(resource("templates"), assets),
         Typesets(),
         streams,
-        PromptWork(streams, waiters),
+        PromptWork(streams),
         waiters,
     )
-    rendering_errors.install(app)
-    for interface in (api, api_prompt, api_steer, api_runs):
-        app.include_router(interface.router)
-    of_dictionaries = (dictionaries, evaluation, contexts, features)
-    for pages in (health, home, *of_dictionaries, prompt, steer, runs, sweeps):
+    errors.install(app)
+    app.include_router(health.router, include_in_schema=False)
+    for pages, interface in ROOMS:
         app.include_router(pages.router, include_in_schema=False)
+        app.include_router(interface.router)
     app.mount("/static", assets, name="static")
-    app.add_middleware(Presence)
     app.add_middleware(HeadAsGet)
     app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=5)
     if is_loopback(settings.host):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 from urllib.parse import quote
@@ -20,12 +19,13 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.pages.feature.schema import Problem
 from app.pages.prompt import schema as types
-from app.pages.prompt.differences import KINDS, SAME, Kind
+from app.pages.prompt.differences import KINDS, Difference, compare
+from app.pages.prompt.query import FeatureName
 from app.pages.steer import schema as steer_types
 from app.pages.steer.questions import ContinuationSettings, DoseQuestion, Edit, SteerQuestion
-from app.web.live_events import DoneEvent, FailedEvent
+from app.web.live.events import DoneEvent, FailedEvent
+from app.web.schema import Problem
 from app.worker.protocol.requests import SteerMode
 from sae_core.errors import FeaturescopeError
 
@@ -43,7 +43,7 @@ class RequestFailed(FeaturescopeError):
     """The server refused a request, or could not finish it; the message is its sentence.
 
     Attributes:
-        status: of the answer, such as 404 or 503; 0: there was none.
+        status: the HTTP status of the answer, such as 404 or 503; 0: there was none.
         retry_after: seconds after which asking again makes sense; None: it does not.
     """
 
@@ -51,23 +51,6 @@ class RequestFailed(FeaturescopeError):
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A feature that differs between two prompts.
-
-    Attributes:
-        kind: gained, lost, stronger or weaker.
-        dictionary: its name.
-        index: of the feature.
-        change: of its largest activation, as a share of that in the harvest.
-    """
-
-    kind: Kind
-    dictionary: str
-    index: int
-    change: float
 
 
 class PromptRead(types.Activations):
@@ -83,31 +66,28 @@ class PromptRead(types.Activations):
             position: of a token; only what fires there, with `activation`, `share` and `rarity` of
                 that token. None, or beyond the prompt: the whole prompt.
         """
-        found = [
+        rows = [
             (place, here)
             for place, dictionary in enumerate(self.dictionaries)
-            for one in dictionary.features
-            if (here := _at(one, position, len(self.tokens))) is not None
+            for feature in dictionary.features
+            if (here := _at(feature, position, len(self.tokens))) is not None
         ]
-        found.sort(key=lambda row: (-getattr(row[1], sort), row[0], row[1].index))
-        return [(self.dictionaries[place].name, here) for place, here in found]
+        rows.sort(key=lambda row: (-getattr(row[1], sort), row[0], row[1].index))
+        return [(self.dictionaries[place].name, here) for place, here in rows]
 
     def compare(self, other: PromptRead) -> list[Difference]:
         """What differs on another prompt that was read with the same dictionaries: by kind, the
         largest change first."""
-        found: list[Difference] = []
-        for first, second in zip(self.dictionaries, other.dictionaries, strict=True):
-            before = {one.index: one.share for one in first.features}
-            after = {one.index: one.share for one in second.features}
-            for index in sorted(before.keys() | after.keys()):
-                change = after.get(index, 0.0) - before.get(index, 0.0)
-                kind: Kind = "stronger" if change > 0 else "weaker"
-                if index not in before or index not in after:
-                    kind = "lost" if index in before else "gained"
-                elif abs(change) < SAME:
-                    continue
-                found.append(Difference(kind, first.name, index, change))
-        return sorted(found, key=lambda one: (KINDS.index(one.kind), -abs(one.change)))
+        pairs = zip(self.dictionaries, other.dictionaries, strict=True)
+        by_kind = compare([first.name for first, _ in pairs], self._shares(), other._shares())
+        return [difference for kind in KINDS for difference in by_kind[kind]]
+
+    def _shares(self) -> dict[FeatureName, float]:
+        return {
+            FeatureName(dictionary.name, feature.index): feature.share
+            for dictionary in self.dictionaries
+            for feature in dictionary.features
+        }
 
 
 class FeaturescopeClient:
@@ -186,7 +166,7 @@ class FeaturescopeClient:
         features: Sequence[int],
         position: int | None = None,
         target: int | str | None = None,
-    ) -> types.Together:
+    ) -> types.TogetherAnswer:
         """What ablating features at once does to a prediction, beside each of them alone."""
         question = _question(
             types.TogetherQuestion,
@@ -196,7 +176,7 @@ class FeaturescopeClient:
             target=target,
             features=(*features,),
         )
-        return self._post(model, "together", question, types.Together)
+        return self._post(model, "together", question, types.TogetherAnswer)
 
     def occlude(
         self,
@@ -206,7 +186,7 @@ class FeaturescopeClient:
         feature: int,
         position: int | None = None,
         replacement: int | str | None = None,
-    ) -> types.Occlusion:
+    ) -> types.OcclusionAnswer:
         """How a feature's activation changes when each token is left out or replaced.
 
         Args:
@@ -225,7 +205,7 @@ class FeaturescopeClient:
             position=position,
             replacement=replacement,
         )
-        return self._post(model, "occlusion", question, types.Occlusion)
+        return self._post(model, "occlusion", question, types.OcclusionAnswer)
 
     def steer(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sae_core.errors import FeaturescopeError
 
 __all__ = [
+    "Conflict",
     "FeaturescopeError",
     "InvalidRequest",
     "NotFound",
@@ -20,6 +21,10 @@ __all__ = [
 
 class NotFound(FeaturescopeError):
     """There is no such model, dictionary, feature or context."""
+
+
+class Conflict(FeaturescopeError):
+    """What is asked for would undo what somebody else keeps; asked for expressly, it is done."""
 
 
 class InvalidRequest(FeaturescopeError):

@@ -1,4 +1,4 @@
-"""Addresses to listen on: which are refused, which are taken, how each is opened in a browser."""
+"""Addresses to listen on: which are refused, how each is opened, under which names it answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import errno
 import ipaddress
 import socket
 import sys
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import SettingsError
 
@@ -85,5 +89,35 @@ def url_of(listening: socket.socket) -> str:
 
 
 def announce(what: str, listening: socket.socket) -> None:
-    """Tell on the terminal where something can be reached."""
+    """Print on the terminal where a server can be reached."""
     print(f"{what} is at {url_of(listening)}  (Ctrl-C stops it)", flush=True)
+
+
+class LoopbackHosts:
+    """Refuses other host names than this machine's own.
+
+    A page elsewhere may point a name of its own at 127.0.0.1 (DNS rebinding) and would then read
+    these pages through the browser; the Host header gives it away.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the application does, or refuse."""
+        if scope["type"] in ("http", "websocket") and not _names_this_machine(scope):
+            answer = PlainTextResponse(
+                "This Featurescope serves its own machine only. Open it as http://127.0.0.1 or "
+                "http://localhost with its port.\n",
+                status_code=400,
+            )
+            await answer(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def _names_this_machine(scope: Scope) -> bool:
+    """Whether the Host header, without its port, names this machine."""
+    host = Headers(scope=scope).get("host", "").lower()
+    name, _, port = host.rpartition(":")
+    return is_loopback((name if name and port.isdigit() else host).strip("[]"))

@@ -12,14 +12,13 @@ from starlette.types import ASGIApp
 
 from app.application import create_app
 from app.errors import FeaturescopeError
-from app.listening import announce, check_address, listen
+from app.listening import LISTEN_QUEUE, announce, check_address, listen
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import open_store
 from app.worker.client.ablations import Ablations
-from app.worker.client.blocking import WorkerClient
 from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.client.supervisor import WorkerProcess
+from app.worker.server_limits import BoundedConnection, raise_descriptors
 
 LONGEST_HEAD = 2**20  # bytes of address and headers: a prompt is part of its page's address
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -37,21 +36,19 @@ class Announced(uvicorn.Server):
 
 def build(settings: Settings) -> ASGIApp:
     """The web application over the store that the settings name, its schema brought up to date."""
-    engine = connect(settings.url)
-    upgrade(engine)
-    store = Store(engine)
+    store = open_store(settings)
     worker = None if settings.worker_url else WorkerProcess(settings)
     url = worker.url if worker else lambda: settings.worker_url
-    return create_app(
-        settings, store, Ablations(store, WorkerClient(url)), worker, AsyncWorkerClient(url)
-    )
+    live = AsyncWorkerClient(url)
+    return create_app(settings, store, Ablations(store, live), worker, live)
 
 
 def server_config(app: ASGIApp, access_log: bool = False) -> uvicorn.Config:
     """How the application is served."""
     return uvicorn.Config(
         app,
-        http="h11",  # the other parser takes addresses of 64 KB at most, whatever is set
+        http=BoundedConnection,  # h11: the other parser takes addresses of 64 KB at most
+        backlog=LISTEN_QUEUE,
         log_config=None,
         access_log=access_log,
         lifespan="on",
@@ -67,6 +64,7 @@ def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None
     `prepare` is called first, and before it the port is taken: nobody waits for something slow
     only to hear that it was in vain.
     """
+    raise_descriptors()
     logging.basicConfig(level=settings.log_level.upper(), format=LOG_LINE)
     check_address(settings.host, settings.allow_network, "reads all pages and uses the worker")
     with listen(settings.host, settings.port) as listening:

@@ -1,4 +1,8 @@
-"""Everything that can be configured: one frozen class, read from FEATURESCOPE_… variables."""
+"""Everything that can be configured, and where the files lie that are not code.
+
+Settings are one frozen class, read from FEATURESCOPE_… variables. Resources are folders: inside the
+installed package, or in the clone.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.errors import SettingsError
 
 DATABASE_SCHEMES = ("sqlite:", "postgresql:", "postgresql+psycopg:")
+RESOURCES = ("templates", "static", "migrations", "demo")
+
+_PACKAGE = Path(__file__).resolve().parent
 
 
 class Settings(BaseSettings):
@@ -125,3 +132,19 @@ def _sentence(error: ValidationError) -> str:
     name = str(first["loc"][0])
     shown = "" if name == "database_url" else f" (it is {first['input']!r})"
     return f"The setting FEATURESCOPE_{name.upper()} cannot be used{shown}: {reason}."
+
+
+def resource(name: str) -> Path:
+    """The folder `name`, one of `RESOURCES`.
+
+    A built wheel carries it as `app/_resources/name`; an editable install and a clone read it
+    where it is edited, beside the package.
+    """
+    if name not in RESOURCES:
+        raise SettingsError(f"There is no resource {name!r}; there are {', '.join(RESOURCES)}.")
+    for folder in (_PACKAGE / "_resources" / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise SettingsError(
+        f"The folder {name!r} is missing from this installation of Featurescope; reinstall it."
+    )

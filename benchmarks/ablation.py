@@ -27,8 +27,7 @@ import numpy as np
 
 from app.errors import FeaturescopeError
 from app.settings import Settings, read_settings
-from app.store.database import connect
-from app.store.store import Store
+from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
 from sae_core.harvest.records import ContextEffect, GroupKind, WindowRecord
 
@@ -95,26 +94,26 @@ def measure(settings: Settings, title: str, n_features: int = N_FEATURES) -> Res
     """Measure one dictionary of the store that the settings name."""
     with tempfile.TemporaryDirectory() as folder:
         copied = copy_without_effects(settings, Path(folder))
-        engine = connect(copied.url)
-        store = Store(engine)
-        model, _, name = title.partition("/")
-        dictionary = store.dictionary(model, name)
-        features = alive_features(store, dictionary, n_features + 1)
-        with serving(copied) as http:
-            # The first request loads the model: measured is a worker that is in use.
-            fetch(http, dictionary, features[0])
-            uncached = tuple(fetch(http, dictionary, index) for index in features[1:])
-            cached = tuple(fetch(http, dictionary, index) for index in features[1:])
-        shown = {index: top_windows(store, dictionary, index) for index in features[1:]}
-        stored = {
-            index: store.effects(dictionary, index, [window.number for window in windows])
-            for index, windows in shown.items()
-        }
-        if any(len(stored[index]) != len(windows) for index, windows in shown.items()):
-            raise FeaturescopeError("A request was answered before its effects were there.")
-        compared = features[1 : 1 + N_COMPARED]
-        difference, positions = compare(dictionary, {i: (shown[i], stored[i]) for i in compared})
-        engine.dispose()
+        with open_store(copied, upgrade=False) as store:
+            model, _, name = title.partition("/")
+            dictionary = store.dictionary(model, name)
+            features = alive_features(store, dictionary, n_features + 1)
+            with serving(copied) as http:
+                # The first request loads the model: measured is a worker that is in use.
+                fetch(http, dictionary, features[0])
+                uncached = tuple(fetch(http, dictionary, index) for index in features[1:])
+                cached = tuple(fetch(http, dictionary, index) for index in features[1:])
+            shown = {index: top_windows(store, dictionary, index) for index in features[1:]}
+            stored = {
+                index: store.effects(dictionary, index, [window.number for window in windows])
+                for index, windows in shown.items()
+            }
+            if any(len(stored[index]) != len(windows) for index, windows in shown.items()):
+                raise FeaturescopeError("A request was answered before its effects were there.")
+            compared = features[1 : 1 + N_COMPARED]
+            difference, positions = compare(
+                dictionary, {i: (shown[i], stored[i]) for i in compared}
+            )
     contexts = sum(map(len, shown.values())) / len(shown)
     return Result(title, contexts, uncached, cached, difference, positions)
 

@@ -27,7 +27,7 @@ from sae_core.dictionaries.screening import screened
 from sae_core.harvest.harvest import HarvestPlan, plan_harvest
 from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.text.corpus import open_corpus
-from sae_core.text.reading import Reading, read
+from sae_core.text.reading import TextReading, read
 from sae_core.text.tokenized import Windows
 
 N_CTX = 128
@@ -67,7 +67,7 @@ def measure(model_path: Path, sae: Path, text: Path, n_tokens: int) -> Result:
         begin = time.perf_counter()
         subprocess.run(command, env=environment, check=True)
         add = time.perf_counter() - begin
-        tokens = read(Reading(str(corpus), n_tokens=n_tokens), model, N_CTX, home / "corpora")
+        tokens = read(TextReading(str(corpus), n_tokens=n_tokens), model, N_CTX, home / "corpora")
         plan = plan_harvest(Windows(tokens, N_CTX, model.vocabulary.bos), n_tokens)
         bare = loop(model, dictionary, plan, fast=True)
         dense = loop(model, dictionary, plan, fast=False)

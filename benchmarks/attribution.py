@@ -26,8 +26,7 @@ import torch
 from torch import Tensor
 
 from app.jobs.demo.contents import FEATURES
-from app.resources import resource
-from app.settings import Settings, read_settings
+from app.settings import Settings, read_settings, resource
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.interventions.attribution import predict

@@ -23,8 +23,7 @@ import httpx
 import numpy as np
 
 from app.settings import read_settings
-from app.store.database import connect
-from app.store.store import Store
+from app.store.store import open_store
 from benchmarks.ablation import DEFAULT, alive_features, copy_without_effects, fetch, serving
 
 N_CLIENTS = 8
@@ -88,12 +87,10 @@ def measure() -> Result:
     """Measure the demo."""
     with tempfile.TemporaryDirectory() as folder:
         copied = copy_without_effects(read_settings(), Path(folder))
-        engine = connect(copied.url)
-        store = Store(engine)
         model, _, name = DEFAULT.partition("/")
-        dictionary = store.dictionary(model, name)
-        features = alive_features(store, dictionary, 400)
-        engine.dispose()
+        with open_store(copied, upgrade=False) as store:
+            dictionary = store.dictionary(model, name)
+            features = alive_features(store, dictionary, 400)
         with serving(copied) as http:
             next(tokens_of(http, question(features[0], 0)))  # the model is loaded now
             stop = threading.Event()

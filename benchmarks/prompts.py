@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from app.settings import read_settings
-from app.store.database import connect
-from app.store.store import Store
+from app.store.store import open_store
 from benchmarks.ablation import DEFAULT, alive_features, copy_without_effects, serving
 
 N_PROMPTS = 60
@@ -81,17 +80,15 @@ def measure() -> Result:
     model, _, name = DEFAULT.partition("/")
     with tempfile.TemporaryDirectory() as folder:
         copied = copy_without_effects(read_settings(), Path(folder))
-        engine = connect(copied.url)
-        store = Store(engine)
-        dictionary = store.dictionary(model, name)
-        pieces = store.vocabulary(dictionary.model_id).pieces
-        prompts = []
-        for index in alive_features(store, dictionary, 4 * N_PROMPTS):
-            for window in store.feature(dictionary, index).windows.values():
-                if len(window.tokens) > N_TOKENS:
-                    prompts.append(window.tokens[:N_TOKENS].tolist())
-                    break
-        engine.dispose()
+        with open_store(copied, upgrade=False) as store:
+            dictionary = store.dictionary(model, name)
+            pieces = store.vocabulary(dictionary.model_id).pieces
+            prompts = []
+            for index in alive_features(store, dictionary, 4 * N_PROMPTS):
+                for window in store.feature(dictionary, index).windows.values():
+                    if len(window.tokens) > N_TOKENS:
+                        prompts.append(window.tokens[:N_TOKENS].tolist())
+                        break
         texts = [
             b"".join(pieces[token] for token in prompt[1:]).decode("utf-8", "replace")
             for prompt in prompts[: N_PROMPTS + 1]

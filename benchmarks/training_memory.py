@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from app.jobs.demo.contents import HOOK_POINT
-from app.resources import resource
+from app.settings import resource
 from sae_core.dictionaries.checkpoint import dictionary_checksum
 from sae_core.language_model.model import load_model
 from sae_core.text.tokenized import TokenizedCorpus, Windows

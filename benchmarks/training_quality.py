@@ -25,8 +25,7 @@ import torch
 from numpy.lib.format import open_memmap
 
 from app.jobs.demo.contents import HOOK_POINT
-from app.resources import resource
-from app.settings import read_settings
+from app.settings import read_settings, resource
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
 from sae_core.evaluation.evaluation import evaluate
 from sae_core.language_model.model import LanguageModel, load_model

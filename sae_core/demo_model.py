@@ -24,7 +24,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from sae_core.errors import HarvestError
 from sae_core.files.atomic import atomic_file
 from sae_core.hashing import mix
-from sae_core.text.corpus import Corpus
+from sae_core.text.corpus import TextCorpus
 from sae_core.text.document import HELD_OUT_ONE_IN
 from sae_core.text.tokenized import TokenizedCorpus, Windows
 
@@ -46,9 +46,9 @@ class ModelConfig:
         learning_rate: peak of the schedule.
         warmup: first steps, over which the rate rises linearly.
         horizon: after the warm-up the rate falls linearly, to reach zero at this step.
-        cooldown: last steps, over which the rate is led linearly to zero instead.
+        cooldown: last steps, over which the rate falls linearly to zero whatever the horizon is.
         weight_decay: AdamW's, on matrices only.
-        seed: of initialisation and of the rows drawn.
+        seed: what initial weights and the rows of each step are made from.
     """
 
     d_vocab: int = 4096
@@ -79,7 +79,7 @@ class LossPoint:
     tokens_per_second: float
 
 
-def train_tokenizer(corpus: Corpus, d_vocab: int) -> Tokenizer:
+def train_tokenizer(corpus: TextCorpus, d_vocab: int) -> Tokenizer:
     """A byte-level BPE tokenizer trained on the corpus; id 0 is the end-of-text token."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -119,8 +119,8 @@ def new_model(config: ModelConfig) -> GPT2LMHeadModel:
 def held_out_windows(windows: Windows, seed: int) -> NDArray[np.int64]:
     """Windows of training documents that training leaves out: one in fifty, drawn by the seed.
 
-    Held-out documents ask how the model reads a text whose names and idioms it never saw; these ask
-    how it reads new lines of texts that it knows.
+    The loss on held-out documents says how the model reads a text whose names and idioms it never
+    saw; the loss on these windows says how it reads new lines of texts that it knows.
     """
     training = windows.of_documents(held_out=False)
     chosen: NDArray[np.int64] = training[mix(seed, training) % np.uint64(HELD_OUT_ONE_IN) == 0]
@@ -135,6 +135,7 @@ class Rows:
     """
 
     def __init__(self, corpus: TokenizedCorpus, config: ModelConfig) -> None:
+        # All tokens but those of held-out documents and windows, with a token behind each document.
         windows = Windows(corpus, config.n_ctx, bos=0)
         kept = np.ones(corpus.n_tokens, dtype=bool)
         for skipped in (
@@ -159,6 +160,7 @@ class Rows:
 
 
 def _optimizer(model: GPT2LMHeadModel, config: ModelConfig) -> torch.optim.AdamW:
+    """AdamW over all parameters; weight decay applies to matrices alone."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
@@ -169,6 +171,7 @@ def _optimizer(model: GPT2LMHeadModel, config: ModelConfig) -> torch.optim.AdamW
 
 
 def _learning_rate(config: ModelConfig, step: int) -> float:
+    """The learning rate of a step, by warm-up, horizon and cool-down."""
     rise = min(1.0, (step + 1) / config.warmup)
     fall = 1 - step / config.horizon
     end = min(1.0, (config.steps - step) / config.cooldown)
@@ -198,6 +201,7 @@ def train_model(
 
     Returns the model in float32 and the loss curve.
     """
+    # The model at its start, or where an earlier run of the same training stopped.
     model = new_model(config)
     nn.Module.to(model, device)
     optimizer = _optimizer(model, config)
@@ -214,6 +218,7 @@ def train_model(
     for step in range(begin, config.steps):
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(config, step)
+        # One step of AdamW on the loss of the rows that belong to it.
         loss = token_loss(model, rows[step].to(device))
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

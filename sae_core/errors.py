@@ -2,7 +2,7 @@
 
 
 class FeaturescopeError(Exception):
-    """Root of every error that is a message for the user and not a defect."""
+    """The root of every error that is a message for the user and not a defect of the program."""
 
 
 class CorpusError(FeaturescopeError):
@@ -18,7 +18,7 @@ class HookPointError(ModelError):
 
 
 class PromptError(ModelError):
-    """What is asked of a prompt cannot be: it is too long, or has no such position or token."""
+    """A prompt is too long, or has no such position, token or feature as it is asked for."""
 
 
 class PromptLengthError(PromptError):
@@ -30,11 +30,11 @@ class CheckpointError(FeaturescopeError):
 
 
 class HubError(FeaturescopeError):
-    """The Hugging Face Hub cannot be reached, or has not what is asked of it."""
+    """The Hugging Face Hub cannot be reached, or does not have what is asked of it."""
 
 
 class DiskError(FeaturescopeError):
-    """A file cannot be written: the disk is full, or the folder is not ours."""
+    """A file cannot be written: the disk is full, or the folder may not be written to."""
 
 
 class HarvestError(FeaturescopeError):
@@ -42,11 +42,11 @@ class HarvestError(FeaturescopeError):
 
 
 class SteeringError(FeaturescopeError):
-    """An edit, or what is asked of steered text, cannot be."""
+    """An edit is impossible, or steered text cannot be generated as it is asked for."""
 
 
 class RoomError(SteeringError):
-    """Prompt and text together are too long for the model."""
+    """The prompt and the text to generate are together too long for the model."""
 
 
 class TrainingError(FeaturescopeError):

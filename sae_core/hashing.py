@@ -1,4 +1,4 @@
-"""A seeded hash of integers, for samples that depend on what is drawn and not on when."""
+"""A seeded hash of integers, for samples that depend on their elements and not on the order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _finish(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The last steps of SplitMix64, which spread every bit of z over the result."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
 def mix(seed: int, *parts: NDArray[np.int64] | int) -> NDArray[np.uint64]:
-    """Hash of the seed and of the parts, element by element, uniform over 64 bits.
+    """The hash of the seed and of the parts, element by element, uniform over 64 bits.
 
     SplitMix64 (Steele, Lea, Flood 2014), chained over the parts.
     """

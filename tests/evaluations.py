@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 
 from sae_core.evaluation.figures import (
-    ActiveFeatures,
+    ActiveCounts,
     BandEffects,
+    BucketCounts,
     DecoderGeometry,
     Densities,
     Evaluation,
+    EvaluationDetails,
     PositionFit,
     RandomDirections,
 )
-from sae_core.harvest.records import N_BANDS, Histogram
+from sae_core.harvest.records import N_BANDS
 
 FIGURES = ("l0", "fvu", "l_clean", "l_recon", "l_zero", "l_mean", "kl", "extra_loss")
 FRACTIONS = ("extra_loss_fraction", "extra_loss_fraction_mean", "loss_recovered")
@@ -41,8 +43,8 @@ def evaluation(whole: bool = True) -> Evaluation:
         n_directions=12,
         mean=0.001,
         root_mean_square=0.3125,
-        cosines=Histogram(-1.0, 1.0, cosines),
-        nearest=Histogram(0.0, 1.0, draw.integers(0, 9, 40)),
+        cosines=BucketCounts(-1.0, 1.0, tuple(cosines.tolist())),
+        nearest=BucketCounts(0.0, 1.0, tuple(draw.integers(0, 9, 40).tolist())),
         nearest_quantiles=(0.1, 0.2, 0.375, 0.4, 0.5),
         random=RandomDirections(
             cosines=tuple(draw.gamma(2.0, 100.0, 80).tolist()),
@@ -63,18 +65,26 @@ def evaluation(whole: bool = True) -> Evaluation:
         l_mean=6.5,
         kl=0.3125,
         dead_share=0.25,
-        intervals=intervals,
-        active=ActiveFeatures(Histogram(0.0, 12.0, draw.integers(0, 99, 12)), 1, (2, 4, 5, 7, 9)),
-        positions=PositionFit(
-            starts=tuple(range(1, 32)),
-            width=1,
-            n_tokens=(2000,) * 31,
-            fvu=tuple((0.125 + 0.01 * draw.random(31)).tolist()),
-            intervals=(None, *((0.1, 0.15),) * 30),
+        details=EvaluationDetails(
+            intervals=intervals,
+            active=ActiveCounts(
+                BucketCounts(0.0, 12.0, tuple(draw.integers(0, 99, 12).tolist())),
+                1,
+                (2, 4, 5, 7, 9),
+            ),
+            positions=PositionFit(
+                starts=tuple(range(1, 32)),
+                width=1,
+                n_tokens=(2000,) * 31,
+                fvu=tuple((0.125 + 0.01 * draw.random(31)).tolist()),
+                intervals=(None, *((0.1, 0.15),) * 30),
+            ),
+            densities=Densities(
+                BucketCounts(-5.0, 0.0, tuple(draw.integers(0, 5, 20).tolist())), dead=3
+            ),
+            bands=bands if whole else None,
+            decoder=decoder if whole else None,
         ),
-        densities=Densities(Histogram(-5.0, 0.0, draw.integers(0, 5, 20)), dead=3),
-        bands=bands if whole else None,
-        decoder=decoder if whole else None,
     )
 
 

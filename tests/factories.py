@@ -216,7 +216,12 @@ def feature(
         nearest=ranking(rng, 5, d_sae),
         coactive=ranking(rng, 5, d_sae, shares=True),
         groups=tuple(groups),
+        density_interval=None if dead else density_interval(index),
     )
+
+
+def density_interval(index: int) -> tuple[float, float]:
+    return 0.001 / (1 + index), 1 - 0.001 / (1 + index)
 
 
 def effect(feature: int, window: int, n: int = 4, d_vocab: int = len(PIECES)) -> ContextEffect:

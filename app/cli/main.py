@@ -9,26 +9,50 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Protocol
 
-from app import __version__, cli_commands
-from app.cli.commands import (
-    add,
-    evaluate,
-    export,
-    forget,
-    import_,
-    list_,
-    remove,
-    sweep,
-    toy,
-    train,
-    verify,
-)
-from app.cli.options import PORT, RESUME, Commands, add_address, add_device, add_dictionary, whole
+from app import __version__
+from app.cli.commands import version
+from app.cli.commands.making import add, demo_train, evaluate, harvest, sweep, toy, train, verify
+from app.cli.commands.serving import demo, serve, worker
+from app.cli.commands.store import db, export, forget, import_, list_, remove
+from app.cli.options import Commands
 from sae_core.errors import FeaturescopeError
 
 INTERRUPTED = 130
+
+
+class Command(Protocol):
+    """What every module of `app.cli.commands` offers."""
+
+    def register(self, commands: Commands[argparse.ArgumentParser]) -> None:
+        """Add the parser, whose results name `run` and what to say where it is interrupted."""
+
+    def run(self, arguments: argparse.Namespace, /) -> None:
+        """Do what the options ask for."""
+
+
+COMMANDS: tuple[Command, ...] = (
+    serve,
+    worker,
+    harvest,
+    add,
+    evaluate,
+    sweep,
+    demo,
+    demo_train,
+    train,
+    toy,
+    export,
+    import_,
+    list_,
+    remove,
+    forget,
+    verify,
+    db,
+    version,
+)
+"""In the order in which `--help` lists them."""
 
 
 def main() -> None:
@@ -62,86 +86,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"featurescope {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _serving(commands)
-    _worker(commands)
-    _harvest(commands)
-    add.add(commands)
-    evaluate.add(commands)
-    sweep.add(commands)
-    _demo(commands)
-    train.add(commands)
-    toy.add(commands)
-    export.add(commands)
-    import_.add(commands)
-    list_.add(commands)
-    remove.add(commands)
-    forget.add(commands)
-    verify.add(commands)
-    _database(commands)
-    version = commands.add_parser("version", help="print the version")
-    version.set_defaults(command=cli_commands.version, interrupted="Interrupted.")
+    for command in COMMANDS:
+        command.register(commands)
     return parser
-
-
-def _serving(commands: Commands[argparse.ArgumentParser]) -> None:
-    serve = commands.add_parser("serve", help="serve the pages")
-    add_address(serve)
-    serve.set_defaults(command=cli_commands.serve, interrupted="Stopped.")
-
-
-def _worker(commands: Commands[argparse.ArgumentParser]) -> None:
-    worker = commands.add_parser(
-        "worker", help="run the process that holds the model, for pages served elsewhere"
-    )
-    worker.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    worker.add_argument("--port", type=PORT, default=8001, help="port (default: %(default)s)")
-    worker.add_argument(
-        "--allow-network",
-        action="store_true",
-        help="agree to an address that other machines reach; there is no login",
-    )
-    add_device(worker)
-    worker.set_defaults(command=cli_commands.worker, interrupted="Stopped.")
-
-
-def _harvest(commands: Commands[argparse.ArgumentParser]) -> None:
-    harvest = commands.add_parser("harvest", help="read a corpus and fill the store")
-    add_dictionary(harvest)
-    harvest.add_argument(
-        "--ablate",
-        action="store_true",
-        help="also compute the ablation effects of each feature's twenty strongest contexts",
-    )
-    harvest.add_argument(
-        "--replace",
-        action="store_true",
-        help="let another model or dictionary of the same name go",
-    )
-    harvest.set_defaults(command=cli_commands.harvest, interrupted=RESUME)
-
-
-def _demo(commands: Commands[argparse.ArgumentParser]) -> None:
-    demo = commands.add_parser("demo", help="harvest the bundled demo once, then serve it")
-    add_address(demo)
-    add_device(demo)
-    demo.add_argument("--no-serve", action="store_true", help="only harvest it")
-    demo.set_defaults(command=cli_commands.demo, interrupted="Stopped.")
-    train = commands.add_parser(
-        "demo-train", help="make the bundled demo anew: tokenizer, model and dictionary"
-    )
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    train.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="default: %(default)s")
-    add_device(train)
-    train.set_defaults(command=cli_commands.demo_train, interrupted=RESUME)
-
-
-def _database(commands: Commands[argparse.ArgumentParser]) -> None:
-    database = commands.add_parser("db", help="look after the store's database")
-    actions = database.add_subparsers(title="actions", metavar="ACTION", required=True)
-    upgrade = actions.add_parser("upgrade", help="bring the schema to this version's")
-    upgrade.set_defaults(command=cli_commands.db_upgrade, interrupted="Interrupted.")
-    downgrade = actions.add_parser("downgrade", help="bring the schema back to an older one")
-    downgrade.add_argument("revision", help="the revision to go back to, or `base` for none")
-    downgrade.set_defaults(command=cli_commands.db_downgrade, interrupted="Interrupted.")
-    dump = actions.add_parser("dump", help="print the store as text, always in the same order")
-    dump.set_defaults(command=cli_commands.db_dump, interrupted="Interrupted.")

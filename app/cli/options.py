@@ -7,6 +7,10 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.jobs.source import SourceSpec
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
@@ -117,3 +121,21 @@ def add_dictionary(parser: argparse.ArgumentParser, *, required: bool = True) ->
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="default: %(default)s")
     add_opening(parser)
     add_device(parser)
+
+
+def source_spec(arguments: argparse.Namespace) -> SourceSpec:
+    """What the options of `add_dictionary` say: which dictionary, over which text."""
+    from app.jobs.source import SourceSpec
+
+    return SourceSpec(
+        model=arguments.model,
+        dictionary=arguments.dictionary,
+        neurons=arguments.neurons,
+        name=arguments.name,
+        model_name=arguments.model_name,
+        corpus=arguments.corpus,
+        n_ctx=arguments.context,
+        writers=arguments.writers,
+        writers_name=arguments.writers_name,
+        prepend_bos=opening(arguments),
+    )

@@ -31,10 +31,10 @@ def export_weights(dictionary: DictionaryView, folder: Path) -> None:
         raise InvalidRequest(f"{folder} exists already: name a folder that does not.")
     source = Path(dictionary.path)
     load_dictionary(source)  # refuses what is missing, damaged or no dictionary
-    if (found := dictionary_checksum(source)) != dictionary.checksum:
+    if (checksum := dictionary_checksum(source)) != dictionary.checksum:
         raise CheckpointError(
-            f"The dictionary in {source} has changed: its checksum is {found[:12]}…, the store was "
-            f"filled from {dictionary.checksum[:12]}…. Put the old files back or harvest again."
+            f"The dictionary in {source} has changed: its checksum is {checksum[:12]}…, the store "
+            f"was filled from {dictionary.checksum[:12]}…. Put the old files back or harvest again."
         )
     with atomic_folder(folder) as made:
         for name in (CONFIG, WEIGHTS):

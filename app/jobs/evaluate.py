@@ -1,8 +1,9 @@
-"""Evaluating a dictionary, for a harvest or by itself, and keeping what was found."""
+"""Evaluating a dictionary, for a harvest or by itself, and keeping its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,13 @@ from tqdm import tqdm
 from app.errors import InvalidRequest
 from app.jobs.source import OPENS_WITH_BOS, Source, SourceSpec, open_source
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
-from app.store.types.evaluation import stored_evaluation
+from app.store.types.evaluation import EvaluationSetup, stored_evaluation
 from sae_core.evaluation.evaluation import evaluate as evaluate_dictionary
 from sae_core.evaluation.figures import Evaluation
 from sae_core.text.corpus import STDLIB
-from sae_core.text.reading import Packing, Reading
+from sae_core.text.reading import Packing, TextReading
 
 EVALUATION_TOKENS = 65_536
 
@@ -35,32 +35,28 @@ def evaluate(
     """Compute all of a dictionary's figures; with `save` the pages show them from then on.
 
     Returns:
-        What `record` makes of them.
+        The figures as `record` makes them JSON values.
 
     Raises:
         FeaturescopeError: something is missing; the store, where it is to be kept, holds no such
             dictionary of the same weights.
     """
     source = open_source(settings, spec)
-    store = view = None
-    if save:
-        engine = connect(settings.url)
-        upgrade(engine)
-        store = Store(engine)
-        view = _stored(store, source)
-    numbers = source.evaluation_windows(tokens, seed)
-    with tqdm(total=len(numbers), desc="evaluating", unit="win") as bar:
+    with open_store(settings) if save else nullcontext() as store:
+        view = _stored(store, source) if store else None
+        numbers = source.evaluation_windows(tokens, seed)
+        with tqdm(total=len(numbers), desc="evaluating", unit="win") as bar:
 
-        def show(done: int) -> None:
-            bar.update(done - bar.n)
+            def show(done: int) -> None:
+                bar.update(done - bar.n)
 
-        result = evaluate_dictionary(
-            source.model, source.dictionary, source.windows, numbers, show, thorough=True
-        )
-    found = record(source, result, tokens, seed, len(numbers))
-    if store is not None and view is not None:
-        store.save_evaluation(view, found)
-    return found
+            result = evaluate_dictionary(
+                source.model, source.dictionary, source.windows, numbers, show, thorough=True
+            )
+        figures = record(source, result, tokens, seed, len(numbers))
+        if store and view:
+            store.save_evaluation(view, figures)
+    return figures
 
 
 def record(
@@ -69,29 +65,29 @@ def record(
     """Figures with what they were measured on, as the store keeps them: JSON values.
 
     Args:
-        source: what was evaluated.
-        result: its figures.
-        tokens: how many were asked for.
-        seed: of the draw of windows.
-        n_windows: that were drawn.
+        source: the model, dictionary and text that were evaluated.
+        result: the figures.
+        tokens: how many tokens were asked for.
+        seed: what the draw of windows was made from.
+        n_windows: how many windows were drawn.
     """
     corpus = source.corpus
-    measured = {
-        "corpus": corpus.name,
-        "reading": _reading(source.spec),
-        "source": corpus.source,
-        "fingerprint": corpus.fingerprint,
-        "held_out": source.held_out,
-        "n_ctx": source.windows.n_ctx,
-        "tokens": tokens,
-        "seed": seed,
-        "n_windows": n_windows,
-        "model_checksum": source.model.checksum,
-        "dictionary_checksum": source.checksum,
-        "dtype": str(source.model.dtype).removeprefix("torch."),
-        "torch": torch.__version__,
-    }
-    return result.figures() | {"held_out": source.held_out, "measured": measured}
+    setup = EvaluationSetup(
+        corpus=corpus.name,
+        reading=_reading(source.spec),
+        source=corpus.source,
+        fingerprint=corpus.fingerprint,
+        held_out=source.held_out(tokens),
+        n_ctx=source.windows.n_ctx,
+        tokens=tokens,
+        seed=seed,
+        n_windows=n_windows,
+        model_checksum=source.model.checksum,
+        dictionary_checksum=source.checksum,
+        dtype=str(source.model.dtype).removeprefix("torch."),
+        torch=torch.__version__,
+    )
+    return result.figures() | {"held_out": setup.held_out, "measured": setup.model_dump()}
 
 
 def stored_spec(
@@ -114,16 +110,14 @@ def stored_spec(
         NotFound: the store has no such dictionary.
         InvalidRequest: it was imported without weights, or does not say how its text is read.
     """
-    engine = connect(settings.url)
-    upgrade(engine)
-    view = Store(engine).dictionary(model, dictionary)
-    engine.dispose()
+    with open_store(settings) as store:
+        view = store.dictionary(model, dictionary)
     if view.is_imported:
         raise InvalidRequest(
             f"{view.title} was imported without its weights: nothing of it can be measured."
         )
-    found = stored_evaluation(view.evaluation)
-    measured = found.measured if found else None
+    evaluation = stored_evaluation(view.evaluation)
+    measured = evaluation.measured if evaluation else None
     if corpus is None and measured is None and view.corpus and view.corpus.name != STDLIB:
         raise InvalidRequest(
             f"{view.title} was harvested from {view.corpus.source} by a version that did not note "
@@ -146,24 +140,24 @@ def stored_spec(
 
 def _reading(spec: SourceSpec) -> dict[str, Any]:
     """How the text is read: JSON values; a folder or file by its whole path."""
-    reading = Reading(spec.corpus) if isinstance(spec.corpus, str) else spec.corpus
+    reading = TextReading(spec.corpus) if isinstance(spec.corpus, str) else spec.corpus
     path = Path(reading.corpus).expanduser()
     here = reading.corpus != STDLIB and path.exists()
     corpus = str(path.resolve()) if here else reading.corpus
     return asdict(reading) | {"corpus": corpus, "packing": reading.packing.value}
 
 
-def _as_read(reading: Mapping[str, Any]) -> Reading:
+def _as_read(reading: Mapping[str, Any]) -> TextReading:
     """The inverse of `_reading`."""
-    return Reading(**{**reading, "packing": Packing(reading["packing"])})
+    return TextReading(**{**reading, "packing": Packing(reading["packing"])})
 
 
 def kept(view: DictionaryView, source: Source) -> bool:
     """Whether the store has a whole evaluation of these very weights on this very text."""
-    found = stored_evaluation(view.evaluation)
-    if found is None or not found.whole or found.measured is None:
+    evaluation = stored_evaluation(view.evaluation)
+    if evaluation is None or not evaluation.whole or evaluation.measured is None:
         return False
-    measured = found.measured
+    measured = evaluation.measured
     return (measured.model_checksum, measured.dictionary_checksum, measured.fingerprint) == (
         source.model.checksum,
         source.checksum,

@@ -16,8 +16,8 @@ T = TypeVar("T")
 REPORT_SECONDS = 1.0
 
 
-class Phase:
-    """One phase of the work, such as the pass over the corpus."""
+class PhaseBar:
+    """One phase of the work, such as the pass over the corpus: a bar, and a row in the store."""
 
     def __init__(self, reporter: Reporter, bar: tqdm[Never]) -> None:
         self._reporter = reporter
@@ -34,7 +34,7 @@ class Phase:
 
 
 class Reporter:
-    """Tells the terminal and the store how far the harvest of one dictionary is."""
+    """Shows on the terminal and in the store how far the harvest of one dictionary is."""
 
     def __init__(self, store: Store, model: str, dictionary: str) -> None:
         self._store, self._model, self._dictionary = store, model, dictionary
@@ -48,14 +48,14 @@ class Reporter:
         self._store.clear_progress(self._model, self._dictionary)
 
     @contextmanager
-    def phase(self, name: str, total: int, unit: str, begin: int = 0) -> Iterator[Phase]:
+    def phase(self, name: str, total: int, unit: str, begin: int = 0) -> Iterator[PhaseBar]:
         """A bar from `begin` to `total` for one phase."""
         bar: tqdm[Never] = tqdm(
             total=total, initial=begin, desc=name, unit=unit, unit_scale=True, file=sys.stderr
         )
         with bar:
             self.report(name, begin, total, 0.0)
-            yield Phase(self, bar)
+            yield PhaseBar(self, bar)
 
     def each(self, name: str, items: Iterable[T], total: int, unit: str) -> Iterator[T]:
         """Pass items through with a bar."""

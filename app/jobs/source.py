@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,17 @@ from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionar
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.harvest.fit_check import centres_in_vain
 from sae_core.language_model.model import LanguageModel, load_model
-from sae_core.text.reading import Reading, read
+from sae_core.text.reading import TextReading, read
 from sae_core.text.tokenized import TokenizedCorpus, Windows
 
 N_CTX = 128
 # In a dictionary's details: whether BOS opened every text that it was harvested on.
 OPENS_WITH_BOS = "prepend_bos"
 FOLDERS_SHOWN = 12
+TRAINING_RECORD = "training.json"  # what a training of ours writes beside its dictionary, last
+# Held-out text of fewer tokens or documents than these tells too little of a dictionary.
+FEWEST_TOKENS = 20_000
+FEWEST_DOCUMENTS = 30
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class SourceSpec:
     neurons: str | None = None
     name: str | None = None
     model_name: str | None = None
-    corpus: str | Reading = "python-stdlib"
+    corpus: str | TextReading = "python-stdlib"
     n_ctx: int | None = None
     writers: Path | None = None
     writers_name: str | None = None
@@ -74,11 +77,6 @@ class SourceSpec:
         """Names of model and dictionary on the pages."""
         default = self.dictionary.resolve().name if self.dictionary else f"neurons {self.neurons}"
         return self.model_name or Path(self.model).resolve().name, self.name or default
-
-    @property
-    def corpus_argument(self) -> str:
-        """The text as a command names it."""
-        return self.corpus if isinstance(self.corpus, str) else self.corpus.corpus
 
     @property
     def writers_title(self) -> str | None:
@@ -115,14 +113,23 @@ class Source:
         """`model/dictionary`, for sentences."""
         return "/".join(self.spec.titles)
 
-    @cached_property
-    def held_out(self) -> bool:
-        """Whether the text has documents that no training of ours saw."""
-        return bool(self.corpus.held_out.any())
+    def held_out(self, n_tokens: int) -> bool:
+        """Whether an evaluation on so many tokens keeps to documents that no training of ours saw.
+
+        It does where our own training made the dictionary, and elsewhere as long as these documents
+        are enough to tell something; a dictionary from elsewhere saw none of the text, so that all
+        of it may be used.
+        """
+        corpus = self.corpus
+        if self.spec.dictionary is not None and (self.spec.dictionary / TRAINING_RECORD).is_file():
+            return bool(corpus.held_out.any())
+        tokens = int(corpus.lengths[corpus.held_out].sum())
+        enough = min(n_tokens, FEWEST_TOKENS)
+        return tokens >= enough and int(corpus.held_out.sum()) >= FEWEST_DOCUMENTS
 
     def evaluation_windows(self, n_tokens: int, seed: int) -> NDArray[np.int64]:
-        """Windows of held-out documents, as `evaluation_windows` draws them."""
-        return evaluation_windows(self.windows, n_tokens, seed)
+        """Windows to evaluate on, as `evaluation_windows` draws them."""
+        return evaluation_windows(self.windows, n_tokens, seed, self.held_out(n_tokens))
 
     def model_record(self) -> ModelRecord:
         """The model as the store keeps it."""
@@ -189,11 +196,19 @@ def _by_folder(names: Sequence[str]) -> str:
     return ", ".join([*shown, f"others {rest}"] if rest else shown)
 
 
-def evaluation_windows(windows: Windows, n_tokens: int, seed: int) -> NDArray[np.int64]:
-    """Windows of held-out documents (of all, where none is), in seeded order, cut at `n_tokens`
-    tokens."""
+def evaluation_windows(
+    windows: Windows, n_tokens: int, seed: int, held_out: bool = True
+) -> NDArray[np.int64]:
+    """Windows in seeded order, cut at `n_tokens` tokens.
+
+    Args:
+        windows: the text.
+        n_tokens: how many tokens are evaluated at most, rounded up to whole windows.
+        seed: what the order is made from.
+        held_out: take held-out documents alone, where there are any.
+    """
     every = windows.select(None, seed)
-    if windows.corpus.held_out.any():
+    if held_out and windows.corpus.held_out.any():
         every = every[windows.corpus.held_out[windows.document_of(every)]]
     total = np.cumsum(windows.lengths(every))
     return every[: int(np.searchsorted(total, n_tokens)) + 1]
@@ -276,7 +291,7 @@ def default_context(model: LanguageModel, dictionary: Dictionary | None = None) 
 def open_windows(
     settings: Settings,
     model: LanguageModel,
-    corpus: str | Reading,
+    corpus: str | TextReading,
     n_ctx: int | None = None,
     on_tokens: Callable[[int], None] | None = None,
 ) -> Windows:
@@ -293,7 +308,7 @@ def open_windows(
         raise InvalidRequest(
             f"A context of {n_ctx} tokens does not fit {model.name}: ask for 2 to {model.n_ctx}."
         )
-    reading = Reading(corpus) if isinstance(corpus, str) else corpus
+    reading = TextReading(corpus) if isinstance(corpus, str) else corpus
     text = read(reading, model, n_ctx, settings.home / "corpora", on_tokens)
     return Windows(text, n_ctx, model.vocabulary.bos)
 

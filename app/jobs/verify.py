@@ -13,8 +13,7 @@ import numpy as np
 from app.errors import InvalidRequest
 from app.jobs.source import open_windows
 from app.settings import Settings
-from app.store.database import check_revision, connect
-from app.store.store import Store
+from app.store.store import open_store
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.process.shelf import Shelf
@@ -28,7 +27,7 @@ from sae_core.harvest.recomputation import (
 )
 from sae_core.harvest.records import FeatureRecord, WindowRecord
 from sae_core.language_model.model import LanguageModel
-from sae_core.text.reading import Packing, Reading
+from sae_core.text.reading import Packing, TextReading
 
 CONTEXTS = 12  # of a feature, drawn from all of its groups
 
@@ -77,24 +76,22 @@ def verify(
         corpus: the harvested text, as the command was given it; None: densities are not counted.
         column: of that text, where it is in columns.
         tokens: how much of that text to count on.
-        say: is told what happens next.
+        say: receives a sentence on what happens next.
 
     Raises:
         NotFound: nothing is published of such a dictionary.
         FeaturescopeError: the weights are gone, or are others than those of the harvest.
     """
-    engine = connect(settings.url)
-    check_revision(engine)
-    store = Store(engine)
-    view = store.dictionary(model, dictionary)
-    firings = store.scales(view).firings
+    with open_store(settings, upgrade=False) as store:
+        view = store.dictionary(model, dictionary)
+        firings = store.scales(view).firings
+        sample = _sample(firings > 0, n_features, seed)
+        pages = [store.feature(view, index) for index in sample]
     say(f"Loading {view.title}")
     shelf = Shelf(settings.device, sys.maxsize)  # one model and one dictionary, whatever their size
     loaded = shelf.model(model_ref(view))
     weights = shelf.dictionary(model_ref(view), dictionary_ref(view))
-    sample = _sample(firings > 0, n_features, seed)
     say(f"Comparing {len(sample)} features")
-    pages = [store.feature(view, index) for index in sample]
     records = [page.record for page in pages]
     windows: dict[int, WindowRecord] = {}
     for page in pages:
@@ -122,18 +119,18 @@ def _contexts(record: FeatureRecord, seed: int) -> list[int]:
     return draw.sample(numbers, min(CONTEXTS, len(numbers)))
 
 
-def _reading(view: DictionaryView, corpus: str, column: str) -> Reading:
+def _reading(view: DictionaryView, corpus: str, column: str) -> TextReading:
     """A text read as far, in the order and packed as the store says of the harvested one."""
     assert view.corpus is not None
-    said = view.corpus.details
-    order = re.search(r"seed (\d+)", str(said.get("order", "")))
-    read = re.search(r"([\d,]+) tokens", str(said.get("read", "")))
-    return Reading(
+    details = view.corpus.details
+    order = re.search(r"seed (\d+)", str(details.get("order", "")))
+    read = re.search(r"([\d,]+) tokens", str(details.get("read", "")))
+    return TextReading(
         corpus,
         column=column,
         n_tokens=int(read[1].replace(",", "")) if read else None,
         shuffle=int(order[1]) if order else None,
-        packing=Packing.JOINED if "end to end" in str(said.get("packing", "")) else Packing.NONE,
+        packing=Packing.JOINED if "end to end" in str(details.get("packing", "")) else Packing.NONE,
     )
 
 
@@ -143,17 +140,17 @@ def _densities(
     model: LanguageModel,
     dictionary: Dictionary,
     firings: np.ndarray[tuple[int], np.dtype[np.int64]],
-    reading: Reading,
+    reading: TextReading,
     tokens: int,
     seed: int,
 ) -> list[Check]:
     """Counts on windows drawn from those that were harvested."""
     assert view.harvest is not None
     windows = open_windows(settings, model, reading, view.harvest.n_ctx)
-    if (found := windows.corpus.fingerprint) != view.harvest.fingerprint:
+    if (fingerprint := windows.corpus.fingerprint) != view.harvest.fingerprint:
         raise InvalidRequest(
             f"{reading.corpus} is not the text that {view.title} was harvested on: its fingerprint "
-            f"is {found[:12]}…, the harvest's {view.harvest.fingerprint[:12]}…."
+            f"is {fingerprint[:12]}…, the harvest's {view.harvest.fingerprint[:12]}…."
         )
     harvested = windows.select(None, view.harvest.seed)[: view.harvest.n_windows]
     drawn = np.random.default_rng(seed).permutation(harvested)

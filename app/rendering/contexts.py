@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.rendering.numbers import decimals, nats
 from app.rendering.tokens import Typeset, printable
-from sae_core.harvest.records import ContextEffect, ExampleGroup, GroupKind, WindowRecord
+from sae_core.harvest.records import ContextEffect, ExampleGroup, WindowRecord
 
 ACTIVATION_LEVELS = 16
 SHORT_BEFORE = 24
@@ -101,18 +101,13 @@ class Context:
     def value(self) -> float:
         """The activation at the peak."""
         at = int(self.fires.searchsorted(self.peak))
-        found = at < len(self.fires) and self.fires[at] == self.peak
-        return float(self.activations[at] if found else self.activations.max(initial=0.0))
+        fires = at < len(self.fires) and self.fires[at] == self.peak
+        return float(self.activations[at] if fires else self.activations.max(initial=0.0))
 
     @property
     def source(self) -> str:
         """Where the peak comes from: `document:line`, or as much of it as is known."""
         return f"{self.window.document}:{self.line}" if self.window.line else self.window.document
-
-
-def group_key(group: ExampleGroup) -> str:
-    """The group's name in addresses: `top`, `band-10` to `band-0`, `weakest`."""
-    return f"band-{group.number}" if group.kind is GroupKind.BAND else str(group.kind)
 
 
 def unpack(
@@ -199,8 +194,8 @@ class ContextWriter:
     """Writes the contexts of one feature.
 
     Args:
-        typeset: of the feature's language model.
-        maximum: of the feature; the full orange.
+        typeset: the tokens of the feature's language model.
+        maximum: largest activation of the feature, which gets the full orange.
         base: address of the feature's page.
         style: short or full, with or without line breaks.
     """
@@ -219,7 +214,9 @@ class ContextWriter:
         effects: Mapping[int, ContextEffect],
     ) -> str:
         """The list items of a group."""
-        return self._items(key, contexts, [effects.get(one.window.number) for one in contexts])
+        return self._items(
+            key, contexts, [effects.get(context.window.number) for context in contexts]
+        )
 
     def context(self, key: str, context: Context, effect: ContextEffect | None) -> str:
         """One context as a list item."""
@@ -231,6 +228,7 @@ class ContextWriter:
         """Contexts as list items."""
         if not contexts:
             return ""
+        # Gather: how each token looks, and the numbers of each context.
         cut = _Cut(contexts, self._style.full)
         looks = np.zeros(len(cut.tokens), dtype=np.intp)
         looks[cut.peaks] = _PEAK
@@ -238,10 +236,12 @@ class ContextWriter:
         self._fires(contexts, cut, looks, data)
         if any(effect is not None for effect in effects):
             self._changes(effects, cut, looks, data)
+        # Write: every token plain, then the few that are seen with a start tag of their own.
         html = self._bare[cut.tokens]
         seen = looks.nonzero()[0]
         for place, look in zip(seen.tolist(), looks[seen].tolist(), strict=True):
             html[place] = _LOOKS[look] + html[place][_PLAIN:]
+        # Cut into contexts again, each at its peak.
         starts = [0, *cut.ends]
         return "".join(
             self._item(key, context, known, "".join(html[start:peak]), "".join(html[peak:end]))
@@ -278,8 +278,11 @@ class ContextWriter:
     ) -> None:
         """Add the underlines to the looks and the changes of the loss to the data."""
         none = np.zeros(0, dtype=np.uint16)
-        places, shown = cut.places([none if one is None else one.positions for one in effects])
-        values = np.concatenate([one.loss_change for one in effects if one is not None])[shown]
+        places, shown = cut.places(
+            [none if effect is None else effect.positions for effect in effects]
+        )
+        measured = [effect.loss_change for effect in effects if effect is not None]
+        values = np.concatenate(measured)[shown]
         levels = _STEPS.searchsorted(np.abs(values), side="right")
         levels[(levels > 0) & (values < 0)] += len(EFFECT_STEPS)
         looks[places] += _UNDERLINED * levels

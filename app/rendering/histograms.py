@@ -19,13 +19,13 @@ class Frame:
     """Measures of a histogram.
 
     Attributes:
-        width: of the picture.
-        height: of the picture.
-        left: of the bars, where the scale of the counts stands.
-        right: of the bars.
-        top: above the bars.
-        bottom: below them.
-        levels: most counts that are marked.
+        width: width of the whole picture, in units of its own like all that follows.
+        height: height of the whole picture.
+        left: space left of the bars, where the scale of the counts stands.
+        right: space right of the bars.
+        top: space above the bars.
+        bottom: space below the bars, where the scale of the values stands.
+        levels: at most how many counts are marked on the scale.
     """
 
     width: int
@@ -106,10 +106,10 @@ def chart(
     Args:
         histogram: what to draw.
         title: what it is, for those who cannot see it.
-        x_title: of the horizontal axis, with its unit.
-        y_title: of the vertical axis.
+        x_title: title of the horizontal axis, with its unit.
+        y_title: title of the vertical axis.
         log: whether counts are drawn on a log scale.
-        frame: its measures.
+        frame: measures of the picture.
         whole: whether the values are whole numbers, each bucket from its own on up to the next.
         powers: whether they are logarithms, so that only whole ones are marked.
     """

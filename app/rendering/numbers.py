@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 MINUS = "−"
-_Z95 = 1.959963984540054
 
 
 def count(number: int) -> str:
@@ -55,15 +54,36 @@ def share(value: float) -> str:
 
 
 def percent(part: float) -> str:
-    """A share of one as per cent with three significant digits: 0.0031 -> `0.310 %`."""
-    if part == 0:
-        return "0 %"
+    """A share, which lies between 0 and 1, with three significant digits: 0.0031 -> `0.310 %`.
+
+    What lies elsewhere is no share: see `quotient`, as which it is written.
+    """
+    if not 0 <= part <= 1:
+        return quotient(part)
     per_cent = 100 * part
-    if per_cent >= 99.95:
+    if per_cent >= 99.95:  # three digits of it are those of 100
         return "100 %"
+    if per_cent == 0:
+        return "0 %"
     if per_cent < 0.0001:
         return f"{per_cent:.1e} %"
-    return f"{per_cent:.{max(0, 2 - math.floor(math.log10(per_cent)))}f} %"
+    return f"{per_cent:.{2 - math.floor(math.log10(per_cent))}f} %"
+
+
+def quotient(value: float | None) -> str:
+    """A quotient, which may be negative or beyond one, as per cent: -2.06 -> `−206 %`.
+
+    Three significant digits, and beyond 100 % one digit after the point, so that 1.004 is not
+    written as 100 %; a dash where there is none.
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size <= 0.9995:
+        written = percent(size)
+    else:
+        written = f"{100 * size:,.{1 if size < 10 else 0}f}".removesuffix(".0") + " %"
+    return f"{MINUS if value < 0 else ''}{written}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -71,20 +91,6 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:,.{digits}f}".replace("-", MINUS)
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a share."""
-    if trials <= 0:
-        return 0.0, 1.0
-    share = successes / trials
-    z2 = _Z95 * _Z95
-    centre = share + z2 / (2 * trials)
-    spread = _Z95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
-    scale = 1 + z2 / trials
-    low = 0.0 if successes == 0 else max(0.0, (centre - spread) / scale)
-    high = 1.0 if successes == trials else min(1.0, (centre + spread) / scale)
-    return low, high
 
 
 def size(n_bytes: int) -> str:
@@ -100,7 +106,7 @@ def size(n_bytes: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Time left: `42 s`, `3 min`, `1 h 05 min`."""
+    """A length of time: `42 s`, `3 min`, `1 h 05 min`."""
     if seconds is None or not math.isfinite(seconds):
         return "unknown"
     whole = max(0, round(seconds))

@@ -53,7 +53,7 @@ class Line:
     """Connected points.
 
     Attributes:
-        name: said on hover.
+        name: shown on hover.
         style: 0 to `STYLES` - 1.
         points: (x, y) in order; those that are no number are gaps.
         faint: whether it stays behind the others.
@@ -70,10 +70,10 @@ class Mark:
     """One point by itself.
 
     Attributes:
-        name: said on hover.
+        name: shown on hover.
         style: 0 to `STYLES` - 1.
-        x: where.
-        y: where.
+        x: its value on the horizontal axis.
+        y: its value on the vertical axis.
         size: radius in units of the plot.
         hollow: whether only its outline is drawn.
     """
@@ -119,8 +119,8 @@ class _Scale:
             return round_values(self.low, self.high, MOST_TICKS)
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8)):
-            found = [d * 10.0**p for p in powers for d in digits]
-            inside = [value for value in found if self.low <= value <= self.high]
+            multiples = [d * 10.0**p for p in powers for d in digits]
+            inside = [value for value in multiples if self.low <= value <= self.high]
             if len(inside) > 2:
                 return inside[:: math.ceil(len(inside) / 7)]
         return inside or [self.low, self.high]
@@ -129,7 +129,7 @@ class _Scale:
 def plot(
     title: str, x: Axis, y: Axis, lines: Sequence[Line] = (), marks: Sequence[Mark] = ()
 ) -> str:
-    """Lines and marks with axes; names are said on hover.
+    """Lines and marks with axes; names are shown on hover.
 
     Args:
         title: what it is, for those who cannot see it; a table beside it holds the figures.
@@ -173,7 +173,7 @@ def round_values(low: float, high: float, most: int, whole: bool = False) -> lis
     if not rough > 0:
         return [low]
     power = math.floor(math.log10(max(rough, 1.0) if whole else rough))
-    for step in (one * 10.0**p for p in (power, power + 1) for one in (1, 2, 5)):
+    for step in (digit * 10.0**p for p in (power, power + 1) for digit in (1, 2, 5)):
         first = math.ceil(low / step - 1e-9)
         last = math.floor(high / step + 1e-9)
         if last - first < most:
@@ -203,12 +203,14 @@ def tick(value: float) -> str:
 
 def _axes(across: _Scale, up: _Scale) -> str:
     parts = []
+    # The vertical axis: a line across the plot at each of its ticks.
     for value in () if up.empty else up.ticks():
         at = _TALL * (1 - up.share(value))
         parts.append(
             f'<path class="grid" d="M0 {at:.1f}h{_INNER}"/>'
             f'<text x="-5" y="{at + 3.5:.1f}" text-anchor="end">{tick(value)}</text>'
         )
+    # The horizontal axis: one path holds the base line and all of its short marks.
     marks = ""
     for value in () if across.empty else across.ticks():
         at = _INNER * across.share(value)
@@ -250,7 +252,10 @@ def _mark(mark: Mark, across: _Scale, up: _Scale) -> str:
 
 
 def _shape(style: int, r: float) -> str:
-    """The outline of a style's mark around 0, all of about the same area."""
+    """The outline of a style's mark around 0; all styles cover about the same area.
+
+    `r` is the radius of the circle, which is the first style; lengths of the others follow from it.
+    """
     sizes = {
         "r": r,
         "d": 2 * r,

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from app.pages.prompt.query import page_address
-from app.pages.runs.page import run_address, runs_address, sweep_address
 from app.rendering import histograms as rendering_charts
 from app.rendering import numbers as rendering_numbers
+from app.rendering.addresses import (
+    dictionary_address,
+    model_page_address,
+    run_address,
+    runs_address,
+    sweep_address,
+)
 from app.rendering.assets import Assets
 from app.rendering.markup import trusted
 from app.rendering.tokens import printable
 from app.store.types.catalogue import DictionaryView
 
 _EXACT_FVU = 1e-6
-
-
-def address(model: str, dictionary: str, *rest: object, **query: object) -> str:
-    """The address of a dictionary's page, or of one below it; empty query values are left out."""
-    parts = "".join(f"/{quote(str(part), safe='')}" for part in (model, dictionary, *rest))
-    kept = {name: value for name, value in query.items() if value not in (None, "", False)}
-    return f"/d{parts}" + (f"?{urlencode(kept)}" if kept else "")
 
 
 def noun(dictionary: DictionaryView, plural: bool = False) -> str:
@@ -70,20 +67,20 @@ class Renderer:
             "number": numbers.number,
             "percent": numbers.percent,
             "printable": printable,
+            "quotient": numbers.quotient,
             "share": numbers.share,
             "signed": numbers.signed,
             "sparkline": lambda histogram: trusted(rendering_charts.sparkline(histogram)),
         }
         self.environment.globals |= {
-            "address": address,
+            "dictionary_address": dictionary_address,
             "asset": assets.address,
             "caveat": caveat,
             "noun": noun,
-            "page_address": page_address,
+            "model_page_address": model_page_address,
             "run_address": run_address,
             "runs_address": runs_address,
             "sweep_address": sweep_address,
-            "wilson": numbers.wilson,
         }
 
     def text(self, template: str, **context: Any) -> str:

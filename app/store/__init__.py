@@ -1,5 +1,6 @@
 """The store: everything that is kept, in SQLite or Postgres.
 
 In: records of a harvest, a training or a user. Out: frozen types (`types/`). `store.py` is the
-only door; jobs write through it, pages read through it. Knows nothing of pages or of drawing.
+only door: `open_store` opens it, jobs write through it, pages read through it. `upkeep/` works on
+the whole of it. Called by jobs, pages and exchange; it knows nothing of pages or of drawing.
 """

@@ -22,7 +22,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from app.errors import StoreError
-from app.resources import resource
+from app.settings import resource
 
 _log = logging.getLogger(__name__)
 _LOCK = 0x46656174  # advisory lock of Postgres that one writer at a time holds
@@ -170,11 +170,11 @@ def upgrade(engine: Engine) -> None:
         StoreError: a newer version of Featurescope made the database.
     """
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        revision = MigrationContext.configure(connection).get_current_revision()
     script = ScriptDirectory.from_config(_config())
-    if found == script.get_current_head():
+    if revision == script.get_current_head():
         return
-    _refuse_newer(script, found, engine)
+    _refuse_newer(script, revision, engine)
     _migrate(engine, lambda config: command.upgrade(config, "head"))
 
 
@@ -185,15 +185,15 @@ def downgrade(engine: Engine, revision: str) -> None:
         StoreError: there is no such revision, or none such below the one that the store has.
     """
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        current = MigrationContext.configure(connection).get_current_revision()
     script = ScriptDirectory.from_config(_config())
-    _refuse_newer(script, found, engine)
+    _refuse_newer(script, current, engine)
     try:
         _migrate(engine, lambda config: command.downgrade(config, revision))
     except (CommandError, AssertionError) as error:  # the latter where `revision` is empty
         known = ", ".join(step.revision for step in script.walk_revisions())
         raise StoreError(
-            f"The store {_place(engine)} (schema {found or 'base'}) cannot be taken back to "
+            f"The store {_place(engine)} (schema {current or 'base'}) cannot be taken back to "
             f"{revision!r} ({error}). Give `base`, or an earlier one of {known}."
         ) from error
 
@@ -205,27 +205,27 @@ def check_revision(engine: Engine) -> None:
         StoreError: it is empty, older or newer; the sentence says what to do.
     """
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        revision = MigrationContext.configure(connection).get_current_revision()
     script = ScriptDirectory.from_config(_config())
     head = script.get_current_head()
-    if found == head:
+    if revision == head:
         return
     name = _place(engine)
-    if found is None:
+    if revision is None:
         raise StoreError(f"The database {name} holds no store yet. Run {_HARVEST_OR_SERVE}.")
-    _refuse_newer(script, found, engine)
+    _refuse_newer(script, revision, engine)
     raise StoreError(
-        f"The store {name} was made by an older version of Featurescope (schema {found}, this one "
-        f"needs {head}). Start {_HARVEST_OR_SERVE}, which upgrade it; copy it first."
+        f"The store {name} was made by an older version of Featurescope (schema {revision}, this "
+        f"one needs {head}). Start {_HARVEST_OR_SERVE}, which upgrade it; copy it first."
     )
 
 
-def _refuse_newer(script: ScriptDirectory, found: str | None, engine: Engine) -> None:
-    known = {revision.revision for revision in script.walk_revisions()}
-    if found is not None and found not in known:
+def _refuse_newer(script: ScriptDirectory, revision: str | None, engine: Engine) -> None:
+    known = {step.revision for step in script.walk_revisions()}
+    if revision is not None and revision not in known:
         raise StoreError(
             f"The store {_place(engine)} was made by a newer version of Featurescope (schema "
-            f"{found} is unknown here). Install that version, or choose another database with "
+            f"{revision} is unknown here). Install that version, or choose another database with "
             "FEATURESCOPE_DATABASE_URL."
         )
 

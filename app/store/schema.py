@@ -71,7 +71,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {str: AnyText, int: BigInteger, float: Double, bytes: LargeBinary}
 
 
-class Model(Base):
+class StoredModel(Base):
     """A language model. `details` is canonical JSON, `vocabulary` a blob."""
 
     __tablename__ = "model"
@@ -91,7 +91,7 @@ class Model(Base):
     vocabulary: Mapped[bytes]
 
 
-class Corpus(Base):
+class StoredCorpus(Base):
     """A tokenized text, known by name and fingerprint."""
 
     __tablename__ = "corpus"
@@ -106,14 +106,14 @@ class Corpus(Base):
     details: Mapped[str]
 
 
-class Dictionary(Base):
+class StoredDictionary(Base):
     """A dictionary of a model; `path` is null for the neuron basis."""
 
     __tablename__ = "dictionary"
     __table_args__ = (UniqueConstraint("model_id", "name"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    model_id: Mapped[int] = mapped_column(ForeignKey(Model.id, ondelete="CASCADE"))
+    model_id: Mapped[int] = mapped_column(ForeignKey(StoredModel.id, ondelete="CASCADE"))
     name: Mapped[str]
     hook_point: Mapped[str]
     architecture: Mapped[str]
@@ -126,25 +126,25 @@ class Dictionary(Base):
     details: Mapped[str]
 
 
-class WindowSet(Base):
+class StoredWindowSet(Base):
     """All windows of one length of a corpus as one model's tokens; harvests share them."""
 
     __tablename__ = "window_set"
     __table_args__ = (UniqueConstraint("model_id", "corpus_id", "n_ctx"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    model_id: Mapped[int] = mapped_column(ForeignKey(Model.id, ondelete="CASCADE"))
-    corpus_id: Mapped[int] = mapped_column(ForeignKey(Corpus.id, ondelete="CASCADE"))
+    model_id: Mapped[int] = mapped_column(ForeignKey(StoredModel.id, ondelete="CASCADE"))
+    corpus_id: Mapped[int] = mapped_column(ForeignKey(StoredCorpus.id, ondelete="CASCADE"))
     n_ctx: Mapped[int]
 
 
-class Window(Base):
+class StoredWindow(Base):
     """One window: its tokens once, however many examples point to it."""
 
     __tablename__ = "window"
 
     set_id: Mapped[int] = mapped_column(
-        ForeignKey(WindowSet.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+        ForeignKey(StoredWindowSet.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     line: Mapped[int]
@@ -152,15 +152,15 @@ class Window(Base):
     tokens: Mapped[bytes]
 
 
-class Harvest(Base):
+class StoredHarvest(Base):
     """What is published of a dictionary. `windows` lists the window numbers it refers to."""
 
     __tablename__ = "harvest"
 
     dictionary_id: Mapped[int] = mapped_column(
-        ForeignKey(Dictionary.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+        ForeignKey(StoredDictionary.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    set_id: Mapped[int] = mapped_column(ForeignKey(WindowSet.id))
+    set_id: Mapped[int] = mapped_column(ForeignKey(StoredWindowSet.id))
     digest: Mapped[str]
     seed: Mapped[int]
     n_tokens: Mapped[int]
@@ -170,7 +170,7 @@ class Harvest(Base):
     windows: Mapped[bytes]
 
 
-class Feature(Base):
+class StoredFeature(Base):
     """One feature: columns to sort by, then a blob for table rows and one for its page.
 
     The `by_` columns hold the feature's place, from 0, in an order of the whole dictionary, so that
@@ -180,7 +180,9 @@ class Feature(Base):
     __tablename__ = "feature"
 
     dictionary_id: Mapped[int] = mapped_column(
-        ForeignKey(Harvest.dictionary_id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+        ForeignKey(StoredHarvest.dictionary_id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
     )
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     by_index: Mapped[int]  # alive before dead
@@ -190,19 +192,27 @@ class Feature(Base):
     by_maximum_up: Mapped[int]  # dead first
     firings: Mapped[int]
     maximum: Mapped[float]
+    density_low: Mapped[float | None]  # 95 % interval over documents, where it was computed
+    density_high: Mapped[float | None]
     label: Mapped[str]
     summary: Mapped[bytes]
     body: Mapped[bytes]
 
 
 for _place in ("by_index", "by_density", "by_density_up", "by_maximum", "by_maximum_up"):
-    Index(f"ix_feature_{_place}", Feature.dictionary_id, getattr(Feature, _place))
+    Index(f"ix_feature_{_place}", StoredFeature.dictionary_id, getattr(StoredFeature, _place))
 # Labels change one by one, so their order is the index's own; it covers all that a page asks of it.
-for _name, _label in (("label", Feature.label), ("label_down", Feature.label.desc())):
-    Index(f"ix_feature_{_name}", Feature.dictionary_id, _label, Feature.index, Feature.firings)
+for _name, _label in (("label", StoredFeature.label), ("label_down", StoredFeature.label.desc())):
+    Index(
+        f"ix_feature_{_name}",
+        StoredFeature.dictionary_id,
+        _label,
+        StoredFeature.index,
+        StoredFeature.firings,
+    )
 
 
-class Effect(Base):
+class StoredEffect(Base):
     """A cached ablation of a feature in a window."""
 
     __tablename__ = "effect"
@@ -220,19 +230,19 @@ class Effect(Base):
     effect: Mapped[bytes]
 
 
-class Preset(Base):
+class StoredPreset(Base):
     """A named setting of a model's steering page; `settings` is canonical JSON."""
 
     __tablename__ = "preset"
 
     model_id: Mapped[int] = mapped_column(
-        ForeignKey(Model.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+        ForeignKey(StoredModel.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     name: Mapped[str] = mapped_column(primary_key=True)
     settings: Mapped[str]
 
 
-class Progress(Base):
+class StoredProgress(Base):
     """A harvest that runs; `reported` in seconds since 1970."""
 
     __tablename__ = "progress"
@@ -246,7 +256,7 @@ class Progress(Base):
     reported: Mapped[float]
 
 
-class Run(Base):
+class StoredRun(Base):
     """A training. `model` is a name: the store need not know the model yet.
 
     `config`, `settings`, `cost` and `evaluation` are canonical JSON.
@@ -269,13 +279,13 @@ class Run(Base):
     cost: Mapped[str | None]
 
 
-class RunPoint(Base):
+class StoredRunPoint(Base):
     """A point of a training's curves; a figure that is not finite is null."""
 
     __tablename__ = "run_point"
 
     run_id: Mapped[int] = mapped_column(
-        ForeignKey(Run.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+        ForeignKey(StoredRun.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     tokens: Mapped[int]
@@ -286,17 +296,17 @@ class RunPoint(Base):
     penalty: Mapped[float | None]
 
 
-class RunPace(Base):
+class StoredRunPace(Base):
     """How fast a training was at a point, and when it said so: seconds since 1970."""
 
     __tablename__ = "run_pace"
 
     run_id: Mapped[int] = mapped_column(
-        ForeignKey(Run.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+        ForeignKey(StoredRun.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     tokens_per_second: Mapped[float]
     reported: Mapped[float]
 
 
-UNREPEATABLE = frozenset({Progress.__tablename__, RunPace.__tablename__})
+UNREPEATABLE = frozenset({StoredProgress.__tablename__, StoredRunPace.__tablename__})

@@ -5,22 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+from cachetools import LRUCache
 from sqlalchemy import Engine, select, update
 
 from app.errors import InvalidRequest, NotFound, StoreError
+from app.settings import Settings
+from app.store import database
 from app.store.blobs.codec import unpack_vocabulary
 from app.store.database import reading, tidy, writing
-from app.store.schema import Feature, Model, Window
+from app.store.schema import StoredFeature, StoredModel, StoredWindow
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import effects as store_effects
-from app.store.tables import evaluations as store_evaluations
 from app.store.tables import features as store_features
 from app.store.tables import presets as store_presets
 from app.store.tables import progress as store_progress
 from app.store.tables import publication as store_publication
-from app.store.tables.runs import Runs
+from app.store.tables.runs import TrainingRuns
 from app.store.types.catalogue import (
     CorpusRecord,
     DictionaryRecord,
@@ -35,15 +38,38 @@ from app.store.types.catalogue import (
     PresetView,
     ProgressView,
 )
-from app.store.upkeep.dump import dump
 from sae_core.harvest.records import ContextEffect, FeatureRecord, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
 
-__all__ = ["Store", "dump"]
-
+KEPT_VOCABULARIES = 8
+KEPT_SCALES = 64  # of dictionaries: 16 bytes a feature
 LONGEST_LABEL = 400  # characters; an index entry of Postgres holds 2,700 bytes
 
 _log = logging.getLogger(__name__)
+
+
+def open_store(settings: Settings, *, upgrade: bool = True) -> Store:
+    """The store that the settings name. Close it, or use it in a `with` statement.
+
+    Args:
+        settings: where the store is.
+        upgrade: bring the schema to this version's first, and make a store where there is none;
+            otherwise only check that the schema is this version's.
+
+    Raises:
+        StoreError: the address makes no sense, the database cannot be reached, a newer version of
+            Featurescope made it, or, without `upgrade`, it is empty or older.
+    """
+    engine = database.connect(settings.url)
+    try:
+        if upgrade:
+            database.upgrade(engine)
+        else:
+            database.check_revision(engine)
+    except StoreError:
+        engine.dispose()
+        raise
+    return Store(engine)
 
 
 class Store:
@@ -56,19 +82,35 @@ class Store:
         engine: from `app.store.database.connect`, with the schema of this version.
 
     Attributes:
+        engine: the same, for what looks after the whole store (`app.store.upkeep`).
         runs: trainings and their curves.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.runs = Runs(engine)
-        self._engine = engine
-        self._vocabularies: dict[int, tuple[str, Vocabulary]] = {}
-        self._scales: dict[int, tuple[str, FeatureScales]] = {}
+        self.engine = engine
+        self.runs = TrainingRuns(engine)
+        self._vocabularies: LRUCache[tuple[int, str], Vocabulary] = LRUCache(KEPT_VOCABULARIES)
+        self._scales: LRUCache[tuple[int, str], FeatureScales] = LRUCache(KEPT_SCALES)
         self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the database. A later call opens new ones."""
+        self.engine.dispose()
 
     def catalogue(self) -> list[DictionaryView]:
         """All dictionaries, harvested or not, by model and name."""
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_catalogue.views(connection)
 
     def dictionary(self, model: str, name: str) -> DictionaryView:
@@ -77,7 +119,7 @@ class Store:
         Raises:
             NotFound: there is none of that name; the sentence names those that exist.
         """
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_catalogue.view(connection, model, name)
 
     def features(self, dictionary: DictionaryView, query: FeatureQuery) -> FeatureTable:
@@ -87,7 +129,7 @@ class Store:
             InvalidRequest: an unknown sort key, a page below one.
             NotFound: nothing is published of the dictionary, or there are fewer pages.
         """
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_features.table(connection, dictionary, query)
 
     def feature(self, dictionary: DictionaryView, index: int) -> FeatureView:
@@ -96,7 +138,7 @@ class Store:
         Raises:
             NotFound: nothing is published of the dictionary, or it has no such feature.
         """
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_features.feature(connection, dictionary, index)
 
     def rows(self, dictionary: DictionaryView, indices: Collection[int]) -> dict[int, FeatureRow]:
@@ -105,7 +147,7 @@ class Store:
         Raises:
             NotFound: nothing is published of the dictionary.
         """
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_features.rows(connection, dictionary, indices)
 
     def scales(self, dictionary: DictionaryView) -> FeatureScales:
@@ -115,14 +157,13 @@ class Store:
             NotFound: nothing is published of the dictionary.
         """
         with self._lock:
-            known = self._scales.get(dictionary.id)
-        if known and known[0] == dictionary.digest:
-            return known[1]
-        with reading(self._engine) as connection:
-            found = store_features.scales(connection, dictionary)
-        with self._lock:
-            self._scales[dictionary.id] = found
-        return found[1]
+            scales = self._scales.get((dictionary.id, dictionary.digest))
+        if scales is None:
+            with reading(self.engine) as connection:
+                digest, scales = store_features.scales(connection, dictionary)
+            with self._lock:
+                self._scales[dictionary.id, digest] = scales
+        return scales
 
     def window(self, dictionary: DictionaryView, number: int) -> WindowRecord:
         """One window that the dictionary's examples point to.
@@ -130,18 +171,13 @@ class Store:
         Raises:
             NotFound: no example points to a window of that number.
         """
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_features.window(connection, dictionary, number)
 
     def random_feature(self, dictionary: DictionaryView) -> int:
         """The index of a feature that fires, drawn evenly; of any feature where none does."""
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_features.random_feature(connection, dictionary)
-
-    def neighbours(self, dictionary: DictionaryView, index: int) -> tuple[int | None, int | None]:
-        """The indices before and after, inside the dictionary."""
-        last = dictionary.d_sae - 1
-        return index - 1 if index > 0 else None, index + 1 if index < last else None
 
     def vocabulary(self, model_id: int) -> Vocabulary:
         """The bytes of a model's tokens, kept in memory until the model is replaced.
@@ -149,36 +185,38 @@ class Store:
         Raises:
             NotFound: the store has no such model.
         """
-        with reading(self._engine) as connection:
-            query = select(Model.vocabulary_checksum).where(Model.id == model_id)
+        with reading(self.engine) as connection:
+            query = select(StoredModel.vocabulary_checksum).where(StoredModel.id == model_id)
             checksum = connection.scalar(query)
             if checksum is None:
                 raise NotFound(f"The store has no model with id {model_id}.")
             with self._lock:
-                known = self._vocabularies.get(model_id)
-            if known and known[0] == checksum:
-                return known[1]
-            blob = connection.scalars(select(Model.vocabulary).where(Model.id == model_id)).one()
+                vocabulary = self._vocabularies.get((model_id, checksum))
+            if vocabulary is not None:
+                return vocabulary
+            blob = connection.scalars(
+                select(StoredModel.vocabulary).where(StoredModel.id == model_id)
+            ).one()
         vocabulary = unpack_vocabulary(blob, f"The vocabulary of model {model_id}")
         with self._lock:
-            self._vocabularies[model_id] = (checksum, vocabulary)
+            self._vocabularies[model_id, checksum] = vocabulary
         return vocabulary
 
     def progress(self) -> list[ProgressView]:
         """The harvests that run, and those that were killed and have not been resumed."""
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_progress.views(connection)
 
     def effects(
         self, dictionary: DictionaryView, index: int, windows: Sequence[int]
     ) -> dict[int, ContextEffect]:
         """The cached ablations of a feature in these windows, as far as there are any."""
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_effects.of_feature(connection, dictionary, index, windows)
 
     def presets(self, model: str) -> list[PresetView]:
         """The named settings of a model's steering page, by name."""
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return store_presets.views(connection, model)
 
     def add_model(self, record: ModelRecord) -> int:
@@ -187,7 +225,7 @@ class Store:
         Other weights, another dtype or another vocabulary under the same name make it another
         model: the harvests, evaluations and cached ablations of its dictionaries go.
         """
-        with writing(self._engine, alone=True) as connection:
+        with writing(self.engine, alone=True) as connection:
             return store_catalogue.add_model(connection, record)
 
     def add_dictionary(self, record: DictionaryRecord) -> int:
@@ -199,7 +237,7 @@ class Store:
         Raises:
             NotFound: its model was not added before.
         """
-        with writing(self._engine, alone=True) as connection:
+        with writing(self.engine, alone=True) as connection:
             return store_catalogue.add_dictionary(connection, record)
 
     def add_corpus(self, record: CorpusRecord) -> int:
@@ -208,7 +246,7 @@ class Store:
         Another fingerprint under the same name is another corpus beside the first, so that
         harvests of the older text stay true.
         """
-        with writing(self._engine, alone=True) as connection:
+        with writing(self.engine, alone=True) as connection:
             return store_catalogue.add_corpus(connection, record)
 
     def publish(
@@ -235,7 +273,7 @@ class Store:
         """
         with (
             store_publication.packed(features, windows) as new,
-            writing(self._engine, alone=True) as connection,
+            writing(self.engine, alone=True) as connection,
         ):
             if model:
                 store_catalogue.add_model(connection, model)
@@ -244,7 +282,7 @@ class Store:
             if corpus:
                 store_catalogue.add_corpus(connection, corpus)
             store_publication.write(connection, harvest, new)
-        tidy(self._engine, Feature.__tablename__, Window.__tablename__)
+        tidy(self.engine, StoredFeature.__tablename__, StoredWindow.__tablename__)
 
     def save_evaluation(self, dictionary: DictionaryView, evaluation: Mapping[str, Any]) -> None:
         """Keep another evaluation of a dictionary of the same weights: JSON values.
@@ -252,8 +290,8 @@ class Store:
         Raises:
             NotFound: the store holds these weights no longer.
         """
-        with writing(self._engine) as connection:
-            store_evaluations.save(connection, dictionary, evaluation)
+        with writing(self.engine) as connection:
+            store_catalogue.save_evaluation(connection, dictionary, evaluation)
 
     def save_label(self, dictionary: DictionaryView, index: int, text: str) -> None:
         """Say in words what a feature means; empty: take it back.
@@ -266,14 +304,14 @@ class Store:
 
     def save_labels(self, dictionary: DictionaryView, labels: Mapping[int, str]) -> None:
         """Labels of many features at once, by index; all of them or none. See `save_label`."""
-        with writing(self._engine) as connection:
+        with writing(self.engine) as connection:
             for index, text in labels.items():
                 if len(text) > LONGEST_LABEL:
                     raise InvalidRequest(
                         f"A label has at most {LONGEST_LABEL} characters; this one has {len(text)}."
                     )
-                here = (Feature.dictionary_id == dictionary.id, Feature.index == index)
-                changed = connection.execute(update(Feature).where(*here).values(label=text))
+                here = (StoredFeature.dictionary_id == dictionary.id, StoredFeature.index == index)
+                changed = connection.execute(update(StoredFeature).where(*here).values(label=text))
                 if changed.rowcount == 0:
                     raise NotFound(f"{dictionary.title} has no published feature {index}.")
 
@@ -294,18 +332,21 @@ class Store:
         packed = store_effects.pack(dictionary, effects)
         if not packed:
             return 0
-        with writing(self._engine) as connection:
+        with writing(self.engine) as connection:
             return store_effects.add(connection, dictionary, packed)
 
-    def save_preset(self, model: str, name: str, settings: Mapping[str, Any]) -> bool:
-        """Keep a preset, in the place of one of the same name; whether it is new.
+    def save_preset(
+        self, model: str, name: str, settings: Mapping[str, Any], replace: bool = True
+    ) -> bool:
+        """Keep a preset; whether it is new. One of the same name gives way where `replace` is true.
 
         Raises:
             InvalidRequest: its name is empty or too long, it is too large, or there are too many.
+            Conflict: there is another of this name, which is not to be replaced.
             NotFound: there is no such model.
         """
-        with writing(self._engine, alone=True) as connection:
-            return store_presets.save(connection, model, name, settings)
+        with writing(self.engine, alone=True) as connection:
+            return store_presets.save(connection, model, name, settings, replace)
 
     def delete_preset(self, model: str, name: str) -> None:
         """Forget a preset.
@@ -313,7 +354,7 @@ class Store:
         Raises:
             NotFound: there is none of that name.
         """
-        with writing(self._engine) as connection:
+        with writing(self.engine) as connection:
             store_presets.remove(connection, model, name)
 
     def report_progress(
@@ -321,12 +362,12 @@ class Store:
     ) -> None:
         """Say how far a harvest is. A store that cannot be written now does not stop it."""
         try:
-            with writing(self._engine) as connection:
+            with writing(self.engine) as connection:
                 store_progress.report(connection, model, name, phase, done, total, rate)
         except StoreError as error:
             _log.warning("Progress was not reported: %s", error)
 
     def clear_progress(self, model: str, name: str) -> None:
         """The harvest has ended."""
-        with writing(self._engine) as connection:
+        with writing(self.engine) as connection:
             store_progress.clear(connection, model, name)

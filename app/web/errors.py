@@ -14,19 +14,21 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    Conflict,
     FeaturescopeError,
     InvalidRequest,
     NotFound,
     Overloaded,
     WorkerUnavailable,
 )
-from app.pages.steer.questions import SENTENCE
+from app.web.schema import SENTENCE
 from app.web.site import Site
 
 logger = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[FeaturescopeError], int], ...] = (
     (NotFound, 404),
+    (Conflict, 409),
     (InvalidRequest, 422),
 )
 _UNAVAILABLE = 503
@@ -35,7 +37,8 @@ RESTART_SECONDS = 2  # about what a worker needs to start again
 _TITLES = {
     404: "Not here",
     405: "Not that way",
-    422: "That makes no sense",
+    409: "That is taken",
+    422: "That cannot be used",
     500: "A defect in Featurescope",
     503: "Not now",
 }
@@ -131,8 +134,8 @@ def sentence_of(problem: Any) -> str:
     if problem["type"] == "json_invalid":
         return f"The body is no JSON: {problem['ctx']['error']}."
     name = _name(problem["loc"])
-    if (found := _LENGTHS.get(problem["type"])) is not None:
-        key, bound = found
+    if (length := _LENGTHS.get(problem["type"])) is not None:
+        key, bound = length
         entries, allowed = problem["ctx"]["actual_length"], problem["ctx"][key]
         return f"{name} cannot have {entries} entries: it takes {bound} {allowed}."
     given = _Short().repr(problem.get("input"))

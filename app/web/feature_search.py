@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from cachetools import LRUCache
+
 from app.rendering.tokens import SPACE, Typeset, visible
 from app.store.store import Store
-from app.store.types.catalogue import DictionaryView, FeatureQuery, FeatureRow
+from app.store.types.catalogue import N_STRONGEST, DictionaryView, FeatureQuery, FeatureRow
 
-N_TOKENS = 4  # strongest ones, as many as pages show
 MOST_FEATURES = 50_000  # about five seconds to read; larger dictionaries are found by label alone
 MOST_KEPT = 8  # dictionaries whose tokens stay in memory
 _CHUNK = 2048
@@ -32,7 +33,7 @@ class FeatureSearch:
     """Finds features of a dictionary. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._raisers: dict[int, _Raisers] = {}
+        self._raisers: LRUCache[int, _Raisers] = LRUCache(MOST_KEPT)
         self._lock = threading.Lock()
 
     def find(
@@ -41,19 +42,20 @@ class FeatureSearch:
         """The features that fit best, at most `most`: of that number, then label, then tokens.
 
         Args:
-            store: has the features.
-            typeset: of the language model.
-            dictionary: whose features are wanted.
-            typed: by the user; empty finds nothing.
-            most: how many.
+            store: where the features are read.
+            typeset: the tokens of the dictionary's language model.
+            dictionary: the dictionary whose features are searched.
+            typed: what the user typed; empty finds nothing.
+            most: how many features are returned at the most.
         """
         typed = typed.strip()
         if not typed:
             return []
         wanted: list[int] = []
-        # isdecimal alone knows digits that int refuses to be that long of.
+        # First the feature of that number, if it is one: 18 digits fit the integers of databases.
         if typed.isascii() and typed.isdecimal() and len(typed) < 19:
             wanted.append(int(typed))
+        # Then those whose label holds what was typed, then those that raise such a token.
         table = store.features(dictionary, FeatureQuery(per_page=most, search=typed))
         wanted += [row.index for row in table.rows]
         if len(wanted) < most and dictionary.d_sae <= MOST_FEATURES:
@@ -67,35 +69,34 @@ class FeatureSearch:
         self, store: Store, typeset: Typeset, dictionary: DictionaryView, part: str, most: int
     ) -> list[int]:
         """Features that raise a token with that part, those that raise it most first."""
-        found: dict[int, None] = {}
+        features: dict[int, None] = {}
         exact = {part, SPACE + part}
         for whole in (True, False):
             for tokens in self._of(store, typeset, dictionary).tokens:
-                for token, features in tokens.items():
+                for token, raising in tokens.items():
                     if token in exact if whole else part in token:
-                        found.update(dict.fromkeys(features[:most]))
-                if len(found) >= most:
-                    return list(found)
-        return list(found)
+                        features.update(dict.fromkeys(raising[:most]))
+                if len(features) >= most:
+                    return list(features)
+        return list(features)
 
     def _of(self, store: Store, typeset: Typeset, dictionary: DictionaryView) -> _Raisers:
         with self._lock:
-            known = self._raisers.pop(dictionary.id, None)
-            if known is None or known.digest != dictionary.digest:
-                known = _read(store, typeset, dictionary)
-            self._raisers[dictionary.id] = known  # the one used last stands last
-            while len(self._raisers) > MOST_KEPT:
-                del self._raisers[next(iter(self._raisers))]
-            return known
+            raisers = self._raisers.get(dictionary.id)
+            if raisers is None or raisers.digest != dictionary.digest:
+                raisers = self._raisers[dictionary.id] = _read(store, typeset, dictionary)
+            return raisers
 
 
 def _read(store: Store, typeset: Typeset, dictionary: DictionaryView) -> _Raisers:
-    weighted: list[dict[str, list[tuple[float, int]]]] = [{} for _ in range(N_TOKENS)]
+    """The strongest tokens of all features, read from the store a part at a time."""
+    # For each rank: token -> (minus the weight, feature), so that sorting puts the largest first.
+    weighted: list[dict[str, list[tuple[float, int]]]] = [{} for _ in range(N_STRONGEST)]
     for start in range(0, dictionary.d_sae, _CHUNK):
         indices = range(start, min(start + _CHUNK, dictionary.d_sae))
         for index, row in store.rows(dictionary, indices).items():
-            ids = row.raised.ids.tolist()[:N_TOKENS]
-            for rank, (token, weight) in enumerate(zip(ids, row.raised.weights, strict=False)):
+            weights = row.raised.weights
+            for rank, (token, weight) in enumerate(zip(row.strongest, weights, strict=False)):
                 name = typeset.visible[token].lower()
                 weighted[rank].setdefault(name, []).append((-float(weight), index))
     return _Raisers(

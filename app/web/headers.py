@@ -1,12 +1,9 @@
-"""What holds for every answer: security headers, HEAD like GET, no foreign host names."""
+"""What holds for every answer: security headers, and HEAD like GET."""
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from app.listening import is_loopback
 
 _RULES = (
     "default-src 'none'",
@@ -67,33 +64,3 @@ class HeadAsGet:
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
         await self.app(scope, receive, send)
-
-
-class LoopbackHosts:
-    """Refuses other host names than this machine's own.
-
-    A page elsewhere may point a name of its own at 127.0.0.1 (DNS rebinding) and would then read
-    these pages through the browser; the Host header gives it away.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the application does, or refuse."""
-        if scope["type"] in ("http", "websocket") and not _names_this_machine(scope):
-            answer = PlainTextResponse(
-                "This Featurescope serves its own machine only. Open it as http://127.0.0.1 or "
-                "http://localhost with its port.\n",
-                status_code=400,
-            )
-            await answer(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
-
-
-def _names_this_machine(scope: Scope) -> bool:
-    """Whether the Host header, without its port, names this machine."""
-    host = Headers(scope=scope).get("host", "").lower()
-    name, _, port = host.rpartition(":")
-    return is_loopback((name if name and port.isdigit() else host).strip("[]"))

@@ -10,5 +10,8 @@ router = APIRouter()
 
 @router.get("/healthz")
 def health() -> JSONResponse:
-    """Alive. Says nothing of the worker, without which pages are still read."""
+    """Alive. Says nothing of the worker, without which pages are still read.
+
+    For example /healthz
+    """
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})

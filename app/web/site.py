@@ -31,7 +31,7 @@ class Site:
         typesets: each model's tokens, ready for pages.
         live: the worker, for streams that no thread waits with.
         prompts: asks the worker about prompts, and remembers.
-        waiters: the plain routes that wait for the worker.
+        waiters: the requests that wait for the worker.
         search: finds features by what is typed.
     """
 

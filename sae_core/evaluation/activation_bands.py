@@ -28,7 +28,7 @@ def bands_of(firings: Firings, maxima: Tensor) -> Tensor:
     """The band of each firing, int64 [n], by the same comparisons as `sampling.band_edges` makes.
 
     Args:
-        firings: n of them.
+        firings: the n firings to sort into bands.
         maxima: each feature's largest activation, [d_sae].
     """
     step = maxima.double()[firings.features] / N_BANDS
@@ -41,7 +41,7 @@ def bands_of(firings: Firings, maxima: Tensor) -> Tensor:
 
 
 def from_band_up(firings: Firings, bands: Tensor, lowest: int) -> Firings:
-    """The firings of a band and those above it."""
+    """The firings in band `lowest` or a higher one, given each firing's band, int64 [n]."""
     kept = bands >= lowest
     columns = {name: getattr(firings, name)[kept] for name in ("rows", "features", "values")}
     return replace(firings, **columns)

@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sae_core.dictionaries.dictionary import Dictionary
-from sae_core.evaluation.figures import DecoderGeometry, RandomDirections
-from sae_core.harvest.records import Histogram
+from sae_core.evaluation.figures import BucketCounts, DecoderGeometry, RandomDirections
 
 N_COSINES = 80
 N_NEAREST = 40
@@ -35,8 +34,8 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
     d_sae^2 * d_in. Rows that are 0 have no direction and are left out.
 
     Args:
-        dictionary: whose decoder rows.
-        block: rows at a time.
+        dictionary: the one whose decoder rows are compared.
+        block: how many rows are compared at a time.
 
     Returns:
         None where fewer than two rows have a direction.
@@ -45,6 +44,7 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
     n = len(directed)
     if n < 2:
         return None
+    # Every pair once: blocks on the diagonal and above it.
     counts = np.zeros(N_COSINES, dtype=np.int64)
     nearest = torch.full((n,), -1.0, device=directed.device)
     total = squares = 0.0
@@ -52,6 +52,7 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
         for j, right in _unit_rows(dictionary, directed, block, i.start):
             cosine = (left @ right.T).clamp_(-1.0, 1.0)
             if i == j:
+                # A block with itself: pairs above the diagonal, and no row is its own neighbour.
                 above = torch.ones_like(cosine, dtype=torch.bool).triu(1)
                 each, cosine = cosine[above], cosine.fill_diagonal_(-1.0)
             else:
@@ -61,18 +62,19 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
             counts += torch.histc(each, N_COSINES, -1.0, 1.0).cpu().numpy().astype(np.int64)
             total += float(each.sum(dtype=torch.float64))
             squares += float(each.square().sum(dtype=torch.float64))
+    # Negative cosines of nearest rows are rare enough that most plots begin at 0.
     n_pairs = n * (n - 1) // 2
-    found = nearest.double().cpu().numpy()
-    low = 0.0 if found.min() >= 0 else -1.0
-    nearest_counts, _ = np.histogram(found, N_NEAREST, (low, 1.0))
+    nearest_cosines = nearest.double().cpu().numpy()
+    low = 0.0 if nearest_cosines.min() >= 0 else -1.0
+    nearest_counts, _ = np.histogram(nearest_cosines, N_NEAREST, (low, 1.0))
     return DecoderGeometry(
         d_in=dictionary.d_in,
         n_directions=n,
         mean=total / n_pairs,
         root_mean_square=(squares / n_pairs) ** 0.5,
-        cosines=Histogram(-1.0, 1.0, counts),
-        nearest=Histogram(low, 1.0, nearest_counts.astype(np.int64)),
-        nearest_quantiles=tuple(np.quantile(found, QUANTILES).tolist()),
+        cosines=BucketCounts(-1.0, 1.0, tuple(counts.tolist())),
+        nearest=BucketCounts(low, 1.0, tuple(nearest_counts.tolist())),
+        nearest_quantiles=tuple(np.quantile(nearest_cosines, QUANTILES).tolist()),
         random=_random_directions(dictionary.d_in, n, low) if dictionary.d_in > 1 else None,
     )
 
@@ -106,7 +108,7 @@ def _random_directions(d_in: int, n: int, low: float) -> RandomDirections:
         return half
 
     def largest(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
-        """That of the largest of one direction's n - 1 cosines."""
+        """The distribution function of the largest of one direction's n - 1 cosines."""
         return pair(cosine) ** (n - 1)
 
     median = special.betaincinv((d_in - 1) / 2, (d_in - 1) / 2, 0.5 ** (1 / (n - 1)))

@@ -35,7 +35,7 @@ class DocumentSums:
     and place.
 
     Args:
-        n_documents: how many there are.
+        n_documents: how many documents there are.
         places: how many places each quantity has.
     """
 
@@ -52,7 +52,14 @@ class DocumentSums:
         values: NDArray[np.floating] | float,
         places: NDArray[np.int64] | int = 0,
     ) -> None:
-        """Add values [n] (or the same one n times) to the sums of their documents [n]."""
+        """Add to the sums of a quantity.
+
+        Args:
+            name: the quantity.
+            documents: number of the document that each value belongs to, int64 [n].
+            values: what is added, [n], or one number for all.
+            places: which place of the quantity each value belongs to, [n], or one for all.
+        """
         n_columns = self._table.shape[1]
         index: NDArray[np.int64] = documents * n_columns + self._places[name].start + places
         np.add.at(self._table.reshape(-1), index, values)
@@ -74,8 +81,9 @@ class DocumentSums:
         return self._named(drawn)
 
     def _named(self, sums: NDArray[np.float64]) -> Totals:
-        found = {name: sums[..., at] for name, at in self._places.items()}
-        return {name: s[..., 0] if s.shape[-1] == 1 else s for name, s in found.items()}
+        """Sums [..., all places] by quantity; without a last axis where it has one place."""
+        columns = {name: sums[..., at] for name, at in self._places.items()}
+        return {name: s[..., 0] if s.shape[-1] == 1 else s for name, s in columns.items()}
 
 
 def interval(resampled: NDArray[np.float64], n_documents: int) -> tuple[float, float] | None:

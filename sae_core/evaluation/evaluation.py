@@ -45,13 +45,14 @@ def evaluate(
     one batch of windows and `EvaluationSums`.
 
     Args:
-        model: the dictionary's model.
-        dictionary: at one of its hook points.
+        model: the language model that the dictionary reads.
+        dictionary: one that reads the model at one of its hook points.
         windows: the text.
-        numbers: which windows, int64 [n].
-        on_windows: told how many windows are done.
-        thorough: also find out what each activation band carries, which runs the rest of the model
-            eleven times more, and how the decoder's directions lie, whose time grows with d_sae^2.
+        numbers: numbers of the windows to evaluate on, int64 [n].
+        on_windows: called after every batch with how many windows are done.
+        thorough: whether to measure also what each activation band carries, which runs the rest of
+            the model eleven times more, and how the decoder's directions lie, whose time grows
+            with d_sae^2.
 
     Raises:
         HarvestError: there is too little text for figures.
@@ -59,7 +60,10 @@ def evaluate(
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
     text = _Text(model, windows, numbers)
     encoder = screened(dictionary)
-    scale = _scale(model, hook_point, text, encoder if thorough else None, dictionary.d_sae)
+    # A first pass over the text for what replaces x or bounds the bands, a second for the figures.
+    statistics = _text_statistics(
+        model, hook_point, text, encoder if thorough else None, dictionary.d_sae
+    )
     sums = EvaluationSums(text.n_documents, windows.n_ctx, dictionary.d_sae)
     done = 0
     for batch in text.batches():
@@ -67,10 +71,10 @@ def evaluate(
         x = run.x[batch.text]
         firings = encoder.encode_sparse(x)
         x_hat = dictionary.decode_sparse(firings, x).to(x.dtype)
-        _add_fit(sums, batch, x, x_hat, firings, scale.mean)
-        _add_losses(sums, batch, run, x_hat, scale.mean.to(x.dtype))
-        if scale.maxima is not None:
-            _add_bands(sums, batch, run, dictionary, firings, scale.maxima)
+        _add_fit(sums, batch, x, x_hat, firings, statistics.mean)
+        _add_losses(sums, batch, run, x_hat, statistics.mean.to(x.dtype))
+        if statistics.maxima is not None:
+            _add_bands(sums, batch, run, dictionary, firings, statistics.maxima)
         done += len(batch.tokens)
         if on_windows is not None:
             on_windows(done)
@@ -93,9 +97,9 @@ class _Batch:
     """Some windows.
 
     Attributes:
-        tokens: ids [batch, pos].
-        text: which of them are text, [batch, pos].
-        windows: number of each window's document among those evaluated, [batch].
+        tokens: ids, int64 [batch, pos].
+        text: which of them are text, bool [batch, pos].
+        windows: number of each window's document among those evaluated, int64 [batch].
     """
 
     tokens: Tensor
@@ -109,21 +113,22 @@ class _Batch:
 
     @property
     def documents(self) -> Ints:
-        """The document of each target."""
+        """The number of each target's document, int64 [n]."""
         rows: Ints = self.targets.nonzero()[:, 0].cpu().numpy()
         return self.windows[rows]
 
 
 class _Text:
-    """The windows that are evaluated."""
+    """The windows that are evaluated, with their documents numbered from 0."""
 
     def __init__(self, model: LanguageModel, windows: Windows, numbers: Ints) -> None:
         self._model, self._windows, self._numbers = model, windows, numbers
-        found, documents = np.unique(windows.document_of(numbers), return_inverse=True)
+        distinct, documents = np.unique(windows.document_of(numbers), return_inverse=True)
         self._documents = documents.astype(np.int64)
-        self.n_documents = len(found)
+        self.n_documents = len(distinct)
 
     def batches(self) -> Iterator[_Batch]:
+        """All windows in order, `BATCH_WINDOWS` at a time, on the model's device."""
         device = self._model.device
         for begin in range(0, len(self._numbers), BATCH_WINDOWS):
             some = slice(begin, begin + BATCH_WINDOWS)
@@ -137,21 +142,23 @@ class _Text:
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """What must be known before anything is replaced.
+class _TextStatistics:
+    """What must be known of the text before anything is replaced.
 
     Attributes:
-        mean: of x over the text tokens, float64 [d_in].
-        maxima: of each feature there, [d_sae]; None where bands are not asked for.
+        mean: the mean of x over the text tokens, float64 [d_in].
+        maxima: the largest activation of each feature there, [d_sae]; None where bands are not
+            asked for.
     """
 
     mean: Tensor
     maxima: Tensor | None
 
 
-def _scale(
+def _text_statistics(
     model: LanguageModel, hook_point: HookPoint, text: _Text, encoder: Encoder | None, d_sae: int
-) -> _Scale:
+) -> _TextStatistics:
+    """One pass over the text; maxima where an encoder is given."""
     total = torch.zeros(hook_point.d_in, dtype=torch.float64, device=model.device)
     maxima = torch.zeros(d_sae, device=model.device)
     n_tokens = 0
@@ -162,13 +169,13 @@ def _scale(
         if encoder is not None:
             firings = encoder.encode_sparse(x)
             maxima.scatter_reduce_(0, firings.features, firings.values, "amax")
-    return _Scale(total / max(1, n_tokens), None if encoder is None else maxima)
+    return _TextStatistics(total / max(1, n_tokens), None if encoder is None else maxima)
 
 
 def _add_fit(
     sums: EvaluationSums, batch: _Batch, x: Tensor, x_hat: Tensor, firings: Firings, mean: Tensor
 ) -> None:
-    """Squared errors and active features of the text tokens: x and x_hat [n, d_in]."""
+    """Add squared errors and active features of the text tokens: x and x_hat [n, d_in]."""
     rows, positions = (at.cpu().numpy() for at in batch.text.nonzero(as_tuple=True))
     exact = x.double()
     sums.add_tokens(
@@ -184,11 +191,11 @@ def _add_fit(
 def _add_losses(
     sums: EvaluationSums, batch: _Batch, run: CleanRun, x_hat: Tensor, mean: Tensor
 ) -> None:
-    """Losses of the clean model and of those whose text positions are replaced."""
+    """Add losses of the clean model and of those in which x at text positions is replaced."""
     documents = batch.documents
     sums.add_targets(documents)
-    found = _compared(run.model, run.hidden, _replaced(run, batch, x_hat), batch)
-    for name, values in zip(("l_clean", "l_recon", "kl"), found, strict=True):
+    columns = _compared(run.model, run.hidden, _replaced(run, batch, x_hat), batch)
+    for name, values in zip(("l_clean", "l_recon", "kl"), columns, strict=True):
         sums.add_losses(name, documents, values.cpu().numpy())
     for name, replacement in (("l_zero", torch.zeros_like(mean)), ("l_mean", mean)):
         losses = _losses(run.model, _replaced(run, batch, replacement), batch)
@@ -203,7 +210,7 @@ def _add_bands(
     firings: Firings,
     maxima: Tensor,
 ) -> None:
-    """Losses with the firings of a band and above alone; see `activation_bands`."""
+    """Add losses with the firings of a band and above alone; see `activation_bands`."""
     documents, x = batch.documents, run.x[batch.text]
     bands = bands_of(firings, maxima)
     sums.add_band_firings(bands.cpu().numpy(), firings.values.cpu().numpy())
@@ -233,6 +240,7 @@ def _compared(
     expected = batch.tokens[:, 1:][batch.targets]
     columns = torch.zeros(3, len(expected), dtype=torch.float64, device=expected.device)
     both = (log_probabilities(model, h[:, :-1][batch.targets]) for h in (clean, other))
+    # Piece by piece: the logits of all targets may not fit into memory.
     begin = 0
     for log_p, log_q in zip(*both, strict=True):
         piece = slice(begin, begin + len(log_p))

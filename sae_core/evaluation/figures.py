@@ -1,96 +1,93 @@
-"""What an evaluation says of a dictionary: plain frozen values, without torch."""
+"""What an evaluation says of a dictionary: plain frozen values, without torch.
+
+The same types go from the computation to the store, the page and the JSON interface. Their
+docstrings and the descriptions of their fields are what the interface's documentation shows.
+
+Definitions. FVU is sum ||x - x_hat||^2 / sum ||x - mean(x)||^2, the mean being that over all
+evaluated tokens, also where the sums run over the tokens at some positions alone. A feature's
+density is the share of the evaluated tokens on which it fires. Intervals hold 95 % and are taken
+over whole documents, as `document_sums` describes; None stands where there is none, as for too few
+documents.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
-
-import numpy as np
-
-from sae_core.harvest.records import Histogram
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class ActiveFeatures:
-    """How many features are active on a token.
+class BucketCounts:
+    """Counts over equal-width buckets from `low` to `high`."""
 
-    Attributes:
-        counts: tokens by number of active features; each bucket holds `width` whole numbers.
-        width: see counts.
-        quantiles: the 5th, 25th, 50th, 75th and 95th percentile.
-    """
+    low: float
+    high: float
+    counts: tuple[int, ...]
 
-    counts: Histogram
-    width: int
-    quantiles: tuple[int, ...]
+
+@dataclass(frozen=True)
+class ActiveCounts:
+    """How many features are active on a token."""
+
+    counts: BucketCounts = field(metadata={"description": "Tokens by number of active features."})
+    width: int = field(metadata={"description": "Whole numbers in a bucket."})
+    quantiles: tuple[int, ...] = field(
+        metadata={"description": "5th, 25th, 50th, 75th and 95th percentile."}
+    )
 
 
 @dataclass(frozen=True)
 class PositionFit:
-    """FVU by position in the window: squared error over the squared deviation from the overall
-    mean, both summed over the tokens at those positions.
+    """FVU by position in the window, column by column."""
 
-    Attributes:
-        starts: first position of each group that holds text; the BOS is position 0 where there is
-            one.
-        width: positions in a group.
-        n_tokens: tokens in each group.
-        fvu: of each group.
-        intervals: 95 %, over documents; None where there is none, as of few documents.
-    """
-
-    starts: tuple[int, ...]
-    width: int
+    # Groups in which no token is text are left out.
+    starts: tuple[int, ...] = field(
+        metadata={"description": "First position of each group; a BOS is position 0."}
+    )
+    width: int = field(metadata={"description": "Positions in a group."})
     n_tokens: tuple[int, ...]
     fvu: tuple[float, ...]
-    intervals: tuple[Interval | None, ...]
+    intervals: tuple[Interval | None, ...] = field(
+        metadata={"description": "95 %, over documents."}
+    )
 
 
 @dataclass(frozen=True)
 class Densities:
-    """Features by the share of tokens on which they fire.
+    """Features by log10 of the share of tokens on which they fire."""
 
-    Attributes:
-        counts: features that fire, over log10(density).
-        dead: features that fire on none of the tokens.
-    """
-
-    counts: Histogram
-    dead: int
+    counts: BucketCounts
+    dead: int = field(metadata={"description": "Features that fire on none of the tokens."})
 
 
 @dataclass(frozen=True)
 class BandEffects:
-    """The share of the loss effect that each activation band carries; see `activation_bands`.
+    """What each of eleven equal-width activation bands carries, from the weakest to the strongest.
 
-    Attributes:
-        firings: in each band, from the weakest to the strongest, [11].
-        activation: each band's share of the sum of all activations, [11].
-        losses: L_0 to L_11, nats/token, [12].
-        shares: (L_{b+1} - L_b) / (L_11 - L_0), [11]; None where L_11 = L_0.
-        intervals: 95 %, over documents, of each share.
+    L_b is the loss with the reconstruction from the firings of band b and above alone; band b
+    carries (L_{b+1} - L_b) / (L_11 - L_0) of the loss effect.
     """
 
     firings: tuple[int, ...]
-    activation: tuple[float, ...]
-    losses: tuple[float, ...]
-    shares: tuple[float | None, ...]
-    intervals: tuple[Interval | None, ...]
+    activation: tuple[float, ...] = field(
+        metadata={"description": "Share of the sum of all activations."}
+    )
+    losses: tuple[float, ...] = field(metadata={"description": "L_0 to L_11, nats per token."})
+    # None where L_11 = L_0: then there is no loss effect to share.
+    shares: tuple[float | None, ...] = field(metadata={"description": "Of the loss effect."})
+    intervals: tuple[Interval | None, ...] = field(
+        metadata={"description": "95 %, over documents, of each share."}
+    )
 
 
 @dataclass(frozen=True)
 class RandomDirections:
-    """What as many independent random directions would give on average.
+    """What as many independent random directions would give on average."""
 
-    Attributes:
-        cosines: pairs in each bucket of `DecoderGeometry.cosines`.
-        nearest: features in each bucket of `DecoderGeometry.nearest`.
-        nearest_median: median cosine of a direction with its nearest other one.
-    """
-
+    # Expected counts in the buckets of `DecoderGeometry.cosines` and of its `nearest`.
     cosines: tuple[float, ...]
     nearest: tuple[float, ...]
     nearest_median: float
@@ -98,27 +95,39 @@ class RandomDirections:
 
 @dataclass(frozen=True)
 class DecoderGeometry:
-    """How the decoder's directions lie; see `decoder_geometry`.
-
-    Attributes:
-        d_in: dimensions.
-        n_directions: decoder rows that are not 0.
-        mean: of the cosines of all pairs.
-        root_mean_square: of the same; 1 / sqrt(d_in) for random directions.
-        cosines: of all pairs.
-        nearest: of each row with the nearest other one: features by that cosine.
-        nearest_quantiles: its 5th, 25th, 50th, 75th and 95th percentile.
-        random: the measure; None in one dimension.
-    """
+    """How the decoder's directions lie."""
 
     d_in: int
+    # Decoder rows that are not 0; a row of zeros has no direction.
     n_directions: int
-    mean: float
-    root_mean_square: float
-    cosines: Histogram
-    nearest: Histogram
-    nearest_quantiles: tuple[float, ...]
+    mean: float = field(metadata={"description": "Of the cosines of all pairs."})
+    # 1 / sqrt(d_in) for random directions.
+    root_mean_square: float = field(metadata={"description": "Of the same."})
+    cosines: BucketCounts = field(metadata={"description": "Pairs by cosine."})
+    nearest: BucketCounts = field(
+        metadata={"description": "Features by cosine with their nearest other one."}
+    )
+    nearest_quantiles: tuple[float, ...] = field(
+        metadata={"description": "5th, 25th, 50th, 75th, 95th percentile."}
+    )
+    # None where d_in is 1.
     random: RandomDirections | None
+
+
+@dataclass(frozen=True)
+class EvaluationDetails:
+    """What is more than a number."""
+
+    # A figure without an interval is missing here. The dead share never has one: resampled
+    # documents hold fewer different texts, on which more features are dead.
+    intervals: Mapping[str, Interval] = field(
+        metadata={"description": "95 %, over documents, by figure."}
+    )
+    active: ActiveCounts
+    positions: PositionFit
+    densities: Densities
+    bands: BandEffects | None = field(metadata={"description": "Null: not computed."})
+    decoder: DecoderGeometry | None = field(metadata={"description": "Null: not computed."})
 
 
 @dataclass(frozen=True)
@@ -132,19 +141,14 @@ class Evaluation:
         n_documents: documents that they come from.
         l0: mean number of active features on a token.
         fvu: sum ||x - x_hat||^2 / sum ||x - mean(x)||^2.
-        l_clean: the model as it is.
-        l_recon: x replaced by x_hat at every text position.
-        l_zero: x replaced by 0.
-        l_mean: x replaced by its mean over the evaluated text.
+        l_clean: loss of the model as it is.
+        l_recon: loss with x replaced by x_hat at every text position.
+        l_zero: loss with x replaced by 0.
+        l_mean: loss with x replaced by its mean over the evaluated text.
         kl: mean of KL(clean || reconstructed) of the predictions, nats/token.
-        dead_share: features that fire on none of the tokens.
-        intervals: 95 %, over documents, by figure (see `document_sums`); a figure without one is
-            not in it. The dead share has none: of fewer documents it is another quantity.
-        active: how many features are active on a token.
-        positions: FVU by position.
-        densities: how often features fire.
-        bands: what low activations matter; None where it was not asked for.
-        decoder: how its directions lie; None where it was not asked for, or has too few.
+        dead_share: share of the features that fire on none of the tokens.
+        details: intervals and distributions; its `bands` and `decoder` are None where they were
+            not asked for, `decoder` also where fewer than two rows have a direction.
     """
 
     n_tokens: int
@@ -158,12 +162,7 @@ class Evaluation:
     l_mean: float
     kl: float
     dead_share: float
-    intervals: Mapping[str, Interval]
-    active: ActiveFeatures
-    positions: PositionFit
-    densities: Densities
-    bands: BandEffects | None = None
-    decoder: DecoderGeometry | None = None
+    details: EvaluationDetails
 
     @property
     def extra_loss(self) -> float:
@@ -177,15 +176,15 @@ class Evaluation:
 
     @property
     def extra_loss_fraction_mean(self) -> float:
-        """The same against mean ablation."""
+        """(L_recon - L_clean) / (L_mean - L_clean)."""
         return (self.l_recon - self.l_clean) / (self.l_mean - self.l_clean)
 
     def scalars(self) -> dict[str, float | int]:
         """The figures that are one number each."""
         figures: dict[str, float | int] = {
-            field.name: value
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), (int, float))
+            column.name: getattr(self, column.name)
+            for column in fields(self)
+            if column.name != "details"
         }
         figures["extra_loss"] = self.extra_loss
         # A hook point that the loss does not hang on has no such fraction.
@@ -200,23 +199,18 @@ class Evaluation:
     def figures(self) -> dict[str, Any]:
         """All of it as JSON values, as the store keeps it.
 
-        Beside the scalars `details` holds, to six significant digits, the intervals, the
-        distributions and, each where it was computed, `bands` and `decoder`.
+        Beside the scalars `details` holds `EvaluationDetails`, its numbers to six significant
+        digits.
         """
-        parts = ("intervals", "active", "positions", "densities", "bands", "decoder")
-        return {**self.scalars(), "details": {name: _plain(getattr(self, name)) for name in parts}}
+        return {**self.scalars(), "details": _plain(asdict(self.details))}
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+    """A value as JSON has it, its numbers to six significant digits."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
-    if isinstance(value, np.ndarray):
-        return value.tolist()
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(inner) for inner in value]
-    if hasattr(value, "__dataclass_fields__"):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     return value

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from sae_core.errors import HarvestError
 from sae_core.evaluation.document_sums import DocumentSums, Totals, interval
 from sae_core.evaluation.figures import (
-    ActiveFeatures,
+    ActiveCounts,
     BandEffects,
+    BucketCounts,
     DecoderGeometry,
     Densities,
     Evaluation,
+    EvaluationDetails,
     PositionFit,
 )
-from sae_core.harvest.records import N_BANDS, Histogram
+from sae_core.harvest.records import N_BANDS
 
 LOSSES = ("l_clean", "l_recon", "l_zero", "l_mean", "kl")
 MOST_POSITIONS = 128
@@ -34,9 +36,9 @@ class EvaluationSums:
     has more than `MOST_POSITIONS`), and a number for each feature.
 
     Args:
-        n_documents: that are evaluated; they are numbered from 0.
+        n_documents: how many documents are evaluated; they are numbered from 0.
         n_ctx: positions in a window.
-        d_sae: features.
+        d_sae: features of the dictionary.
     """
 
     def __init__(self, n_documents: int, n_ctx: int, d_sae: int) -> None:
@@ -52,14 +54,14 @@ class EvaluationSums:
     def add_tokens(
         self, documents: Ints, positions: Ints, active: Ints, error: Floats, deviation: Floats
     ) -> None:
-        """Count tokens, [n] each.
+        """Count n tokens with what the dictionary makes of them.
 
         Args:
-            documents: where they stand.
-            positions: in their windows.
-            active: features active on each.
-            error: ||x - x_hat||^2.
-            deviation: ||x - mean||^2.
+            documents: number of each token's document, int64 [n].
+            positions: each token's position in its window, int64 [n].
+            active: number of features active on each token, int64 [n].
+            error: ||x - x_hat||^2 of each token, float64 [n].
+            deviation: ||x - mean||^2 of each token, float64 [n].
         """
         places = positions // self._width
         self._sums.add("tokens", documents, 1.0, places)
@@ -90,7 +92,7 @@ class EvaluationSums:
         self._band_activation += np.bincount(bands, values, minlength=N_BANDS)
 
     def evaluation(self, decoder: DecoderGeometry | None = None) -> Evaluation:
-        """The figures.
+        """The figures of all that was added, with the decoder's geometry where it was computed.
 
         Raises:
             HarvestError: there is too little text for them.
@@ -99,6 +101,7 @@ class EvaluationSums:
         n_tokens, n_targets = int(totals["tokens"].sum()), int(totals["targets"])
         if n_targets == 0 or totals["deviation"].sum() == 0.0:
             raise HarvestError(f"{n_tokens} tokens are too few to evaluate on: give more text.")
+        # Every figure once from the sums over all documents, and once from each resample.
         figures = {name: float(value) for name, value in ratios(totals).items()}
         if wrong := [name for name in ("fvu", *LOSSES) if not np.isfinite(figures[name])]:
             raise HarvestError(
@@ -107,9 +110,9 @@ class EvaluationSums:
             )
         resampled = self._sums.resampled()
         intervals = {
-            name: found
+            name: ends
             for name, values in ratios(resampled).items()
-            if (found := interval(values, n_documents)) and np.isfinite(figures[name])
+            if (ends := interval(values, n_documents)) and np.isfinite(figures[name])
         }
         has_bands = bool(self._band_firings.any())
         return Evaluation(
@@ -118,15 +121,18 @@ class EvaluationSums:
             n_documents=n_documents,
             **{name: figures[name] for name in ("l0", "fvu", *LOSSES)},
             dead_share=float((self._firings == 0).mean()),
-            intervals=intervals,
-            active=_active(self._active),
-            positions=_positions(totals, resampled, self._width, n_documents),
-            densities=_densities(self._firings, n_tokens),
-            bands=self._bands(totals, resampled) if has_bands else None,
-            decoder=decoder,
+            details=EvaluationDetails(
+                intervals=intervals,
+                active=_active(self._active),
+                positions=_positions(totals, resampled, self._width, n_documents),
+                densities=_densities(self._firings, n_tokens),
+                bands=self._bands(totals, resampled) if has_bands else None,
+                decoder=decoder,
+            ),
         )
 
     def _bands(self, totals: Totals, resampled: Totals) -> BandEffects:
+        """What each band carries, with the intervals of the shares."""
         n_documents = self._sums.n_documents
         shares, drawn = band_shares(totals), band_shares(resampled)
         activation = self._band_activation / self._band_activation.sum()
@@ -180,6 +186,7 @@ def _band_sums(totals: Totals) -> Floats:
 
 
 def _positions(totals: Totals, resampled: Totals, width: int, n_documents: int) -> PositionFit:
+    """FVU of each group of `width` positions that holds text."""
     known = np.flatnonzero(totals["deviation"])
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = resampled["error"][:, known] / resampled["deviation"][:, known]
@@ -192,16 +199,18 @@ def _positions(totals: Totals, resampled: Totals, width: int, n_documents: int) 
     )
 
 
-def _active(tokens: Ints) -> ActiveFeatures:
+def _active(tokens: Ints) -> ActiveCounts:
     """The distribution of L0, from the number of tokens with 0, 1, 2, … active features."""
+    # Buckets of equally many whole numbers, at most `MOST_BUCKETS` of them.
     most = int(np.flatnonzero(tokens)[-1])
     width = -(-(most + 1) // MOST_BUCKETS)
     n_buckets = -(-(most + 1) // width)
     padded = np.zeros(n_buckets * width, dtype=np.int64)
     padded[: most + 1] = tokens[: most + 1]
     reached = np.cumsum(tokens) / tokens.sum()
-    return ActiveFeatures(
-        counts=Histogram(0.0, float(len(padded)), padded.reshape(n_buckets, width).sum(axis=1)),
+    buckets = padded.reshape(n_buckets, width).sum(axis=1)
+    return ActiveCounts(
+        counts=BucketCounts(0.0, float(len(padded)), tuple(buckets.tolist())),
         width=width,
         quantiles=tuple(np.searchsorted(reached, QUANTILES).tolist()),
     )
@@ -214,4 +223,4 @@ def _densities(firings: Ints, n_tokens: int) -> Densities:
     places = (np.log10(fired / n_tokens) * BUCKETS_A_DECADE + n_buckets).astype(np.int64)
     counts = np.bincount(np.clip(places, 0, n_buckets - 1), minlength=n_buckets)
     low = -n_buckets / BUCKETS_A_DECADE
-    return Densities(Histogram(low, 0.0, counts.astype(np.int64)), int((firings == 0).sum()))
+    return Densities(BucketCounts(low, 0.0, tuple(counts.tolist())), int((firings == 0).sum()))

@@ -30,6 +30,7 @@ def joint_counts(log: FiringLog) -> sparse.csr_array:
 
 
 def _dense_counts(log: FiringLog) -> NDArray[np.int64]:
+    """As `joint_counts`, by dense products, [d_sae, d_sae]: faster for few features."""
     d_sae = log.header.d_sae
     total = np.zeros((d_sae, d_sae), dtype=np.int64)
     for tokens, features in log.joint_firings():
@@ -49,6 +50,7 @@ def _dense_counts(log: FiringLog) -> NDArray[np.int64]:
 def _sparse_product(
     tokens: NDArray[np.int64], features: NDArray[np.int64], d_sae: int
 ) -> sparse.csr_array:
+    """Joint counts of some firings, [d_sae, d_sae]: token and feature of each, [n]."""
     n = int(tokens.max()) + 1 if len(tokens) else 0
     ones = np.ones(len(tokens), dtype=np.int32)
     fires = sparse.csr_array((ones, (tokens, features)), shape=(n, d_sae))
@@ -60,8 +62,9 @@ def coactive(counts: sparse.csr_array, firings: NDArray[np.int64], feature: int)
     feature's firings on which each fires too; all within the joint sample.
 
     Args:
-        counts: from `joint_counts`.
-        firings: its diagonal, [d_sae].
+        counts: what `joint_counts` returned, [d_sae, d_sae].
+        firings: its diagonal, int64 [d_sae].
+        feature: index of the feature.
     """
     begin, end = counts.indptr[feature], counts.indptr[feature + 1]
     others, both = counts.indices[begin:end], counts.data[begin:end]
@@ -81,7 +84,9 @@ def nearest(decoder_rows: Tensor, first: int, last: int) -> list[Ranking]:
     """For features `first` to `last - 1` those with the largest decoder cosine.
 
     Args:
-        decoder_rows: [d_sae, d_in].
+        decoder_rows: those of all features, [d_sae, d_in].
+        first: the first feature.
+        last: one behind the last feature.
     """
     unit = torch.nn.functional.normalize(decoder_rows.float(), dim=-1)
     cosine = unit[first:last] @ unit.T
@@ -95,7 +100,8 @@ def nearest(decoder_rows: Tensor, first: int, last: int) -> list[Ranking]:
 
 
 def aligned_neurons(decoder_rows: Tensor, first: int, last: int) -> list[Ranking]:
-    """Entries of d_f largest in magnitude, each with its share of ||d_f||_1."""
+    """For features `first` to `last - 1` the entries of d_f largest in magnitude, each with its
+    share of ||d_f||_1."""
     rows = decoder_rows[first:last].float()
     size = rows.abs().sum(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     index = rows.abs().topk(min(N_SHOWN, rows.shape[1]), dim=-1).indices

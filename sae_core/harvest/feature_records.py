@@ -12,6 +12,7 @@ from torch import Tensor
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.harvest.co_firing import aligned_neurons, coactive, joint_counts, nearest
+from sae_core.harvest.density import DocumentTokens
 from sae_core.harvest.firing_log import FiringLog
 from sae_core.harvest.harvest import HarvestPlan
 from sae_core.harvest.logit_weights import logit_weights
@@ -42,8 +43,13 @@ def feature_records(
 ) -> Iterator[FeatureRecord]:
     """Yield every feature's record, by index.
 
-    `writers` is a trained dictionary at the same hook point: where `dictionary` is the neuron
-    basis, a neuron's record names the writers' features that write to it most.
+    Args:
+        model: the harvested language model.
+        dictionary: the harvested dictionary.
+        plan: what was harvested.
+        log: all firings of the harvest.
+        writers: a trained dictionary at the same hook point. Where `dictionary` is the neuron
+            basis, a neuron's record names the features of `writers` that write to it most.
     """
     table = WindowTable(
         numbers=log.windows,
@@ -51,10 +57,14 @@ def feature_records(
         n_ctx=plan.windows.n_ctx,
         seed=plan.seed,
     )
+    # What is counted over all features at once.
+    documents = _document_tokens(plan, log)
+    place_of = np.searchsorted(np.unique(table.documents), table.documents)
     joint = joint_counts(log)
     joint_firings = joint.diagonal()
     rows = dictionary.decoder_rows
     on_neurons = model.hook_point(dictionary.hook_point).kind is HookKind.POST
+    # Everything else a block of features at a time, so that memory stays bounded.
     for first, last in log.blocks(BLOCK, BLOCK_FIRINGS):
         near = nearest(rows, first, last)
         if isinstance(dictionary, NeuronBasis):
@@ -85,10 +95,22 @@ def feature_records(
                 nearest=near[n],
                 coactive=coactive(joint, joint_firings, first + n),
                 groups=sample_groups(first + n, firings, table),
+                density_interval=documents.density_interval(
+                    *np.unique(place_of[firings.slots // table.n_ctx], return_counts=True)
+                ),
             )
 
 
+def _document_tokens(plan: HarvestPlan, log: FiringLog) -> DocumentTokens:
+    """The harvested tokens of each document that has some, by the document's number."""
+    of_windows = plan.windows.document_of(log.windows)
+    _, places = np.unique(of_windows, return_inverse=True)
+    tokens = np.bincount(places, weights=plan.windows.lengths(log.windows))
+    return DocumentTokens(tokens.astype(np.int64))
+
+
 def _writers(writers: Dictionary | None, first: int, last: int) -> list[Ranking]:
+    """For neurons `first` to `last - 1` the features whose decoder rows write to them most."""
     if writers is None:
         return [_NOTHING] * (last - first)
     return aligned_neurons(writers.decoder_rows.T, first, last)
@@ -128,11 +150,11 @@ def window_records(
     windows, corpus = plan.windows, plan.windows.corpus
     newlines = model.vocabulary.newlines
     for number in numbers:
-        one = np.array([number])
-        tokens, mask = windows.gather(one)
-        document = int(windows.document_of(one)[0])
+        single = np.array([number])
+        tokens, mask = windows.gather(single)
+        document = int(windows.document_of(single)[0])
         begin = int(corpus.offsets[document])
-        before = corpus.tokens[begin : begin + int(windows.start_of(one)[0])]
+        before = corpus.tokens[begin : begin + int(windows.start_of(single)[0])]
         lead = windows.n_ctx - windows.n_text
         yield WindowRecord(
             number=int(number),

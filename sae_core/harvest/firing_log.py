@@ -32,10 +32,10 @@ class LogHeader:
     """What all runs of a log share; logs merge only where headers agree.
 
     Attributes:
-        identity: names model, dictionary, corpus, windows and seed by their checksums.
+        identity: one checksum of model, dictionary, corpus, windows and seed.
         d_sae: number of features.
         n_ctx: positions in a window.
-        seed: of the sample of windows whose joint firings are counted.
+        seed: what the sample of windows is drawn by whose joint firings are counted.
         joint_share: the share of windows in that sample.
     """
 
@@ -61,6 +61,18 @@ class FeatureFirings:
 
 @dataclass(frozen=True)
 class _Run:
+    """The firings of consecutive batches, in files that are read where they are needed.
+
+    Attributes:
+        values: activations, feature after feature, float32 [n].
+        slots: `ordinal * n_ctx + position` within the run, uint32 [n].
+        offsets: feature f's firings are `offsets[f]:offsets[f + 1]`, int64 [d_sae + 1].
+        windows: window number of each ordinal, int64.
+        n_tokens: text tokens behind these firings.
+        batches: the first batch, and one behind the last.
+        folder: where the files lie.
+    """
+
     values: NDArray[np.float32]
     slots: NDArray[np.uint32]
     offsets: NDArray[np.int64]
@@ -71,7 +83,10 @@ class _Run:
 
 
 class FiringLog:
-    """A folder of runs.
+    """All firings of a harvest, as a folder of runs.
+
+    Logs over different batches of one harvest merge in any order and grouping to the same log, so
+    parts of a harvest may run in parallel or on several machines.
 
     Raises:
         HarvestError: the folder holds the log of another harvest.
@@ -144,6 +159,7 @@ class FiringLog:
         """Write what is pending as a run."""
         if self._first_batch is None:
             return
+        # Everything that waits, in the order of features; a stable sort keeps slots ascending.
         slots = np.concatenate([p[0] for p in self._pending]).astype(np.uint32)
         small = np.uint16 if self.header.d_sae <= 1 << 16 else np.uint32
         features = np.concatenate([p[1] for p in self._pending]).astype(small)
@@ -157,6 +173,7 @@ class FiringLog:
             np.save(draft / "slots.npy", slots[order])
             np.save(draft / "offsets.npy", np.concatenate([[0], np.cumsum(counts)]))
             np.save(draft / "windows.npy", windows)
+            # Firings of the sampled windows again by themselves, in the order of the text.
             joint = self._in_joint_sample(windows)[slots // self.header.n_ctx]
             np.save(draft / "joint_slots.npy", slots[joint])
             np.save(draft / "joint_features.npy", features[joint])
@@ -189,6 +206,7 @@ class FiringLog:
         columns: list[list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = [
             [] for _ in range(first, last)
         ]
+        # Runs follow one another: the slots of each begin where those before it end.
         base = 0
         for run in self._runs:
             at = run.offsets[first : last + 1]

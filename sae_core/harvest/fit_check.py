@@ -28,11 +28,11 @@ _ROWS = 512
 
 
 class Sample(NamedTuple):
-    """Some text.
+    """Some text to try dictionaries on.
 
     Attributes:
-        tokens: [batch, pos].
-        text: which of them are text, and neither special nor padding, [batch, pos].
+        tokens: ids, int64 [batch, pos].
+        text: which of them are text, and neither special nor padding, bool [batch, pos].
     """
 
     tokens: Tensor
@@ -44,10 +44,10 @@ class Fit:
     """How a dictionary does on some tokens.
 
     Attributes:
-        n_tokens: that it was tried on.
+        n_tokens: how many tokens it was tried on.
         l0: mean number of active features on a token.
         fvu: sum ||x - x_hat||^2 / sum ||x - mean(x)||^2.
-        silent_share: features that fire on none of them.
+        silent_share: share of the features that fire on none of them.
     """
 
     n_tokens: int
@@ -66,9 +66,9 @@ class Variant:
     """A way to use a dictionary's weights.
 
     Attributes:
-        hook_point: where.
-        subtracts: whether b_dec is taken off the input.
-        norm: one of NORMS: what is done to the input.
+        hook_point: where in the model the dictionary reads.
+        subtracts: whether b_dec is subtracted from the input.
+        norm: how the input is normalised, one of NORMS.
     """
 
     hook_point: str
@@ -78,7 +78,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Tried:
-    """A variant and how it does."""
+    """A variant, and how well it reconstructs the sample."""
 
     variant: Variant
     fit: Fit
@@ -130,9 +130,9 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
     `expected_average_only_in` of SAELens 6, which scales W_enc and W_dec instead.)
 
     Args:
-        dictionary: is not changed.
+        dictionary: the one whose weights are used; it is not changed.
         variant: how its weights are to be used.
-        x: activations [n, d_in] that say how long one is on average.
+        x: activations [n, d_in], whose mean norm gives s.
     """
     core = dictionary.inner if isinstance(dictionary, NormalisedDictionary) else dictionary
     core = deepcopy(core)
@@ -157,9 +157,9 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -
     unexplained the one that changes less is better: each change counts for PENALTY times the FVU.
 
     Args:
-        model: that it may belong to.
-        dictionary: at a hook point of the model.
-        sample: text to try them on.
+        model: the language model that the dictionary may belong to.
+        dictionary: one at a hook point of the model.
+        sample: the text to try the variants on.
     """
     now = variant_of(dictionary)
     if isinstance(dictionary, NeuronBasis):
@@ -169,18 +169,21 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -
         x = text_activations(model, variant.hook_point, sample)
         return Tried(variant, fit(varied(dictionary, variant, x), x))
 
-    def cost(one: Tried) -> float:
-        changes = sum(a != b for a, b in zip(astuple(one.variant), astuple(now), strict=True))
-        return float(one.fit.fvu * PENALTY**changes)
+    def cost(candidate: Tried) -> float:
+        changed = zip(astuple(candidate.variant), astuple(now), strict=True)
+        changes = sum(a != b for a, b in changed)
+        return float(candidate.fit.fvu * PENALTY**changes)
 
     places = [p for p in _places(model, dictionary) if p != now.hook_point]
-    found = [tried(replace(now, hook_point=place)) for place in places]
-    best = [min(found, key=cost).variant.hook_point] if found else []
+    # The weights as they are used now, at every other place.
+    candidates = [tried(replace(now, hook_point=place)) for place in places]
+    best = [min(candidates, key=cost).variant.hook_point] if candidates else []
+    # Every other use of them, where they are now and at the best other place.
     for place in [now.hook_point, *best]:
         for subtracts, norm in product((True, False), NORMS):
             if (subtracts, norm) != (now.subtracts, now.norm):
-                found.append(tried(Variant(place, subtracts, norm)))
-    return sorted(found, key=cost)
+                candidates.append(tried(Variant(place, subtracts, norm)))
+    return sorted(candidates, key=cost)
 
 
 @torch.inference_mode()

@@ -32,7 +32,7 @@ class HarvestPlan:
         windows: the corpus cut into windows.
         order: numbers of the harvested windows, int64 [n].
         batch_windows: windows in a batch.
-        seed: of every draw.
+        seed: what every random draw of the harvest is made from.
         packed: whether short windows share a row, which changes no figure but by rounding.
     """
 
@@ -85,7 +85,18 @@ def plan_harvest(
     batch_windows: int = 64,
     packed: bool = False,
 ) -> HarvestPlan:
-    """A plan over `n_tokens` tokens in windows drawn from the whole corpus (all where None)."""
+    """A plan over windows drawn at random from the whole corpus.
+
+    Args:
+        windows: the corpus cut into windows.
+        n_tokens: text tokens to harvest, rounded up to whole windows; None: all.
+        seed: what every random draw of the harvest is made from.
+        batch_windows: windows in a batch.
+        packed: whether short windows share a row.
+
+    Raises:
+        HarvestError: no tokens are asked for, or the corpus has none.
+    """
     if n_tokens is not None and n_tokens < 1:
         raise HarvestError(f"A harvest of {n_tokens} tokens finds nothing: ask for 1 or more.")
     order = windows.select(n_tokens, seed)
@@ -96,7 +107,7 @@ def plan_harvest(
 
 @dataclass(frozen=True)
 class HarvestProgress:
-    """How far a harvest is.
+    """How far a harvest has come.
 
     Attributes:
         done: text tokens harvested, those of an earlier, killed run included.
@@ -124,8 +135,11 @@ def run_harvest(
 ) -> None:
     """Harvest the plan's batches (or `batches` of them) that the log does not hold yet.
 
-    What is killed costs the batches since the last run, which is written when it is full and
-    every `CHECKPOINT_SECONDS`. Where runs are cut changes nothing of the result.
+    A killed harvest loses the batches since the last run of the log, which is written when it is
+    full and every `CHECKPOINT_SECONDS`. Where runs are cut changes nothing of the result.
+
+    Raises:
+        HarvestError: the plan packs windows, which this model does not keep apart.
     """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
     if plan.packed and not isolates(model, hook_point):
@@ -142,6 +156,7 @@ def run_harvest(
     begin, begun_at = time.monotonic(), finished
     last, kept = None, begin
     for number in todo:
+        # A run holds consecutive batches, and is written often enough to lose little.
         if last is not None and (
             number != last + 1 or time.monotonic() - kept > CHECKPOINT_SECONDS
         ):
@@ -166,11 +181,13 @@ def harvest_batch(
     number: int,
 ) -> int:
     """Harvest one batch; returns its text tokens. Special tokens are not even encoded."""
+    # `text` are the positions of the batch, flattened, that hold text.
     numbers = plan.batch(number)
     tokens, mask = plan.windows.gather(numbers)
     mask &= ~model.vocabulary.is_special[tokens]
     text = np.flatnonzero(mask)
     if plan.packed:
+        # Several windows in a row: `places` is where each text position went.
         lead = plan.windows.n_ctx - plan.windows.n_text
         rows = pack(tokens, lead + plan.windows.lengths(numbers))
         places, positions = rows.places.ravel()[text], torch.from_numpy(rows.positions)

@@ -31,11 +31,11 @@ class Check:
     """One kind of figure, stored and computed again.
 
     Attributes:
-        what: the figure, in words.
-        compared: how many of it.
+        what: which kind of figure, in words.
+        compared: how many figures were compared.
         differ: how many are off by more than `TOLERANCE` of their feature's scale.
         largest: the largest difference, as a share of that scale.
-        where: the place of the largest one; empty where nothing differs.
+        where: where the largest difference lies; empty where nothing differs.
     """
 
     what: str
@@ -55,7 +55,7 @@ class _Tally:
     def add(
         self, stored: NDArray[np.float64], now: NDArray[np.float64], scale: float, where: str
     ) -> None:
-        """Compare values one by one."""
+        """Compare stored values [n] with those computed now [n], as shares of a scale."""
         self.compared += len(stored)
         if not len(stored):
             return
@@ -83,7 +83,8 @@ def check_activations(
 ) -> Check:
     """Each record's activations in its windows: where it fires and how strongly.
 
-    A position counts if the feature fires there then or now; the scale is its maximum. Examples in
+    A position counts if the feature fired there in the harvest or fires there now; the scale is the
+    feature's maximum. Examples in
     windows that `windows` lacks are left out.
     """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
@@ -97,11 +98,13 @@ def check_activations(
         x = model.capture(torch.from_numpy(tokens).to(model.device), hook_point)
         firings = encoder.encode_sparse(x.flatten(0, 1))
         column = columns[firings.features.cpu().numpy()]
+        # The activations of the records' features alone, 0 where they do not fire.
         now = np.zeros((tokens.size, len(records)))
         rows, values = firings.rows.cpu().numpy(), firings.values.double().cpu().numpy()
         now[rows[column >= 0], column[column >= 0]] = values[column >= 0]
         now[model.vocabulary.is_special[tokens].reshape(-1)] = 0.0
         by_window = now.reshape(*tokens.shape, len(records))
+        # Position by position against what the examples in each window hold.
         for window, acts in zip(batch, by_window, strict=True):
             for n, then in stored[window.number].items():
                 fires = (then > 0) | (acts[:, n] > 0)
@@ -153,6 +156,7 @@ def check_weights(
         own = slice(record.index, record.index + 1)
         weights = logit_weights(model, dictionary, own)[0].double().cpu().numpy()
         scale = float(np.abs(weights).max())
+        # The histogram's ends are the smallest and largest of all logit weights.
         ends = np.array([weights.min(), weights.max()])
         logits.add(np.array([record.logits.low, record.logits.high]), ends, scale, here)
         for ranking in (record.raised, record.lowered):
@@ -161,16 +165,17 @@ def check_weights(
             continue
         _compare(near, record.nearest, nearest(rows, own.start, own.stop)[0], 1.0, here)
         if kind is HookKind.POST and record.neurons.ids.size:
-            found = aligned_neurons(rows, own.start, own.stop)[0]
-            _compare(neurons, record.neurons, found, float(np.abs(found.weights).max()), here)
+            aligned = aligned_neurons(rows, own.start, own.stop)[0]
+            largest = float(np.abs(aligned.weights).max())
+            _compare(neurons, record.neurons, aligned, largest, here)
     return [tally.check() for tally in (logits, near, neurons) if tally.compared]
 
 
 def _compare(tally: _Tally, stored: Ranking, now: Ranking, scale: float, where: str) -> None:
     """By their weights, in order: which of two equal ones comes first is no difference."""
-    then, found = stored.weights.astype(np.float64), now.weights.astype(np.float64)
-    if len(then) == len(found):
-        tally.add(then, found, scale, where)
+    old, new = stored.weights.astype(np.float64), now.weights.astype(np.float64)
+    if len(old) == len(new):
+        tally.add(old, new, scale, where)
     else:
         tally.add_fact(False, where)
 
@@ -209,16 +214,18 @@ def check_densities(
     mean number of active features on a token is compared by the same rule.
 
     Args:
-        model: the dictionary's model.
-        dictionary: at one of its hook points.
+        model: the language model that the dictionary reads.
+        dictionary: one that reads the model at one of its hook points.
         windows: the harvested text.
         numbers: some of the harvested windows, int64 [n].
-        firings: stored, int64 [d_sae].
-        n_tokens: text tokens behind them.
+        firings: the stored number of firings of each feature, int64 [d_sae].
+        n_tokens: on how many text tokens these were counted.
     """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
     encoder = screened(dictionary)
     density = firings / max(1, n_tokens)
+    # Sums over windows of (count - density * tokens), the residual of a ratio estimator, and of its
+    # square; firings seen, and windows with any.
     residual, squares = np.zeros(dictionary.d_sae), np.zeros(dictionary.d_sae)
     seen, in_windows = np.zeros(dictionary.d_sae, np.int64), np.zeros(dictionary.d_sae, np.int64)
     totals = []
@@ -233,10 +240,12 @@ def check_densities(
             residual, squares = residual + off, squares + off**2
             seen, in_windows = seen + counts, in_windows + (counts > 0)
             totals.append(float(off.sum()))
+    # Dead features must not fire at all.
     dead = _Tally("features stored as dead, on sampled text")
     for index in np.flatnonzero(firings == 0).tolist():
         dead.add_fact(seen[index] == 0, f"feature {index}")
     often = _Tally(f"densities, within {MOST_ERRORS} standard errors, on sampled text")
+    # The others must lie within their standard errors, each alone and all together.
     errors = np.abs(residual) / np.sqrt(np.maximum(squares, 1e-12))
     for index in np.flatnonzero(in_windows >= LEAST_WINDOWS).tolist():
         often.add_fact(errors[index] <= MOST_ERRORS, f"feature {index}")

@@ -22,12 +22,12 @@ class GroupKind(StrEnum):
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples, column by column: example i holds its firings `bounds[i]:bounds[i + 1]`.
+    """Examples, column by column: example i owns the firings `bounds[i]:bounds[i + 1]`.
 
     Attributes:
         windows: number of the context's window in the corpus, int64 [n].
         peaks: position, in the window, of the firing that the example was drawn for, uint16 [n].
-        bounds: int64 [n + 1].
+        bounds: where the firings of each example begin, with the total at the end, int64 [n + 1].
         positions: where in its window the feature fires, ascending, uint16 [bounds[-1]].
         values: the activations there, model units, > 0, float32 [bounds[-1]].
     """
@@ -47,12 +47,13 @@ class ExampleGroup:
     """One group of contexts, at most one of a document.
 
     Attributes:
-        kind: top, band or weakest.
-        number: the band, 10 (strongest) to 0; -1 for the other kinds.
-        low: activations of the band lie in (low, high]; for the other kinds the values' range.
-        high: see low.
+        kind: whether these are the top contexts, those of a band, or the weakest.
+        number: the band's number, 10 (strongest) to 0; -1 for the other kinds.
+        low: lower end of the activations: a band holds those in (low, high]; for the other kinds it
+            is the smallest activation shown, model units.
+        high: upper end; for the other kinds the largest activation shown.
         firings: how many of the feature's firings lie in (low, high].
-        examples: for top and weakest in order of activation, for bands in the order drawn.
+        examples: for top and weakest in the order of activation, for bands in the order drawn.
     """
 
     kind: GroupKind
@@ -62,10 +63,15 @@ class ExampleGroup:
     firings: int
     examples: Examples
 
+    @property
+    def key(self) -> str:
+        """Its name among the feature's groups: `top`, `band-10` to `band-0`, or `weakest`."""
+        return f"band-{self.number}" if self.kind is GroupKind.BAND else str(self.kind)
+
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts over equal-width buckets from `low` to `high`. int64 [n]."""
+    """Counts over equal-width buckets from `low` to `high`, int64 [n]."""
 
     low: float
     high: float
@@ -77,8 +83,8 @@ class Ranking:
     """Ids (tokens, neurons or features) with a weight each, in the order shown.
 
     Attributes:
-        ids: int32 [n].
-        weights: float32 [n].
+        ids: what is ranked, int32 [n].
+        weights: the weight of each, float32 [n].
         shares: float32 [n]: share of ||d_f||_1 for neurons, share of the feature's own firings for
             features that fire together; empty where it means nothing.
     """
@@ -93,9 +99,9 @@ class FeatureRecord:
     """All that a harvest stores of one feature.
 
     Attributes:
-        index: of the feature in its dictionary.
-        firings: non-special tokens on which it fires.
-        maximum: largest activation; 0.0 for a dead feature.
+        index: the feature's index in its dictionary.
+        firings: number of tokens on which it fires, special tokens left out.
+        maximum: its largest activation, model units; 0.0 for a dead feature.
         activations: histogram of the activations > 0, from 0 to the maximum; empty when dead.
         logits: histogram of the logit weights over the vocabulary.
         raised: the ten tokens whose logits the feature raises most; weight = logit weight.
@@ -106,6 +112,9 @@ class FeatureRecord:
         coactive: features that fire on the same tokens; weight = Jaccard index, share = share of
             this feature's firings on which the other fires too.
         groups: top, then bands 10 to 0, then weakest; empty for a dead feature.
+        density_interval: the ends of the 95 % interval of the share of tokens on which it fires,
+            over documents; None where it is not known: for a dead feature, one document alone, and
+            what was imported or harvested by versions that did not compute it.
     """
 
     index: int
@@ -119,6 +128,7 @@ class FeatureRecord:
     nearest: Ranking
     coactive: Ranking
     groups: tuple[ExampleGroup, ...]
+    density_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,9 +136,9 @@ class WindowRecord:
     """A window of the corpus that examples point to.
 
     Attributes:
-        number: in the corpus, as examples refer to it.
+        number: the window's number in the corpus, by which examples refer to it.
         document: name of the document it lies in.
-        line: line of its first text token, from 1; 0: not known.
+        line: line of its first text token in the document, from 1; 0: not known.
         tokens: its tokens, BOS first where the model has one, no padding, int64 [n].
     """
 

@@ -33,13 +33,13 @@ PER_BAND = 5
 
 @dataclass(frozen=True)
 class WindowTable:
-    """What sampling must know of the harvested windows, by ordinal.
+    """What sampling must know of the harvested windows, in the order of the log.
 
     Attributes:
-        numbers: the window's number in the corpus, int64 [n].
-        documents: the document it lies in, int64 [n].
+        numbers: each window's number in the corpus, int64 [n].
+        documents: number of the document that each window lies in, int64 [n].
         n_ctx: positions in a window.
-        seed: of the draw.
+        seed: what the random order of firings is made from.
     """
 
     numbers: NDArray[np.int64]
@@ -68,6 +68,7 @@ def sample_groups(
     slots, values = firings.slots, firings.values
     if not len(values):
         return ()
+    # Where each firing stands, and its place in the seeded random order.
     documents = table.documents[slots // table.n_ctx]
     windows = table.numbers[slots // table.n_ctx]
     draw = mix(table.seed, feature, windows, slots % table.n_ctx)
@@ -76,6 +77,7 @@ def sample_groups(
     tie = draw >> np.uint64(32)
     rising = (bits << np.uint64(32)) | tie
     falling = ((np.uint64(0xFFFFFFFF) - bits) << np.uint64(32)) | tie
+    # The band of each firing: between its lower edge, excluded, and its upper edge, included.
     maximum = float(values.max())
     edges = band_edges(maximum)
     band = np.searchsorted(edges[1:-1], values.astype(np.float64), side="left")
@@ -109,6 +111,7 @@ def _first_of_documents(
     keys: NDArray[np.uint64], documents: NDArray[np.int64], n: int
 ) -> NDArray[np.int64]:
     """Indices of the n lowest keys, at most one of a document, in the keys' order."""
+    # Looks at few of the lowest keys first, at more where they come from too few documents.
     reach = 4 * n
     while True:
         if reach < len(keys):
@@ -124,6 +127,7 @@ def _first_of_documents(
 
 def _examples(at: NDArray[np.int64], firings: FeatureFirings, table: WindowTable) -> Examples:
     """The whole windows around the firings `at`, with all of the feature's firings in each."""
+    # Slots are ascending, so the firings of one window lie together.
     ordinal = firings.slots[at] // table.n_ctx
     begin = np.searchsorted(firings.slots, ordinal * table.n_ctx)
     end = np.searchsorted(firings.slots, (ordinal + 1) * table.n_ctx)

@@ -41,11 +41,11 @@ def ablate(
     The work is done batch by batch, when the first effect of a batch is asked for.
 
     Args:
-        model: the dictionary's model.
-        dictionary: at one of its hook points.
+        model: the language model that the dictionary reads.
+        dictionary: one that reads the model at one of its hook points.
         feature: index in the dictionary.
-        contexts: tokens [pos] each, of any lengths up to the model's n_ctx.
-        batch_tokens: most tokens, padding included, in a batch of more than one context.
+        contexts: the token ids of each context, int64 [pos], of any length up to the model's n_ctx.
+        batch_tokens: how many tokens a batch of several contexts may hold, padding included.
 
     Raises:
         HookPointError: model and dictionary do not belong together.
@@ -66,11 +66,11 @@ class _Effects(NamedTuple):
 
     Attributes:
         targets: the predicted token's place in the flattened batch, ascending, int64 [n].
-        loss_change: nats, float32 [n].
-        raised_ids: int64 [n, 5].
-        raised: float32 [n, 5].
-        lowered_ids: int64 [n, 5].
-        lowered: float32 [n, 5].
+        loss_change: log p_clean - log p_ablated of that token, nats, float32 [n].
+        raised_ids: the five tokens whose logit ablation raises most, int64 [n, 5].
+        raised: by how much it raises them, ablated - clean logit, float32 [n, 5].
+        lowered_ids: the five tokens whose logit it lowers most, int64 [n, 5].
+        lowered: by how much it lowers them, a negative number, float32 [n, 5].
     """
 
     targets: Tensor
@@ -83,14 +83,16 @@ class _Effects(NamedTuple):
 
 @torch.no_grad()
 def _effects(run: CleanRun, dictionary: Dictionary, feature: int, real: Tensor) -> _Effects:
-    """Ablate in one batch. `real` [batch, pos] is False where a token is special or padding."""
+    """Ablate in one batch; `real` [batch, pos] is False at special tokens and at padding."""
     acts = dictionary.encode_feature(run.x, feature).masked_fill(~real, 0.0)
     fires = acts != 0
     # Without attention behind the hook point, a firing changes the prediction of the next token
     # alone; with it, of every later token.
     changes = fires.cumsum(1) > 0 if run.hook_point.attention_after else fires
+    # A prediction is listed by the position it is made at, the one before its token.
     rows = (changes[:, :-1] & real[:, 1:]).nonzero()
     sources = rows[:, 0] * real.shape[1] + rows[:, 1]
+    # The final hidden states at those positions, with a_f d_f taken off the activation.
     direction = dictionary.decoder_row(feature)
     if not len(sources):
         ablated = run.hidden.new_zeros(0, run.hidden.shape[-1])
@@ -101,6 +103,7 @@ def _effects(run: CleanRun, dictionary: Dictionary, feature: int, real: Tensor) 
         at = acts.flatten()[sources, None]
         x = (run.x.flatten(0, 1)[sources] - at * direction).to(run.x.dtype)
         ablated = run.rerun_rows(sources, x)
+    # Logits are compared a few rows at a time: all of them together may not fit into memory.
     clean = run.hidden.flatten(0, 1)[sources]
     expected = run.tokens.flatten()[sources + 1]
     step = rows_at_once(run.model)
@@ -114,7 +117,14 @@ def _effects(run: CleanRun, dictionary: Dictionary, feature: int, real: Tensor) 
 def _compare(
     model: LanguageModel, clean: Tensor, ablated: Tensor, expected: Tensor
 ) -> tuple[Tensor, ...]:
-    """Columns of `_Effects` but the first, from hidden states [n, d_model] and tokens [n]."""
+    """All columns of `_Effects` but `targets`.
+
+    Args:
+        model: whose unembedding turns hidden states into logits.
+        clean: final hidden states of the undisturbed model, [n, d_model].
+        ablated: those with the feature removed, [n, d_model].
+        expected: the tokens that are predicted there, int64 [n].
+    """
     before, after = wide(model.head(clean)), wide(model.head(ablated))
     changes = after - before
     raised, lowered = changes.topk(N_SHOWN, dim=-1), changes.topk(N_SHOWN, dim=-1, largest=False)
@@ -124,6 +134,7 @@ def _compare(
 
 
 def _batches(contexts: Sequence[Tensor], limit: int) -> Iterator[Sequence[Tensor]]:
+    """Contexts in order, in batches that padding does not bring above `limit` tokens."""
     begin, longest = 0, 0
     for end, context in enumerate(contexts):
         longest = max(longest, len(context))
@@ -143,6 +154,7 @@ def _padded(contexts: Sequence[Tensor]) -> Tensor:
 
 
 def _by_context(effects: _Effects, n: int, length: int) -> Iterator[ContextEffect]:
+    """A batch's effects cut into those of its n contexts, padded to `length` positions each."""
     columns = [column.cpu().numpy() for column in effects]
     bounds = np.searchsorted(columns[0], np.arange(n + 1) * length)
     for row in range(n):

@@ -38,8 +38,9 @@ class FeatureEffects:
     """Exact effects of some features on one prediction.
 
     Attributes:
-        features: int64 [n].
-        loss_change: log p_clean - log p_ablated of the target, nats, float [n].
+        features: indices in the dictionary, int64 [n].
+        loss_change: log p_clean - log p_ablated of the target, each feature ablated alone, nats,
+            float [n].
     """
 
     features: Tensor
@@ -47,18 +48,18 @@ class FeatureEffects:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class AttributedPrediction:
     """One prediction in one context, and the features in question.
 
     Tensors lie on the CPU but for those of `run`.
 
     Attributes:
-        run: of the tokens before the predicted one, a batch of one.
-        dictionary: of the features.
-        target: the predicted token.
-        log_probability: the target's, undisturbed, nats.
-        features: in question, ascending, int64 [n].
-        firings: theirs, as far as they can reach the prediction.
+        run: the undisturbed run over the tokens before the predicted one, a batch of one.
+        dictionary: the one whose features these are.
+        target: id of the predicted token.
+        log_probability: of the target under the undisturbed model, nats.
+        features: the features whose effects are asked for, ascending, int64 [n].
+        firings: where they fire, as far as that can reach the prediction.
     """
 
     run: CleanRun
@@ -71,17 +72,18 @@ class Prediction:
     def estimates(self) -> Tensor:
         """First-order loss changes of all features, nats, float [n]."""
         gradient = self._gradient().to(self.dictionary.b_dec.dtype)
-        found = self.firings
-        estimates = torch.zeros(len(self.features), dtype=found.values.dtype)
+        firings = self.firings
+        estimates = torch.zeros(len(self.features), dtype=firings.values.dtype)
         step = _rows_at_once(self.dictionary)
         with torch.no_grad():
-            earliest = int(self.firings.first.min()) if len(self.features) else 0
+            earliest = int(firings.first.min()) if len(self.features) else 0
             for begin in range(earliest, len(gradient), step):
                 along = self.dictionary.along_rows(gradient[begin : begin + step]).cpu()
-                here = ((found.positions >= begin) & (found.positions < begin + step)).nonzero()
-                owners = found.owners[here[:, 0]]
-                slopes = along[found.positions[here[:, 0]] - begin, self.features[owners]]
-                estimates.index_add_(0, owners, slopes * found.values[here[:, 0]])
+                inside = (firings.positions >= begin) & (firings.positions < begin + step)
+                here = inside.nonzero()[:, 0]
+                owners = firings.owners[here]
+                slopes = along[firings.positions[here] - begin, self.features[owners]]
+                estimates.index_add_(0, owners, slopes * firings.values[here])
         return estimates
 
     def effects(self, estimates: Tensor) -> Iterator[FeatureEffects]:
@@ -91,14 +93,16 @@ class Prediction:
         together, so that what lies before it is computed for none of them.
 
         Args:
-            estimates: which `estimates` gave.
+            estimates: the first-order loss changes that `estimates` returned, float [n].
         """
+        # Features that do not fire before the prediction need no forward pass and come last.
         order = estimates.abs().argsort(descending=True, stable=True)
         silent = self.firings.counts[order] == 0
         length = self.run.tokens.shape[1]
         model = self.run.model
         pace = Pace(model, max(model.d_model, self.dictionary.d_in))
         for leading in _rounds(order[~silent]):
+            # Within a round by first firing, so that a batch shares the run up to there.
             rest = leading[self.firings.first[leading].argsort(stable=True)]
             while len(rest):
                 begin = int(self.firings.first[rest[0]])
@@ -131,10 +135,15 @@ class Prediction:
 
     @torch.no_grad()
     def _loss_change(self, chosen: Tensor, rows: Tensor) -> Tensor:
-        """Loss changes with chosen features removed, each from the variant of the context that
-        `rows` names; one a variant, nats, on the CPU."""
+        """Loss changes of variants of the context that lack some features, nats, float [variants].
+
+        Args:
+            chosen: places in `features` of what is removed, int64 [n].
+            rows: the variant that each of them is removed from, rising, int64 [n].
+        """
         n, begin = int(rows[-1]) + 1, int(self.firings.first[chosen].min())
         x = self.run.x[0, begin:]
+        # Where each firing lies among all positions of all variants, from `begin` on.
         firings = self.firings.of(chosen)
         places = rows.repeat_interleave(self.firings.counts[chosen]) * len(x)
         places += self.firings.positions[firings] - begin
@@ -165,7 +174,7 @@ class FiringsByFeature:
         positions: int64 [n].
         owners: place of each firing's feature in the list of features, int64 [n], ascending.
         values: model units, float [n].
-        counts: firings of each feature of the list, int64 [n_features].
+        counts: how often each feature of the list fires, int64 [n_features].
         first: position of each feature's first firing; the context's end where there is none.
     """
 
@@ -189,19 +198,19 @@ def predict(
     position: int,
     target: int | None = None,
     features: Sequence[int] | None = None,
-) -> Prediction:
+) -> AttributedPrediction:
     """One prediction to be explained.
 
     Args:
-        model: the dictionary's.
-        dictionary: at one of its hook points.
+        model: the language model that predicts.
+        dictionary: one that reads the model at one of its hook points.
         tokens: the context, BOS first where the model has one, int64 [n].
         position: of the predicted token, 1 to n; n is the token after the context.
-        target: the token in question; None: the one that stands there.
-        features: those in question; None: all that fire on text before the position.
+        target: the token whose probability is explained; None: the one that stands there.
+        features: the features to ablate; None: all that fire on text before the position.
 
     Raises:
-        PromptError: the model or the dictionary has no such thing; the sentence names the numbers.
+        PromptError: there is no such position, token or feature; the message names the numbers.
         HookPointError: model and dictionary do not belong together.
     """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
@@ -209,28 +218,31 @@ def predict(
     target = _checked_target(model, tokens, position, target)
     for feature in features or ():
         check_feature(dictionary, feature)
+    # One undisturbed run, and all firings before the predicted token.
     before = tokens[:position]
     run = clean_run(model, before[None].to(model.device), hook_point, keep_past=True)
     with torch.no_grad():
         log_probability = target_log_probability(model, run.hidden[0, -1:], target)
-        positions, found, values = _firings(dictionary, run.x[0], text_positions(model, before))
-    asked = found if features is None else torch.tensor(features, dtype=torch.int64)
+        positions, fired, values = _firings(dictionary, run.x[0], text_positions(model, before))
+    asked = fired if features is None else torch.tensor(features, dtype=torch.int64)
     asked = torch.unique(asked)
     # Where no attention follows, only what the last position holds reaches the prediction.
-    reaching = torch.isin(found, asked)
+    reaching = torch.isin(fired, asked)
     if not hook_point.attention_after:
         reaching &= positions == position - 1
-    order = found[reaching].argsort(stable=True)
-    positions, found, values = (column[reaching][order] for column in (positions, found, values))
-    owners = torch.searchsorted(asked, found)
+    # By feature, then position: `owners` are places in the list of features asked for.
+    order = fired[reaching].argsort(stable=True)
+    positions, fired, values = (column[reaching][order] for column in (positions, fired, values))
+    owners = torch.searchsorted(asked, fired)
     counts = torch.bincount(owners, minlength=len(asked))
     first = torch.full((len(asked),), position)
     first = first.scatter_reduce(0, owners, positions, "amin")
     firings = FiringsByFeature(positions, owners, values, counts, first)
-    return Prediction(run, dictionary, target, float(log_probability), asked, firings)
+    return AttributedPrediction(run, dictionary, target, float(log_probability), asked, firings)
 
 
 def _checked_target(model: LanguageModel, tokens: Tensor, position: int, target: int | None) -> int:
+    """The token to explain, once it is known that the context predicts one there."""
     n = len(tokens)
     if not 1 <= position <= n:
         raise PromptError(

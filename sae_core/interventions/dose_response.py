@@ -21,10 +21,10 @@ from torch import Tensor
 
 from sae_core.errors import SteeringError
 from sae_core.interventions.generation import Scope, check_room, continuations
-from sae_core.interventions.next_token import Sampling
+from sae_core.interventions.next_token import TokenSampling
 from sae_core.interventions.prompt import check_tokens, text_positions
 from sae_core.interventions.steered_run import SteeredRun
-from sae_core.interventions.steering import Edit, Steering, hook_point_of
+from sae_core.interventions.steering import FeatureEdit, Steering, hook_point_of
 from sae_core.interventions.traits import encoded_at_once
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
@@ -41,13 +41,13 @@ _TOKENS_HELD = 8192
 
 
 @dataclass(frozen=True)
-class DoseBase:
-    """The unsteered model.
+class DoseBaseline:
+    """What the unsteered model makes of the prompt, to compare all strengths with.
 
     Attributes:
-        perplexity: of its own continuation.
-        activation: the feature's, mean over the prompt, model units.
-        probabilities: of the watched tokens after the prompt.
+        perplexity: of its own continuation of the prompt.
+        activation: the feature's mean activation over the prompt, model units.
+        probabilities: those of the watched tokens directly after the prompt.
         text: its continuation.
     """
 
@@ -58,15 +58,15 @@ class DoseBase:
 
 
 @dataclass(frozen=True)
-class DosePoint:
+class DoseMeasurement:
     """The model steered by one strength; where one figure is no number, all are NaN.
 
     Attributes:
         strength: in multiples of the feature's maximum; in mode scale, of what it reads.
-        kl: of its next token from the unsteered model's, nats, mean over the prompt.
-        perplexity: of its continuation under the unsteered model.
-        activation: what the feature reads back, mean over the prompt, model units.
-        probabilities: of the watched tokens after the prompt.
+        kl: divergence of its predictions from the unsteered model's, nats, mean over the prompt.
+        perplexity: of its continuation, as the unsteered model reads it.
+        activation: the feature's mean activation over the prompt after the edit, model units.
+        probabilities: those of the watched tokens directly after the prompt.
         text: its continuation, up to where it has no numbers any more.
     """
 
@@ -80,29 +80,29 @@ class DosePoint:
 
 def dose_response(
     model: LanguageModel,
-    edit: Edit,
+    edit: FeatureEdit,
     strengths: Sequence[float],
     prompt: Tensor,
     n_tokens: int,
-    sampling: Sampling,
+    sampling: TokenSampling,
     scope: Scope = Scope.ALL,
     watched: Sequence[int] = (),
-) -> Iterator[DoseBase | DosePoint | None]:
+) -> Iterator[DoseBaseline | DoseMeasurement | None]:
     """Steer one feature by each strength in turn, many strengths in one batch.
 
     Args:
-        model: that is steered.
+        model: the language model that is steered.
         edit: the feature and how it is steered; its own strength does not matter.
-        strengths: what to steer by.
-        prompt: tokens [n].
-        n_tokens: most tokens of a continuation.
-        sampling: for all continuations, by the same chance.
+        strengths: the strengths to steer by, one after another.
+        prompt: token ids, int64 [n].
+        n_tokens: how long a continuation may become, in tokens.
+        sampling: how tokens are drawn, with the same random numbers for every continuation.
         scope: where the edit applies.
         watched: tokens whose probability after the prompt is followed.
 
     Yields:
-        None after a piece of work with nothing to say; first of all results the base, then a point
-        for each strength, in their order.
+        None after each piece of work that completes no result; the baseline as the first result,
+        then a measurement for each strength, in their order.
 
     Raises:
         PromptError: a watched token is not in the vocabulary.
@@ -114,6 +114,7 @@ def dose_response(
     edits = [replace(edit, strength=strength) for strength in strengths]
     is_text = torch.zeros(len(prompt), dtype=torch.float64)
     is_text[text_positions(model, prompt)] = 1.0
+    # Everything that all strengths share.
     question = _Question(
         model=model,
         edit=edit,
@@ -125,23 +126,24 @@ def dose_response(
         sampling=sampling,
         watched=list(watched),
     )
+    # The unsteered model once, then the strengths in batches that fit into memory.
     base = yield from _unsteered(question)
     yield base.result
     at_once = max(1, _TOKENS_HELD // (len(prompt) + n_tokens))
     for begin in range(0, len(edits), at_once):
         batch = edits[begin : begin + at_once]
-        found = yield from _steered(question, base, [e for e in batch if not e.is_neutral])
-        for made in batch:
-            if made.is_neutral:
+        points = yield from _steered(question, base, [e for e in batch if not e.is_neutral])
+        for steered in batch:
+            if steered.is_neutral:
                 # The unsteered model itself, to the last bit.
-                yield DosePoint(strength=made.strength, kl=0.0, **vars(base.result))
+                yield DoseMeasurement(strength=steered.strength, kl=0.0, **vars(base.result))
             else:
-                yield found.pop(0)
+                yield points.pop(0)
 
 
 @dataclass(frozen=True)
 class _Question:
-    """What is asked.
+    """What `dose_response` was asked, with what follows from it.
 
     Attributes:
         is_text: 1 where the prompt has text and 0 where a special token, float64 [n_prompt].
@@ -149,13 +151,13 @@ class _Question:
     """
 
     model: LanguageModel
-    edit: Edit
+    edit: FeatureEdit
     hook_point: HookPoint
     prompt: Tensor
     is_text: Tensor
     begin: int
     n_tokens: int
-    sampling: Sampling
+    sampling: TokenSampling
     watched: list[int]
 
     def mean(self, early: float, late: Tensor) -> float:
@@ -174,14 +176,14 @@ class _Unsteered:
     """What the unsteered model made of the prompt.
 
     Attributes:
-        result: for the user.
+        result: the baseline that is yielded.
         early: sum of the feature's activation over the text before the first edited position.
-        before: the run at the first edited position, a batch of one.
-        whole: the run at the end of the prompt, likewise.
+        before: the run that has read the prompt up to the first edited position, a batch of one.
+        whole: the run that has read all of the prompt, a batch of one.
         hidden: what the unembedding reads from the first edited position on, [n, d_model].
     """
 
-    result: DoseBase
+    result: DoseBaseline
     early: float
     before: SteeredRun
     whole: SteeredRun
@@ -192,8 +194,8 @@ class _Written(NamedTuple):
     """The continuations of a batch.
 
     Attributes:
-        tokens: of each row.
-        texts: of each row.
+        tokens: the ids that each row generated.
+        texts: the text that each row generated.
         broken: the rows that ended because their predictions were no numbers any more.
     """
 
@@ -203,13 +205,16 @@ class _Written(NamedTuple):
 
 
 def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
+    """The baseline, with the runs that the steered ones begin from."""
     model, begin = question.model, question.begin
     plain = Steering(model, [()])
+    # The prompt up to the first edited position, which all strengths share.
     before = SteeredRun(plain)
     early = 0.0
     if begin:
         acts = (yield from _read(question, before, question.prompt[None, :begin])).acts[0]
         early = float(acts.cpu().double() @ question.is_text[:begin])
+    # The rest of the prompt, then a continuation and how the model reads it.
     whole = before.forked(plain)
     reading = yield from _read(question, whole, question.prompt[None, begin:])
     logits = whole.next_logits(reading.hidden[:, -1])
@@ -222,7 +227,7 @@ def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
             "The unsteered model's predictions on this prompt are no numbers: harvest it in a "
             "wider dtype."
         )
-    result = DoseBase(
+    result = DoseBaseline(
         perplexity=own,
         activation=activation,
         probabilities=probabilities,
@@ -232,11 +237,12 @@ def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
 
 
 def _steered(
-    question: _Question, base: _Unsteered, edits: list[Edit]
-) -> Generator[None, None, list[DosePoint]]:
+    question: _Question, base: _Unsteered, edits: list[FeatureEdit]
+) -> Generator[None, None, list[DoseMeasurement]]:
     """The points of some strengths, one batch."""
     if not edits:
         return []
+    # One row for each strength, all from the unsteered run at the first edited position.
     steering = Steering(question.model, [[edit] for edit in edits], question.begin)
     run = base.before.forked(steering)
     prompt = question.prompt[question.begin :].expand(len(edits), -1)
@@ -247,7 +253,7 @@ def _steered(
     perplexities = yield from _perplexities(base.whole, base.hidden[-1], written.tokens)
     probabilities = question.chances(logits)
     points = [
-        DosePoint(
+        DoseMeasurement(
             strength=edit.strength,
             kl=question.mean(0.0, kl[row]),
             perplexity=perplexities[row],
@@ -260,8 +266,8 @@ def _steered(
     return [_figured(point, row in written.broken) for row, point in enumerate(points)]
 
 
-def _figured(point: DosePoint, broken: bool) -> DosePoint:
-    """The point with figures that mean something: NaN, all of them, where one is no number."""
+def _figured(point: DoseMeasurement, broken: bool) -> DoseMeasurement:
+    """The measurement, with NaN for all of its figures where one of them is not a number."""
     if broken or not (math.isfinite(point.kl) and math.isfinite(point.activation)):
         none = (math.nan,) * len(point.probabilities)
         return replace(
@@ -270,8 +276,8 @@ def _figured(point: DosePoint, broken: bool) -> DosePoint:
     return replace(point, kl=max(0.0, point.kl))  # rounding may bring it below
 
 
-class _Reading(NamedTuple):
-    """Tokens, read.
+class _DoseReading(NamedTuple):
+    """What a run left behind while it read tokens.
 
     Attributes:
         hidden: what the unembedding reads, [rows, pos, d_model].
@@ -282,7 +288,10 @@ class _Reading(NamedTuple):
     acts: Tensor
 
 
-def _read(question: _Question, run: SteeredRun, tokens: Tensor) -> Generator[None, None, _Reading]:
+def _read(
+    question: _Question, run: SteeredRun, tokens: Tensor
+) -> Generator[None, None, _DoseReading]:
+    """Feed tokens [rows, pos] to a run and encode the feature, in short pieces of work."""
     dictionary, feature, point = (
         question.edit.dictionary,
         question.edit.feature,
@@ -299,10 +308,11 @@ def _read(question: _Question, run: SteeredRun, tokens: Tensor) -> Generator[Non
             rows.append(dictionary.encode_feature(piece, feature))
             yield None
         acts.append(torch.cat(rows).view(fed.hidden.shape[:2]))
-    return _Reading(torch.cat(hidden, dim=1), torch.cat(acts, dim=1))
+    return _DoseReading(torch.cat(hidden, dim=1), torch.cat(acts, dim=1))
 
 
 def _write(question: _Question, run: SteeredRun, logits: Tensor) -> Generator[None, None, _Written]:
+    """Continue all rows of a run from the logits [rows, d_vocab] of their first token."""
     written = _Written([[] for _ in logits], ["" for _ in logits], set())
     for step in continuations(run, logits, question.n_tokens, question.sampling):
         for drawn in step:
@@ -319,9 +329,9 @@ def _kl(model: LanguageModel, hidden: Tensor, base: Tensor) -> Generator[None, N
     """KL(q || p) in nats, [rows, pos].
 
     Args:
-        model: whose hidden states they are.
-        hidden: of the steered model, [rows, pos, d_model].
-        base: of the unsteered one, [pos, d_model].
+        model: the language model that both are states of.
+        hidden: final hidden states of the steered model, [rows, pos, d_model].
+        base: those of the unsteered model, [pos, d_model].
     """
     n_rows = len(hidden)
     pieces = []
@@ -339,18 +349,20 @@ def _kl(model: LanguageModel, hidden: Tensor, base: Tensor) -> Generator[None, N
 def _perplexities(
     whole: SteeredRun, hidden: Tensor, texts: Sequence[Sequence[int]]
 ) -> Generator[None, None, list[float]]:
-    """Of continuations, under the unsteered model.
+    """The perplexity of each continuation under the unsteered model.
 
     Args:
         whole: the unsteered run at the end of the prompt.
         hidden: its last final hidden state, [d_model].
-        texts: tokens of each continuation; what is said of none means nothing.
+        texts: tokens of each continuation; the perplexity of an empty one means nothing.
     """
     model = whole.steering.model
     n_rows, longest = len(texts), max(1, *map(len, texts))
+    # Continuations side by side, padded at their ends, where nothing is read.
     tokens = torch.zeros(n_rows, longest, dtype=torch.int64)
     for row, text in zip(tokens, texts, strict=True):
         row[: len(text)] = torch.tensor(text)
+    # What predicts each token: the end of the prompt, then all tokens but the last.
     before = [hidden.expand(n_rows, 1, -1)]
     if longest > 1:
         run = whole.forked(Steering(model, [()] * n_rows))

@@ -11,9 +11,9 @@ from enum import StrEnum
 from torch import Tensor
 
 from sae_core.errors import RoomError, SteeringError
-from sae_core.interventions.next_token import Sampler, Sampling
+from sae_core.interventions.next_token import Sampler, TokenSampling
 from sae_core.interventions.steered_run import SteeredRun
-from sae_core.interventions.steering import Edit, Steering
+from sae_core.interventions.steering import FeatureEdit, Steering
 from sae_core.language_model.model import LanguageModel
 
 UNSTEERED, STEERED = 0, 1
@@ -40,13 +40,13 @@ class Drawn:
     """One more token of one text.
 
     Attributes:
-        row: of the batch; of `generate` UNSTEERED or STEERED.
-        step: from 0.
-        token: id.
+        row: the text's row in the batch; in `generate` it is UNSTEERED or STEERED.
+        step: number of the token in its continuation, from 0.
+        token: its id.
         probability: under the model that drew it, before temperature, top-k and top-p; NaN where
             its predictions are no numbers any more, which ends the text without meaning the token.
-        text: the characters that are complete with this token; bytes of none, and with the last
-            token those of half a character, are U+FFFD. An end-of-text token has no text.
+        text: the characters that are complete with this token. Bytes that spell no character, and
+            half a character at the last token, become U+FFFD. An end-of-text token has no text.
         end: whether the text ends with it, by an end-of-text token or without numbers.
     """
 
@@ -61,9 +61,9 @@ class Drawn:
 def generate(
     model: LanguageModel,
     prompt: Tensor,
-    edits: Sequence[Edit],
+    edits: Sequence[FeatureEdit],
     n_tokens: int,
-    sampling: Sampling,
+    sampling: TokenSampling,
     scope: Scope = Scope.ALL,
 ) -> Iterator[tuple[Drawn, ...]]:
     """Continue a prompt twice in one batch: as the model would, and under the edits.
@@ -71,11 +71,12 @@ def generate(
     Each step is short: a piece of the prompt, or one token of each text that has not ended.
 
     Args:
-        model: that writes.
-        prompt: tokens [n], BOS first where the model has one.
-        edits: of the steered text; where none is in force, both texts are the same bit for bit.
-        n_tokens: most tokens of a text.
-        sampling: for both texts, by the same chance.
+        model: the language model that writes.
+        prompt: token ids, BOS first where the model has one, int64 [n].
+        edits: those of the steered text; where none is in force, both texts are the same bit for
+            bit.
+        n_tokens: how long a text may become, in tokens.
+        sampling: how tokens are drawn, with the same random numbers for both texts.
         scope: where the edits apply.
 
     Yields:
@@ -98,15 +99,15 @@ def generate(
 
 
 def continuations(
-    run: SteeredRun, logits: Tensor, n_tokens: int, sampling: Sampling
+    run: SteeredRun, logits: Tensor, n_tokens: int, sampling: TokenSampling
 ) -> Iterator[tuple[Drawn, ...]]:
     """Continue the texts of a run, a token of each text that has not ended at a time.
 
     Args:
-        run: grows by all tokens but the last.
-        logits: of the first token, [rows, d_vocab].
-        n_tokens: most tokens of a text.
-        sampling: for all texts, by the same chance.
+        run: the texts so far; it is fed all new tokens but the last.
+        logits: what the first new token is drawn from, [rows, d_vocab].
+        n_tokens: how long a continuation may become, in tokens.
+        sampling: how tokens are drawn, with the same random numbers for all texts.
     """
     model = run.steering.model
     ends = end_tokens(model)
@@ -120,6 +121,7 @@ def continuations(
         for row in sorted(open_rows):
             token, probability = draws.tokens[row], draws.probabilities[row]
             end = token in ends or not math.isfinite(probability)
+            # A character may be spelt in the bytes of several tokens.
             piece = b"" if end else model.vocabulary.pieces[token]
             text = decoders[row].decode(piece, final=end or step + 1 == n_tokens)
             drawn.append(Drawn(row, step, token, probability, text, end))
@@ -152,9 +154,9 @@ def check_room(model: LanguageModel, n_prompt: int, n_tokens: int) -> None:
 
 
 def end_tokens(model: LanguageModel) -> frozenset[int]:
-    """The tokens that end a text: what the model's files call so, and BOS, which opens the next."""
-    found = {model.bos}
+    """The tokens that end a text: those the model's files name, and BOS, which opens the next."""
+    ends = {model.bos}
     for config in (model.module.config.get_text_config(), model.module.generation_config):
         ids = getattr(config, "eos_token_id", None)
-        found.update(ids if isinstance(ids, list) else [ids])
-    return frozenset(token for token in found if token is not None)
+        ends.update(ids if isinstance(ids, list) else [ids])
+    return frozenset(token for token in ends if token is not None)

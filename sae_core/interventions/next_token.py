@@ -1,4 +1,4 @@
-"""Drawing the next token: temperature, top-k, top-p, and chance that depends on the seed alone."""
+"""Drawing the next token: temperature, top-k, top-p, and random numbers from the seed alone."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _COLDEST = 1e-30  # what divides float32 numbers without a remainder of chance
 
 
 @dataclass(frozen=True)
-class Sampling:
+class TokenSampling:
     """How a token is drawn from p = softmax(logits).
 
     Attributes:
-        temperature: logits are divided by it; 0 takes the likeliest token.
+        temperature: what logits are divided by; 0 takes the likeliest token.
         top_p: of the likeliest tokens, only as many as it takes to reach this share (Holtzman et
             al. 2020); 1 keeps all.
         top_k: only this many of the likeliest, chosen before `top_p` looks; 0 keeps all.
-        seed: what decides, together with the step.
+        seed: what the random number of each step is made from.
     """
 
     temperature: float = 1.0
@@ -40,8 +40,9 @@ class Draws(NamedTuple):
     """One token for each row.
 
     Attributes:
-        tokens: ids.
-        probabilities: before temperature, top-k and top-p; NaN where the logits are no numbers.
+        tokens: the ids drawn.
+        probabilities: theirs before temperature, top-k and top-p; NaN where the logits are no
+            numbers.
     """
 
     tokens: list[int]
@@ -49,17 +50,17 @@ class Draws(NamedTuple):
 
 
 class Sampler:
-    """Draws for all rows by the same chance.
+    """Draws a token for every row of a batch, with the same random number for all rows.
 
     A step has one uniform number, made from seed and step; it picks a token from the cumulative
     distribution in order of ids. So rows whose distributions are equal draw equal tokens, and
     similar ones mostly do.
 
     Attributes:
-        uniform: the number of each step, in [0, 1), float64 [n_steps].
+        uniform: the random number of each step, in [0, 1), float64 [n_steps].
     """
 
-    def __init__(self, sampling: Sampling, n_steps: int) -> None:
+    def __init__(self, sampling: TokenSampling, n_steps: int) -> None:
         self._sampling = sampling
         self.uniform = (mix(sampling.seed, np.arange(n_steps)) >> np.uint64(11)) * 2.0**-53
 
@@ -71,7 +72,7 @@ class Sampler:
         return Draws(tokens[:, 0].tolist(), p.gather(-1, tokens)[:, 0].tolist())
 
     def _choose(self, logits: Tensor, p: Tensor, uniform: float) -> Tensor:
-        """Tokens [rows, 1]."""
+        """The tokens drawn, int64 [rows, 1]; p is softmax(logits), both [rows, d_vocab]."""
         temperature = self._sampling.temperature
         if temperature == 0:
             return logits.argmax(dim=-1, keepdim=True)
@@ -96,6 +97,7 @@ class Sampler:
             return p
         kept = best.values
         if top_p < 1:
+            # A token stays while those likelier than it have not reached the share.
             before = kept.cumsum(dim=-1) - kept
             share = kept.sum(dim=-1, keepdim=True) if top_k else 1.0
             kept = kept.masked_fill(before >= top_p * share, 0.0)

@@ -22,12 +22,13 @@ from sae_core.language_model.pace import Pace
 
 
 @dataclass(frozen=True)
-class Occluded:
+class OccludedActivations:
     """The activation with single tokens missing.
 
     Attributes:
-        positions: of the missing token, int64 [n].
-        activations: model units, float [n]; NaN where no text is left to read.
+        positions: where the missing token of each variant stood, int64 [n].
+        activations: the feature's activation without it, model units, float [n]; NaN where no text
+            is left to read.
     """
 
     positions: Tensor
@@ -35,17 +36,17 @@ class Occluded:
 
 
 @dataclass(frozen=True)
-class Reading:
+class FeatureReading:
     """A feature's activation on one token of a prompt.
 
     Attributes:
-        model: the dictionary's.
-        dictionary: of the feature.
-        hook_point: the dictionary's.
-        feature: index in it.
-        tokens: of the prompt, int64 [n], on the CPU.
-        position: where the activation is read.
-        activation: there, model units.
+        model: the language model that the dictionary reads.
+        dictionary: the one that the feature belongs to.
+        hook_point: where in the model the dictionary reads.
+        feature: index in the dictionary.
+        tokens: the prompt, int64 [n], on the CPU.
+        position: of the token on which the activation is read.
+        activation: the undisturbed activation there, model units.
     """
 
     model: LanguageModel
@@ -56,7 +57,7 @@ class Reading:
     position: int
     activation: float
 
-    def occlusions(self, replacement: int | None = None) -> Iterator[Occluded]:
+    def occlusions(self, replacement: int | None = None) -> Iterator[OccludedActivations]:
         """Activations with each token of the text missing, a few at a time, nearest first.
 
         Each `next` is a short step.
@@ -71,7 +72,9 @@ class Reading:
             check_token(self.model, replacement)
         return self._occlusions(replacement)
 
-    def _occlusions(self, replacement: int | None) -> Iterator[Occluded]:
+    def _occlusions(self, replacement: int | None) -> Iterator[OccludedActivations]:
+        # Tokens before the one that is read, the nearest first; then the one itself; those behind
+        # it cannot matter and need no forward pass.
         text = text_positions(self.model, self.tokens)
         before = text[text < self.position].flip(0)
         pace = Pace(self.model, max(self.model.d_model, self.hook_point.d_in))
@@ -84,18 +87,21 @@ class Reading:
             missing, before = before[:n], before[n:]
             with pace.step(len(missing) * (self.position + 1)):
                 activations = self._without(missing, replacement)
-            yield Occluded(missing, activations)
+            yield OccludedActivations(missing, activations)
         after = text[text > self.position]
         if len(after):
             yield self._same(after, self.activation)
 
     def _reads(self, replacement: int | None) -> bool:
-        """Whether there is something to read where the very token is missing."""
+        """Whether a text token takes the place of the one that is read, so that it can be read."""
         return replacement is not None and replacement not in self.model.vocabulary.special
 
-    def _same(self, positions: Tensor, activation: float) -> Occluded:
+    def _same(self, positions: Tensor, activation: float) -> OccludedActivations:
+        """One activation for all of these positions."""
         dtype = self.dictionary.b_dec.dtype
-        return Occluded(positions, torch.full((len(positions),), activation, dtype=dtype))
+        return OccludedActivations(
+            positions, torch.full((len(positions),), activation, dtype=dtype)
+        )
 
     @torch.no_grad()
     def _without(self, missing: Tensor, replacement: int | None) -> Tensor:
@@ -117,20 +123,20 @@ def read_feature(
     feature: int,
     tokens: Tensor,
     position: int | None = None,
-) -> Reading:
+) -> FeatureReading:
     """A feature's activation on one token of a prompt, to be occluded.
 
     Args:
-        model: the dictionary's.
-        dictionary: at one of its hook points.
-        feature: index in it.
+        model: the language model that the dictionary reads.
+        dictionary: one that reads the model at one of its hook points.
+        feature: index in the dictionary.
         tokens: the prompt, BOS first where the model has one, int64 [n].
         position: where to read; None: where the feature fires most, or where it fires nowhere, at
             the last token of the text.
 
     Raises:
-        PromptError: the model, the dictionary or the prompt has no such thing; the sentence names
-            the numbers.
+        PromptError: there is no such token, feature or position, or no text in the prompt; the
+            message names the numbers.
         HookPointError: model and dictionary do not belong together.
     """
     hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
@@ -146,7 +152,9 @@ def read_feature(
     if position is None:
         position = int(text[acts.argmax() if bool(acts.any()) else -1])
     activation = float(acts[int(torch.searchsorted(text, position))])
-    return Reading(model, dictionary, hook_point, feature, tokens.cpu(), position, activation)
+    return FeatureReading(
+        model, dictionary, hook_point, feature, tokens.cpu(), position, activation
+    )
 
 
 def _check_position(tokens: Tensor, text: Tensor, position: int) -> None:

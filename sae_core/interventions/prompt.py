@@ -28,7 +28,7 @@ class PromptReading:
         tokens: int64 [n], on the CPU.
         loss: -log p of each token, nats, float [n]; NaN for the first, which nothing predicts.
         predicted: the likeliest tokens after each position, int64 [n, 5], likeliest first.
-        probabilities: theirs, float [n, 5].
+        probabilities: how likely they are, float [n, 5].
         activations: x at each hook point that was asked for, [n, d_in], model units.
     """
 
@@ -47,7 +47,7 @@ def prompt_tokens(model: LanguageModel, prompt: str | Sequence[int]) -> Tensor:
     in a corpus. Half a surrogate pair, which no text can hold, becomes U+FFFD.
 
     Args:
-        model: it is for.
+        model: the language model that will read the prompt.
         prompt: text, or token ids.
 
     Raises:
@@ -124,12 +124,14 @@ def read_prompt(
     Raises:
         PromptError: the tokens are too many for the model, or not in its vocabulary.
     """
+    # Hooks keep x while the model runs; the lock holds off other runs, whose x they would see.
     seen: dict[HookPoint, list[Tensor]] = {point: [] for point in hook_points}
     with ExitStack() as stack:
         stack.enter_context(model.lock)
         for point, kept in seen.items():
             stack.enter_context(model.touching(point.layer, point.kind, keep(kept)))
         hidden = model.final_hidden(tokens[None])[0]
+    # Predictions piece by piece: the logits of a whole prompt may not fit into memory.
     following = tokens[1:].to(hidden.device)
     loss, predicted, probabilities = [hidden.new_full((1,), torch.nan)], [], []
     done = 0
@@ -156,13 +158,13 @@ def prompt_firings(
     """All firings on a prompt, ordered by position, then feature; special tokens left out.
 
     Args:
-        model: the dictionary's.
-        dictionary: at the hook point that x was read at.
-        tokens: [n].
-        x: [n, d_in].
+        model: the language model that the dictionary reads.
+        dictionary: the one to encode with, at the hook point that x was read at.
+        tokens: the prompt's ids, int64 [n].
+        x: the activations there, [n, d_in], model units.
 
     Returns:
-        Firings on the CPU whose rows are positions.
+        Firings on the CPU; their rows are positions in the prompt.
     """
     positions = text_positions(model, tokens)
     firings = dictionary.encode_sparse(x[positions.to(x.device)])

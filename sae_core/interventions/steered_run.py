@@ -25,10 +25,10 @@ _TOKENS_ON_DEVICE = 4096
 
 
 class Fed(NamedTuple):
-    """What new tokens left behind.
+    """What a run computed for the tokens that it was fed.
 
     Attributes:
-        hidden: what the unembedding reads, [rows, pos, d_model].
+        hidden: final hidden states, which the unembedding reads, [rows, pos, d_model].
         x: activations at the hook points that were watched, after the edits, [rows, pos, d_in].
     """
 
@@ -74,6 +74,7 @@ class SteeredRun:
         position, known = self.length, 0
         self.length += tokens.shape[1]
         if self._past is None:
+            # Without kept keys and values the whole text runs again; only its new end is returned.
             self._fed = tokens = torch.cat([self._fed, tokens], dim=1)
             position, known = 0, position
         seen: dict[HookPoint, list[Tensor]] = {point: [] for point in watched}
@@ -86,7 +87,7 @@ class SteeredRun:
         return Fed(hidden[:, known:], {point: x[:, known:] for point, (x,) in seen.items()})
 
     def feed_in_pieces(self, tokens: Tensor, watched: Sequence[HookPoint] = ()) -> Iterator[Fed]:
-        """As `feed`, a few positions at a time."""
+        """Feed tokens [rows, pos] a few positions at a time, so that no piece takes long."""
         at_once = tokens_at_once(self.steering.model) // len(tokens)
         for piece in torch.split(tokens, max(1, at_once), dim=1):
             yield self.feed(piece, watched)
@@ -105,7 +106,7 @@ class SteeredRun:
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Append one token to each text and return the logits of the next, [rows, d_vocab].
 
-        As `next_logits` of what `feed` gives, with less around it.
+        The logits equal `next_logits` of what `feed` returns; this way is faster for one token.
         """
         column = torch.tensor(tokens)[:, None]
         if self._past is None:

@@ -40,12 +40,12 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Edit:
+class FeatureEdit:
     """One feature, steered: x + (constant + slope a_f(x)) d_f.
 
     Attributes:
-        dictionary: the feature's.
-        feature: index in it.
+        dictionary: the one that the feature belongs to.
+        feature: index in the dictionary.
         mode: how its direction is written.
         strength: in multiples of the maximum; in mode scale, of what the feature reads.
         maximum: the feature's largest activation, model units.
@@ -89,14 +89,14 @@ class Steering:
     A row without edits in force passes every hook point byte for byte.
 
     Attributes:
-        model: that is steered.
-        rows: the edits in force in each row.
-        plain: numbers of the rows without any.
+        model: the language model that is steered.
+        rows: the edits in force in each row of the batch.
+        plain: numbers of the rows without edits.
         begin: the first position that is edited.
     """
 
     def __init__(
-        self, model: LanguageModel, rows: Sequence[Sequence[Edit]], begin: int = 0
+        self, model: LanguageModel, rows: Sequence[Sequence[FeatureEdit]], begin: int = 0
     ) -> None:
         """Resolve the edits' hook points.
 
@@ -116,7 +116,7 @@ class Steering:
 
         Args:
             tokens: ids, [rows, pos].
-            position: of the first of them in its text.
+            position: the first token's position in its text.
         """
         length = len(tokens[0])
         special = self.model.vocabulary.special
@@ -133,7 +133,7 @@ class Steering:
             yield
 
 
-def hook_point_of(model: LanguageModel, edit: Edit) -> HookPoint:
+def hook_point_of(model: LanguageModel, edit: FeatureEdit) -> HookPoint:
     """Where in the model an edit is made.
 
     Raises:
@@ -146,11 +146,11 @@ class _EditedPoint:
     """All edits at one hook point, in a table of rows by features.
 
     Attributes:
-        hook_point: theirs.
+        hook_point: where in the model these edits are made.
         rows: numbers of the rows that have edits here.
     """
 
-    def __init__(self, hook_point: HookPoint, rows: Sequence[Sequence[Edit]]) -> None:
+    def __init__(self, hook_point: HookPoint, rows: Sequence[Sequence[FeatureEdit]]) -> None:
         self.hook_point = hook_point
         here = [
             (number, edit)
@@ -159,10 +159,11 @@ class _EditedPoint:
             if edit.dictionary.hook_point == hook_point.name
         ]
         self.rows = list(dict.fromkeys(number for number, _ in here))
+        # Each steered feature is one column; edits of the same feature in a row add up.
         features = dict.fromkeys((edit.dictionary, edit.feature) for _, edit in here)
         columns = {feature: column for column, feature in enumerate(features)}
         # [n_features, d_in]
-        self._directions = torch.stack([made.decoder_row(index) for made, index in features])
+        self._directions = torch.stack([d.decoder_row(index) for d, index in features])
         self._constants = self._directions.new_zeros(len(rows), len(columns))
         self._slopes = torch.zeros_like(self._constants)
         for number, edit in here:
@@ -181,8 +182,8 @@ class _EditedPoint:
         """The edit of a batch's activations [rows, pos, d_in].
 
         Args:
-            places: what is edited, in the flattened batch.
-            length: positions in the batch.
+            places: the positions to edit, counted through the flattened batch [rows * pos].
+            length: positions in each row of the batch.
         """
         # While a text grows by one token at a time this is the same edit again and again.
         key = (places, length)
@@ -191,6 +192,7 @@ class _EditedPoint:
         return self._last[1]
 
     def _editing(self, places: tuple[int, ...], length: int) -> Touch:
+        """As `editing`, made anew."""
         at = torch.tensor(places, device=self._directions.device)
         rows = at // length
         constants, slopes = self._constants[rows], self._slopes[rows]

@@ -1,4 +1,4 @@
-"""The response with its traits: every generated token in numbers, and what else steering changed.
+"""The traits of steered text: every generated token in numbers, and what else steering changed.
 
 Each text is read once more from its beginning, by the unsteered and by the steered model together:
 
@@ -20,14 +20,15 @@ from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.interventions.generation import STEERED, UNSTEERED, Scope
 from sae_core.interventions.prompt import text_positions
 from sae_core.interventions.steered_run import SteeredRun
-from sae_core.interventions.steering import Edit, Steering
+from sae_core.interventions.steering import FeatureEdit, Steering
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
 from sae_core.language_model.predictions import log_probabilities_of, perplexity
 
 N_FEATURES = 5
 N_SIDE_EFFECTS = 20
-# Multiplications in one piece of encoding, so that no piece takes long; and numbers held by it.
+# So many multiplications make one piece of encoding, so that no piece takes long; and so many
+# activations may be held by it.
 _ENCODED_AT_ONCE = 1 << 28
 _ACTS_AT_ONCE = 1 << 24
 
@@ -37,12 +38,13 @@ class TextTraits:
     """The generated tokens of one text, a row each.
 
     Attributes:
-        row: UNSTEERED or STEERED: which text.
-        unsteered: probability under the unsteered model, float32 [n].
-        steered: probability under the steered model, float32 [n].
-        features: most active on the token as the text's own model reads it, edits included,
-            strongest first, int32 [n, k]; -1 for none, as on special tokens.
-        activations: theirs, model units, float32 [n, k].
+        row: which text it is, UNSTEERED or STEERED.
+        unsteered: probability of each token under the unsteered model, float32 [n].
+        steered: probability of each token under the steered model, float32 [n].
+        features: the features that are most active on each token, as the model that wrote the text
+            reads it, edits included; strongest first, int32 [n, k]; -1 where there is none, as on
+            special tokens.
+        activations: how active they are, model units, float32 [n, k].
         perplexity: of the generated text under the unsteered model.
     """
 
@@ -55,13 +57,13 @@ class TextTraits:
 
 
 @dataclass(frozen=True)
-class SideEffects:
+class SideEffectFeatures:
     """Features whose mean activation over the generated tokens differs most between the texts.
 
     Means leave special tokens out.
 
     Attributes:
-        features: largest difference first, int32 [n].
+        features: indices in the dictionary, the largest difference first, int32 [n].
         unsteered: mean in the unsteered text under the unsteered model, model units, float32 [n].
         steered: mean in the steered text under the steered model, float32 [n].
         reads: for each edit, what its feature reads in the steered text on average.
@@ -77,38 +79,41 @@ def traits(
     model: LanguageModel,
     prompt: Tensor,
     texts: tuple[Sequence[int], Sequence[int]],
-    edits: Sequence[Edit],
+    edits: Sequence[FeatureEdit],
     scope: Scope,
     dictionary: Dictionary,
-) -> Iterator[TextTraits | SideEffects | None]:
+) -> Iterator[TextTraits | SideEffectFeatures | None]:
     """Read the two texts that `generate` wrote.
 
     Args:
-        model: that wrote them.
-        prompt: tokens [n].
+        model: the language model that wrote them.
+        prompt: token ids, int64 [n].
         texts: generated tokens, at least one each, of the unsteered and of the steered text.
-        edits: of the steered text.
-        scope: where they apply.
-        dictionary: whose features are looked for.
+        edits: those of the steered text.
+        scope: where the edits apply.
+        dictionary: the one whose features are reported.
 
     Yields:
-        None after a piece of work with nothing to say; the traits of each text; the side effects.
+        None after each piece of work that completes no result; the traits of each text; at the end
+        the side effects.
     """
-    rows: Sequence[Sequence[Edit]] = ((), edits)
+    rows: Sequence[Sequence[FeatureEdit]] = ((), edits)
     if all(edit.is_neutral for edit in edits):
         rows = ((),)  # both models are the same
     means: list[Mapping[Dictionary, Tensor]] = []
     for row, text in enumerate(map(torch.tensor, texts)):
+        # The steered text is also encoded with the dictionaries of its edits, for what they read.
         wanted = [dictionary] if row == UNSTEERED else [dictionary, *(e.dictionary for e in edits)]
-        points = {made: model.hook_point(made.hook_point, made.d_in) for made in wanted}
+        points = {d: model.hook_point(d.hook_point, d.d_in) for d in wanted}
         steering = Steering(model, rows, scope.begin(len(prompt)))
+        # One pass gives log-probabilities under both models, and x under the text's own.
         reading = yield from _read(steering, prompt, text, row, tuple(set(points.values())))
         special = torch.ones(len(text), dtype=torch.bool)
         special[text_positions(model, text)] = False
         active = {}
-        for made, point in points.items():
-            active[made] = yield from _active(made, reading.x[point], special)
-        means.append({made: found.means for made, found in active.items()})
+        for each, point in points.items():
+            active[each] = yield from _active(each, reading.x[point], special)
+        means.append({each: features.means for each, features in active.items()})
         p = reading.log_p.exp().cpu().numpy().astype(np.float32)
         yield TextTraits(
             row=row,
@@ -128,11 +133,11 @@ def encoded_at_once(dictionary: Dictionary) -> int:
     return max(1, min(_ENCODED_AT_ONCE // size, _ACTS_AT_ONCE // dictionary.d_sae))
 
 
-class _Reading(NamedTuple):
-    """A text, read.
+class _GeneratedReading(NamedTuple):
+    """What reading a text left behind.
 
     Attributes:
-        log_p: of each generated token under each model, nats, [1 or 2, n].
+        log_p: log-probability of each generated token under each model, nats, [1 or 2, n].
         x: activations on the generated tokens under the text's own model, [n, d_in].
     """
 
@@ -142,7 +147,7 @@ class _Reading(NamedTuple):
 
 def _read(
     steering: Steering, prompt: Tensor, text: Tensor, row: int, points: Sequence[HookPoint]
-) -> Generator[None, None, _Reading]:
+) -> Generator[None, None, _GeneratedReading]:
     n_rows = len(steering.rows)
     run = SteeredRun(steering)
     hidden: list[Tensor] = []
@@ -152,22 +157,23 @@ def _read(
         for point, kept in x.items():
             kept.append(fed.x[point][min(row, n_rows - 1)])
         yield None
+    # A token is predicted at the position before it.
     before = torch.cat(hidden, dim=1)[:, len(prompt) - 1 : -1]
     log_p = []
     for piece in log_probabilities_of(steering.model, before.flatten(0, 1), text.repeat(n_rows)):
         log_p.append(piece)
         yield None
     generated = {point: torch.cat(kept)[len(prompt) :] for point, kept in x.items()}
-    return _Reading(torch.cat(log_p).view(n_rows, -1), generated)
+    return _GeneratedReading(torch.cat(log_p).view(n_rows, -1), generated)
 
 
 class _Active(NamedTuple):
     """A dictionary's features on some tokens.
 
     Attributes:
-        means: over tokens that are not special, float64 [d_sae], on the CPU.
-        features: see `TextTraits`.
-        activations: see `TextTraits`.
+        means: mean activation over the tokens that are not special, float64 [d_sae], on the CPU.
+        features: the most active on each token, as in `TextTraits`.
+        activations: how active they are, as in `TextTraits`.
     """
 
     means: Tensor
@@ -176,7 +182,7 @@ class _Active(NamedTuple):
 
 
 def _active(dictionary: Dictionary, x: Tensor, special: Tensor) -> Generator[None, None, _Active]:
-    """Encode x [n, d_in], but for special [n]."""
+    """Encode x [n, d_in] where the mask `special` [n] is not set."""
     total = torch.zeros(dictionary.d_sae, dtype=torch.float64)
     features, activations = [], []
     step = encoded_at_once(dictionary)
@@ -195,12 +201,14 @@ def _active(dictionary: Dictionary, x: Tensor, special: Tensor) -> Generator[Non
     )
 
 
-def _side_effects(unsteered: Tensor, steered: Tensor, reads: tuple[float, ...]) -> SideEffects:
-    """From mean activations [d_sae] of either text."""
+def _side_effects(
+    unsteered: Tensor, steered: Tensor, reads: tuple[float, ...]
+) -> SideEffectFeatures:
+    """The largest differences of mean activations, [d_sae] of each text."""
     change = (steered - unsteered).abs()
     order = change.argsort(descending=True, stable=True)[:N_SIDE_EFFECTS]
     order = order[change[order] > 0]
-    return SideEffects(
+    return SideEffectFeatures(
         features=order.numpy().astype(np.int32),
         unsteered=unsteered[order].numpy().astype(np.float32),
         steered=steered[order].numpy().astype(np.float32),

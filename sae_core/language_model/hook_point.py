@@ -39,7 +39,7 @@ class Side(StrEnum):
 
 
 @dataclass(frozen=True)
-class Site:
+class HookSite:
     """A tensor of the forward pass: what enters or leaves a module.
 
     Attributes:
@@ -68,17 +68,17 @@ class Layout:
     attention: str
     final_norm: str
     unembedding: str
-    sites: Mapping[HookKind, Site]
+    sites: Mapping[HookKind, HookSite]
     mlp: str = ""
 
-    def site(self, kind: HookKind) -> Site | None:
+    def site(self, kind: HookKind) -> HookSite | None:
         """Where a kind of hook point lies; None where the architecture has none such.
 
         A module's output has a name everywhere, also where it is what is added to the stream.
         """
         raw = {HookKind.ATTN_RAW: self.attention, HookKind.MLP_RAW: self.mlp}
         if (known := self.sites.get(kind)) is None and raw.get(kind):
-            return Site(raw[kind], Side.OUTPUT)
+            return HookSite(raw[kind], Side.OUTPUT)
         return known
 
 
@@ -132,13 +132,13 @@ def _layout(
     second_norm: str,
 ) -> Layout:  # fmt: skip
     sites = {
-        HookKind.RESID_PRE: Site("", Side.INPUT),
-        HookKind.Z: Site(".".join(attention), Side.INPUT),
-        HookKind.ATTN_OUT: Site(attention[0], Side.OUTPUT),
-        HookKind.RESID_MID: Site(second_norm, Side.INPUT),
-        HookKind.POST: Site(".".join(mlp), Side.INPUT),
-        HookKind.MLP_OUT: Site(mlp[0], Side.OUTPUT),
-        HookKind.RESID_POST: Site("", Side.OUTPUT),
+        HookKind.RESID_PRE: HookSite("", Side.INPUT),
+        HookKind.Z: HookSite(".".join(attention), Side.INPUT),
+        HookKind.ATTN_OUT: HookSite(attention[0], Side.OUTPUT),
+        HookKind.RESID_MID: HookSite(second_norm, Side.INPUT),
+        HookKind.POST: HookSite(".".join(mlp), Side.INPUT),
+        HookKind.MLP_OUT: HookSite(mlp[0], Side.OUTPUT),
+        HookKind.RESID_POST: HookSite("", Side.OUTPUT),
     }
     return Layout(
         f"{root}.{blocks}",

@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+from typing_extensions import override
 
 from sae_core.errors import ModelError
 from sae_core.files.checksum import folder_checksum
-from sae_core.language_model.anatomy import Anatomy
-from sae_core.language_model.examination import added_by, examine
+from sae_core.language_model.architecture.examination import Examinable, examine
+from sae_core.language_model.architecture.findings import added_by
 from sae_core.language_model.folder import ModelFolder, find_model
 from sae_core.language_model.hook_point import (
     HookKind,
@@ -57,7 +58,7 @@ class CaptureAndLogits(NamedTuple):
     logits: Tensor
 
 
-class LanguageModel(Anatomy):
+class LanguageModel(Examinable):
     """A transformer that predicts tokens, in evaluation mode, without gradients.
 
     Tensors come back in the model's dtype and on its device. Shorter contexts of a batch are padded
@@ -108,6 +109,7 @@ class LanguageModel(Anatomy):
         """SHA-256 over the files that decide what the model computes."""
         return folder_checksum(self.path)
 
+    @override
     @torch.no_grad()
     def capture(
         self, tokens: Tensor, hook_point: HookPoint, positions: Tensor | None = None
@@ -133,6 +135,7 @@ class LanguageModel(Anatomy):
             self.body(input_ids=self._checked(tokens), use_cache=False, **own)
         return seen[0]
 
+    @override
     @torch.no_grad()
     def logits(self, tokens: Tensor) -> Tensor:
         """Logits [batch, pos, d_vocab] of tokens [batch, pos]."""
@@ -149,6 +152,7 @@ class LanguageModel(Anatomy):
             logits = self.logits(tokens)
         return CaptureAndLogits(seen[0], logits)
 
+    @override
     @contextmanager
     def replaced(self, hook_point: HookPoint, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
         """Within the block every forward pass goes on with `edit(x)` in place of x [b, s, d_in].
@@ -168,6 +172,7 @@ class LanguageModel(Anatomy):
         with self.lock, self.touching(hook_point.layer, hook_point.kind, touch):
             yield
 
+    @override
     def final_hidden(self, tokens: Tensor, past: Any = None) -> Tensor:
         """What the unembedding reads, [batch, pos, d_model], of tokens [batch, pos].
 
@@ -180,6 +185,7 @@ class LanguageModel(Anatomy):
         hidden: Tensor = output.last_hidden_state
         return hidden
 
+    @override
     def head(self, hidden: Tensor) -> Tensor:
         """Logits [n, d_vocab] of single positions' final hidden states [n, d_model].
 

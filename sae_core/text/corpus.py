@@ -21,16 +21,16 @@ SHUFFLED_CHARACTERS = 1 << 26
 
 
 @dataclass(frozen=True)
-class Corpus:
+class TextCorpus:
     """Documents in a fixed order; texts that occur twice are kept once.
 
     Attributes:
-        name: what pages call it.
+        name: what pages call the text.
         source: where the text was read from, in words.
         paths: the files, in order, with the name of each; empty for a data set of the Hub.
         column: which column of JSON lines, Parquet and Arrow holds the text.
-        shuffle: seed of another order; None: as it is.
-        dataset: of the Hub.
+        shuffle: what a random order of the documents is made from; None: as they lie.
+        dataset: the data set of the Hub that is read; None: files are.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Fingerprint:
             self._total.update(len(raw).to_bytes(8, "big") + raw)
 
     def hexdigest(self) -> str:
-        """Of all documents so far."""
+        """The fingerprint of all documents so far."""
         return self._total.hexdigest()
 
 
@@ -112,7 +112,7 @@ def _shuffled(documents: Iterable[Document], draw: random.Random) -> Iterator[Do
     yield from kept
 
 
-def standard_library() -> Corpus:
+def standard_library() -> TextCorpus:
     """The source of the running interpreter's standard library, tests included where installed."""
     root = Path(sysconfig.get_path("stdlib"))
     paths = tuple(
@@ -123,38 +123,45 @@ def standard_library() -> Corpus:
     if not paths:
         raise CorpusError(f"No Python source under {root}: this interpreter ships no library text.")
     version = ".".join(map(str, sys.version_info[:3]))
-    return Corpus(STDLIB, f"the standard library of Python {version}, read in place", paths)
+    return TextCorpus(STDLIB, f"the standard library of Python {version}, read in place", paths)
 
 
-def text_files(path: Path, column: str = "text", shuffle: int | None = None) -> Corpus:
-    """A file of text, or all files of text under a folder (see `corpora.files`)."""
+def text_files(path: Path, column: str = "text", shuffle: int | None = None) -> TextCorpus:
+    """A file of text, or all files of text under a folder (see `files`).
+
+    Raises:
+        CorpusError: there is no such file or folder, or no text in it.
+    """
     if path.is_file():
         paths: tuple[tuple[str, Path], ...] = ((path.name, path),)
-        return Corpus(unpacked(path).stem, f"the file {path.name}", paths, column, shuffle)
+        return TextCorpus(unpacked(path).stem, f"the file {path.name}", paths, column, shuffle)
     if not path.is_dir():
         raise CorpusError(f"There is no text at {path}: give a text file or a folder of them.")
     paths = tuple((p.relative_to(path).as_posix(), p) for p in files_under(path))
     name = path.resolve().name
-    return Corpus(name, f"{len(paths)} files under the folder {name}", paths, column, shuffle)
+    return TextCorpus(name, f"{len(paths)} files under the folder {name}", paths, column, shuffle)
 
 
 def open_corpus(
     name: str, column: str = "text", shuffle: int | None = None, revision: str | None = None
-) -> Corpus:
+) -> TextCorpus:
     """The corpus of that name.
 
     Args:
         name: `python-stdlib`, a path to a file or folder of text, or `hf:owner/name[:split]`.
         column: which column of JSON lines, Parquet and Arrow holds the text.
-        shuffle: seed of another order; None: as it is.
-        revision: of a data set of the Hub.
+        shuffle: what a random order of the documents is made from; None: as they lie.
+        revision: commit, branch or tag of a data set of the Hub; None: its newest.
+
+    Raises:
+        CorpusError: there is no such text.
     """
     if name == STDLIB:
         return replace(standard_library(), shuffle=shuffle)
     if not name.startswith(PREFIX):
         return text_files(Path(name).expanduser(), column, shuffle)
-    found = open_dataset(name, revision)
-    words = f"the split {found.split} of {found.name} on the Hugging Face Hub"
-    source = f"{words}, commit {found.commit}"
-    title = found.name.rpartition("/")[2]
-    return Corpus(title, source, (), column, shuffle, found)
+    dataset = open_dataset(name, revision)
+    words = f"the split {dataset.split} of {dataset.name} on the Hugging Face Hub"
+    source = f"{words}, commit {dataset.commit}"
+    title = dataset.name.rpartition("/")[2]
+    return TextCorpus(title, source, (), column, shuffle, dataset)

@@ -13,7 +13,7 @@ _SEAM = 1 << 16
 
 @dataclass(frozen=True)
 class Document:
-    """One text with the name it is shown under."""
+    """One text, with the name that pages show it under."""
 
     name: str
     text: str
@@ -32,7 +32,7 @@ class Document:
 def cut(text: str) -> Iterator[str]:
     """A text in pieces of at most LONGEST characters, cut after a line or word where there is one.
 
-    What is longer than memory likes becomes several documents; their pieces add up to the text.
+    A text that is too long to encode at once becomes several documents, which add up to it.
     """
     begin = 0
     while len(text) - begin > LONGEST:

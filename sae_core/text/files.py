@@ -1,4 +1,4 @@
-"""Which files are text, how they are packed, and who reads them."""
+"""Which files are text, how they are compressed, and what reads them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _OPENERS: Mapping[str, Callable[[Path], Any]] = MappingProxyType(
 
 
 def file_documents(name: str, path: Path, column: str) -> Iterator[Document]:
-    """The documents of one file, by the end of its name; what no ending names is plain text.
+    """The documents of one file; the end of its name says what it holds, plain text by default.
 
     A plain text is one document, a `.txt` one for each part between lines that begin with
     `<|endoftext|>`; a row of JSON lines, Parquet or Arrow is one.
@@ -68,12 +68,12 @@ def file_documents(name: str, path: Path, column: str) -> Iterator[Document]:
 
 
 def kind_of(path: Path) -> str:
-    """The ending that says what a file holds, that of its packing left out."""
+    """The ending that says what a file holds, such as `.txt`, without that of its compression."""
     return unpacked(path).suffix.lower()
 
 
 def unpacked(path: Path) -> Path:
-    """The path without the ending of its packing."""
+    """The path without the ending of its compression."""
     return path.with_suffix("") if path.suffix.lower() in _OPENERS else path
 
 
@@ -92,12 +92,12 @@ def files_under(folder: Path) -> list[Path]:
     if (state := folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         saved = json.loads(state.read_text()).get("_data_files", [])
         return [folder / file["filename"] for file in saved]
-    found = [p for p in folder.rglob("*") if kind_of(p) in _IN_FOLDERS and p.is_file()]
-    if not found:
+    paths = [p for p in folder.rglob("*") if kind_of(p) in _IN_FOLDERS and p.is_file()]
+    if not paths:
         raise CorpusError(
             f"{folder} holds no text: there is no .txt, .md, .py, .jsonl, .parquet or .arrow file."
         )
-    return sorted(found)
+    return sorted(paths)
 
 
 def _need_file(path: Path) -> None:
@@ -107,7 +107,7 @@ def _need_file(path: Path) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked."""
+    """The file's bytes, decompressed; damage becomes a `CorpusError`."""
     opener = _OPENERS.get(path.suffix.lower(), _plain)
     try:
         with opener(path) as stream:

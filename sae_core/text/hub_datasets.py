@@ -24,7 +24,7 @@ class HubDataset:
         name: `owner/name`.
         configuration: which of the data set's subsets; None: its default.
         split: such as `train`.
-        commit: what `--revision` stood for when it was opened.
+        commit: the commit that the revision named when the data set was opened.
     """
 
     name: str
@@ -33,7 +33,7 @@ class HubDataset:
     commit: str
 
     def documents(self, column: str) -> Iterator[Document]:
-        """One document a row, fetched as they are read.
+        """One document for each row, fetched as they are read; `column` holds the text.
 
         Raises:
             CorpusError: there is no such split or column, or the connection is lost.
@@ -41,6 +41,7 @@ class HubDataset:
         yield from row_documents(self.name, self._rows(), column)
 
     def _rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Number, from 1, and columns of every row."""
         import datasets
 
         try:

@@ -19,14 +19,15 @@ def joined(corpus: TokenizedCorpus, n_text: int, separator: int) -> TokenizedCor
     token, with the number of the documents that begin in it after that.
 
     Args:
-        corpus: the documents.
-        n_text: tokens in a window, those that are no text left out.
-        separator: what stands between two documents.
+        corpus: the documents to join.
+        n_text: positions of a window that hold text, BOS left out.
+        separator: id of the token that is put between two documents.
     """
     tokens: list[NDArray[np.unsignedinteger]] = []
     lengths: list[int] = []
     names: list[str] = []
     held_out: list[bool] = []
+    # Documents to train on first, then those held out: no window holds both.
     for side in (False, True):
         numbers = np.flatnonzero(corpus.held_out == side)
         if not len(numbers):

@@ -24,7 +24,7 @@ def plain_documents(name: str, stream: IO[bytes], separated: bool) -> Iterator[D
     documents.
 
     Args:
-        name: of the file.
+        name: what the file is called.
         stream: its bytes.
         separated: whether lines that begin with SEPARATOR end a document.
 
@@ -35,6 +35,7 @@ def plain_documents(name: str, stream: IO[bytes], separated: bool) -> Iterator[D
 
 
 def _decoded(name: str, stream: IO[bytes]) -> Iterator[str]:
+    """The text of a file in chunks, once its beginning looks like text."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     first = True
     while raw := stream.read(_CHUNK):
@@ -46,6 +47,7 @@ def _decoded(name: str, stream: IO[bytes]) -> Iterator[str]:
 
 
 def _check(name: str, head: bytes) -> None:
+    """Refuse what begins like UTF-16 or like binary data."""
     if head.startswith(_WIDE):
         raise CorpusError(
             f"{name} is text in UTF-16: convert it to UTF-8, as `iconv -f UTF-16 -t UTF-8` does."
@@ -61,6 +63,7 @@ def _parts(chunks: Iterable[str], separated: bool) -> Iterator[str]:
     """The text between separators, never more than a chunk and LONGEST characters at a time."""
     text, searched = "", 0
     for chunk in chunks:
+        # Parts whose end is known go out; `searched` is where the last line begins.
         text, begin = text + chunk, 0
         if separated:
             for match in _SEPARATION.finditer(text, searched):

@@ -28,17 +28,17 @@ class Packing(StrEnum):
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A text, and how it is read.
+class TextReading:
+    """Which text is read, and how.
 
     Attributes:
         corpus: `python-stdlib`, a file or folder of text, a token array, or
             `hf:owner/name[:split]`.
         column: which column of JSON lines, Parquet and Arrow holds the text.
-        n_tokens: read no further than this; None: everything.
-        shuffle: seed of another order of the documents; None: as they lie.
+        n_tokens: after how many tokens reading stops; None: everything is read.
+        shuffle: what a random order of the documents is made from; None: as they lie.
         packing: how documents fill windows.
-        revision: of a data set of the Hub; None: its newest.
+        revision: commit, branch or tag of a data set of the Hub; None: its newest.
     """
 
     corpus: str = "python-stdlib"
@@ -50,7 +50,7 @@ class Reading:
 
 
 def read(
-    reading: Reading,
+    reading: TextReading,
     model: LanguageModel,
     n_ctx: int,
     cache: Path,
@@ -59,14 +59,14 @@ def read(
     """The text as the model's tokens.
 
     Args:
-        reading: what is read.
-        model: whose tokens.
+        reading: which text, and how.
+        model: the language model whose tokenizer encodes it.
         n_ctx: positions in a window, BOS included.
         cache: folder of encoded corpora.
-        on_tokens: told how many tokens are encoded.
+        on_tokens: called now and then with how many tokens are encoded.
 
     Raises:
-        CorpusError: there is no such text, or it is none.
+        CorpusError: there is no such text, or what is there is no text.
     """
     path = Path(reading.corpus).expanduser()
     if path.suffix in SUFFIXES and path.is_file():
@@ -76,6 +76,7 @@ def read(
         corpus = tokenize(text, model.tokenizer, cache, reading.n_tokens, on_tokens)
     if reading.packing is not Packing.JOINED:
         return corpus
+    # Joined documents are parted by BOS, or by the end-of-text token of a model without one.
     bos = model.vocabulary.bos
     separator = model.eos if bos is None else bos
     if separator is None:
@@ -86,14 +87,15 @@ def read(
     return joined(corpus, n_ctx - (bos is not None), separator)
 
 
-def _array(path: Path, reading: Reading, model: LanguageModel, cache: Path) -> TokenizedCorpus:
+def _array(path: Path, reading: TextReading, model: LanguageModel, cache: Path) -> TokenizedCorpus:
+    """A token array as a corpus."""
     if reading.shuffle is not None:
         raise CorpusError(
             f"{path} is a token array, whose documents are read in their order: leave --shuffle "
             "out; windows are drawn by the seed in any case."
         )
     ends = frozenset(i for i in (model.bos, model.eos) if i is not None)
-    found = encoded_array(path, model.d_vocab, ends, cache, reading.n_tokens)
+    encoded = encoded_array(path, model.d_vocab, ends, cache, reading.n_tokens)
     spelling = hashlib.sha256(model.tokenizer.to_str().encode()).hexdigest()
     read_as_far = (
         {} if reading.n_tokens is None else {"read": f"as far as {reading.n_tokens:,} tokens"}
@@ -101,10 +103,10 @@ def _array(path: Path, reading: Reading, model: LanguageModel, cache: Path) -> T
     return TokenizedCorpus(
         name=path.stem,
         source=f"the token array {path.name}",
-        fingerprint=hashlib.sha256(f"{found.fingerprint} {spelling}".encode()).hexdigest(),
-        tokens=found.tokens,
-        offsets=found.offsets,
-        names=found.names,
-        held_out=found.held_out,
+        fingerprint=hashlib.sha256(f"{encoded.fingerprint} {spelling}".encode()).hexdigest(),
+        tokens=encoded.tokens,
+        offsets=encoded.offsets,
+        names=encoded.names,
+        held_out=encoded.held_out,
         details=read_as_far,
     )

@@ -17,12 +17,12 @@ _ROWS = 256
 def row_documents(
     name: str, rows: Iterable[tuple[int, Mapping[str, Any]]], column: str
 ) -> Iterator[Document]:
-    """One document a row, called `name#row`; rows without a text are left out.
+    """One document for each row, called `name#row`; rows without a text are left out.
 
     Args:
-        name: of the file or data set.
+        name: what the file or data set is called.
         rows: the number of each row, and its columns.
-        column: which of them holds the text.
+        column: which of the columns holds the text.
 
     Raises:
         CorpusError: there is no such column, or it holds no text.
@@ -44,7 +44,11 @@ def row_documents(
 
 
 def json_rows(name: str, stream: IO[bytes]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Numbers, from 1, and objects of a file with one JSON object a line."""
+    """Line number, from 1, and object of each line of a file with one JSON object a line.
+
+    Raises:
+        CorpusError: a line is no JSON object, or too long.
+    """
     number = 0
     while line := stream.readline(LONGEST_LINE):
         number += 1
@@ -72,7 +76,11 @@ def json_rows(name: str, stream: IO[bytes]) -> Iterator[tuple[int, Mapping[str, 
 
 
 def parquet_rows(name: str, path: Path, column: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Numbers, from 1, and that one column of a Parquet file, read a few rows at a time."""
+    """Row number, from 1, and the one column of a Parquet file, read a few rows at a time.
+
+    Raises:
+        CorpusError: the file is damaged, or has no such column.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -85,7 +93,8 @@ def parquet_rows(name: str, path: Path, column: str) -> Iterator[tuple[int, Mapp
 
 
 def arrow_rows(name: str, path: Path, column: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The same of an Arrow file, as data sets are saved to disk (a stream, or with an index)."""
+    """As `parquet_rows`, of an Arrow file, as data sets are saved to disk (a stream, or with an
+    index)."""
     import pyarrow as pa
 
     try:
@@ -106,6 +115,7 @@ def arrow_rows(name: str, path: Path, column: str) -> Iterator[tuple[int, Mappin
 
 
 def _of_batches(batches: Iterable[Any], column: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Row number, from 1, and that column of each row of Arrow record batches."""
     number = 0
     for batch in batches:
         values = batch.column(batch.schema.get_field_index(column))

@@ -43,17 +43,17 @@ def encoded_array(
     rows = _open(path, d_vocab)
     facts = f"{path.absolute()} {d_vocab} {sorted(ends)} {n_tokens}"
     folder = cache / hashlib.sha256(facts.encode()).hexdigest()[:24]
-    found = read_token_folder(folder)
+    stored = read_token_folder(folder)
 
     def documents() -> Iterator[Ids]:
         return _documents(path, rows, d_vocab, ends)
 
-    if found is None or _fingerprint(path.name, documents(), n_tokens) != found.fingerprint:
+    if stored is None or _fingerprint(path.name, documents(), n_tokens) != stored.fingerprint:
         shutil.rmtree(folder, ignore_errors=True)
         _write(path, documents, folder, d_vocab, n_tokens)
-        found = read_token_folder(folder)
-    assert found is not None
-    return found
+        stored = read_token_folder(folder)
+    assert stored is not None
+    return stored
 
 
 def _open(path: Path, d_vocab: int) -> Ids:
@@ -98,11 +98,13 @@ def _documents(path: Path, array: Ids, d_vocab: int, ends: frozenset[int]) -> It
 
 
 def _of_row(path: Path, row: Ids, d_vocab: int, separators: NDArray[np.int64]) -> Iterator[Ids]:
+    """The documents of one row of the array, between separators; also empty ones."""
     kept = np.zeros(0, dtype=np.int64)
     for begin in range(0, len(row), _CHUNK):
         chunk = np.asarray(row[begin : begin + _CHUNK]).astype(np.int64)
         _check(path, chunk, d_vocab)
         kept = np.concatenate([kept, chunk])
+        # Whole documents go out; the begun one waits for the next chunk, unless it is too long.
         places = np.flatnonzero(np.isin(kept, separators))
         start = 0
         for place in places.tolist():
@@ -116,11 +118,13 @@ def _of_row(path: Path, row: Ids, d_vocab: int, separators: NDArray[np.int64]) -
 
 
 def _cut(document: Ids) -> Iterator[Ids]:
+    """A document in pieces of at most LONGEST tokens."""
     for begin in range(0, len(document), LONGEST):
         yield document[begin : begin + LONGEST]
 
 
 def _check(path: Path, ids: Ids, d_vocab: int) -> None:
+    """Refuse ids that the model does not know."""
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= d_vocab:
         raise CorpusError(
@@ -130,6 +134,7 @@ def _check(path: Path, ids: Ids, d_vocab: int) -> None:
 
 
 def _limited(documents: Iterator[Ids], n_tokens: int | None) -> Iterator[Ids]:
+    """The documents up to the one in which `n_tokens` tokens are reached."""
     total = 0
     for document in documents:
         yield document
@@ -139,11 +144,13 @@ def _limited(documents: Iterator[Ids], n_tokens: int | None) -> Iterator[Ids]:
 
 
 def _digest(name: str, number: int, document: Ids) -> bytes:
+    """SHA-256 of one document with its name and number."""
     raw = document.astype("<u4").tobytes()
     return hashlib.sha256(f"{name}#{number} {len(document)} ".encode() + raw).digest()
 
 
 def _fingerprint(name: str, documents: Iterator[Ids], n_tokens: int | None) -> str:
+    """SHA-256 over all documents as far as they are read."""
     total = hashlib.sha256()
     for number, document in enumerate(_limited(documents, n_tokens), start=1):
         total.update(_digest(name, number, document))
@@ -157,6 +164,7 @@ def _write(
     d_vocab: int,
     n_tokens: int | None,
 ) -> None:
+    """Write the documents into a folder, each with whether it is held out, by its content."""
     total = hashlib.sha256()
     with token_folder(folder, np.uint16 if d_vocab <= 1 << 16 else np.uint32) as writer:
         for number, document in enumerate(_limited(documents(), n_tokens), start=1):

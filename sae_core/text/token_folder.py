@@ -1,4 +1,4 @@
-"""Documents' tokens on disk: written one after another, read without loading them."""
+"""The tokens of documents on disk: written one after another, read without loading them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEAD, _TOKENS, _OFFSETS = "corpus.json", "tokens.npy", "offsets.npy"
 
 @dataclass(frozen=True)
 class TokenFolder:
-    """What such a folder holds.
+    """What a folder of tokens holds.
 
     Attributes:
         fingerprint: SHA-256 of the documents' names and contents, without the tokenizer.
@@ -41,8 +41,8 @@ class TokenWriter:
     """Fills a folder, document after document; only names and lengths stay in memory.
 
     Attributes:
-        fingerprint: of the documents, to be set before the end.
-        n_tokens: so far.
+        fingerprint: of the documents; the caller sets it before the folder is finished.
+        n_tokens: how many tokens were written so far.
     """
 
     def __init__(self, stream: IO[bytes], dtype: type[np.unsignedinteger]) -> None:
@@ -64,7 +64,7 @@ class TokenWriter:
         np.lib.format.write_array_header_1_0(self._stream, facts)
 
     def add(self, name: str, ids: Ids | list[int], held_out: bool) -> None:
-        """One more document of that name."""
+        """Append a document: its name, its token ids, and whether training must not see it."""
         self._stream.write(np.asarray(ids, dtype=self._dtype).tobytes())
         self._names.append(name)
         self._lengths.append(len(ids))
@@ -72,7 +72,7 @@ class TokenWriter:
         self.n_tokens += len(ids)
 
     def finish(self, folder: Path) -> None:
-        """Write what else the folder holds."""
+        """Write the final header of the tokens, the offsets, and the facts about documents."""
         self._stream.seek(0)
         self._header()
         offsets = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from sae_core.errors import CorpusError
-from sae_core.text.corpus import Corpus, Fingerprint
+from sae_core.text.corpus import Fingerprint, TextCorpus
 from sae_core.text.document import LONGEST, Document
 from sae_core.text.token_folder import TokenFolder, read_token_folder, token_folder
 
@@ -27,7 +27,7 @@ class TokenizedCorpus:
     """All documents' tokens, end to end, without special tokens.
 
     Attributes:
-        name: the corpus's name.
+        name: what pages call the corpus.
         source: where its text was read, in words.
         fingerprint: SHA-256 of names, texts and tokenizer.
         tokens: ids, [n_tokens], unsigned.
@@ -70,9 +70,9 @@ class Windows:
     whatever part of the corpus is read, and in whatever order.
 
     Attributes:
-        corpus: the text.
+        corpus: the tokenized text.
         n_ctx: positions in a window, BOS included.
-        bos: the id that opens each window, or None.
+        bos: the token id that opens each window; None: the model has no such token.
     """
 
     corpus: TokenizedCorpus
@@ -95,8 +95,8 @@ class Windows:
 
     def document_of(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The document that each window lies in."""
-        found: NDArray[np.int64] = np.searchsorted(self.first, windows, side="right") - 1
-        return found
+        documents: NDArray[np.int64] = np.searchsorted(self.first, windows, side="right") - 1
+        return documents
 
     def start_of(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of each window's first token inside its document."""
@@ -113,6 +113,7 @@ class Windows:
 
         Padding lies at the end, where a causal model cannot look, and repeats the opening token.
         """
+        # Index of each position's token in the corpus; 0 where a window has ended.
         lead = self.n_ctx - self.n_text
         place = np.arange(self.n_text)
         inside = place < self.lengths(windows)[:, None]
@@ -126,7 +127,8 @@ class Windows:
         return tokens, mask
 
     def select(self, n_tokens: int | None, seed: int) -> NDArray[np.int64]:
-        """Windows in seeded random order, cut where `n_tokens` tokens of text are reached."""
+        """All windows in a random order made from the seed, or the first of them that hold
+        `n_tokens` tokens of text."""
         order = np.random.default_rng(seed).permutation(len(self)).astype(np.int64)
         if n_tokens is None:
             return order
@@ -141,7 +143,7 @@ class Windows:
 
 
 def tokenize(
-    corpus: Corpus,
+    corpus: TextCorpus,
     tokenizer: Tokenizer,
     cache: Path,
     n_tokens: int | None = None,
@@ -150,61 +152,63 @@ def tokenize(
     """Encode a corpus, or read it from `cache` where the same text was encoded before.
 
     Args:
-        corpus: the text.
-        tokenizer: the model's.
+        corpus: the documents to encode.
+        tokenizer: that of the language model.
         cache: folder of encoded corpora.
         n_tokens: read no further than the document in which so many tokens are reached; None: read
             everything. The fingerprint is of what was read.
-        on_tokens: told how many tokens are encoded.
+        on_tokens: called after every batch with how many tokens are encoded.
 
     Raises:
         CorpusError: there is no text in the corpus.
     """
     spelling = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
+    # What was encoded before is read again only if the text is still the same.
     folder = cache / _key(corpus, spelling, n_tokens)
-    found = read_token_folder(folder)
-    if found is None or not _still(corpus, found, n_tokens):
+    stored = read_token_folder(folder)
+    if stored is None or not _is_unchanged(corpus, stored, n_tokens):
         shutil.rmtree(folder, ignore_errors=True)
         _encode(corpus, tokenizer, folder, n_tokens, on_tokens)
-        found = read_token_folder(folder)
-    assert found is not None
+        stored = read_token_folder(folder)
+    assert stored is not None
     details = {} if corpus.shuffle is None else {"order": f"shuffled, seed {corpus.shuffle}"}
     if n_tokens is not None:
         details["read"] = f"as far as {n_tokens:,} tokens"
     return TokenizedCorpus(
         name=corpus.name,
         source=corpus.source,
-        fingerprint=hashlib.sha256(f"{found.fingerprint} {spelling}".encode()).hexdigest(),
-        tokens=found.tokens,
-        offsets=found.offsets,
-        names=found.names,
-        held_out=found.held_out,
+        fingerprint=hashlib.sha256(f"{stored.fingerprint} {spelling}".encode()).hexdigest(),
+        tokens=stored.tokens,
+        offsets=stored.offsets,
+        names=stored.names,
+        held_out=stored.held_out,
         details=details,
     )
 
 
-def _key(corpus: Corpus, spelling: str, n_tokens: int | None) -> str:
+def _key(corpus: TextCorpus, spelling: str, n_tokens: int | None) -> str:
     """The name of a corpus's folder: everything that it can be known by without reading it."""
     places = [(name, str(path.absolute())) for name, path in corpus.paths]
     facts = [spelling, places, corpus.column, corpus.shuffle, str(corpus.dataset), n_tokens]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
-def _still(corpus: Corpus, found: TokenFolder, n_tokens: int | None) -> bool:
-    """Whether the text is what was encoded. What a commit of the Hub says never changes."""
+def _is_unchanged(corpus: TextCorpus, stored: TokenFolder, n_tokens: int | None) -> bool:
+    """Whether the text is still what was encoded; a commit of the Hub never changes."""
     if corpus.dataset is not None:
         return True
-    first = None if n_tokens is None else len(found.names)
-    return corpus.fingerprint(first) == found.fingerprint
+    first = None if n_tokens is None else len(stored.names)
+    return corpus.fingerprint(first) == stored.fingerprint
 
 
 def _encode(
-    corpus: Corpus,
+    corpus: TextCorpus,
     tokenizer: Tokenizer,
     folder: Path,
     n_tokens: int | None,
     on_tokens: Callable[[int], None] | None,
 ) -> None:
+    """Encode the documents of a corpus into a folder, as far as `n_tokens`."""
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 1 << 16 else np.uint32
     fingerprint = Fingerprint()
     with token_folder(folder, dtype) as writer:
@@ -224,7 +228,7 @@ def _encode(
         writer.fingerprint = fingerprint.hexdigest()
 
 
-def _batches(corpus: Corpus) -> Iterator[list[Document]]:
+def _batches(corpus: TextCorpus) -> Iterator[list[Document]]:
     """Documents in batches of bounded size."""
     batch: list[Document] = []
     size = 0

@@ -1,5 +1,6 @@
 """Toy data whose true directions are known, to try training methods on.
 
-In: a recipe and a seed. Out: data, trained dictionaries, and how many directions each one found.
-Called by the command `toy`.
+In: a setting and a seed. Out: data, and for each architecture the dictionary that was trained on
+them with the pairing of its decoder rows with the true directions. Called by the job behind the
+command `toy`.
 """

@@ -32,10 +32,10 @@ class ToyConfig:
         most: active directions in a sample, at most.
         strength: mean of an active direction's coefficient, which is normal and drawn again where
             it is not above 0.
-        spread: its standard deviation.
+        spread: standard deviation of that coefficient.
         noise: standard deviation of what is added to each coordinate.
-        samples: how many.
-        seed: of all of it.
+        samples: number of samples.
+        seed: what directions, coefficients and noise are made from.
     """
 
     directions: int = 32
@@ -64,7 +64,7 @@ class ToyData:
     """Samples and the truth behind them.
 
     Attributes:
-        config: what was asked for.
+        config: what the data were asked to be.
         directions: unit rows, float64 [directions, dimensions].
         coefficients: >= 0, float64 [samples, directions].
         x: coefficients times directions, plus noise, float64 [samples, dimensions].
@@ -79,6 +79,7 @@ class ToyData:
 def toy_data(config: ToyConfig) -> ToyData:
     """Draw directions and samples."""
     draw = np.random.default_rng(config.seed)
+    # Unit directions, then which of them are active in each sample, and how strongly.
     directions = draw.normal(size=(config.directions, config.dimensions))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     shape = (config.samples, config.directions)
@@ -94,7 +95,7 @@ def toy_data(config: ToyConfig) -> ToyData:
 
 
 class ToyStream:
-    """Toy samples as a training's activations; epoch after epoch, each in an order of its own."""
+    """Toy samples as the activations of a training, shuffled anew in each epoch."""
 
     def __init__(self, data: ToyData, batch: int, seed: int) -> None:
         if batch > len(data.x):
@@ -155,8 +156,8 @@ def match(directions: NDArray[np.float64], rows: NDArray[np.float64]) -> Match:
     Source: the assignment problem, solved exactly (Kuhn 1955; scipy's `linear_sum_assignment`).
 
     Args:
-        directions: [n, d].
-        rows: [m, d]; a row of zeros has cosine 0 with everything.
+        directions: the true directions, [n, d].
+        rows: decoder rows, [m, d]; a row of zeros has cosine 0 with everything.
     """
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = rows / np.where(lengths > 0, lengths, 1.0)

@@ -1,4 +1,4 @@
-"""Dictionaries trained on toy data, and what they found."""
+"""Dictionaries trained on toy data, and which true directions they recovered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ToySetting:
     Attributes:
         data: what the data consist of; its seed is replaced by each run's.
         latents: features of the dictionaries.
-        l0: how many shall be active on a sample.
+        l0: how many features shall be active on a sample.
         batch: samples in a step.
         steps: optimizer steps.
         learning_rate: Adam's peak.
@@ -43,15 +43,15 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class ToyResult:
-    """What one dictionary found.
+    """What one dictionary recovered of the true directions.
 
     Attributes:
         architecture: how it was trained.
-        seed: of data and training.
+        seed: what the data and the training were made from.
         match: true directions paired with decoder rows.
         l0: mean active features on a sample.
         fvu: fraction of variance unexplained.
-        dead_share: features that fire on no sample.
+        dead_share: share of the features that fire on no sample.
     """
 
     architecture: str
@@ -66,10 +66,10 @@ def run_toy(setting: ToySetting, architecture: str, seed: int, folder: Path) -> 
     """Train one dictionary on the seed's data and compare it with the truth.
 
     Args:
-        setting: the toy.
-        architecture: a key of `methods()`.
-        seed: of data, weights and order.
-        folder: where a checkpoint lies while it trains.
+        setting: the toy data, and how to train on them.
+        architecture: a key of `sae_core.training.methods.methods()`.
+        seed: what data, initial weights and the order of samples are made from.
+        folder: where the checkpoint lies while the dictionary trains.
     """
     data = toy_data(replace(setting.data, seed=seed))
     stream = ToyStream(data, setting.batch, seed)
@@ -97,6 +97,7 @@ def toy_training(setting: ToySetting, architecture: str, seed: int) -> TrainingC
 
 
 def _compared(data: ToyData, dictionary: Dictionary, architecture: str, seed: int) -> ToyResult:
+    """The trained dictionary against the true directions, on all samples."""
     x = torch.from_numpy(data.x).float()
     with torch.inference_mode():
         acts = dictionary.encode(x)

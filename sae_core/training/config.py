@@ -8,7 +8,7 @@ from enum import StrEnum
 from sae_core.errors import TrainingError
 
 HEAVIEST = 1e12
-"""Of a penalty's weight: the square of a gradient that size is still a number in float32."""
+"""The largest weight of a penalty: the square of such a gradient still fits into float32."""
 LAST_SEED = 2**31 - 1
 
 
@@ -37,16 +37,17 @@ class TrainingConfig:
         penalty: a fixed weight of the sparsity penalty instead of `l0`; None: steered to `l0`.
         tokens: training tokens; the last step is a whole batch.
         batch: tokens in a step; 2 or more.
-        learning_rate: Adam's peak; None: the architecture's own default for this d_sae.
+        learning_rate: Adam's peak learning rate; None: the architecture's default for this d_sae.
         warmup: share of the steps over which the learning rate rises.
         decay: share of the steps at the end over which it falls to 0, linearly.
         sparsity_warmup: share of the steps over which the penalty's weight rises.
-        normalisation: of the activations.
+        normalisation: what is done to the activations before training.
         dead_after: tokens without a firing after which a feature counts as dead.
         downstream: share of the steps, at the end, whose loss adds the divergence of the
             predictions (KL) to the reconstruction's; 0: none.
-        precision: `bfloat16` screens encoders in bfloat16 where that is faster; `float32` never.
-        seed: of weights, order of text, and shuffles.
+        precision: `bfloat16` lets a step find the entries that matter in bfloat16 where that is
+            faster; `float32` never does.
+        seed: what initial weights, the order of the text and its shuffles are made from.
     """
 
     architecture: str = "topk"

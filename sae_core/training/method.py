@@ -22,7 +22,7 @@ from sae_core.training.config import TrainingConfig
 from sae_core.training.optimizer import Adam
 
 Redirect = Callable[[Tensor, Tensor], Tensor]
-"""(x_hat, dL/dx_hat), [n, d_in] each in training units, to the dL/dx_hat that is used instead."""
+"""Takes x_hat and dL/dx_hat, [n, d_in] each in training units, and returns the dL/dx_hat to use."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class StepResult:
     """What one step computed, before any parameter is changed.
 
     Attributes:
-        gradients: of the loss wrt each parameter, by its name.
-        loss: 0-d.
+        gradients: of the loss with respect to each parameter, by the parameter's name.
+        loss: the loss of the batch, 0-d.
         error: mean over tokens of ||x - x_hat||^2, training units, 0-d.
         l0: mean number of active features on a token, 0-d.
         fired: features active on any token, bool [d_sae].
@@ -48,13 +48,13 @@ class Method(ABC):
     """One way to train a dictionary. Another is another module in `methods` with such a class.
 
     Attributes:
-        architecture: its name in a configuration.
+        architecture: what a configuration calls this method.
         rate: Adam's peak learning rate at 4,096 features; others by 1/sqrt(d_sae).
         parameters: what the optimizer moves, by name: W_enc [d_sae, d_in], b_enc [d_sae], W_dec
             [d_sae, d_in], b_dec [d_in], or what the architecture has.
         state: what else a checkpoint keeps, by name. `silent`, int64 [d_sae], is the number of
             tokens since each feature last fired.
-        rough: encode in bfloat16.
+        rough: whether pre-activations are computed in bfloat16.
     """
 
     architecture: ClassVar[str]
@@ -83,10 +83,10 @@ class Method(ABC):
 
     @classmethod  # noqa: B027
     def check(cls, config: TrainingConfig) -> None:
-        """Whether the method can train what is asked for; nothing is computed.
+        """Refuse what the method cannot train, before anything is computed.
 
         Raises:
-            TrainingError: it cannot.
+            TrainingError: the configuration asks for something that this architecture lacks.
         """
 
     def initial(self, rows: Tensor) -> dict[str, Tensor]:
@@ -103,11 +103,11 @@ class Method(ABC):
         return {"silent": torch.zeros(len(rows), dtype=torch.int64, device=rows.device)}
 
     def start(self, mean: Tensor) -> None:
-        """b_dec from the data: their mean [d_in], training units."""
+        """Set b_dec to the mean of the data [d_in], training units."""
         self.parameters["b_dec"].copy_(mean)
 
     def calibrate(self, x: Tensor) -> None:  # noqa: B027
-        """What depends on a first batch x [n, d_in], training units; here nothing."""
+        """Set what depends on a first batch x [n, d_in], training units; here nothing does."""
 
     @classmethod
     def peak(cls, config: TrainingConfig) -> float:
@@ -117,7 +117,7 @@ class Method(ABC):
 
     @property
     def learning_rate(self) -> float:
-        """Adam's peak."""
+        """Adam's peak learning rate in this training."""
         return self.peak(self.config)
 
     @property
@@ -131,7 +131,7 @@ class Method(ABC):
 
     @abstractmethod
     def activations(self, x: Tensor) -> Tensor:
-        """Of x [n, d_in], dense [n, d_sae], differentiable; the reference for `step`."""
+        """Activations of x [n, d_in], [n, d_sae], differentiable; the reference for `step`."""
 
     @abstractmethod
     def loss(self, x: Tensor, weight: float) -> Tensor:
@@ -151,7 +151,7 @@ class Method(ABC):
         gradient.addcmul_(parallel, rows, value=-1.0)
 
     def constrain(self) -> None:
-        """What holds after every step, in place: unit decoder rows."""
+        """Give the parameters, in place, what holds after every step: unit decoder rows."""
         rows = self.parameters["W_dec"]
         rows.div_(torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min_(1e-12))
 
@@ -162,13 +162,13 @@ class Method(ABC):
         result: StepResult,
         optimizer: Adam,  # noqa: ARG002
     ) -> None:
-        """Count who fired. Methods that steer a weight or resample go on from here.
+        """Count the tokens since each feature fired; methods override this to steer or resample.
 
         Args:
             step: number of the step just done.
             x: its inputs, training units, [n, d_in].
             result: what it computed.
-            optimizer: whose moments of a resampled feature begin again.
+            optimizer: holds the moments, which begin again for features that are resampled.
         """
         silent = self.state["silent"]
         silent += len(x)
@@ -176,13 +176,13 @@ class Method(ABC):
 
     @abstractmethod
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> Dictionary:
-        """The dictionary in model units: x_train = (x_model - shift) * scale is folded in."""
+        """The dictionary in model units, with x_train = (x_model - shift) * scale folded in."""
 
     @torch.no_grad()
     def fold_into(self, dictionary: Dictionary, scale: float, shift: Tensor) -> None:
-        """Fill the four common weights of a dictionary that subtracts b_dec, in model units.
+        """Fill W_enc, b_enc, W_dec and b_dec of a dictionary that subtracts b_dec, in model units.
 
-        With decoder rows as they are, activations and all biases shrink by `scale`.
+        Decoder rows stay as they are, so activations and all biases are divided by `scale`.
         """
         p = self.parameters
         dictionary.to(p["W_dec"].device, p["W_dec"].dtype).requires_grad_(False).eval()
@@ -218,7 +218,7 @@ class Method(ABC):
 
 @contextmanager
 def _in_memory(d_sae: int, d_in: int) -> Iterator[None]:
-    """Say in a sentence that weights do not fit; torch raises a RuntimeError with its own words."""
+    """Turn torch's RuntimeError about memory into a `TrainingError` that says what to do."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -16,9 +16,9 @@ def rate_at(config: TrainingConfig, peak: float, step: int) -> float:
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015), one fused kernel a parameter.
+    """Adam (Kingma and Ba 2015), with one fused kernel for each parameter.
 
-    Every row moves in every step, also those without a gradient: by their momentum.
+    Every row moves in every step; those without a gradient go on by their momentum.
     """
 
     def __init__(self, parameters: dict[str, Tensor]) -> None:
@@ -32,7 +32,7 @@ class Adam:
             }
 
     def step(self, gradients: dict[str, Tensor], rate: float) -> None:
-        """Move all parameters by their gradients."""
+        """Move all parameters by their gradients, in place, at this learning rate."""
         for name, parameter in self._parameters.items():
             parameter.grad = gradients[name]
         self._adam.param_groups[0]["lr"] = rate

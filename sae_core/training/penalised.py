@@ -1,4 +1,4 @@
-"""What methods with a sparsity penalty share: its weight, screening, the dense way out."""
+"""What methods with a sparsity penalty share: its weight, screening, and the dense fallback."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Outcome:
     """One batch through the dictionary, densely.
 
     Attributes:
-        acts: [n, d_sae].
-        x_hat: [n, d_in].
+        acts: activations, [n, d_sae].
+        x_hat: reconstructions, [n, d_in].
         penalty: all of the loss but E ||x - x_hat||^2, 0-d.
     """
 
@@ -41,8 +41,8 @@ class Screened:
     """The entries of a batch that may matter to the loss.
 
     Attributes:
-        x: [n, d_in].
-        u: x - b_dec, what the encoder is given.
+        x: the batch, [n, d_in], training units.
+        u: x - b_dec, what the encoder is given, [n, d_in].
         codes: the entries; their values are u . W_enc, without a bias, in the parameters' dtype.
         features: the same entries by feature.
     """
@@ -97,15 +97,15 @@ class Penalised(Method):
 
     @abstractmethod
     def screen_bias(self) -> Tensor:
-        """A bias [d_sae] with which pre-activations are positive wherever an entry matters."""
+        """A bias [d_sae] that makes pre-activations positive at every entry that matters."""
 
     @abstractmethod
     def sparse_step(self, batch: Screened, weight: float, redirect: Redirect | None) -> StepResult:
-        """`step` at the entries of a batch alone."""
+        """As `step`, computed at the screened entries of a batch alone."""
 
     @abstractmethod
     def first_weight(self, variance: float) -> float:
-        """Where a steered weight starts, given E ||x - mean||^2 in training units."""
+        """The value a steered weight starts at, given E ||x - mean||^2 in training units."""
 
     @override
     def weight_at(self, step: int) -> float:
@@ -120,7 +120,7 @@ class Penalised(Method):
         self._weight.begin(self.first_weight(max(variance, 1e-12)))
 
     def firing_bar(self, x: Tensor, features: Tensor) -> Tensor:
-        """What u . W_enc of some features exceeds on their share of the tokens x: [features]."""
+        """What u . W_enc of some features exceeds on l0 / d_sae of the tokens x, [features]."""
         projected = (x - self.parameters["b_dec"]) @ self.parameters["W_enc"][features].T
         l0 = START_L0 if self.config.l0 is None else self.config.l0
         n = max(1, min(len(x) - 1, round(len(x) * l0 / self.d_sae)))
@@ -142,6 +142,7 @@ class Penalised(Method):
     @override
     @torch.no_grad()
     def step(self, x: Tensor, weight: float, redirect: Redirect | None = None) -> StepResult:
+        # Screen: which entries matter, by rounded pre-activations with a margin for the rounding.
         u = x - self.parameters["b_dec"]
         bias = self.screen_bias()
         if self.rough:
@@ -149,6 +150,7 @@ class Penalised(Method):
         rows, features = positive_entries(self.pre_activations(u, bias))
         if len(rows) > DENSE_SHARE * len(x) * self.d_sae:
             return self._dense_step(x, weight, redirect)
+        # Those alone again, in the parameters' own precision.
         codes = codes_of_entries(rows, features, u.new_zeros(len(rows)), len(x))
         codes = replace(codes, values=along(codes, u, self.parameters["W_enc"]))
         batch = Screened(x, u, codes, ByFeature(codes, self.d_sae))
@@ -168,7 +170,8 @@ class Penalised(Method):
     def reconstruct(
         self, batch: Screened, acts: Tensor, redirect: Redirect | None
     ) -> Reconstruction:
-        """What activations [nnz] at the entries of a batch reconstruct."""
+        """The error of what activations [nnz] at the entries of a batch reconstruct, and its
+        gradient."""
         p = self.parameters
         residual = decode(replace(batch.codes, values=acts), p["W_dec"]).sub_(batch.u)
         error = torch.linalg.vector_norm(residual).pow(2) / len(batch.x)
@@ -178,6 +181,7 @@ class Penalised(Method):
         return Reconstruction(error, gradient)
 
     def _dense_step(self, x: Tensor, weight: float, redirect: Redirect | None) -> StepResult:
+        """As `step`, through autograd over the dense definition of the loss."""
         leaves = {name: p.detach().requires_grad_() for name, p in self.parameters.items()}
         with torch.enable_grad():
             outcome = self.outcome(leaves, x, weight)
@@ -230,11 +234,13 @@ class Resampled(Penalised):
         dead = self.dead.nonzero()[:, 0]
         if len(dead) == 0 or len(dead) == self.d_sae:
             return
+        # Directions of what is reconstructed badly, as many as there are dead features.
         p = self.parameters
         errors = x - self.outcome(p, x, 0.0).x_hat
         directions = poorly_explained(errors, len(dead), config.seed, step)
         alive_norm = p["W_enc"][~self.dead].norm(dim=-1).mean()
         dead = dead[: len(directions)]
+        # The features begin again with these directions and with fresh moments.
         for name, parameter in p.items():
             if name != "b_dec":
                 optimizer.forget(name, dead)

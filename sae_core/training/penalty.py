@@ -39,12 +39,12 @@ class PenaltyWeight:
         self.state = torch.tensor([math.log(first), math.nan], dtype=torch.float64)
 
     def begin(self, weight: float) -> None:
-        """Start a steered weight near where it will end."""
+        """Start a steered weight at a value near where it will end."""
         if self._config.penalty is None:
             self.state[0] = math.log(weight)
 
     def at(self, step: int) -> float:
-        """The weight in a step."""
+        """The penalty's weight in a step."""
         if self._config.penalty == 0:
             return 0.0
         logarithm = float(self.state[0])
@@ -53,7 +53,7 @@ class PenaltyWeight:
         return math.exp(logarithm) * min(1.0, (step + 1) / max(1.0, self._warm))
 
     def observe(self, step: int, l0: float) -> None:
-        """Take in the L0 that a step had."""
+        """Take in the mean L0 of the step just done, which moves I while the weight is steered."""
         new, old = math.log(max(l0, 1e-3)), float(self.state[1])
         self.state[1] = new if math.isnan(old) else MEMORY * old + (1 - MEMORY) * new
         if self._warm <= step + 1 < self._frozen_from:
@@ -61,6 +61,7 @@ class PenaltyWeight:
             self.state[0].clamp_(-_LARGEST, _LARGEST)
 
     def _distance(self) -> float:
+        """d: how far the running L0 is above the wanted one, as a logarithm."""
         running = float(self.state[1])
         if self._config.l0 is None or math.isnan(running):
             return 0.0

@@ -11,17 +11,17 @@ ENCODER_NORM = 0.2  # of a feature that begins again, relative to the mean of th
 def poorly_explained(errors: Tensor, n: int, seed: int, step: int) -> Tensor:
     """Directions of n errors drawn with probability ~ (||error||^2)^2: unit rows [<= n, d_in].
 
-    The drawing depends on seed and step alone, so that a resumed training repeats it. There are
-    fewer than n where there are fewer errors.
+    The draw depends on seed and step alone, so that a resumed training repeats it. There are fewer
+    than n where there are fewer errors above 0.
 
-    Source: Bricken et al. 2023, "Towards Monosemanticity", neuron resampling; they take the
-    direction of the input, this one of what is not yet explained of it.
+    Source: Bricken et al. 2023, "Towards Monosemanticity", neuron resampling. There directions are
+    those of inputs; here they are those of what is not yet explained of inputs.
 
     Args:
         errors: x - x_hat, [tokens, d_in].
         n: how many to draw.
-        seed: of the training.
-        step: of the training.
+        seed: the training's seed.
+        step: number of the step just done.
     """
     squares = errors.pow(2).sum(dim=-1)
     chances = (squares / squares.max().clamp_min(1e-30)).pow(2).double().cpu()
@@ -34,9 +34,9 @@ def poorly_explained(errors: Tensor, n: int, seed: int, step: int) -> Tensor:
 
 
 def resampling_due(step: int, batch: int, every: int, steps: int) -> bool:
-    """Whether dead features begin again after a step: every so many tokens in the first half.
+    """Whether dead features begin again after a step: once every `every` tokens.
 
-    Later ones would not have the time to settle.
+    Only in the first half of the steps: features that begin later had no time to settle.
     """
     tokens = (step + 1) * batch
     return 2 * (step + 1) <= steps and tokens // every > (tokens - batch) // every

@@ -22,12 +22,12 @@ from sae_core.training.optimizer import Adam
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a training is.
+class TrainingProgress:
+    """How far a training has come.
 
     Attributes:
-        step: steps done.
-        curve: points so far.
+        step: how many steps are done.
+        curve: the points of the training curves so far, in order.
     """
 
     step: int
@@ -37,7 +37,7 @@ class Progress:
 def run_identity(
     config: TrainingConfig, stream: ActivationStream, hook_point: str, downstream: str | None
 ) -> dict[str, str]:
-    """All that decides what is trained, by what it is called in messages."""
+    """All that decides what is trained, by the name that messages call it."""
     return {
         "configuration": json.dumps(asdict(config), sort_keys=True),
         "activations": stream.identity,
@@ -47,9 +47,9 @@ def run_identity(
 
 
 def save_progress(
-    path: Path, identity: dict[str, str], method: Method, adam: Adam, progress: Progress
+    path: Path, identity: dict[str, str], method: Method, adam: Adam, progress: TrainingProgress
 ) -> None:
-    """Write weights, optimizer, counters and curve.
+    """Write weights, optimizer, counters and curve into one file, which replaces the one before.
 
     Raises:
         DiskError: it cannot be written; the file before is still there.
@@ -69,7 +69,7 @@ def save_progress(
 
 def load_progress(
     path: Path, identity: dict[str, str], method: Method, adam: Adam
-) -> Progress | None:
+) -> TrainingProgress | None:
     """Fill method and optimizer from a checkpoint; None where there is none.
 
     Raises:
@@ -81,7 +81,7 @@ def load_progress(
         for name, tensor in _tensors(method, adam).items():
             tensor.copy_(file.get_tensor(name))
         curve = tuple(TrainingPoint(**point) for point in json.loads(metadata["curve"]))
-        return Progress(int(metadata["step"]), curve)
+        return TrainingProgress(int(metadata["step"]), curve)
 
 
 def check_progress(path: Path, identity: dict[str, str]) -> None:
@@ -97,7 +97,7 @@ def check_progress(path: Path, identity: dict[str, str]) -> None:
 
 @contextmanager
 def _opened(path: Path, identity: dict[str, str]) -> Iterator[tuple[Any, dict[str, str]]]:
-    """The file and its metadata, found to be of this training."""
+    """The checkpoint and its metadata, once it is known to belong to this training."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()

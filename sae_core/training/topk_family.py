@@ -54,11 +54,11 @@ class TopKFamily(Method):
 
     @abstractmethod
     def choose(self, pre: Tensor) -> Codes:
-        """The entries of pre-activations [n, d_sae] that stay, values at least 0; bags of rows."""
+        """The entries of pre-activations [n, d_sae] that stay, with values of at least 0."""
 
     @abstractmethod
     def activate(self, pre: Tensor) -> Tensor:
-        """The same densely, [n, d_sae]."""
+        """The activations that `choose` keeps, dense and differentiable, [n, d_sae]."""
 
     @override
     def activations(self, x: Tensor) -> Tensor:
@@ -92,6 +92,7 @@ class TopKFamily(Method):
     @torch.no_grad()
     def step(self, x: Tensor, weight: float, redirect: Redirect | None = None) -> StepResult:
         p, n, nested = self.parameters, len(x), len(self.borders)
+        # Forward: x_hat of every prefix, from the sums of what lies between two borders.
         u = x - p["b_dec"]
         pre = self.pre_activations(u)
         codes = self.choose(pre)
@@ -101,6 +102,7 @@ class TopKFamily(Method):
         residual = x_hat.sub_(u[:, None])
         squares = torch.linalg.vector_norm(residual, dim=(0, 2)).pow(2) / n
         error = residual[:, -1].clone()
+        # Backward to the reconstructions: dL/dx_hat of each prefix, then of what each adds.
         gradient = residual.mul_(2 / (n * nested))
         if redirect is not None:
             gradient[:, -1] = redirect(error + x, gradient[:, -1].contiguous())
@@ -109,6 +111,7 @@ class TopKFamily(Method):
             gradient[:, j - 1] += gradient[:, j]
         bags = gradient.view(n * nested, self.d_in)
 
+        # Backward to the parameters, at the entries that fire alone.
         entries = along(codes, bags, p["W_dec"]).mul_(codes.values > 0)
         features = ByFeature(codes, self.d_sae)
         gradients = {
@@ -117,6 +120,7 @@ class TopKFamily(Method):
             "W_dec": features.sums_of_bags(codes.values, bags),
             "b_dec": through,
         }
+        # AuxK for dead features; b_dec is reached through the encoder's input as well.
         loss = squares.mean()
         dead = self.dead.nonzero()[:, 0]
         if len(dead):
@@ -130,7 +134,8 @@ class TopKFamily(Method):
     def _revive(
         self, u: Tensor, pre: Tensor, e: Tensor, dead: Tensor, gradients: dict[str, Tensor]
     ) -> Tensor:
-        """AuxK's loss for the error e [n, d_in]; adds its gradients, b_dec's but for the bias."""
+        """The AuxK loss for the error e [n, d_in]; adds its gradients to those of the weights and
+        of b_enc, through which `step` derives that of b_dec."""
         rows = self.parameters["W_dec"][dead]
         acts = self._auxiliary(pre[:, dead])
         error = self.dense(acts, rows).sub_(e)

@@ -19,7 +19,7 @@ from sae_core.training.data.stream import ActivationStream
 from sae_core.training.method import Method, Redirect, StepResult
 from sae_core.training.methods import method_class
 from sae_core.training.optimizer import Adam, rate_at
-from sae_core.training.state import Progress, load_progress, run_identity, save_progress
+from sae_core.training.state import TrainingProgress, load_progress, run_identity, save_progress
 
 POINT_EVERY = 50
 CHECKPOINT_EVERY = 5
@@ -31,8 +31,8 @@ class Trained:
     """A finished training.
 
     Attributes:
-        dictionary: in units of the model.
-        curve: its points, in order.
+        dictionary: the trained dictionary, in units of the model.
+        curve: the points of its training curves, in order.
     """
 
     dictionary: Dictionary
@@ -41,16 +41,17 @@ class Trained:
 
 @dataclass(frozen=True)
 class _Units:
-    """x_train = (x_model - shift) * scale."""
+    """The change of units x_train = (x_model - shift) * scale; shift is [d_in]."""
 
     scale: float
     shift: Tensor
 
     def into(self, x: Tensor) -> Tensor:
+        """Activations in training units."""
         return (x - self.shift).mul_(self.scale)
 
     def redirect(self, batch: DownstreamBatch) -> Redirect:
-        """The reconstruction's gradient with the divergence's beside it."""
+        """Adds the gradient of the divergence of predictions to that of the reconstruction."""
 
         def redirected(x_hat: Tensor, gradient: Tensor) -> Tensor:
             divergence = batch.divergence(x_hat / self.scale + self.shift)
@@ -68,19 +69,20 @@ def train(
     downstream: DownstreamLoss | None = None,
     point_every: int = POINT_EVERY,
 ) -> Trained:
-    """Train a dictionary; goes on from `checkpoint` where there is one.
+    """Train a dictionary, going on from `checkpoint` where there is one.
 
     A resumed training ends with the very weights of an uninterrupted one on the same device and
     number of threads. The checkpoint is replaced as a whole, every five points and at the end.
 
     Args:
-        stream: the activations.
+        stream: the activations to train on.
         config: how to train.
         hook_point: where the activations come from; kept with the dictionary.
-        checkpoint: a file.
-        on_point: called with every new point of the curves.
-        downstream: the loss of the last steps, where `config.downstream` asks for it.
-        point_every: steps from one point to the next.
+        checkpoint: the file that a killed training goes on from.
+        on_point: called with every new point of the training curves.
+        downstream: the loss of predictions for the last steps, where `config.downstream` asks for
+            it.
+        point_every: number of steps from one point to the next.
 
     Raises:
         TrainingError: the checkpoint belongs to another training, the configuration contradicts
@@ -89,6 +91,7 @@ def train(
     """
     if bool(config.downstream) != (downstream is not None):
         raise TrainingError("Downstream training needs both a share of the steps and a model.")
+    # The method at its start, and whatever an earlier run of the same training kept.
     units = _units(stream, config.normalisation)
     method = method_class(config.architecture)(config, stream.d_in, stream.device)
     method.start(units.into(stream.mean.to(stream.device)))
@@ -96,7 +99,7 @@ def train(
     adam = Adam(method.parameters)
     aim = None if downstream is None else downstream.identity
     identity = run_identity(config, stream, hook_point, aim)
-    progress = load_progress(checkpoint, identity, method, adam) or Progress(0, ())
+    progress = load_progress(checkpoint, identity, method, adam) or TrainingProgress(0, ())
     curve = list(progress.curve)
     first_whole = config.steps - round(config.downstream * config.steps)
     meter = _Meter(method, progress.step)
@@ -107,6 +110,7 @@ def train(
             x, redirect = units.into(batch.x), units.redirect(batch)
         else:
             x = units.into(stream.batch(step))
+        # One step: gradients, Adam, and what the method does after it.
         weight = method.weight_at(step)
         result = method.step(x, weight, redirect)
         _apply(method, adam, result, rate_at(config, method.learning_rate, step))
@@ -115,6 +119,7 @@ def train(
         done = step + 1
         if done % point_every and done < config.steps:
             continue
+        # A point of the curves, and every few points a checkpoint.
         point = meter.point(done, weight)
         kept = done % (point_every * CHECKPOINT_EVERY) == 0 or done == config.steps
         # The loss is that of the step before the last update, which alone can spoil the weights.
@@ -129,13 +134,14 @@ def train(
             )
         curve.append(point)
         if kept:
-            save_progress(checkpoint, identity, method, adam, Progress(done, tuple(curve)))
+            save_progress(checkpoint, identity, method, adam, TrainingProgress(done, tuple(curve)))
         if on_point is not None:
             on_point(point)
     return Trained(method.finished(hook_point, units.scale, units.shift), tuple(curve))
 
 
 def _units(stream: ActivationStream, normalisation: Normalisation) -> _Units:
+    """The units that a normalisation asks for; refuses activations without variance."""
     shift = torch.zeros(stream.d_in, device=stream.device)
     square = stream.mean_square_norm
     if not 0 < square < float("inf"):
@@ -155,12 +161,14 @@ def _units(stream: ActivationStream, normalisation: Normalisation) -> _Units:
 
 @torch.no_grad()
 def _apply(method: Method, adam: Adam, result: StepResult, rate: float) -> None:
+    """Move the parameters by a step's gradients, within the method's constraints."""
     method.constrain_gradients(result.gradients)
     adam.step(result.gradients, rate)
     method.constrain()
 
 
 def _finite(method: Method) -> bool:
+    """Whether all parameters are finite numbers."""
     return all(bool(values.isfinite().all()) for values in method.parameters.values())
 
 
@@ -177,6 +185,7 @@ class _Meter:
         self._loss = self._l0 = self._error = self._variance = zero
 
     def add(self, x: Tensor, result: StepResult) -> None:
+        """Add a step over x [n, d_in], training units."""
         n = len(x)
         # Sums about the mean, from sums about 0.
         deviation = torch.linalg.vector_norm(x).double().pow(2)

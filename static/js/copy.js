@@ -1,15 +1,13 @@
 // Copying gives real tokens: what the page shows as ␣ ⏎ ⇥ goes to the clipboard as itself.
 
+import { copy } from "./clipboard.js";
+
 const SHOWN_SECONDS = 1.2;
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest?.("[data-copy]");
   if (!button) return;
-  try {
-    await navigator.clipboard.writeText(JSON.parse(button.dataset.copy));
-  } catch {
-    return; // a page on plain http from elsewhere has no clipboard; selecting still works
-  }
+  if (!(await copy(JSON.parse(button.dataset.copy)))) return;
   button.classList.add("copied");
   setTimeout(() => button.classList.remove("copied"), SHOWN_SECONDS * 1000);
 });

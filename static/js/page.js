@@ -3,3 +3,4 @@ import "./shortcuts.js";
 import "./contexts.js";
 import "./tokens.js";
 import "./copy.js";
+import "./pending.js";

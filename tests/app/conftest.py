@@ -28,5 +28,5 @@ def prompt_client(
 def on(prompt_client: Client, pretend_prompts: PretendPrompts) -> Prompts:
     """A site whose worker is at its best and remembers nothing."""
     pretend_prompts.reset()
-    prompt_client.http.app.state.site.prompts.forget()  # type: ignore[attr-defined]
+    prompt_client.forget_prompts()
     return Prompts(prompt_client, pretend_prompts)

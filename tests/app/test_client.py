@@ -19,9 +19,9 @@ import pytest
 from app import client as module
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import Overloaded, WorkerUnavailable
-from app.pages.prompt.schema import Attributed, Estimated
-from app.store import database
-from app.store.store import Store
+from app.pages.prompt.schema import AttributedEvent, EstimatedEvent
+from app.settings import Settings
+from app.store.store import open_store
 from app.worker.protocol.requests import AttributeRequest
 from tests import factories
 from tests.app.pretend.prompt_site import PROMPT, ROW, address
@@ -39,14 +39,11 @@ def live() -> PretendPrompts:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory, live: PretendPrompts) -> Iterator[str]:
     home = tmp_path_factory.mktemp("client")
-    engine = database.connect(f"sqlite:///{home / 'store.db'}")
-    database.upgrade(engine)
-    store = Store(engine)
-    factories.publish(store, factories.sample())
-    factories.publish(store, factories.neurons_sample())
-    with Served(store, home, live) as address:
-        yield address
-    engine.dispose()
+    with open_store(Settings(home=home)) as store:
+        factories.publish(store, factories.sample())
+        factories.publish(store, factories.neurons_sample())
+        with Served(store, home, live) as address:
+            yield address
 
 
 @pytest.fixture
@@ -99,13 +96,13 @@ def test_attribution_comes_event_by_event_and_can_be_left(
     client: FeaturescopeClient, live: PretendPrompts
 ) -> None:
     first, *rest = list(client.attribute("demo", PROMPT, "mlp-12", position=5))
-    assert isinstance(first, Estimated)
-    assert all(isinstance(event, Attributed) for event in rest)
+    assert isinstance(first, EstimatedEvent)
+    assert all(isinstance(event, AttributedEvent) for event in rest)
     known = {f: c for event in rest for f, c in zip(event.features, event.loss_change, strict=True)}
     assert known == {feature: change_of(feature, 5, 21) for feature in first.features}
     live.step_seconds = 5.0
     events = client.attribute("demo", PROMPT, "mlp-12", position=5)
-    assert isinstance(next(events), Estimated)
+    assert isinstance(next(events), EstimatedEvent)
     events.close()
 
 
@@ -152,7 +149,7 @@ def test_a_stream_that_breaks_is_an_error(client: FeaturescopeClient, live: Pret
     client.activations("demo", PROMPT, [])
     live.error, live.breaks_after = WorkerUnavailable("It died."), 2
     events = client.attribute("demo", PROMPT, "mlp-12")
-    assert isinstance(next(events), Estimated)
+    assert isinstance(next(events), EstimatedEvent)
     with pytest.raises(RequestFailed) as found:
         list(events)
     assert found.value.retry_after == 1

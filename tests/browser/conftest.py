@@ -19,8 +19,7 @@ from playwright.sync_api import Page, expect
 from app.application import create_app
 from app.errors import WorkerUnavailable
 from app.settings import Settings
-from app.store import database
-from app.store.store import Store
+from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
 from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
@@ -72,13 +71,10 @@ def ablations(shared_ablations: FakeAblations) -> Iterator[FakeAblations]:
 @pytest.fixture(scope="session")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder: Path = tmp_path_factory.mktemp("browser")
-    engine = database.connect(f"sqlite:///{folder / 'store.db'}")
-    database.upgrade(engine)
-    store = Store(engine)
-    factories.publish(store, factories.sample(d_sae=120))
-    factories.publish(store, factories.neurons_sample())
-    yield store
-    engine.dispose()
+    with open_store(Settings(home=folder)) as store:
+        factories.publish(store, factories.sample(d_sae=120))
+        factories.publish(store, factories.neurons_sample())
+        yield store
 
 
 @pytest.fixture(scope="session")

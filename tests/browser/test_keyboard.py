@@ -36,6 +36,14 @@ def test_shortcuts_press_what_is_on_the_page(page: Page) -> None:
     expect(page.get_by_role("link", name="mlp-12", exact=True)).to_be_visible()
 
 
+def test_the_prompt_is_two_keys_away(page: Page) -> None:
+    for address in (FEATURE, f"{FEATURE}/groups/top", "/d/demo/mlp-12"):
+        page.goto(address)
+        page.keyboard.press("g")
+        page.keyboard.press("p")
+        expect(page).to_have_url(re.compile(r"/m/demo/prompt\?d=mlp-12$"))
+
+
 def test_a_number_can_be_typed_and_letters_in_a_field_are_letters(page: Page) -> None:
     page.goto(FEATURE)
     page.keyboard.press("/")

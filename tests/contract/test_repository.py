@@ -75,18 +75,6 @@ def test_loading_weights_cannot_run_code() -> None:
     assert found == []
 
 
-def test_the_architecture_page_names_every_module() -> None:
-    page = (ROOT / "ARCHITECTURE.md").read_text()
-    ours = [name for name in modules("app/", "sae_core/") if PurePath(name).name != "__init__.py"]
-    assert [name for name in ours if f"`{name}`" not in page] == []
-
-
-def test_the_architecture_page_names_no_module_that_is_gone() -> None:
-    page = (ROOT / "ARCHITECTURE.md").read_text()
-    named = set(re.findall(r"`((?:app|sae_core)/[\w/]+\.py)`", page))
-    assert sorted(named - set(tracked())) == []
-
-
 @pytest.mark.parametrize("command", ["make demo", "make test", "make check", "make bench"])
 def test_the_readme_says_how_to_begin(command: str) -> None:
     assert command in (ROOT / "README.md").read_text()

@@ -79,7 +79,9 @@ def test_the_installed_command_serves_pages_and_libraries(installed: Path, tmp_p
 
 
 def test_the_installed_package_reads_its_own_files(installed: Path, tmp_path: Path) -> None:
-    program = "from app.resources import *; print(*map(resource, RESOURCES), sep='\\n')"
+    program = (
+        "from app.settings import RESOURCES, resource; print(*map(resource, RESOURCES), sep='\\n')"
+    )
     answer = subprocess.run(
         [installed / "bin" / "python", "-c", program],
         cwd=tmp_path,

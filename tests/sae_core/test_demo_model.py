@@ -22,7 +22,7 @@ from sae_core.demo_model import (
 )
 from sae_core.errors import HarvestError
 from sae_core.language_model.model import load_model
-from sae_core.text.corpus import Corpus
+from sae_core.text.corpus import TextCorpus
 from sae_core.text.tokenized import TokenizedCorpus, Windows, tokenize
 
 CONFIG = ModelConfig(
@@ -31,7 +31,7 @@ CONFIG = ModelConfig(
 
 
 @pytest.fixture
-def text(tmp_path: Path) -> Corpus:
+def text(tmp_path: Path) -> TextCorpus:
     """120 documents whose words name them, so that a row betrays its origin."""
     folder = tmp_path / "text"
     folder.mkdir()
@@ -40,11 +40,11 @@ def text(tmp_path: Path) -> Corpus:
         path = folder / f"{n:03}.py"
         path.write_text(f"# {n}\n" + " ".join(f"{n}x{i}" for i in range(80)))
         paths.append((path.name, path))
-    return Corpus("words", "made up", tuple(paths))
+    return TextCorpus("words", "made up", tuple(paths))
 
 
 @pytest.fixture
-def corpus(text: Corpus, tmp_path: Path) -> TokenizedCorpus:
+def corpus(text: TextCorpus, tmp_path: Path) -> TokenizedCorpus:
     return tokenize(text, train_tokenizer(text, CONFIG.d_vocab), tmp_path / "cache")
 
 
@@ -112,7 +112,7 @@ def test_a_checkpoint_of_another_run_is_refused(corpus: TokenizedCorpus, tmp_pat
 
 
 def test_what_is_saved_opens_as_any_model(
-    text: Corpus, corpus: TokenizedCorpus, tmp_path: Path
+    text: TextCorpus, corpus: TokenizedCorpus, tmp_path: Path
 ) -> None:
     model, _ = train_model(corpus, CONFIG, tmp_path / "ckpt")
     save_model(model, train_tokenizer(text, CONFIG.d_vocab), tmp_path / "model")

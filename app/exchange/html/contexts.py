@@ -31,7 +31,10 @@ def list_items(
 ) -> Markup:
     """The contexts of a group as list items, cut to the surroundings of their strongest tokens."""
     return trusted(
-        "".join(_item(one, effects.get(one.window.number), typeset, maximum) for one in contexts)
+        "".join(
+            _item(context, effects.get(context.window.number), typeset, maximum)
+            for context in contexts
+        )
     )
 
 

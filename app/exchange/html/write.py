@@ -11,20 +11,20 @@ from markupsafe import Markup
 
 from app.errors import InvalidRequest
 from app.exchange.html.contexts import list_items
-from app.pages.feature.page import FeaturePage, GroupPart
 from app.rendering.assets import Assets
 from app.rendering.contexts import ContextStyle
+from app.rendering.feature import FeaturePage, GroupPart
 from app.rendering.markup import trusted
 from app.rendering.templates import Renderer
 from app.rendering.tokens import Typeset
-from app.resources import resource
+from app.settings import resource
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureView
 from sae_core.files.atomic import atomic_file
 from sae_core.harvest.records import ExampleGroup
 
 MOST_FEATURES = 500
-_STYLES = ("base", "feature", "contexts", "exchange")
+_STYLES = ("base", "feature", "contexts", "exchange", "print")
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def read_feature(raw: Any, text: ForeignText) -> ForeignFeature:
         d_in=len(fields.items("vector")),
     )
     return with_contexts(
-        feature, [_context(one, index, text) for one in fields.items("activations")]
+        feature, [_context(context, index, text) for context in fields.items("activations")]
     )
 
 

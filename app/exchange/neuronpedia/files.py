@@ -79,7 +79,7 @@ def find_export(path: Path) -> ExportFiles | None:
     if path.is_file():
         single = (path,) if path.name.endswith((".json", ".json.gz")) else ()
         return ExportFiles(single, (), (), (), ()) if single else None
-    found = ExportFiles(
+    export = ExportFiles(
         batches=_numbered(path, lines=False),
         features=_numbered(path / "features", lines=True),
         activations=_numbered(path / "activations", lines=True),
@@ -88,7 +88,7 @@ def find_export(path: Path) -> ExportFiles | None:
             path / name for name in ("run_settings.json", "source.jsonl") if (path / name).is_file()
         ),
     )
-    return found if found.batches or found.features else None
+    return export if export.batches or export.features else None
 
 
 def _numbered(folder: Path, lines: bool) -> tuple[Path, ...]:
@@ -96,8 +96,8 @@ def _numbered(folder: Path, lines: bool) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
     matches = [(_BATCH.fullmatch(path.name), path) for path in folder.iterdir()]
-    found = [(int(m[1]), path) for m, path in matches if m and bool(m[2]) == lines]
-    return tuple(path for _, path in sorted(found))
+    batches = [(int(m[1]), path) for m, path in matches if m and bool(m[2]) == lines]
+    return tuple(path for _, path in sorted(batches))
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -153,6 +153,7 @@ def import_export(
         InvalidRequest: a file is damaged or holds what makes no sense, or the names belong to
             something else in the store. The store is as it was.
     """
+    # First pass: sizes, tokens, contexts and names.
     say("Surveying the export")
     checksum = files.checksum()
     source = _Source(files, ForeignText())
@@ -162,6 +163,7 @@ def import_export(
     if known is not None:  # the ids of what was imported before stay
         source = _Source(files, ForeignText(store.vocabulary(known.model_id)))
         source.survey()
+    # Second pass: records, while the store takes them.
     d_sae = max(source.indices) + 1
     say(f"Importing {len(source.indices):,} features with {len(source.text):,} contexts")
     labels = _labels(files, d_sae)
@@ -303,8 +305,8 @@ def _labels(files: ExportFiles, d_sae: int) -> dict[int, str]:
 
 
 def _layer(source: _Source) -> str:
-    found = re.match(r"\d+", str(source.facts.get("layer", "")))
-    return found[0] if found else NOT_STATED
+    number = re.match(r"\d+", str(source.facts.get("layer", "")))
+    return number[0] if number else NOT_STATED
 
 
 def _word(value: Any) -> str:

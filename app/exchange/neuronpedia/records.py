@@ -101,7 +101,9 @@ def missing(index: int) -> FeatureRecord:
 
 def _shown(contexts: Iterable[ForeignContext]) -> int:
     """Firings in the contexts, each context once."""
-    return sum(len(values) for values in {one.window: one.values for one in contexts}.values())
+    return sum(
+        len(values) for values in {context.window: context.values for context in contexts}.values()
+    )
 
 
 def _groups(
@@ -109,20 +111,23 @@ def _groups(
 ) -> tuple[ExampleGroup, ...]:
     """The strongest, then the intervals from the highest on."""
     groups = []
-    top = [one for one in contexts if one.low == TOP]
+    top = [context for context in contexts if context.low == TOP]
     if top:
-        peaks = [_at_peak(one) for one in top]
+        peaks = [_at_peak(context) for context in top]
         groups.append(
             ExampleGroup(GroupKind.TOP, -1, min(peaks), max(peaks), len(top), _examples(top))
         )
-    return (*groups, *_bands([one for one in contexts if one.low != TOP], firings, n_tokens))
+    return (
+        *groups,
+        *_bands([context for context in contexts if context.low != TOP], firings, n_tokens),
+    )
 
 
 def _bands(contexts: list[ForeignContext], firings: int, n_tokens: int) -> tuple[ExampleGroup, ...]:
     """The intervals, those of equal width without a context in between included."""
     held: dict[tuple[float, float], list[ForeignContext]] = {}
-    for one in contexts:
-        held.setdefault((one.low, one.high), []).append(one)
+    for context in contexts:
+        held.setdefault((context.low, context.high), []).append(context)
     numbers = _numbers(sorted(held))
     counts = {
         edge: min(firings, max(0, round(own[0].share * n_tokens))) for edge, own in held.items()
@@ -156,8 +161,8 @@ def _between(numbers: dict[tuple[float, float], int]) -> list[tuple[int, tuple[f
 
 def _at_peak(context: ForeignContext) -> float:
     at = int(np.searchsorted(context.positions, context.peak))
-    found = at < len(context.positions) and context.positions[at] == context.peak
-    return float(context.values[at] if found else context.values.max())
+    has_peak = at < len(context.positions) and context.positions[at] == context.peak
+    return float(context.values[at] if has_peak else context.values.max())
 
 
 def _numbers(edges: list[tuple[float, float]]) -> dict[tuple[float, float], int]:
@@ -182,11 +187,13 @@ def _numbers(edges: list[tuple[float, float]]) -> dict[tuple[float, float], int]
 
 
 def _examples(contexts: list[ForeignContext]) -> Examples:
-    counts = [len(one.values) for one in contexts]
+    counts = [len(context.values) for context in contexts]
     return Examples(
-        windows=np.array([one.window for one in contexts], dtype=np.int64),
-        peaks=np.array([one.peak for one in contexts], dtype=np.uint16),
+        windows=np.array([context.window for context in contexts], dtype=np.int64),
+        peaks=np.array([context.peak for context in contexts], dtype=np.uint16),
         bounds=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        positions=np.concatenate([np.zeros(0, np.uint16), *(one.positions for one in contexts)]),
-        values=np.concatenate([np.zeros(0, np.float32), *(one.values for one in contexts)]),
+        positions=np.concatenate(
+            [np.zeros(0, np.uint16), *(context.positions for context in contexts)]
+        ),
+        values=np.concatenate([np.zeros(0, np.float32), *(context.values for context in contexts)]),
     )

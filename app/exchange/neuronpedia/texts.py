@@ -39,9 +39,9 @@ class ForeignText:
         Raises:
             InvalidRequest: it is too long, or there are too many.
         """
-        found = self._of_text.get(text)
-        if found is not None:
-            return found
+        known = self._of_text.get(text)
+        if known is not None:
+            return known
         if len(text) > LONGEST_TOKEN:
             raise InvalidRequest(
                 f"A token has {len(text):,} characters; at most {LONGEST_TOKEN:,} are taken."

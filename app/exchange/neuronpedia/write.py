@@ -11,6 +11,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,16 @@ class _Texts:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.special = vocabulary.special
         self._pieces = vocabulary.pieces
-        self._made: dict[int, str] = {}
+        self._text = cache(self._spell)
 
     def __call__(self, ids: NDArray[Any]) -> list[str]:
         """The tokens' texts; a byte that is no UTF-8, and NUL, are spelled out as `\\xe2`."""
-        return [self._made.get(i) or self._make(i) for i in ids.tolist()]
+        return [self._text(token) for token in ids.tolist()]
 
-    def _make(self, token: int) -> str:
+    def _spell(self, token: int) -> str:
         text = self._pieces[token].decode("utf-8", "surrogateescape")
         text = _UNDECODED.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
-        made = self._made[token] = text.replace("\x00", "\\x00")
-        return made
+        return text.replace("\x00", "\\x00")
 
 
 def _feature(view: FeatureView, texts: _Texts) -> dict[str, Any]:
@@ -174,8 +174,8 @@ def _floats(values: NDArray[Any]) -> list[float]:
 
 
 def _layer(dictionary: DictionaryView) -> int:
-    found = re.search(r"\d+", dictionary.hook_point)
-    return int(found[0]) if found else 0
+    number = re.search(r"\d+", dictionary.hook_point)
+    return int(number[0]) if number else 0
 
 
 def _settings(dictionary: DictionaryView) -> dict[str, Any]:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.jobs.sweeps.records import RESULTS, import_sweep, not_stored, read_records
-from app.resources import resource
-from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.settings import Settings, resource
+from app.store.store import open_store
 
 if TYPE_CHECKING:
     from app.jobs.source import SourceSpec
@@ -73,15 +71,12 @@ def demo_specs() -> tuple[tuple[SourceSpec, int], ...]:
 
 def is_harvested(settings: Settings) -> bool:
     """Whether the store holds this very demo: all dictionaries, harvested, and the sweep."""
-    engine = connect(settings.url)
-    upgrade(engine)
-    store = Store(engine)
     folder = resource("demo").resolve()
     sweep = folder / SWEEP
-    has_sweep = not _ships_sweep() or not not_stored(store, sweep, read_records(sweep))
+    with open_store(settings) as store:
+        has_sweep = not _ships_sweep() or not not_stored(store, sweep, read_records(sweep))
+        views = [view for view in store.catalogue() if view.model == MODEL and view.harvest]
     shipped = json.loads((folder / "card.json").read_text())["checksums"]
-    views = [view for view in store.catalogue() if view.model == MODEL and view.harvest]
-    engine.dispose()
     # The folder may have moved, and the neurons' page names the features that write to them.
     current = {
         view.name: (view.checksum, view.path, view.harvest.settings.get("writers_checksum"))
@@ -107,10 +102,8 @@ def harvest_demo(settings: Settings) -> None:
     from app.jobs.harvest.harvest import harvest
 
     if _ships_sweep():
-        engine = connect(settings.url)
-        upgrade(engine)
-        import_sweep(Store(engine), resource("demo").resolve() / SWEEP)
-        engine.dispose()
+        with open_store(settings) as store:
+            import_sweep(store, resource("demo").resolve() / SWEEP)
     for spec, tokens in demo_specs():
         harvest(settings, spec, tokens, replace=True)
 

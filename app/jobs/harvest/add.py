@@ -1,4 +1,4 @@
-"""`add`: from a model, a dictionary and a text of the user's own to pages."""
+"""The job of the command `add`: a model, a dictionary and a text of the user's own, harvested."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ from app.jobs.source import (
     opened_for,
     opening_sentence,
 )
-from app.rendering.templates import address
+from app.rendering.addresses import dictionary_address
 from app.settings import Settings
-from app.store.database import connect, upgrade
 from app.store.names import check_name
-from app.store.store import Store
+from app.store.store import open_store
 from sae_core.dictionaries.checkpoint import (
     CONFIG,
     dictionary_checksum,
@@ -58,7 +57,7 @@ from sae_core.harvest.fit_check import (
 )
 from sae_core.harvest.harvest import HarvestPlan, plan_harvest
 from sae_core.language_model.model import LanguageModel, load_model
-from sae_core.text.reading import Packing, Reading
+from sae_core.text.reading import Packing, TextReading
 
 DICTIONARIES = "dictionaries"
 _FILES = {".pt", ".pth", ".npz", ".safetensors"}
@@ -91,7 +90,7 @@ class Addition:
 
     model: str
     sae: str
-    reading: Reading
+    reading: TextReading
     name: str | None = None
     model_name: str | None = None
     format: str | None = None
@@ -127,7 +126,7 @@ class Addition:
         )
 
 
-def add(
+def harvest_addition(
     settings: Settings, addition: Addition, say: Callable[[str], None], *, replace: bool = False
 ) -> None:
     """Open, check, try, harvest and publish; given again, it goes on where it was stopped.
@@ -135,82 +134,93 @@ def add(
     Args:
         settings: where the store is, and the device.
         addition: model, dictionary and text.
-        say: is told what is found.
+        say: receives each line that is printed.
         replace: let another model or dictionary of the same name go.
 
     Raises:
         FeaturescopeError: a part is missing or damaged, or they do not fit; the store is as before.
     """
-    engine = connect(settings.url)
-    upgrade(engine)
-    model = load_model(addition.model, addition.dtype, settings.device, addition.revision)
-    say(
-        f"model       {model.name}: {model.architecture}, {model.n_layers} layers, d_model "
-        f"{model.d_model}, {addition.dtype}"
-    )
-    found = find_dictionary(addition.sae, addition.sae_revision)
-    opened = open_dictionary(
-        found.path,
-        format=addition.format,
-        hook_point=addition.hook_point,
-        mapping=addition.mapping or None,
-        norm=addition.norm,
-        overrides=found.overrides,
-        device=settings.device,
-    )
-    check_width(model, opened.dictionary)
-    opened.dictionary.hook_point = model.usual_name(opened.dictionary.hook_point)
-    say(
-        f"dictionary  {opened.facts['format']}, {opened.dictionary.architecture}, "
-        f"{opened.dictionary.d_sae:,} features at {opened.dictionary.hook_point}"
-    )
-    _say_what_is_in_the_files(say, opened)
-    opened = _centred_in_vain_no_more(say, model, opened)
-    model = opened_for(model, opened.dictionary, addition.prepend_bos)
-    say(f"opening     {opening_sentence(model, opened.dictionary, addition.prepend_bos)}")
-    n_ctx = addition.n_ctx or default_context(model, opened.dictionary)
-    with _reading(addition.reading.n_tokens) as on_tokens:
-        windows = open_windows(settings, model, addition.reading, n_ctx, on_tokens)
-    corpus = windows.corpus
-    say(
-        f"text        {corpus.source}: {corpus.n_documents:,} documents, {corpus.n_tokens:,} tokens"
-    )
-    packed = addition.reading.packing is Packing.ISOLATED
-    plan = plan_harvest(windows, addition.reading.n_tokens, addition.seed, packed=packed)
-    dictionary = _as_asked(model, opened.dictionary, addition, plan)
+    with open_store(settings) as store:
+        # Open the three parts; each is said as soon as it is there.
+        model = load_model(addition.model, addition.dtype, settings.device, addition.revision)
+        say(
+            f"model       {model.name}: {model.architecture}, {model.n_layers} layers, d_model "
+            f"{model.d_model}, {addition.dtype}"
+        )
+        located = find_dictionary(addition.sae, addition.sae_revision)
+        opened = open_dictionary(
+            located.path,
+            format=addition.format,
+            hook_point=addition.hook_point,
+            mapping=addition.mapping or None,
+            norm=addition.norm,
+            overrides=located.overrides,
+            device=settings.device,
+        )
+        check_width(model, opened.dictionary)
+        opened.dictionary.hook_point = model.usual_name(opened.dictionary.hook_point)
+        say(
+            f"dictionary  {opened.facts['format']}, {opened.dictionary.architecture}, "
+            f"{opened.dictionary.d_sae:,} features at {opened.dictionary.hook_point}"
+        )
+        _say_what_is_in_the_files(say, opened)
+        opened = _centred_in_vain_no_more(say, model, opened)
+        model = opened_for(model, opened.dictionary, addition.prepend_bos)
+        say(f"opening     {opening_sentence(model, opened.dictionary, addition.prepend_bos)}")
+        n_ctx = addition.n_ctx or default_context(model, opened.dictionary)
+        with _reading(addition.reading.n_tokens) as on_tokens:
+            windows = open_windows(settings, model, addition.reading, n_ctx, on_tokens)
+        corpus = windows.corpus
+        say(
+            f"text        {corpus.source}: {corpus.n_documents:,} documents, "
+            f"{corpus.n_tokens:,} tokens"
+        )
+        # Try the dictionary on the first tokens before hours go into a harvest.
+        packed = addition.reading.packing is Packing.ISOLATED
+        plan = plan_harvest(windows, addition.reading.n_tokens, addition.seed, packed=packed)
+        dictionary = _as_asked(model, opened.dictionary, addition, plan)
+        warnings = _try(model, dictionary, plan, say)
+        if opened.assumed_norm is not None and addition.norm is None:
+            norms = (variant_of(dictionary).norm, opened.assumed_norm)
+            fits = compared(model, dictionary, plan, opened.assumed_norm)
+            say(f"note        {assumption_sentence(fits, norms)}")
+        if addition.norm is not None:
+            opened.facts["input normalisation"] = f"{addition.norm}, as the command says"
+        # Harvest what lies in a folder from which the worker can open it again.
+        details = opened.facts | located.facts | ({"warnings": warnings} if warnings else {})
+        folder = _kept(settings, located.path, opened, dictionary, addition)
+        source = Source(
+            spec=_spec(addition, folder),
+            model=model,
+            dictionary=load_dictionary(folder, settings.device),
+            checksum=dictionary_checksum(folder),
+            corpus=corpus,
+            windows=windows,
+            writers=None,
+            details={key: value for key, value in details.items() if value},
+        )
+        harvest_source(settings, store, source, plan, replace=replace)
+    _say_next(say, settings, source)
+
+
+def _try(
+    model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan, say: Callable[[str], None]
+) -> list[str]:
+    """Say how well a dictionary does on the first tokens; the warnings that were said."""
     findings = look(model, dictionary, plan)
     fit = findings.fit
     say(
         f"a look      at {fit.n_tokens:,} tokens: L0 {fit.l0:.3g}, {_explains(fit)}, "
         f"{100 * fit.silent_share:.1f} % of features silent"
     )
-    said = [*findings.warnings]
-    if opened.assumed_norm is not None and addition.norm is None:
-        norms = (variant_of(dictionary).norm, opened.assumed_norm)
-        fits = compared(model, dictionary, plan, opened.assumed_norm)
-        say(f"note        {assumption_sentence(fits, norms)}")
+    warnings = [*findings.warnings]
     if findings.remedy is not None:
-        said.append(remedy_sentence(dictionary, findings.remedy))
-    elif findings.warnings:
-        said.append("No other layer, normalisation or use of b_dec tried does much better.")
-    for sentence in said:
+        warnings.append(remedy_sentence(dictionary, findings.remedy))
+    elif warnings:
+        warnings.append("No other layer, normalisation or use of b_dec tried does much better.")
+    for sentence in warnings:
         say(f"warning     {sentence}")
-    if addition.norm is not None:
-        opened.facts["input normalisation"] = f"{addition.norm}, as the command says"
-    details = opened.facts | found.facts | ({"warnings": said} if said else {})
-    folder = _kept(settings, found.path, opened, dictionary, addition)
-    source = Source(
-        spec=_spec(addition, folder),
-        model=model,
-        dictionary=load_dictionary(folder, settings.device),
-        checksum=dictionary_checksum(folder),
-        corpus=corpus,
-        windows=windows,
-        writers=None,
-        details={key: value for key, value in details.items() if value},
-    )
-    harvest_source(settings, Store(engine), source, plan, replace=replace)
-    _say_next(say, settings, source)
+    return warnings
 
 
 def _explains(fit: Fit) -> str:
@@ -324,4 +334,6 @@ def _kept(
 
 def _say_next(say: Callable[[str], None], settings: Settings, source: Source) -> None:
     say("next        featurescope serve")
-    say(f"            http://{settings.host}:{settings.port}{address(*source.spec.titles)}")
+    say(
+        f"            http://{settings.host}:{settings.port}{dictionary_address(*source.spec.titles)}"
+    )

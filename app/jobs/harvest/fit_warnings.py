@@ -1,4 +1,4 @@
-"""Checks at the door: does this dictionary belong to this model, and if not, what would?"""
+"""Checks before a harvest: does this dictionary fit this model, and if not, what would?"""
 
 from __future__ import annotations
 
@@ -71,18 +71,20 @@ def check_width(model: LanguageModel, dictionary: Dictionary) -> None:
 def look(model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan) -> Findings:
     """Try a dictionary on the first tokens of a harvest and say what looks wrong."""
     sample = first_tokens(model, plan, LOOKED_AT)
-    found = fit(dictionary, text_activations(model, dictionary.hook_point, sample))
-    warnings = list(_warnings(found, dictionary))
-    if not warnings and not found.fvu > DOUBTFUL_FVU:
-        return Findings(found, (), None)
+    figures = fit(dictionary, text_activations(model, dictionary.hook_point, sample))
+    warnings = list(_warnings(figures, dictionary))
+    if not warnings and not figures.fvu > DOUBTFUL_FVU:
+        return Findings(figures, (), None)
     best = next(iter(alternatives(model, dictionary, sample)), None)
     # Half of what is unexplained may still be far worse than nothing: good it must be, too.
-    if best is not None and not best.fit.fvu <= min(BETTER * found.fvu, POOR_FVU):
+    if best is not None and not best.fit.fvu <= min(BETTER * figures.fvu, POOR_FVU):
         best = None
     if best is not None and not warnings:
-        warnings.append(f"It explains {_percent(found.explained)} of the variance, which is little")
+        warnings.append(
+            f"It explains {_percent(figures.explained)} of the variance, which is little"
+        )
         warnings[-1] += " beside what another use of it explains."
-    return Findings(found, tuple(warnings), best)
+    return Findings(figures, tuple(warnings), best)
 
 
 def compared(
@@ -106,32 +108,34 @@ def assumption_sentence(fits: tuple[Fit, Fit], norms: tuple[str, str]) -> str:
     return f"{text}: give --normalise {norms[1]}." if better else f"{text}."
 
 
-def _warnings(found: Fit, dictionary: Dictionary) -> Sequence[str]:
+def _warnings(figures: Fit, dictionary: Dictionary) -> Sequence[str]:
     """What looks wrong, in plain words."""
-    said: list[str] = []
-    if not found.fvu <= POOR_FVU:
-        said.append(
-            f"It explains {_percent(found.explained)} of the variance: is this the right layer, "
+    warnings: list[str] = []
+    if not figures.fvu <= POOR_FVU:
+        warnings.append(
+            f"It explains {_percent(figures.explained)} of the variance: is this the right layer, "
             "or is an input normalisation missing?"
-            if found.explained > 0
-            else f"Its reconstruction is worse than the mean activation (FVU {found.fvu:.3g}): is "
-            "this the right layer, or is an input normalisation missing?"
+            if figures.explained > 0
+            else "Its reconstruction is worse than the mean activation "
+            f"(FVU {figures.fvu:.3g}): is this the right layer, or is an input normalisation "
+            "missing?"
         )
-    if found.l0 < 1:
-        said.append(
-            f"Only {found.l0:.2g} features fire on a token: most tokens are said to be nothing."
+    if figures.l0 < 1:
+        warnings.append(
+            f"Only {figures.l0:.2g} features fire on a token: most tokens are said to be nothing."
         )
-    elif found.l0 > DENSE_SHARE * dictionary.d_sae:
-        said.append(
-            f"{found.l0:,.0f} of {dictionary.d_sae:,} features fire on a token: that is not sparse."
+    elif figures.l0 > DENSE_SHARE * dictionary.d_sae:
+        warnings.append(
+            f"{figures.l0:,.0f} of {dictionary.d_sae:,} features fire on a token: that is not "
+            "sparse."
         )
-    expected = found.l0 * found.n_tokens / dictionary.d_sae
-    if found.silent_share > SILENT_SHARE and expected > _EXPECTED_FIRINGS:
-        said.append(
-            f"{_percent(found.silent_share)} of its features fire on none of {found.n_tokens:,} "
-            "tokens."
+    expected = figures.l0 * figures.n_tokens / dictionary.d_sae
+    if figures.silent_share > SILENT_SHARE and expected > _EXPECTED_FIRINGS:
+        warnings.append(
+            f"{_percent(figures.silent_share)} of its features fire on none of "
+            f"{figures.n_tokens:,} tokens."
         )
-    return said
+    return warnings
 
 
 def remedy_options(now: Variant, then: Variant) -> str:

@@ -47,12 +47,12 @@ def unfinished_harvests(home: Path) -> list[UnfinishedHarvest]:
     root = home / HARVESTS
     if not root.is_dir():
         return []
-    found = [
+    unfinished = [
         UnfinishedHarvest(folder, _title(folder), _size(folder), _is_running(folder))
         for folder in root.iterdir()
         if _NAME.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink()
     ]
-    return sorted(found, key=lambda one: (one.title, one.folder.name))
+    return sorted(unfinished, key=lambda harvest: (harvest.title, harvest.folder.name))
 
 
 def remove_harvest(harvest: UnfinishedHarvest) -> None:

@@ -17,8 +17,7 @@ from app.jobs.harvest.folders import HARVESTS, LOCK, note_harvest
 from app.jobs.progress import Reporter
 from app.jobs.source import Source, SourceSpec, open_source
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView, HarvestRecord
 from sae_core.dictionaries.checkpoint import dictionary_checksum
 from sae_core.errors import HarvestError
@@ -44,11 +43,10 @@ def harvest(
     `ablate_top` the ablation effects of each feature's top contexts are computed, too. Another
     model or dictionary of the same name gives way only with `replace`.
     """
-    engine = connect(settings.url)
-    upgrade(engine)
-    source = open_source(settings, spec)
-    plan = plan_harvest(source.windows, tokens, seed)
-    harvest_source(settings, Store(engine), source, plan, ablate_top=ablate_top, replace=replace)
+    with open_store(settings) as store:
+        source = open_source(settings, spec)
+        plan = plan_harvest(source.windows, tokens, seed)
+        harvest_source(settings, store, source, plan, ablate_top=ablate_top, replace=replace)
 
 
 def harvest_source(
@@ -116,6 +114,7 @@ def _settings(source: Source, plan: HarvestPlan) -> dict[str, Any]:
         "identity": header.identity,
         "batch_windows": plan.batch_windows,
         "joint_share": header.joint_share,
+        "documents": len(np.unique(plan.windows.document_of(plan.order))),
         "writers": source.spec.writers_title,
         "writers_checksum": dictionary_checksum(writers) if writers else None,
         "torch": torch.__version__,
@@ -143,11 +142,14 @@ def _harvest_alone(
     store: Store, source: Source, plan: HarvestPlan, reporter: Reporter, log: FiringLog
 ) -> None:
     model, dictionary = source.model, source.dictionary
+    # First pass: activations of all tokens, into a log on disk from which a rerun goes on.
     with reporter.phase("harvesting", plan.n_tokens, "tok", log.n_tokens) as phase:
         run_harvest(
             model, dictionary, plan, log, on_progress=lambda p: phase.update(p.done, p.rate)
         )
     evaluation = _evaluation(store, source, plan.seed, reporter)
+    # Second: one record for each feature, made while the store takes them. The windows come
+    # after the features, which say what windows they show.
     shown: set[int] = set()
 
     def features() -> Iterator[FeatureRecord]:

@@ -10,43 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidRequest
+from app.jobs.sweeps.plan_schema import PlanFile, parse_plan
 from app.store.names import check_name
 from sae_core.errors import TrainingError
-from sae_core.training.config import Normalisation, TrainingConfig
+from sae_core.training.config import TrainingConfig
 from sae_core.training.methods import method_class
-
-_GRID: dict[str, tuple[type, ...]] = {
-    "architectures": (str,),
-    "features": (int,),
-    "l0": (int, float),
-    "seeds": (int,),
-}
-_NAMES: dict[tuple[type, ...], str] = {
-    (int,): "a whole number, such as 3_000_000",
-    (int, float): "a number",
-    (str,): "words in quotes",
-}
-_EXAMPLES = {
-    "architectures": '["topk"]',
-    "features": "[512, 2048]",
-    "l0": "[8, 16]",
-    "seeds": "[0, 1]",
-}
-_KINDS: dict[str, tuple[type, ...]] = {
-    "tokens": (int,),
-    "batch": (int,),
-    "dead_after": (int,),
-    "learning_rate": (int, float),
-    "warmup": (int, float),
-    "decay": (int, float),
-    "sparsity_warmup": (int, float),
-    "downstream": (int, float),
-    "normalisation": (str,),
-    "precision": (str,),
-}
-_NEEDED = ("model", "hook_point")
-_WORDS = (*_NEEDED, "name", "model_name", "corpus")
-_TOP = {*_WORDS, "context", "training", "runs"}
 
 
 @dataclass(frozen=True)
@@ -156,96 +124,37 @@ def read_plan(path: Path) -> SweepPlan:
         InvalidRequest: it cannot be read or makes no sense; the sentence says what.
     """
     try:
-        text = path.read_text("utf-8")
-        plan = tomllib.loads(text)
+        values = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:  # a TOMLDecodeError and bad UTF-8 are ValueErrors
         raise InvalidRequest(f"The plan {path} cannot be read: {error}.") from error
     try:
-        return _plan(path, plan)
+        return _plan(path, parse_plan(values))
     except (TrainingError, ValueError) as error:
         raise InvalidRequest(f"The plan {path} makes no sense: {error}") from error
 
 
-def _plan(path: Path, plan: Mapping[str, Any]) -> SweepPlan:
-    _known(plan, _TOP, "the plan")
-    for key in _NEEDED:
-        if key not in plan:
-            raise InvalidRequest(f"The plan {path} names no {key}: add one.")
-    for key in _WORDS:
-        if key in plan:
-            _typed(key, plan[key], (str,))
-    name = plan.get("name", path.resolve().parent.name)
+def _plan(path: Path, file: PlanFile) -> SweepPlan:
+    """What a file that is well-formed asks for.
+
+    Raises:
+        InvalidRequest: the name cannot be part of an address, or nothing is to be trained.
+        TrainingError: a configuration cannot be trained.
+    """
+    name = path.resolve().parent.name if file.name is None else file.name
     check_name(name, f"as the name in {path}")
-    n_ctx = plan.get("context")
-    if n_ctx is not None and (not _is(n_ctx, (int,)) or n_ctx < 2):
-        raise ValueError(f"context is {n_ctx!r}: give a whole number of at least 2.")
-    common = _training(_table("training", plan.get("training", {})), "[training]")
-    configs: list[TrainingConfig] = []
-    for part in _grids(plan.get("runs", [])):
-        _known(part, set(_GRID) | set(_KINDS), "[[runs]]")
-        grid = {key: part.get(key, [0] if key == "seeds" else None) for key in _GRID}
-        for key, kinds in _GRID.items():
-            values = grid[key]
-            if not isinstance(values, list) or not all(_is(v, kinds) for v in values):
-                raise ValueError(f"[[runs]] needs a list of {key}, such as {_EXAMPLES[key]}.")
-        own = {key: value for key, value in part.items() if key not in _GRID}
-        configs += Grid(**grid, training=common | _training(own, "[[runs]]")).configs()
-    corpus = plan.get("corpus", "python-stdlib")
-    beside = path.parent / corpus
+    common = file.training.model_dump(exclude_unset=True)
+    configs = [
+        config
+        for table in file.runs
+        for config in Grid(**table.axes(), training=common | table.training()).configs()
+    ]
+    beside = path.parent / file.corpus
     return SweepPlan(
         name=name,
-        model=str(path.parent / plan["model"]),
-        hook_point=plan["hook_point"],
-        corpus=str(beside) if beside.exists() else corpus,
-        n_ctx=n_ctx,
-        model_name=plan.get("model_name"),
+        model=str(path.parent / file.model),
+        hook_point=file.hook_point,
+        corpus=str(beside) if beside.exists() else file.corpus,
+        n_ctx=file.context,
+        model_name=file.model_name,
         runs=name_runs(configs, common),
     )
-
-
-def _table(key: str, value: object) -> Mapping[str, Any]:
-    """A table of a plan."""
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{key} is {value!r}: give a table, headed [{key}].")
-    return value
-
-
-def _grids(runs: object) -> list[Mapping[str, Any]]:
-    """The grids of a plan."""
-    if isinstance(runs, Mapping):
-        raise ValueError("[runs] is a table alone: head each grid [[runs]], in double brackets.")
-    if not isinstance(runs, list) or not all(isinstance(part, Mapping) for part in runs):
-        raise ValueError(f"runs is {runs!r}: give tables, each headed [[runs]].")
-    return runs
-
-
-def _typed(key: str, value: object, kinds: tuple[type, ...]) -> None:
-    if not _is(value, kinds):
-        raise ValueError(f"{key} is {value!r}: give {_NAMES[kinds]}.")
-
-
-def _is(value: object, kinds: tuple[type, ...]) -> bool:
-    """Whether a value of a plan has one of these types; true is no number."""
-    return isinstance(value, kinds) and not isinstance(value, bool)
-
-
-def _known(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    for key in given:
-        if key not in known:
-            raise ValueError(
-                f"{where} has an unknown {key!r}; known are {', '.join(sorted(known))}."
-            )
-
-
-def _training(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Fields of `TrainingConfig` with the types of their values checked."""
-    _known(given, _KINDS, where)
-    for key, value in given.items():
-        _typed(key, value, _KINDS[key])
-    fitting = dict(given)
-    if "normalisation" in fitting:
-        name = fitting["normalisation"]
-        if name not in (known := [str(one) for one in Normalisation]):
-            raise ValueError(f"normalisation is {name!r}: use one of {', '.join(known)}.")
-        fitting["normalisation"] = Normalisation(name)
-    return fitting

@@ -33,8 +33,7 @@ from app.jobs.sweeps.records import (
 from app.jobs.training.peak_memory import forget_peak, peak_bytes
 from app.jobs.training.run_reporter import RunReporter, without_distributions
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import open_store
 from sae_core.dictionaries.checkpoint import dictionary_checksum, save_dictionary
 from sae_core.dictionaries.dictionary import Dictionary, TrainedOn
 from sae_core.errors import DiskError, FeaturescopeError, TrainingError
@@ -105,20 +104,20 @@ def run_sweep(
             f"Another process works on the sweep in {folder}: wait for it, or stop it first."
         ) from error
     if failed:
-        raise TrainingError(_told(failed, len(plan.runs)))
+        raise TrainingError(_failures(failed, len(plan.runs)))
 
 
-def _told(failed: Sequence[str], n_runs: int) -> str:
+def _failures(failed: Sequence[str], n_runs: int) -> str:
     """What came of a sweep with failures."""
-    one = len(failed) == 1
+    single = len(failed) == 1
     if len(failed) < n_runs:
         who, others = f"{len(failed)} of {n_runs} runs", "The others are done; the"
     else:
-        who, others = "The only run" if one else f"All {n_runs} runs", "The"
+        who, others = "The only run" if single else f"All {n_runs} runs", "The"
     return (
-        f"{who} failed ({', '.join(failed)}); the reason{'' if one else 's'} "
-        f"stand{'s' if one else ''} above. {others} same command tries "
-        f"{'it' if one else 'them'} again."
+        f"{who} failed ({', '.join(failed)}); the reason{'' if single else 's'} "
+        f"stand{'s' if single else ''} above. {others} same command tries "
+        f"{'it' if single else 'them'} again."
     )
 
 
@@ -139,9 +138,7 @@ class _Sweep:
         self._model = model.opening(model.own_opening)
         self._model.hook_point(plan.hook_point)  # is there such a one?
         self._windows = open_windows(settings, self._model, plan.corpus, plan.n_ctx)
-        self._engine = connect(settings.url)
-        upgrade(self._engine)
-        self._store = Store(self._engine)
+        self._store = open_store(settings)
         made = TextPools(self._model, plan.hook_point, self._windows, ORDER_SEED)
         self._pools: PoolSource = CachedPools(made, cache) if cache else made
         self._numbers = evaluation_windows(self._windows, EVALUATION_TOKENS, ORDER_SEED)
@@ -163,7 +160,7 @@ class _Sweep:
             self._import(record)
         with suppress(OSError):  # there may be checkpoints of failed runs, or of another plan
             (self._folder / UNFINISHED).rmdir()
-        self._engine.dispose()
+        self._store.close()
         return failed
 
     def _import(self, record: SweepRecord) -> None:
@@ -212,10 +209,10 @@ class _Sweep:
         if len(other) > 1 and "activations" in other:
             other.remove("activations")  # a checksum over most of the others
         if other:
-            told = [_difference(key, there.get(key), here[key]) for key in other]
+            differences = [_difference(key, there.get(key), here[key]) for key in other]
             raise InvalidRequest(
-                f"{path} was made with another {' and another '.join(told)}: choose another --out, "
-                "or remove it to train that run anew."
+                f"{path} was made with another {' and another '.join(differences)}: choose "
+                "another --out, or remove it to train that run anew."
             )
         return record if record.status == "finished" else None
 

@@ -69,7 +69,7 @@ def _panel(
     left: int,
     top: int,
 ) -> str:
-    found = ", ".join(str(int((cosines >= MATCHED).sum())) for cosines in runs)
+    counts = ", ".join(str(int((cosines >= MATCHED).sum())) for cosines in runs)
     lines = "".join(f'<path class="run" d="{_curve(cosines)}"/>' for cosines in runs)
     bar = (1 - MATCHED) * HEIGHT
     return (
@@ -77,7 +77,7 @@ def _panel(
         f'<path class="grid" d="M0 0h{PANEL}M0 {HEIGHT / 2}h{PANEL}M0 {HEIGHT}h{PANEL}"/>'
         f'<path class="bar" d="M0 {bar:.1f}h{PANEL}"/>'
         f'<path class="chance" d="{_curve(chance)}"/>{lines}'
-        f'<text x="0" y="{HEIGHT + 16}">{escape(name)}: {found} of {len(chance)}</text></g>'
+        f'<text x="0" y="{HEIGHT + 16}">{escape(name)}: {counts} of {len(chance)}</text></g>'
     )
 
 

@@ -66,8 +66,8 @@ def _rest(
     kept: dict[tuple[str, int], ToyResult], results: Sequence[ToyResult]
 ) -> Sequence[ToyResult]:
     """What was kept before and is not among the results."""
-    told = {(result.architecture, result.seed) for result in results}
-    return [result for key, result in kept.items() if key not in told]
+    shown = {(result.architecture, result.seed) for result in results}
+    return [result for key, result in kept.items() if key not in shown]
 
 
 def _write(
@@ -97,9 +97,9 @@ def _kept(path: Path, setting: ToySetting) -> dict[tuple[str, int], ToyResult]:
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text("utf-8"))
-        same = found["setting"] == asdict(setting)
-        results = [_result(figures) for figures in found["runs"]] if same else []
+        figures = json.loads(path.read_text("utf-8"))
+        same = figures["setting"] == asdict(setting)
+        results = [_result(run) for run in figures["runs"]] if same else []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidRequest(f"{path} holds no results of a toy: choose another --out.") from error
     if not same:
@@ -107,8 +107,8 @@ def _kept(path: Path, setting: ToySetting) -> dict[tuple[str, int], ToyResult]:
     return {(result.architecture, result.seed): result for result in results}
 
 
-def _middle(found: Match) -> str:
-    return f"{median(found.cosines.tolist()):.3f}"
+def _middle(match: Match) -> str:
+    return f"{median(match.cosines.tolist()):.3f}"
 
 
 def _row(result: ToyResult, n: int) -> str:

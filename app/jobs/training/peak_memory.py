@@ -26,10 +26,10 @@ def peak_bytes() -> int:
     """Most resident memory since `forget_peak`, that of the GPU added."""
     on_gpu = int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else 0
     try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", (_SELF / "status").read_text())
+        match = re.search(r"VmHWM:\s+(\d+) kB", (_SELF / "status").read_text())
     except OSError:
-        found = None
-    if found:
-        return on_gpu + 1024 * int(found[1])
+        match = None
+    if match:
+        return on_gpu + 1024 * int(match[1])
     unit = 1 if sys.platform == "darwin" else 1024
     return on_gpu + unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -115,7 +115,7 @@ class RunReporter:
             if isinstance(error, KeyboardInterrupt):
                 self.stop()
             else:
-                told = isinstance(error, FeaturescopeError)
-                self.fail(str(error) if told else f"A defect: {type(error).__name__}: {error}")
+                expected = isinstance(error, FeaturescopeError)
+                self.fail(str(error) if expected else f"A defect: {type(error).__name__}: {error}")
         except StoreError as failure:  # the training's own error matters more
             _log.warning("How the training ended was not reported: %s", failure)

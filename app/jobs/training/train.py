@@ -16,11 +16,10 @@ from tqdm import tqdm
 
 from app.errors import InvalidRequest
 from app.jobs.evaluate import EVALUATION_TOKENS
-from app.jobs.source import evaluation_windows, open_windows
+from app.jobs.source import TRAINING_RECORD, evaluation_windows, open_windows
 from app.jobs.training.run_reporter import RunReporter
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import open_store
 from sae_core.dictionaries.checkpoint import (
     CONFIG,
     dictionary_checksum,
@@ -44,7 +43,6 @@ from sae_core.training.state import check_progress, run_identity
 from sae_core.training.trainer import Trained
 from sae_core.training.trainer import train as train_dictionary
 
-RECORD = "training.json"
 CHECKPOINT = "training.ckpt"
 
 
@@ -108,12 +106,12 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
         FeaturescopeError: something is missing or does not fit; what was trained so far stays.
     """
     with _alone(spec.out):
+        # Open everything, and stop where this very training has ended or the folder is another's.
         parts = _open(settings, spec)
         if _is_trained(spec.out, parts.identity):
             return f"{spec.out} is trained already."
         check_progress(spec.out / CHECKPOINT, parts.identity)
-        engine = connect(settings.url)
-        upgrade(engine)
+        # Train, evaluate what lies in the folder, and report both to the store.
         held_out = bool(parts.windows.corpus.held_out.any())
         about = {
             "corpus": spec.corpus,
@@ -123,10 +121,12 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
             "command": spec.command,
             "pages": _pages(spec),
         }
-        reporter = RunReporter(
-            Store(engine), spec.title, spec.config, parts.model.name, spec.hook_point, about
-        )
-        with reporter:
+        with (
+            open_store(settings) as store,
+            RunReporter(
+                store, spec.title, spec.config, parts.model.name, spec.hook_point, about
+            ) as reporter,
+        ):
             trained = _train(spec, parts, reporter.on_point)
             trained.dictionary.trained_on = TrainedOn(
                 parts.model.vocabulary.bos is not None, parts.windows.n_ctx
@@ -135,9 +135,10 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
             result = _evaluate(settings, spec, parts)
             checksum = dictionary_checksum(spec.out)
             reporter.finish(result.figures(), str(spec.out.resolve()), checksum)
+        # The record goes last: a folder with one is finished.
         _write_record(spec, parts, trained, result)
         (spec.out / CHECKPOINT).unlink(missing_ok=True)
-        return _told(spec, held_out, result)
+        return _outcome(spec, held_out, result)
 
 
 def activation_stream(
@@ -203,12 +204,12 @@ def _is_trained(out: Path, identity: dict[str, str]) -> bool:
     Raises:
         InvalidRequest: it holds another dictionary.
     """
-    if (out / RECORD).exists():
+    if (out / TRAINING_RECORD).exists():
         try:
-            found = json.loads((out / RECORD).read_text("utf-8"))["identity"]
+            trained = json.loads((out / TRAINING_RECORD).read_text("utf-8"))["identity"]
         except (ValueError, KeyError, TypeError):
-            found = None
-        if found == identity:
+            trained = None
+        if trained == identity:
             return True
     elif not (out / CONFIG).exists() or (out / CHECKPOINT).exists():
         return False
@@ -274,11 +275,11 @@ def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: E
         "evaluation": result.figures(),
         "curve": curve,
     }
-    with atomic_file(spec.out / RECORD) as draft:
+    with atomic_file(spec.out / TRAINING_RECORD) as draft:
         draft.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
-def _told(spec: TrainingSpec, held_out: bool, result: Evaluation) -> str:
+def _outcome(spec: TrainingSpec, held_out: bool, result: Evaluation) -> str:
     text = "held-out text" if held_out else "the training text (none is held out)"
     return (
         f"{spec.out} is trained. On {text}: L0 {result.l0:.1f}, FVU {result.fvu:.4f}, "

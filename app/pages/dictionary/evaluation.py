@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from markupsafe import Markup
 
+from app.pages.dictionary.evaluation_command import evaluation_command
 from app.pages.dictionary.evaluation_rows import Row, rows
 from app.rendering.histograms import LARGE, chart
 from app.rendering.markup import trusted
-from app.rendering.numbers import number, percent
+from app.rendering.numbers import number, percent, quotient
 from app.rendering.plots import Axis, Line, Mark, plot, swatch
 from app.store.types.catalogue import DictionaryView
-from app.store.types.evaluation import (
-    BandEffects,
-    Counts,
-    Details,
-    StoredEvaluation,
-    stored_evaluation,
-)
+from app.store.types.evaluation import StoredEvaluation, stored_evaluation
+from sae_core.evaluation.figures import BandEffects, BucketCounts, EvaluationDetails
 from sae_core.harvest.records import N_BANDS, Histogram
 
 WEAK_BANDS = 5
-STDLIB = "python-stdlib"  # its name says how it is read
-TEXT = "TEXT"
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ class EvaluationPage:
         return stored_evaluation(self.dictionary.evaluation)
 
     @property
-    def details(self) -> Details | None:
+    def details(self) -> EvaluationDetails | None:
         """What is more than a number."""
         return self.evaluation.details if self.evaluation else None
 
@@ -99,26 +92,19 @@ class EvaluationPage:
     @property
     def command(self) -> str:
         """What computes all of it again and keeps it."""
-        view = self.dictionary
-        words = ["featurescope", "evaluate", view.title]
-        measured = self.evaluation.measured if self.evaluation else None
-        if measured:
-            words += ["--tokens", str(measured.tokens), "--seed", str(measured.seed)]
-        elif view.corpus and view.corpus.name != STDLIB:
-            words += ["--corpus", TEXT]
-        return shlex.join([*words, "--save"])
+        return evaluation_command(self.dictionary, self.evaluation)
 
     @cached_property
     def figures(self) -> list[Figure]:
         """The plots, in order."""
         if not (details := self.details):
             return []
-        found = [self._positions(details), self._active(details), self._densities(details)]
+        figures = [self._positions(details), self._active(details), self._densities(details)]
         if details.bands and details.bands.shares[0] is not None:
-            found.insert(0, self._bands(details.bands))
+            figures.insert(0, self._bands(details.bands))
         if details.decoder:
-            found += [self._cosines(details), self._nearest(details)]
-        return found
+            figures += [self._cosines(details), self._nearest(details)]
+        return figures
 
     @property
     def bands(self) -> list[BandRow]:
@@ -131,7 +117,7 @@ class EvaluationPage:
                 f"{b}/{N_BANDS} to {b + 1}/{N_BANDS}",
                 percent(bands.firings[b] / total),
                 percent(bands.activation[b]),
-                _percent(bands.shares[b]),
+                quotient(bands.shares[b]),
                 _ends(bands.intervals[b]),
             )
             for b in reversed(range(N_BANDS))
@@ -150,7 +136,7 @@ class EvaluationPage:
             if ends
         ]
         marks = [
-            Mark(f"band {b}: {_percent(bands.shares[b])} of the loss effect", 0, *at)
+            Mark(f"band {b}: {quotient(bands.shares[b])} of the loss effect", 0, *at)
             for b, at in enumerate(shares)
         ]
         held = sum(bands.firings[:WEAK_BANDS]) / total
@@ -176,10 +162,10 @@ class EvaluationPage:
             "Bands are taken out of the reconstruction one after another, the weakest first; a "
             "band's share is how much the loss rises when it goes, of the rise when all are gone.",
             f"Activations up to {WEAK_BANDS}/{N_BANDS} of the maximum are {percent(held)} of the "
-            f"firings and carry {_percent(carried)} of the loss effect.",
+            f"firings and carry {quotient(carried)} of the loss effect.",
         )
 
-    def _positions(self, details: Details) -> Figure:
+    def _positions(self, details: EvaluationDetails) -> Figure:
         fit = details.positions
         at = [start + (fit.width - 1) / 2 for start in fit.starts]
         lines = [Line("FVU", 0, list(zip(at, fit.fvu, strict=True)))]
@@ -208,7 +194,7 @@ class EvaluationPage:
             + (f"; positions in groups of {fit.width}." if fit.width > 1 else "."),
         )
 
-    def _active(self, details: Details) -> Figure:
+    def _active(self, details: EvaluationDetails) -> Figure:
         active = details.active
         fifth, _, median, _, last = active.quantiles
         return Figure(
@@ -227,7 +213,7 @@ class EvaluationPage:
             f"Median {median}; nine in ten tokens lie between {fifth} and {last}.",
         )
 
-    def _densities(self, details: Details) -> Figure:
+    def _densities(self, details: EvaluationDetails) -> Figure:
         counts = details.densities.counts
         alive = sum(counts.counts)
         return Figure(
@@ -246,10 +232,10 @@ class EvaluationPage:
             f"{alive:,} {self.noun}s fire; {details.densities.dead:,} do not fire on this text.",
         )
 
-    def _cosines(self, details: Details) -> Figure:
+    def _cosines(self, details: EvaluationDetails) -> Figure:
         decoder = details.decoder
         assert decoder is not None
-        expected = decoder.random.cosines if decoder.random else []
+        expected = decoder.random.cosines if decoder.random else ()
         return Figure(
             "Are " + self.noun + "s almost orthogonal?",
             "cosines of all pairs",
@@ -268,7 +254,7 @@ class EvaluationPage:
             f"{decoder.d_in:,} dimensions: {number(decoder.d_in**-0.5, 4)}.",
         )
 
-    def _nearest(self, details: Details) -> Figure:
+    def _nearest(self, details: EvaluationDetails) -> Figure:
         decoder = details.decoder
         assert decoder is not None
         random = decoder.random
@@ -281,7 +267,7 @@ class EvaluationPage:
                     f"{self.noun.capitalize()}s by cosine with the nearest other one",
                     Axis(f"cosine with the nearest other {self.noun}", zero=False),
                     Axis(self.noun + "s"),
-                    _beside_random(decoder.nearest, random.nearest if random else []),
+                    _beside_random(decoder.nearest, random.nearest if random else ()),
                 )
             ),
             (_key(0, "this dictionary"), _key(1, "random directions")),
@@ -293,7 +279,7 @@ class EvaluationPage:
 
 
 def _chart(
-    counts: Counts,
+    counts: BucketCounts,
     title: str,
     x_title: str,
     y_title: str,
@@ -304,7 +290,7 @@ def _chart(
     return trusted(chart(histogram, title, x_title, y_title, False, LARGE, whole, powers))
 
 
-def _beside_random(counts: Counts, expected: list[float]) -> list[Line]:
+def _beside_random(counts: BucketCounts, expected: tuple[float, ...]) -> list[Line]:
     """A distribution and that of random directions, over the buckets that either fills."""
     width = (counts.high - counts.low) / len(counts.counts)
     filled = [
@@ -326,11 +312,5 @@ def _key(style: int, name: str) -> tuple[Markup, str]:
     return trusted(swatch(style)), name
 
 
-def _percent(share: float | None) -> str:
-    if share is None:
-        return "–"
-    return f"−{percent(-share)}" if share < 0 else percent(share)
-
-
 def _ends(interval: tuple[float, float] | None) -> str:
-    return " to ".join(map(_percent, interval)) if interval else ""
+    return " to ".join(map(quotient, interval)) if interval else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.rendering.numbers import number, percent
+from app.rendering.numbers import number, percent, quotient
 from app.store.types.evaluation import StoredEvaluation
 
 
@@ -33,10 +33,6 @@ _Write = Callable[[float], str]
 
 def _digits(n: int) -> _Write:
     return lambda value: number(value, n)
-
-
-def _signed_percent(value: float) -> str:
-    return f"−{percent(-value)}" if value < 0 else percent(value)
 
 
 _FIGURES: tuple[tuple[str, str, _Write, str], ...] = (
@@ -71,25 +67,25 @@ _FIGURES: tuple[tuple[str, str, _Write, str], ...] = (
     (
         "extra_loss_fraction",
         "extra loss, of zero",
-        _signed_percent,
+        quotient,
         "(L_recon − L_clean) / (L_zero − L_clean): its share of what removing the activation costs",
     ),
     (
         "extra_loss_fraction_mean",
         "extra loss, of mean",
-        _signed_percent,
+        quotient,
         "(L_recon − L_clean) / (L_mean − L_clean): the same against mean ablation",
     ),
     (
         "loss_recovered",
         "loss recovered, of zero",
-        _signed_percent,
+        quotient,
         "one minus the extra loss of zero",
     ),
     (
         "loss_recovered_mean",
         "loss recovered, of mean",
-        _signed_percent,
+        quotient,
         "one minus the extra loss of mean",
     ),
     (
@@ -110,12 +106,12 @@ _FIGURES: tuple[tuple[str, str, _Write, str], ...] = (
 
 def rows(evaluation: StoredEvaluation) -> list[Row]:
     """The figures that an evaluation has, in order."""
-    found = []
+    shown = []
     for key, title, write, meaning in _FIGURES:
         value = getattr(evaluation, key)
         if value is None:
             continue
         interval = evaluation.interval(key)
         ends = " to ".join(write(end) for end in interval) if interval else ""
-        found.append(Row(key, title, write(value), ends, meaning))
-    return found
+        shown.append(Row(key, title, write(value), ends, meaning))
+    return shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.rendering.templates import address
+from app.rendering.addresses import dictionary_address
 from app.store.types.catalogue import FeatureQuery, FeatureTable, Sort
 
 _NATURAL: dict[Sort, str] = {
@@ -12,6 +12,14 @@ _NATURAL: dict[Sort, str] = {
     "label": "asc",
 }
 _NEIGHBOURS = 2
+
+
+def _ordered(sort: Sort, order: str) -> dict[str, str]:
+    """Key and direction as an address has them: empty where they are the usual ones."""
+    return {
+        "sort": "" if sort == "index" else sort,
+        "order": "" if order == _NATURAL[sort] else order,
+    }
 
 
 class TableLinks:
@@ -32,12 +40,18 @@ class TableLinks:
         """The present filter, as the address has it."""
         return {None: "", True: "1", False: "0"}[self._query.alive]
 
+    @property
+    def kept(self) -> dict[str, str]:
+        """What the filter's form keeps of the address: the order, where it is not the usual one."""
+        return {
+            name: value for name, value in _ordered(self._query.sort, self.order).items() if value
+        }
+
     def _to(self, sort: Sort, order: str, page: int = 1) -> str:
-        return address(
+        return dictionary_address(
             self._dictionary.model,
             self._dictionary.name,
-            sort="" if sort == "index" else sort,
-            order="" if order == _NATURAL[sort] else order,
+            **_ordered(sort, order),
             alive=self.alive,
             q=self._query.search,
             page="" if page == 1 else page,

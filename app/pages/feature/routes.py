@@ -1,22 +1,41 @@
-"""The page of a feature."""
+"""The page of a feature, and its contexts with underlines that the worker may have to compute."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated, Literal
+from urllib.parse import parse_qsl, urlsplit
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from app.pages.feature.page import FeaturePage, other_dictionaries
+from app.errors import FeaturescopeError, WorkerUnavailable
+from app.pages.feature.groups import context_numbered, group_named
+from app.rendering.feature import FeaturePage, other_dictionaries
+from app.store.types.catalogue import DictionaryView
+from app.web.errors import status_of
 from app.web.headers import EMBEDDABLE
 from app.web.parameters import Style
-from app.web.site import Fragment, TheSite
+from app.web.routes import PatientRoute
+from app.web.site import Fragment, Site, TheDictionary, TheSite
+from app.web.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
+from sae_core.harvest.records import ContextEffect, WindowRecord
 
-router = APIRouter(prefix="/d/{model}/{dictionary}")
+router = APIRouter(prefix="/d/{model}/{dictionary}/{index}", route_class=PatientRoute)
 
 
-@router.get("/{index}")
+def _tested(request: Request, fragment: bool, text: str) -> str:
+    """The text on which the feature is tested: that of the address, or, where a part of the page
+    is asked for, that of the page which asks."""
+    if not fragment:
+        return text
+    page = urlsplit(request.headers.get("hx-current-url", ""))
+    return dict(parse_qsl(page.query, keep_blank_values=True)).get("text", "")
+
+
+@router.get("")
 def feature(
+    request: Request,
     model: str,
     dictionary: str,
     index: int,
@@ -24,10 +43,13 @@ def feature(
     site: TheSite,
     fragment: Fragment,
     embed: Annotated[Literal["", "0", "1"], Query(description="For a frame.")] = "",
+    text: Annotated[str, Query(description="To test the feature on.")] = "",
 ) -> Response:
     """The page, or its contexts in another style. Underlines that are not stored come later.
 
     With `embed=1` it may be framed by any page.
+
+    For example /d/demo/mlp-4096/12?width=full
     """
     # The page links to other dictionaries, too: one read gives all of them and this one.
     catalogue = site.store.catalogue()
@@ -36,7 +58,8 @@ def feature(
     view = site.store.feature(chosen or site.store.dictionary(*names), index)
     counterpart = other_dictionaries(view.dictionary, catalogue)
     embedded = embed == "1" and not fragment
-    page = FeaturePage(view, site.typeset(view.dictionary), style, counterpart, embedded)
+    own = _tested(request, fragment, text)
+    page = FeaturePage(view, site.typeset(view.dictionary), style, counterpart, embedded, own)
     if embedded:
         return site.renderer.html(
             "feature/embed.html",
@@ -44,5 +67,112 @@ def feature(
             dictionary=view.dictionary,
             page=page,
         )
-    template = "feature/_contexts.html" if fragment else "feature/feature.html"
-    return site.renderer.html(template, dictionary=view.dictionary, page=page)
+    return site.renderer.html(
+        "feature/_contexts.html" if fragment else "feature/feature.html",
+        headers={"HX-Push-Url": page.styled(style, own)} if fragment else None,
+        dictionary=view.dictionary,
+        page=page,
+    )
+
+
+@router.get("/groups/{group}")
+def group(
+    request: Request,
+    dictionary: TheDictionary,
+    index: int,
+    group: str,
+    style: Style,
+    site: TheSite,
+    fragment: Fragment,
+    attempt: Annotated[int, Query(ge=0, le=MOST_ATTEMPTS)] = 0,
+) -> Response:
+    """A group with its underlines; while the worker cannot, a sentence in their place.
+
+    For example /d/demo/mlp-4096/12/groups/band-10
+    """
+    view = site.store.feature(dictionary, index)
+    page = FeaturePage(view, site.typeset(view.dictionary), style)
+    asked = group_named(view, group)
+    windows = [context.window for context in page.contexts(asked)]
+    missing = any(window.number not in view.effects for window in windows)
+    if fragment and missing and (sentence := not_yet(site)):
+        return _later(request, site, group, attempt, sentence, HTTPStatus.ACCEPTED, FIRST_WAIT)
+    try:
+        effects = site.ablations.effects(view.dictionary, index, windows)
+    except FeaturescopeError as error:
+        if not fragment:
+            raise
+        status = status_of(error)
+        gone = isinstance(error, WorkerUnavailable)  # perhaps because it died meanwhile
+        sentence = (gone and not_yet(site)) or str(error)
+        return _later(
+            request, site, group, attempt, sentence, status, seconds_to_wait(error, attempt)
+        )
+    return site.renderer.html(
+        "feature/_group.html" if fragment else "feature/group.html",
+        dictionary=view.dictionary,
+        page=page,
+        part=page.part(asked, effects),
+    )
+
+
+def _later(
+    request: Request, site: Site, group: str, attempt: int, sentence: str, status: int, wait: int
+) -> Response:
+    """The reason in the place of the underlines; where `wait` is not 0 it asks again by itself."""
+    headers = {"HX-Retarget": f"#underlines-{group}", "HX-Reswap": "outerHTML"}
+    if wait:
+        headers["Retry-After"] = str(wait)
+    again = request.url.include_query_params(attempt=min(attempt + 1, MOST_ATTEMPTS))
+    return site.renderer.html(
+        "feature/_later.html",
+        status,
+        headers,
+        key=group,
+        sentence=sentence,
+        wait=wait,
+        address=f"{again.path}?{again.query}",
+    )
+
+
+@router.get("/contexts/{group}/{number}")
+def context(
+    dictionary: TheDictionary,
+    index: int,
+    group: str,
+    number: int,
+    style: Style,
+    site: TheSite,
+    fragment: Fragment,
+) -> Response:
+    """One context, widened or narrowed. A fragment never waits for the worker; a document does.
+
+    For example /d/demo/mlp-4096/12/contexts/top/0?width=full
+    """
+    view = site.store.feature(dictionary, index)
+    typeset = site.typeset(view.dictionary)
+    page = FeaturePage(view, typeset, style)
+    asked = context_numbered(view, group, number, typeset)
+    effect, reason = view.effects.get(asked.window.number), ""
+    if effect is None and not fragment:
+        effect, reason = _effect(site, view.dictionary, index, asked.window)
+    return site.renderer.html(
+        "feature/_context.html" if fragment else "feature/context.html",
+        dictionary=view.dictionary,
+        page=page,
+        item=page.item(group, asked, effect),
+        context=asked,
+        key=group,
+        effect=effect,
+        reason=reason,
+    )
+
+
+def _effect(
+    site: Site, dictionary: DictionaryView, index: int, window: WindowRecord
+) -> tuple[ContextEffect | None, str]:
+    """What ablation does to one window; where that cannot be said, None and the reason."""
+    try:
+        return site.ablations.effects(dictionary, index, [window])[window.number], ""
+    except FeaturescopeError as error:
+        return None, str(error)

@@ -1,129 +1,15 @@
-"""What the JSON interface answers: frozen types, no functions but their making."""
+"""A feature as JSON: its figures, its groups of contexts, and what ablation does to a context."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-
-class Answer(BaseModel):
-    """Common to all answers."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
-
-
-class Problem(Answer):
-    """An error, as RFC 9457 has it."""
-
-    title: str = Field(examples=["Not Found"])
-    status: int = Field(examples=[404])
-    detail: str = Field(
-        description="A sentence that says what to do.",
-        examples=["demo/mlp-4096 has features 0 to 4095; there is no feature 5000."],
-    )
-    field: str | None = Field(
-        default=None, description="The value that it is about, such as `edits.0.strength`."
-    )
-
-
-class Corpus(Answer):
-    """The text that was harvested."""
-
-    name: str = Field(examples=["python-stdlib"])
-    source: str
-    fingerprint: str
-    n_documents: int
-    n_tokens: int
-    details: dict[str, Any]
-
-
-class Harvest(Answer):
-    """One pass of a dictionary over a corpus."""
-
-    seed: int
-    n_ctx: int = Field(description="Positions in a window, BOS included.")
-    n_tokens: int = Field(description="Non-special tokens read; densities are shares of it.")
-    n_windows: int
-    settings: dict[str, Any]
-    digest: str
-
-
-class Model(Answer):
-    """The language model of a dictionary."""
-
-    name: str = Field(examples=["demo"])
-    architecture: str
-    n_layers: int
-    d_model: int
-    n_ctx: int
-    d_vocab: int
-    dtype: str
-    checksum: str
-    details: dict[str, Any]
-
-
-class Dictionary(Answer):
-    """A dictionary, its model, and what was harvested with it."""
-
-    name: str = Field(examples=["mlp-4096"])
-    model: Model
-    hook_point: str = Field(examples=["blocks.0.mlp.hook_post"])
-    architecture: str = Field(examples=["topk"])
-    d_in: int
-    d_sae: int
-    is_neurons: bool = Field(description="Whether this is the neuron basis itself.")
-    alive: int = Field(description="Features that fired at all in the harvest.")
-    dtype: str
-    checksum: str
-    evaluation: dict[str, Any] | None = Field(
-        description="l0, fvu, l_clean, l_recon, l_zero, l_mean (nats per token), "
-        "extra_loss_fraction, …; the distributions are below `evaluation`; null: not evaluated."
-    )
-    details: dict[str, Any]
-    corpus: Corpus | None
-    harvest: Harvest | None
-
-
-class Progress(Answer):
-    """A harvest under way."""
-
-    model: str
-    dictionary: str
-    phase: str = Field(
-        description="harvesting (counted in tokens), evaluating (in windows), describing or "
-        "ablating (in features)."
-    )
-    done: int = Field(description="So far, in the phase's unit.")
-    total: int
-    tokens_per_second: float = Field(description="Rate, in the phase's unit.")
-    eta_seconds: float | None
-    stalled: bool = Field(description="Nothing was heard of it for a minute.")
-
-
-class Catalogue(Answer):
-    """All dictionaries, and the harvests under way."""
-
-    dictionaries: list[Dictionary]
-    progress: list[Progress]
-
-
-class HistogramAnswer(Answer):
-    """Counts over equal-width buckets from `low` to `high`."""
-
-    low: float
-    high: float
-    counts: list[int]
-
-
-class TokenWeight(Answer):
-    """A token with a weight."""
-
-    id: int = Field(examples=[297])
-    text: str = Field(
-        description="The token's text; bytes that are not UTF-8 as `\\xe2`.", examples=[" self"]
-    )
-    weight: float = Field(description="Logits per unit of activation.", examples=[1.25])
+from app.store.types.catalogue import FeatureView
+from app.web.answers import Effect, HistogramAnswer, RankedTokens
+from app.web.schema import Answer, Printable, floats
+from sae_core.harvest.records import Ranking
 
 
 class Related(Answer):
@@ -137,51 +23,17 @@ class Related(Answer):
     )
 
 
-class FeatureRow(Answer):
-    """A feature in the table."""
-
-    index: int = Field(examples=[1733])
-    label: str
-    firings: int
-    density: float = Field(description="Share of the harvest's tokens.", examples=[0.0031])
-    maximum: float = Field(examples=[7.42])
-    activations: HistogramAnswer
-    raised: list[TokenWeight]
+def _related(ranking: Ranking) -> list[Related]:
+    shares: list[float] | list[None] = floats(ranking.shares) or [None] * len(ranking.ids)
+    rows = zip(ranking.ids.tolist(), floats(ranking.weights), shares, strict=True)
+    return [Related(index=index, weight=weight, share=share) for index, weight, share in rows]
 
 
-class FeatureTable(Answer):
-    """One page of a dictionary's features."""
-
-    model: str
-    dictionary: str
-    total: int
-    page: int
-    pages: int
-    features: list[FeatureRow]
+RankedRelatives = Annotated[list[Related], BeforeValidator(_related)]
+"""Made of a `Ranking` of neurons or features."""
 
 
-class Prediction(Answer):
-    """A prediction that ablation moves."""
-
-    id: int
-    text: str
-    change: float = Field(description="Ablated minus clean logit.")
-
-
-class Effect(Answer):
-    """What ablating the feature does to a context, column by column.
-
-    Positions not listed change by exactly 0. Everything under position t is about the prediction
-    of token t, made at t - 1.
-    """
-
-    positions: list[int]
-    loss_change: list[float] = Field(description="log p_clean - log p_ablated, nats.")
-    raised: list[list[Prediction]] = Field(description="Five for each position, most raised first.")
-    lowered: list[list[Prediction]] = Field(description="Five for each, most lowered first.")
-
-
-class Context(Answer):
+class ContextAnswer(Answer):
     """One example in its window."""
 
     window: int = Field(description="Number of the window in the corpus.")
@@ -202,13 +54,15 @@ class GroupSummary(Answer):
     low: float = Field(description="A band's activations lie in (low, high].")
     high: float
     firings: int = Field(description="The feature's firings in that range.")
-    contexts: int = Field(description="Contexts in the group.")
+    contexts: Annotated[int, BeforeValidator(len)] = Field(
+        validation_alias="examples", description="Contexts in the group."
+    )
 
 
 class Group(GroupSummary):
     """A group with its contexts."""
 
-    examples: list[Context]
+    examples: list[ContextAnswer]
 
 
 class Feature(Answer):
@@ -223,23 +77,40 @@ class Feature(Answer):
     dtype: str
     n_tokens: int
     index: int
-    label: str
+    label: Printable
     firings: int
     density: float
-    density_low: float = Field(description="Lower end of the 95 % Wilson score interval.")
-    density_high: float
+    density_low: float | None = Field(
+        description="Lower end of the 95 % interval over documents; null: not known, as where the "
+        "feature never fired, the text is one document, or an older version harvested it."
+    )
+    density_high: float | None = Field(description="Its upper end.")
     maximum: float
     activations: HistogramAnswer
     logits: HistogramAnswer
-    raised: list[TokenWeight]
-    lowered: list[TokenWeight]
-    neurons: list[Related] = Field(description="For a neuron: the features that write to it.")
-    nearest: list[Related] = Field(description="By cosine of the decoder rows.")
-    coactive: list[Related] = Field(description="Weight: Jaccard index.")
+    raised: RankedTokens
+    lowered: RankedTokens
+    neurons: RankedRelatives = Field(description="For a neuron: the features that write to it.")
+    nearest: RankedRelatives = Field(description="By cosine of the decoder rows.")
+    coactive: RankedRelatives = Field(description="Weight: Jaccard index.")
     groups: list[GroupSummary]
 
-
-class RandomFeature(Answer):
-    """A feature that fires, drawn evenly."""
-
-    index: int
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, view: FeatureView) -> dict[str, Any]:
+        """The fields of a stored feature, with those of the dictionary that it belongs to."""
+        dictionary, corpus = view.dictionary, view.dictionary.corpus
+        low, high = view.record.density_interval or (None, None)
+        return {
+            **vars(dictionary),
+            **vars(view.record),
+            "dictionary": dictionary.name,
+            "dictionary_checksum": dictionary.checksum,
+            "corpus": corpus.name if corpus else "",
+            "corpus_fingerprint": corpus.fingerprint if corpus else "",
+            "n_tokens": dictionary.n_tokens,
+            "label": view.label,
+            "density": view.density,
+            "density_low": low,
+            "density_high": high,
+        }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.pages.prompt.query import FeatureName
 from app.store.types.catalogue import FeatureScales
-from app.worker.client.readings import Firings
+from app.worker.client.readings import PromptFirings
 
 RARITY = "share of the feature's maximum × −log₁₀ of its density"
 """How `rarity` is computed, in words."""
@@ -22,8 +22,8 @@ class ActiveFeatures:
     """Every feature that fires on a prompt, column by column, over all dictionaries that were read.
 
     Attributes:
-        names: of the dictionaries.
-        firings: of each dictionary on the prompt.
+        names: the names of the dictionaries.
+        firings: where each dictionary fires on the prompt, and how strongly.
         dictionary: place of the feature's dictionary among `names`, int64 [n].
         feature: its index there, int64 [n].
         maximum: largest activation on the prompt (or on one of its tokens), float64 [n].
@@ -37,7 +37,7 @@ class ActiveFeatures:
     """
 
     names: tuple[str, ...]
-    firings: tuple[Firings, ...]
+    firings: tuple[PromptFirings, ...]
     dictionary: NDArray[np.int64]
     feature: NDArray[np.int64]
     maximum: NDArray[np.float64]
@@ -62,6 +62,11 @@ class ActiveFeatures:
     def _rows(self) -> dict[FeatureName, int]:
         return {self.name(row): row for row in range(len(self))}
 
+    @property
+    def shares(self) -> dict[FeatureName, float]:
+        """The share of each feature, for the comparison with another prompt."""
+        return {self.name(row): share for row, share in enumerate(self.share.tolist())}
+
     def where(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Positions and activations of the feature of a row on the whole prompt."""
         return self.firings[int(self.dictionary[row])].of(int(self.feature[row]))
@@ -74,21 +79,21 @@ class ActiveFeatures:
 
 def active_features(
     names: Sequence[str],
-    firings: Sequence[Firings],
+    firings: Sequence[PromptFirings],
     scales: Sequence[FeatureScales],
     token: int | None = None,
 ) -> ActiveFeatures:
     """The features that fire on a prompt, or on one token of it.
 
     Args:
-        names: of the dictionaries.
-        firings: of each on the prompt.
-        scales: of each, from its harvest.
+        names: the names of the dictionaries.
+        firings: where each dictionary fires on the prompt.
+        scales: how often and how strongly the features of each fire in its harvest.
         token: position; only what fires there counts. None: the whole prompt.
     """
     parts = [
-        _of_dictionary(place, one, scale, token)
-        for place, (one, scale) in enumerate(zip(firings, scales, strict=True))
+        _of_dictionary(place, fired, scale, token)
+        for place, (fired, scale) in enumerate(zip(firings, scales, strict=True))
     ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return ActiveFeatures(tuple(names), tuple(firings), *columns)
@@ -103,20 +108,22 @@ def effects_column(
 
 
 def _of_dictionary(
-    place: int, firings: Firings, scales: FeatureScales, token: int | None
+    place: int, firings: PromptFirings, scales: FeatureScales, token: int | None
 ) -> tuple[NDArray[np.generic], ...]:
     """The columns of `ActiveFeatures` for one dictionary."""
     positions, features, values = firings.positions, firings.features, firings.values
+    # The scale of each feature; one that never fired in the harvest is measured by this prompt.
     ever, unheard = scales.maxima.copy(), scales.maxima[features] == 0
     np.maximum.at(ever, features[unheard], values[unheard])
     if token is not None:
         here = positions == token
         positions, features, values = positions[here], features[here], values[here]
-    # by feature, its strongest firing first, of equal ones the earliest
+    # By feature, its strongest firing first, of equal ones the earliest
     order = np.lexsort((positions, -values, features))
     positions, features, values = positions[order], features[order], values[order]
     index, starts = np.unique(features, return_index=True)
     index = index.astype(np.int64)
+    # One row a feature.
     maximum = values[starts].astype(np.float64)
     total = np.add.reduceat(values, starts, dtype=np.float64) if len(starts) else maximum
     fired, n_tokens = scales.firings[index], max(1, scales.n_tokens)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 
-from app.pages.feature.answers import floats
 from app.pages.prompt import schema as types
 from app.pages.prompt.active_features import ActiveFeatures
 from app.rendering.tokens import Typeset, printable
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
+from app.web.schema import floats
 from app.worker.client.readings import Occlusion, Reading
-
-N_RAISED = 4
 
 
 def token(typeset: Typeset, id_: int) -> types.TokenName:
@@ -63,7 +61,7 @@ def dictionary(
             types.ActiveFeature(
                 index=index,
                 label=printable(known[index].label),
-                raised=[typeset.real[t] for t in known[index].raised.ids.tolist()[:N_RAISED]],
+                raised=[typeset.real[t] for t in known[index].strongest],
                 activation=max(floats(values)),
                 total=float(active.total[row]),
                 position=int(active.peak[row]),
@@ -85,7 +83,7 @@ def dictionary(
 
 def missing(occlusion: Occlusion, reading: Reading, typeset: Typeset) -> list[types.MissingToken]:
     """What each token's absence does to a feature."""
-    found = []
+    tokens = []
     for position, without, change in zip(
         occlusion.positions.tolist(),
         floats(occlusion.activations),
@@ -94,7 +92,7 @@ def missing(occlusion: Occlusion, reading: Reading, typeset: Typeset) -> list[ty
     ):
         id_ = int(reading.tokens[position])
         known = math.isfinite(without)
-        found.append(
+        tokens.append(
             types.MissingToken(
                 id=id_,
                 text=typeset.real[id_],
@@ -103,4 +101,4 @@ def missing(occlusion: Occlusion, reading: Reading, typeset: Typeset) -> list[ty
                 change=change if known else None,
             )
         )
-    return found
+    return tokens

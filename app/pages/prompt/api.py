@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.errors import InvalidRequest, WorkerUnavailable
-from app.pages.feature import answers as api_answers
-from app.pages.feature.answers import floats
-from app.pages.feature.api import ERRORS
 from app.pages.prompt import answers
 from app.pages.prompt import schema as types
 from app.pages.prompt.active_features import active_features
 from app.pages.prompt.session import Target, attribute_request, target_at
 from app.pages.prompt.tokens import token_of
-from app.pages.steer import requests as steering
-from app.pages.steer.requests import dictionary_of, unknown
 from app.rendering.tokens import Typeset
-from app.store.types.catalogue import DictionaryView
-from app.web.live_stream import LiveEvent, LiveStream
-from app.web.site import Site, TheSite
+from app.web import answers as web_answers
+from app.web.live.stream import LiveEvent, LiveStream
+from app.web.model import TheModel
+from app.web.routes import PatientRoute
+from app.web.schema import ERRORS, floats
+from app.web.site import TheSite
 from app.worker.client.faults import STRANGE
-from app.worker.client.readings import Reading, column
+from app.worker.client.readings import Reading
 from app.worker.protocol import events
+from app.worker.protocol.arrays import unpack_float32, unpack_int32
 from app.worker.protocol.events import Progress, Result
+from app.worker.protocol.requests import MOST_DICTIONARIES
 
 _EXAMPLE = """\
 event: estimated
@@ -39,57 +39,36 @@ data: {"event":"done"}
 """  # noqa: E501
 
 
-class Model:
-    """The dictionaries of a model, and its tokens."""
-
-    def __init__(self, model: str, site: TheSite) -> None:
-        self.site: Site = site
-        self.dictionaries = steering.dictionaries_of(site.store, model)
-        self.view = next(iter(self.dictionaries.values()))
-        self.typeset: Typeset = site.typeset(self.view)
-
-    def feature(self, dictionary: str, *indices: int) -> DictionaryView:
-        """The dictionary of features that exist.
-
-        Raises:
-            NotFound: there is no such dictionary.
-            InvalidRequest: it has no such feature.
-        """
-        view = dictionary_of(self.dictionaries, dictionary)
-        for index in indices:
-            if index >= view.d_sae:
-                raise unknown(view, index)
-        return view
-
-    def read(self, prompt: str | tuple[int, ...], *views: DictionaryView) -> Reading:
-        """A prompt, with some of the dictionaries."""
-        return self.site.prompts.read(self.view, prompt, views)
-
-    def target(self, reading: Reading, question: types.PredictionQuestion) -> Target:
-        """The prediction in question."""
-        vocabulary = self.typeset.vocabulary
-        return target_at(reading, vocabulary, question.position, question.target)
-
-
-TheModel = Annotated[Model, Depends()]
-router = APIRouter(prefix="/api/v1/m/{model}", tags=["prompts"], responses=ERRORS)
+router = APIRouter(
+    prefix="/api/v1/m/{model}", tags=["prompts"], responses=ERRORS, route_class=PatientRoute
+)
 
 
 @router.post("/activations")
-def activations(question: types.ActivationsQuestion, of: TheModel) -> types.Activations:
-    """All features that fire on a prompt."""
-    names = list(of.dictionaries) if question.dictionaries is None else question.dictionaries
-    views = [dictionary_of(of.dictionaries, name) for name in dict.fromkeys(names)]
-    views = views[: types.MOST_DICTIONARIES]
-    reading, store = of.read(question.prompt, *views), of.site.store
+def activations(
+    question: types.ActivationsQuestion, model: TheModel, site: TheSite
+) -> types.Activations:
+    """All features that fire on a prompt.
+
+    \f
+    For example /api/v1/m/demo/activations
+    with {"prompt": "def f"}
+    """
+    names = list(model.dictionaries) if question.dictionaries is None else question.dictionaries
+    views = [model.dictionary(name) for name in dict.fromkeys(names)]
+    views = views[:MOST_DICTIONARIES]
+    reading, store = site.prompts.read(model.facts, question.prompt, views), model.store
     return types.Activations(
-        model=of.view.model,
-        model_checksum=of.view.model_checksum,
-        tokens=answers.prompt_tokens(reading, of.typeset),
-        next=answers.expected(reading, of.typeset, len(reading)),
+        model=model.name,
+        model_checksum=model.facts.model_checksum,
+        tokens=answers.prompt_tokens(reading, model.typeset),
+        next=answers.expected(reading, model.typeset, len(reading)),
         dictionaries=[
             answers.dictionary(
-                store, view, active_features([view.name], [fired], [store.scales(view)]), of.typeset
+                store,
+                view,
+                active_features([view.name], [fired], [store.scales(view)]),
+                model.typeset,
             )
             for view, fired in zip(views, reading.firings, strict=True)
         ],
@@ -97,17 +76,22 @@ def activations(question: types.ActivationsQuestion, of: TheModel) -> types.Acti
 
 
 @router.post("/ablation")
-def ablation(question: types.AblationQuestion, of: TheModel) -> types.Ablation:
-    """What removing a feature does to the prediction of each token."""
-    view = of.feature(question.dictionary, question.feature)
-    reading = of.read(question.prompt)
-    (effect,) = of.site.prompts.ablate(view, question.feature, [reading.ids])
+def ablation(question: types.AblationQuestion, model: TheModel, site: TheSite) -> types.Ablation:
+    """What removing a feature does to the prediction of each token.
+
+    \f
+    For example /api/v1/m/demo/ablation
+    with {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
+    """
+    view = model.dictionary(question.dictionary, question.feature)
+    reading = site.prompts.read(model.facts, question.prompt)
+    (effect,) = site.prompts.ablate(view, question.feature, [reading.ids])
     return types.Ablation(
         model=view.model,
         dictionary=view.name,
         feature=question.feature,
-        tokens=answers.tokens(reading, of.typeset),
-        effect=api_answers.effect(effect, of.typeset),
+        tokens=answers.tokens(reading, model.typeset),
+        effect=web_answers.effect(effect, model.typeset),
     )
 
 
@@ -125,74 +109,98 @@ def ablation(question: types.AblationQuestion, of: TheModel) -> types.Ablation:
         }
     },
 )
-def attribution(question: types.AttributionQuestion, of: TheModel) -> Response:
-    """Which features are responsible for a prediction, each ablated alone."""
-    view = of.feature(question.dictionary, *(question.features or ()))
-    reading = of.read(question.prompt)
-    target = of.target(reading, question)
+def attribution(question: types.AttributionQuestion, model: TheModel, site: TheSite) -> Response:
+    """Which features are responsible for a prediction, each ablated alone.
+
+    \f
+    For example /api/v1/m/demo/attribution
+    with {"prompt": "def f", "dictionary": "mlp-4096", "position": 1}
+    """
+    view = model.dictionary(question.dictionary, *(question.features or ()))
+    reading = site.prompts.read(model.facts, question.prompt)
+    target = _target(question, reading, model.typeset)
     request = attribute_request(view, reading.ids, target, question.features)
-    return LiveStream(of.site.live.ask(request), lambda event: _say(event, target, of.typeset))
+    return LiveStream(site.live.ask(request), lambda event: _say(event, target, model.typeset))
 
 
 @router.post("/together")
-def together(question: types.TogetherQuestion, of: TheModel) -> types.Together:
-    """What ablating several features at once does to a prediction, beside each alone."""
-    view = of.feature(question.dictionary, *question.features)
-    reading = of.read(question.prompt)
-    target = of.target(reading, question)
+def together(
+    question: types.TogetherQuestion, model: TheModel, site: TheSite
+) -> types.TogetherAnswer:
+    """What ablating several features at once does to a prediction, beside each alone.
+
+    \f
+    For example /api/v1/m/demo/together
+    with {"prompt": "def f", "dictionary": "mlp-4096", "features": [12, 1733]}
+    """
+    view = model.dictionary(question.dictionary, *question.features)
+    reading = site.prompts.read(model.facts, question.prompt)
+    target = _target(question, reading, model.typeset)
     features = sorted(set(question.features))
-    change = of.site.prompts.together(view, reading.ids, target.position, target.token, features)
-    alone = of.site.prompts.attribution(attribute_request(view, reading.ids, target, features))
+    change = site.prompts.together(view, reading.ids, target.position, target.token, features)
+    alone = site.prompts.attribution(attribute_request(view, reading.ids, target, features))
     singles = [alone.of(index)[1] for index in features]
-    return types.Together(
+    return types.TogetherAnswer(
         position=target.position,
-        target=answers.token(of.typeset, target.token),
+        target=answers.token(model.typeset, target.token),
         features=features,
         loss_change=change,
-        singles=[0.0 if one != one else one for one in singles],
+        singles=[0.0 if math.isnan(single) else single for single in singles],
     )
 
 
 @router.post("/occlusion")
-def occlusion(question: types.OcclusionQuestion, of: TheModel) -> types.Occlusion:
-    """How a feature's activation changes when each token is left out or replaced."""
-    view = of.feature(question.dictionary, question.feature)
-    reading = of.read(question.prompt)
+def occlusion(
+    question: types.OcclusionQuestion, model: TheModel, site: TheSite
+) -> types.OcclusionAnswer:
+    """How a feature's activation changes when each token is left out or replaced.
+
+    \f
+    For example /api/v1/m/demo/occlusion
+    with {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
+    """
+    view = model.dictionary(question.dictionary, question.feature)
+    reading = site.prompts.read(model.facts, question.prompt)
     if question.position is not None and question.position >= len(reading):
         raise InvalidRequest(
             f"There is no token {question.position}: the prompt has {len(reading)}, from 0."
         )
     put = question.replacement
-    replacement = None if put is None else token_of(of.typeset.vocabulary, put)
-    found = of.site.prompts.occlude(
+    replacement = None if put is None else token_of(model.typeset.vocabulary, put)
+    occluded = site.prompts.occlude(
         view, question.feature, reading.ids, question.position, replacement
     )
-    return types.Occlusion(
+    return types.OcclusionAnswer(
         model=view.model,
         dictionary=view.name,
         feature=question.feature,
-        position=found.position,
-        activation=found.activation,
-        replacement=None if replacement is None else answers.token(of.typeset, replacement),
-        tokens=answers.missing(found, reading, of.typeset),
+        position=occluded.position,
+        activation=occluded.activation,
+        replacement=None if replacement is None else answers.token(model.typeset, replacement),
+        tokens=answers.missing(occluded, reading, model.typeset),
     )
+
+
+def _target(question: types.PredictionQuestion, reading: Reading, typeset: Typeset) -> Target:
+    """The prediction in question."""
+    return target_at(reading, typeset.vocabulary, question.position, question.target)
 
 
 def _say(event: Result | Progress, target: Target, typeset: Typeset) -> LiveEvent | None:
     """What an event of the worker is to a client."""
     try:
         if isinstance(event, events.Estimated):
-            return types.Estimated(
+            return types.EstimatedEvent(
                 position=target.position,
                 target=answers.token(typeset, target.token),
                 log_probability=event.log_probability,
-                features=column(event.features, "<i4").tolist(),
-                loss_change=floats(column(event.loss_change, "<f4")),
+                features=unpack_int32(event.features).tolist(),
+                loss_change=floats(unpack_float32(event.loss_change)),
             )
         if isinstance(event, events.Attributed):
-            return types.Attributed(
-                features=column(event.features, "<i4").tolist(),
-                loss_change=floats(column(event.loss_change, "<f4")),
+            return types.AttributedEvent(
+                features=unpack_int32(event.features).tolist(),
+                loss_change=floats(unpack_float32(event.loss_change)),
             )
     except ValueError as error:
         raise WorkerUnavailable(STRANGE) from error

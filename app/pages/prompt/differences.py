@@ -2,89 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from app.pages.prompt.active_features import ActiveFeatures
 from app.pages.prompt.query import FeatureName
 
 Kind = Literal["gained", "lost", "stronger", "weaker"]
+KINDS: tuple[Kind, ...] = ("gained", "lost", "stronger", "weaker")
 SAME = 0.001
 """Shares of the maximum that differ by less count as equal."""
 
-KINDS: tuple[Kind, ...] = ("gained", "lost", "stronger", "weaker")
+Shares = Mapping[FeatureName, float]
+"""Largest activation of each feature that fires, as a share of that in the harvest."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One feature on two prompts.
+    """A feature that differs between two prompts.
 
     Attributes:
-        feature: which one.
-        first: its row among those active on the first prompt; None: it does not fire there.
-        second: likewise for the second.
-        change: of its maximum from the first to the second, as a share of its largest activation
+        kind: gained, lost, stronger or weaker.
+        dictionary: name of its dictionary.
+        index: the number of the feature in its dictionary.
+        change: of its largest activation from the first prompt to the second, as a share of that
             in the harvest.
     """
 
-    feature: FeatureName
-    first: int | None
-    second: int | None
+    kind: Kind
+    dictionary: str
+    index: int
     change: float
 
     @property
-    def rows(self) -> tuple[int | None, int | None]:
-        """Both rows."""
-        return self.first, self.second
-
-    @property
-    def kind(self) -> Kind:
-        """What happened to it."""
-        if self.first is None:
-            return "gained"
-        if self.second is None:
-            return "lost"
-        return "stronger" if self.change > 0 else "weaker"
+    def feature(self) -> FeatureName:
+        """What addresses call it."""
+        return FeatureName(self.dictionary, self.index)
 
 
-def compare(first: ActiveFeatures, second: ActiveFeatures) -> dict[Kind, list[Difference]]:
+def compare(
+    dictionaries: Sequence[str], first: Shares, second: Shares
+) -> dict[Kind, list[Difference]]:
     """Every feature that differs between two prompts, by kind, largest change first.
 
-    Both were read with the same dictionaries. A feature that fires equally strongly on both is in
-    no list.
+    A feature that fires equally strongly on both is in no list; equal changes are ordered by
+    dictionary and index.
+
+    Args:
+        dictionaries: names of those with which both prompts were read.
+        first: what fires on the first prompt.
+        second: what fires on the second.
     """
-    assert first.names == second.names
-    keys = [_keys(one) for one in (first, second)]
-    every = np.unique(np.concatenate(keys))
-    rows = [_rows(key, every) for key in keys]
-    shares = [_at(one.share, row) for one, row in zip((first, second), rows, strict=True)]
-    change = shares[1] - shares[0]
-    found: dict[Kind, list[Difference]] = {kind: [] for kind in KINDS}
-    for place in np.lexsort((every, -np.abs(change))).tolist():
-        if abs(change[place]) < SAME and rows[0][place] >= 0 and rows[1][place] >= 0:
-            continue
-        at = [int(row[place]) if row[place] >= 0 else None for row in rows]
-        here = first.name(at[0]) if at[0] is not None else second.name(at[1] or 0)
-        difference = Difference(here, at[0], at[1], float(change[place]))
-        found[difference.kind].append(difference)
-    return found
+    places = {name: place for place, name in enumerate(dictionaries)}
+    differences: dict[Kind, list[Difference]] = {kind: [] for kind in KINDS}
+    for name in sorted(
+        first.keys() | second.keys(), key=lambda name: (places[name.dictionary], name.index)
+    ):
+        change = second.get(name, 0.0) - first.get(name, 0.0)
+        kind = _kind(name in first, name in second, change)
+        if kind is not None:
+            differences[kind].append(Difference(kind, name.dictionary, name.index, change))
+    for of_kind in differences.values():
+        of_kind.sort(key=lambda difference: -abs(difference.change))
+    return differences
 
 
-def _keys(features: ActiveFeatures) -> NDArray[np.int64]:
-    """One ascending number a feature."""
-    keys: NDArray[np.int64] = (features.dictionary << 40) + features.feature
-    return keys
-
-
-def _rows(keys: NDArray[np.int64], every: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Row of each of `every` among `keys`; -1: not there."""
-    rows = np.full(len(every), -1, dtype=np.int64)
-    rows[np.searchsorted(every, keys)] = np.arange(len(keys))
-    return rows
-
-
-def _at(values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.where(rows >= 0, values[rows.clip(min=0)] if len(values) else 0.0, 0.0)
+def _kind(in_first: bool, in_second: bool, change: float) -> Kind | None:
+    """What happened to a feature; None: nothing worth telling."""
+    if not in_first:
+        return "gained"
+    if not in_second:
+        return "lost"
+    if abs(change) < SAME:
+        return None
+    return "stronger" if change > 0 else "weaker"

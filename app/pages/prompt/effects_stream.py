@@ -12,8 +12,9 @@ from typing import Literal, TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import WorkerUnavailable
-from app.web.live_stream import LiveEvent
-from app.worker.client.attributions import Attribution, Ranking, ranking
+from app.pages.prompt.ranking import EffectRanking, ranking
+from app.web.live.stream import LiveEvent
+from app.worker.client.attributions import Attribution
 from app.worker.client.faults import STRANGE
 from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import LiveWorker
@@ -48,7 +49,7 @@ class EffectsStream:
         live: LiveWorker,
         work: PromptWork,
         requests: dict[str, AttributeRequest],
-        draw: Callable[[Ranking], str],
+        draw: Callable[[EffectRanking], str],
     ) -> None:
         self._live, self._work, self._requests, self._draw = live, work, requests, draw
         self._found: dict[str, Attribution] = {}
@@ -71,8 +72,10 @@ class EffectsStream:
 
     async def say(self, event: Result | Progress) -> TableEvent | None:  # noqa: ARG002
         """The table: at once when all estimates are there and when all is, else now and then."""
-        found = self._found.values()
-        stage = all(one.begun for one in found) + all(one.complete for one in found)
+        attributions = self._found.values()
+        stage = all(attribution.begun for attribution in attributions) + all(
+            attribution.complete for attribution in attributions
+        )
         waited = time.monotonic() - self._drawn >= REDRAW_SECONDS
         if stage == self._stage and (stage == _WHOLE or not waited):
             return None
@@ -84,25 +87,25 @@ class EffectsStream:
         return self._draw(ranking(self._found, list(self._requests)))
 
     async def _grow(
-        self, request: AttributeRequest, found: Attribution
+        self, request: AttributeRequest, attribution: Attribution
     ) -> AsyncGenerator[Result | Progress, None]:
         """The worker's events about one dictionary, taken in and remembered."""
         async with aclosing(self._live.ask(request)) as events:
             async for event in events:
                 try:
-                    found.take(event)
+                    attribution.take(event)
                 except ValueError as error:
                     raise WorkerUnavailable(STRANGE) from error
                 if isinstance(event, Estimated):  # from here on it is as large as it gets
-                    self._remember(request, found)
+                    self._remember(request, attribution)
                 yield event
-        self._remember(request, found)
+        self._remember(request, attribution)
 
-    def _remember(self, request: AttributeRequest, found: Attribution) -> None:
+    def _remember(self, request: AttributeRequest, attribution: Attribution) -> None:
         """Keep what was found, unless another reader's stream has brought all of it meanwhile."""
         known = self._work.known_attribution(request)
-        if known is None or found.complete or not known.complete:
-            self._work.remember(request, found)
+        if known is None or attribution.complete or not known.complete:
+            self._work.remember(request, attribution)
 
 
 async def merged(streams: Iterable[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
@@ -116,8 +119,8 @@ async def merged(streams: Iterable[AsyncGenerator[T, None]]) -> AsyncGenerator[T
         last = None
         try:
             async with aclosing(stream):
-                async for one in stream:
-                    await box.put((one,))
+                async for item in stream:
+                    await box.put((item,))
         except Exception as error:
             last = error
         await box.put(last)
@@ -126,13 +129,13 @@ async def merged(streams: Iterable[AsyncGenerator[T, None]]) -> AsyncGenerator[T
     left = len(tasks)
     try:
         while left:
-            said = await box.get()
-            if isinstance(said, Exception):
-                raise said
-            if said is None:
+            item = await box.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
                 left -= 1
             else:
-                yield said[0]
+                yield item[0]
     finally:
         for task in tasks:
             task.cancel()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from app.errors import InvalidRequest
+from app.rendering.addresses import model_page_address
 
 Sort = Literal["activation", "share", "rarity", "effect"]
 SORTS: tuple[Sort, ...] = ("activation", "share", "rarity", "effect")
@@ -80,7 +81,7 @@ class PromptQuery:
     @property
     def fields(self) -> list[tuple[str, str]]:
         """Names and values as they stand in an address; defaults are left out."""
-        found: list[tuple[str, Any]] = [
+        pairs: list[tuple[str, Any]] = [
             *([] if self.text is None else [("text", self.text)]),
             ("other", self.other),
             *(("d", name) for name in self.dictionaries),
@@ -97,7 +98,7 @@ class PromptQuery:
         ]
         return [
             (name, str(value))
-            for name, value in found
+            for name, value in pairs
             if name == "text" or (value is not None and value != "")
         ]
 
@@ -112,17 +113,11 @@ class PromptQuery:
 
     def address(self, model: str) -> str:
         """Where the page is found."""
-        return page_address(model) + (f"?{self.encoded}" if self.fields else "")
+        return model_page_address(model) + (f"?{self.encoded}" if self.fields else "")
 
     def with_(self, **changes: Any) -> PromptQuery:
         """The same with something changed."""
         return replace(self, **changes)
-
-
-def page_address(model: str, page: str = "prompt", **query: str) -> str:
-    """Where a page of a model is found; empty query values are left out."""
-    kept = urlencode({name: value for name, value in query.items() if value}, safe=":")
-    return f"/m/{quote(model, safe='')}/{page}" + (f"?{kept}" if kept else "")
 
 
 def parse(pairs: Iterable[tuple[str, str]]) -> tuple[PromptQuery, InvalidRequest | None]:
@@ -217,19 +212,19 @@ class _Reader:
         return next(iter(self._features([text] if (text := self.last(name)) else [])), None)
 
     def features(self, name: str, most: int) -> tuple[FeatureName, ...]:
-        found = tuple(dict.fromkeys(self._features(self._given.get(name, []))))
-        if len(found) > most:
-            self._refuse(f"At most {most} features are ablated together; these are {len(found)}.")
-        return found[:most]
+        names = tuple(dict.fromkeys(self._features(self._given.get(name, []))))
+        if len(names) > most:
+            self._refuse(f"At most {most} features are ablated together; these are {len(names)}.")
+        return names[:most]
 
     def _features(self, texts: Collection[str]) -> list[FeatureName]:
-        found = []
+        names = []
         for text in texts:
             try:
-                found.append(FeatureName.parse(text))
+                names.append(FeatureName.parse(text))
             except InvalidRequest as error:
                 self._refuse(str(error))
-        return found
+        return names
 
     def _refuse(self, sentence: str) -> None:
         self.problem = self.problem or InvalidRequest(sentence)

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from app.pages.feature.schema import Answer, Effect
-from app.pages.steer.questions import LONGEST_PROMPT, SENTENCE, Name, Question, whole
-from app.web.live_events import DoneEvent, FailedEvent, LiveEvent
-
-MOST_DICTIONARIES = 16
+from app.web.answers import Effect
+from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
+from app.web.schema import LONGEST_PROMPT, SENTENCE, Answer, Name, Question, whole
+from app.worker.protocol.requests import MOST_DICTIONARIES
 
 MOST_ID = 2**31 - 1
 
@@ -198,7 +197,7 @@ class Ablation(Answer):
     effect: Effect
 
 
-class Together(Answer):
+class TogetherAnswer(Answer):
     """What ablating features at once does to a prediction, beside what each does alone."""
 
     position: int
@@ -218,7 +217,7 @@ class MissingToken(TokenName):
     change: float | None = Field(description="From the whole prompt.")
 
 
-class Occlusion(Answer):
+class OcclusionAnswer(Answer):
     """Why a feature fires."""
 
     model: str
@@ -232,7 +231,7 @@ class Occlusion(Answer):
     tokens: list[MissingToken]
 
 
-class Estimated(LiveEvent):
+class EstimatedEvent(LiveEvent):
     """First-order estimates of all features in question."""
 
     event: Literal["estimated"] = "estimated"
@@ -243,7 +242,7 @@ class Estimated(LiveEvent):
     loss_change: list[float] = Field(description="Nats; positive: the feature helps.")
 
 
-class Attributed(LiveEvent):
+class AttributedEvent(LiveEvent):
     """Exact changes of some of them, each feature ablated alone."""
 
     event: Literal["attributed"] = "attributed"
@@ -253,7 +252,7 @@ class Attributed(LiveEvent):
     )
 
 
-AttributionEvent = Estimated | Attributed
+AttributionEvent = EstimatedEvent | AttributedEvent
 AttributionAnswer = Annotated[
-    Estimated | Attributed | DoneEvent | FailedEvent, Field(discriminator="event")
+    EstimatedEvent | AttributedEvent | DoneEvent | FailedEvent, Field(discriminator="event")
 ]

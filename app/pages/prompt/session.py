@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,19 +13,16 @@ from numpy.typing import NDArray
 from app.errors import InvalidRequest
 from app.pages.prompt.active_features import ActiveFeatures, active_features
 from app.pages.prompt.query import FeatureName, PromptQuery, check_typed
+from app.pages.prompt.ranking import EffectRanking, ranking
 from app.pages.prompt.tokens import neutral_token, token_of
-from app.pages.steer.requests import dictionary_of, unknown
-from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
-from app.worker.client.attributions import Ranking, ranking
+from app.web.model import AddressedModel
 from app.worker.client.prompts import PromptWork
 from app.worker.client.readings import Occlusion, Reading
 from app.worker.client.references import dictionary_ref, model_ref
-from app.worker.protocol.requests import AttributeRequest, Tokens
+from app.worker.protocol.requests import MOST_DICTIONARIES, AttributeRequest, Tokens
 from sae_core.harvest.records import ContextEffect
 from sae_core.language_model.vocabulary import Vocabulary
-
-MOST_DICTIONARIES = 16
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def target_at(
 
     Args:
         reading: the prompt.
-        vocabulary: of its model.
+        vocabulary: the tokens of the prompt's model.
         position: of the predicted token; None, or the number of tokens: the one after the prompt.
         token: by id or text; None: the one that stands there, or the likeliest one.
 
@@ -109,41 +107,27 @@ class PromptSession:
     Every method may raise what the store and the worker's client raise.
 
     Args:
-        store: how often and how strongly features fire.
+        model: what is asked about, with how often and how strongly its features fire.
         work: what the worker says.
-        vocabulary: of the model.
-        dictionaries: of the model, by name, all that are harvested; at least one.
         query: what is asked.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        work: PromptWork,
-        vocabulary: Vocabulary,
-        dictionaries: Mapping[str, DictionaryView],
-        query: PromptQuery,
-    ) -> None:
-        self.store = store
+    def __init__(self, model: AddressedModel, work: PromptWork, query: PromptQuery) -> None:
+        self.model = model
         self.work = work
-        self.vocabulary = vocabulary
-        self.dictionaries = dictionaries
+        self.vocabulary = model.typeset.vocabulary
         self.query = query
         self._readings: dict[str, Reading] = {}
-
-    @property
-    def model(self) -> DictionaryView:
-        """Any dictionary of the model, for what is true of the model itself."""
-        return next(iter(self.dictionaries.values()))
 
     @cached_property
     def chosen(self) -> dict[str, DictionaryView]:
         """The dictionaries that are read: those named and the chosen feature's, or all."""
-        named = [name for name in self.query.dictionaries if name in self.dictionaries]
-        names = (named or list(self.dictionaries))[:MOST_DICTIONARIES]
-        if (feature := self.query.feature) and feature.dictionary in self.dictionaries:
+        known = self.model.dictionaries
+        named = [name for name in self.query.dictionaries if name in known]
+        names = (named or list(known))[:MOST_DICTIONARIES]
+        if (feature := self.query.feature) and feature.dictionary in known:
             names = [*dict.fromkeys([*names, feature.dictionary])][-MOST_DICTIONARIES:]
-        return {name: self.dictionaries[name] for name in names}
+        return {name: known[name] for name in names}
 
     @property
     def reading(self) -> Reading:
@@ -169,13 +153,13 @@ class PromptSession:
     # Not a cached_property: Python 3.11 computes only one of a kind at a time, whoever's it is.
     def _read(self, text: str) -> Reading:
         if text not in self._readings:
-            found = self.work.read(self.model, text, list(self.chosen.values()))
-            self._readings[text] = found
+            views = list(self.chosen.values())
+            self._readings[text] = self.work.read(self.model.facts, text, views)
         return self._readings[text]
 
     def active(self, reading: Reading, token: int | None = None) -> ActiveFeatures:
         """What fires on a prompt, or on one of its tokens."""
-        scales = [self.store.scales(view) for view in self.chosen.values()]
+        scales = [self.model.store.scales(view) for view in self.chosen.values()]
         return active_features(list(self.chosen), reading.firings, scales, token)
 
     def check_dictionaries(self) -> None:
@@ -185,7 +169,7 @@ class PromptSession:
             NotFound: naming those that it has.
         """
         for name in self.query.dictionaries:
-            dictionary_of(self.dictionaries, name)
+            self.model.dictionary(name)
 
     def token(self) -> int | None:
         """The chosen position; the number of tokens for the one after the prompt.
@@ -208,14 +192,13 @@ class PromptSession:
             NotFound: there is no such dictionary.
             InvalidRequest: it has no such feature.
         """
-        dictionary = dictionary_of(self.dictionaries, feature.dictionary)
-        if feature.index >= dictionary.d_sae:
-            raise unknown(dictionary, feature.index)
-        return dictionary
+        return self.model.dictionary(feature.dictionary, feature.index)
 
     def ablation(self, feature: FeatureName, readings: Sequence[Reading]) -> list[ContextEffect]:
         """What removing a feature does to some prompts."""
-        return self.work.ablate(self.known(feature), feature.index, [one.ids for one in readings])
+        return self.work.ablate(
+            self.known(feature), feature.index, [reading.ids for reading in readings]
+        )
 
     def replacement(self) -> int | None:
         """The token that replaces others to see why a feature fires; None: they are left out.
@@ -227,9 +210,9 @@ class PromptSession:
             return None
         if self.query.neutral:
             return token_of(self.vocabulary, self.query.neutral)
-        if (found := neutral_token(self.vocabulary)) is None:
+        if (token := neutral_token(self.vocabulary)) is None:
             raise InvalidRequest("This model has no neutral token: type the one to be put in.")
-        return found
+        return token
 
     def occlusion(self, feature: FeatureName) -> Occlusion:
         """How a feature's activation hangs on each token: read at the chosen token where it fires
@@ -252,21 +235,21 @@ class PromptSession:
         """
         if self.query.target is None and not self.query.instead:
             return None
-        said = self.query.instead or None
-        return target_at(self.reading, self.vocabulary, self.query.target, said)
+        instead = self.query.instead or None
+        return target_at(self.reading, self.vocabulary, self.query.target, instead)
 
     def requests(self, target: Target) -> dict[str, AttributeRequest]:
         """What to ask the worker, by dictionary."""
         tokens = self.reading.ids
         return {name: attribute_request(view, tokens, target) for name, view in self.chosen.items()}
 
-    def ranking(self, target: Target, wait: bool) -> Ranking:
+    def ranking(self, target: Target, wait: bool) -> EffectRanking:
         """The active features by their effect on the prediction: all of them, or, where nobody
         wants to wait, what is remembered."""
         ask = self.work.attribution if wait else self.work.known_attribution
-        found = {name: ask(request) for name, request in self.requests(target).items()}
-        known = {name: one for name, one in found.items() if one is not None}
-        return ranking(known, list(found))
+        answers = {name: ask(request) for name, request in self.requests(target).items()}
+        known = {name: answer for name, answer in answers.items() if answer is not None}
+        return ranking(known, list(answers))
 
     def together(self, target: Target) -> list[TogetherResult]:
         """What the set of features does at once, dictionary by dictionary: they may lie at
@@ -282,13 +265,14 @@ class PromptSession:
             sets.setdefault(feature.dictionary, []).append(feature)
         results, tokens = [], self.reading.ids
         for name, features in sets.items():
-            view, indices = self.dictionaries[name], [one.index for one in features]
+            view, indices = self.model.dictionary(name), [feature.index for feature in features]
             change = self.work.together(view, tokens, target.position, target.token, indices)
             single = self.work.known_attribution(attribute_request(view, tokens, target))
             if single is None or not single.complete:
                 request = attribute_request(view, tokens, target, indices)
                 single = self.work.attribution(request)
-            alone = tuple(0.0 if (one := single.of(i)[1]) != one else one for i in indices)
+            exact = (single.of(index)[1] for index in indices)
+            alone = tuple(0.0 if math.isnan(effect) else effect for effect in exact)
             results.append(TogetherResult(tuple(features), change, alone))
         return results
 

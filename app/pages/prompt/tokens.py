@@ -25,9 +25,9 @@ def find_token(vocabulary: Vocabulary, text: str) -> int:
     if not text:
         raise InvalidRequest("No token was typed: write one, or choose one of those listed.")
     wanted = text.encode("utf-8", "surrogatepass")
-    for said in (wanted, b" " + wanted):
-        if (found := vocabulary.tokens.get(said)) is not None:
-            return found
+    for spelling in (wanted, b" " + wanted):
+        if (token := vocabulary.tokens.get(spelling)) is not None:
+            return token
     if (named := _BY_ID.fullmatch(text)) and int(named[1]) < len(vocabulary.pieces):
         return int(named[1])
     raise InvalidRequest(_unknown(vocabulary, wanted))
@@ -50,14 +50,21 @@ def token_of(vocabulary: Vocabulary, token: str | int) -> int:
 
 def neutral_token(vocabulary: Vocabulary) -> int | None:
     """A token with as little meaning as there is: a space, else the next of `NEUTRAL`."""
-    found = (vocabulary.tokens.get(piece) for piece in NEUTRAL)
-    return next((token for token in found if token is not None), None)
+    known = (vocabulary.tokens.get(piece) for piece in NEUTRAL)
+    return next((token for token in known if token is not None), None)
 
 
 def _unknown(vocabulary: Vocabulary, wanted: bytes) -> str:
     wanted = wanted[:_MOST_SHOWN]
     beginnings = (wanted[:end] for end in range(len(wanted), 0, -1))
     pieces = vocabulary.tokens
-    longest = next((one for one in beginnings if one in pieces or b" " + one in pieces), b"")
+    longest = next(
+        (
+            beginning
+            for beginning in beginnings
+            if beginning in pieces or b" " + beginning in pieces
+        ),
+        b"",
+    )
     known = f"; its beginning “{visible(longest)}” is one" if longest else ""
     return f"“{visible(wanted)}” is not one token of this model{known}."

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from app.rendering.markup import trusted
 from app.rendering.plots import Axis, Line, plot, swatch, thinned
@@ -53,24 +52,6 @@ class DrawnFigure:
     svg: Any
 
 
-def runs_address(*chosen: str, sweep: str = "") -> str:
-    """The page of all runs, or of a sweep's, with the curves of some of them."""
-    query = [("sweep", sweep)] if sweep else []
-    query += [("with", name) for name in chosen]
-    return "/runs" + (f"?{urlencode(query)}" if query else "")
-
-
-def run_address(name: str) -> str:
-    """A run's page."""
-    return f"/runs/{quote(name, safe='')}"
-
-
-def sweep_address(name: str, **query: str) -> str:
-    """A sweep's page; empty query values are left out."""
-    kept = {key: value for key, value in query.items() if value}
-    return f"/sweeps/{quote(name, safe='')}" + (f"?{urlencode(kept)}" if kept else "")
-
-
 def key(names: Sequence[str]) -> list[tuple[str, Any]]:
     """Each name with a small picture of how its line is drawn."""
     return [(name, trusted(swatch(place, mark=False))) for place, name in enumerate(names)]
@@ -95,7 +76,7 @@ def drawn(curves: Sequence[RunCurve]) -> list[DrawnFigure]:
         if figure.name == "penalty" and not any(values):
             continue
         svg = plot(
-            _said(figure, lines),
+            _in_words(figure, lines),
             Axis("training tokens"),
             Axis(figure.name, log=figure.log and _spread(values)),
             lines,
@@ -109,7 +90,7 @@ def _spread(values: Sequence[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) > _SPREAD * min(values)
 
 
-def _said(figure: _Figure, lines: Sequence[Line]) -> str:
+def _in_words(figure: _Figure, lines: Sequence[Line]) -> str:
     """A picture in words: where each line ends."""
     ends = [
         f"{line.name} ends at {line.points[-1][1]:.4g}"
@@ -151,17 +132,17 @@ def method(view: RunView) -> dict[str, Any]:
 def circumstances(view: RunView) -> dict[str, Any]:
     """What else the result hangs on."""
     elsewhere = ("learning_rate", "pages", "held_out")
-    found = {key: value for key, value in view.record.settings.items() if key not in elsewhere}
+    others = {key: value for key, value in view.record.settings.items() if key not in elsewhere}
     if (held_out := view.record.settings.get("held_out")) is not None:
-        found["documents held out"] = held_out
-    return found
+        others["documents held out"] = held_out
+    return others
 
 
 def adding(view: RunView) -> str:
     """The command that makes the pages of its features; words in capitals are to be filled in."""
     record = view.record
-    if told := record.settings.get("pages"):
-        return str(told)
+    if command := record.settings.get("pages"):
+        return str(command)
     words = ["--model", "MODEL", "--sae", record.folder or "FOLDER", "--corpus", "TEXT"]
     if (n_ctx := record.settings.get("n_ctx")) is not None:
         words += ["--context", str(n_ctx)]

@@ -19,7 +19,7 @@ from app.pages.runs.page import (
     method,
     resuming,
 )
-from app.pages.sweeps.routes import listed
+from app.web.runs import listed
 from app.web.site import Fragment, TheSite
 
 router = APIRouter(prefix="/runs")
@@ -30,7 +30,10 @@ Sweep = Annotated[str, Query(description="Only the runs of this sweep.")]
 
 @router.get("")
 def runs(site: TheSite, chosen: Chosen = [], sweep: Sweep = "") -> Response:  # noqa: B006
-    """All runs that belong to no sweep, or those of one; the chosen ones with their curves."""
+    """All runs that belong to no sweep, or those of one; the chosen ones with their curves.
+
+    For example /runs?with=first&with=second
+    """
     names = list(dict.fromkeys(chosen))
     if len(names) > MOST_COMPARED:
         raise InvalidRequest(
@@ -51,7 +54,10 @@ def runs(site: TheSite, chosen: Chosen = [], sweep: Sweep = "") -> Response:  # 
 
 @router.get("/{name}")
 def run(name: str, site: TheSite, fragment: Fragment) -> Response:
-    """One run; its fragment is what the page asks for while it trains."""
+    """One run; its fragment is what the page asks for while it trains.
+
+    For example /runs/first
+    """
     curve = site.store.runs.curve(name)
     return site.renderer.html(
         "runs/_run.html" if fragment else "runs/run.html",

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from app.pages.feature.api import ERRORS
 from app.pages.steer import requests as steering
 from app.pages.steer import schema as types
 from app.pages.steer.answers import DoseSpeech, SteerSpeech
 from app.pages.steer.questions import DoseQuestion, SteerQuestion
 from app.pages.steer.state import SteerState
 from app.store.types.catalogue import PresetView
-from app.web.live_stream import LiveStream
+from app.web.live.stream import LiveStream
+from app.web.model import TheModel, addressed
+from app.web.routes import PatientRoute
+from app.web.schema import ERRORS, Problem
 from app.web.site import TheSite
 
-router = APIRouter(prefix="/api/v1/m/{model}", tags=["steering"], responses=ERRORS)
+router = APIRouter(
+    prefix="/api/v1/m/{model}", tags=["steering"], responses=ERRORS, route_class=PatientRoute
+)
 
 _STEER_EXAMPLE = """\
 event: began
@@ -55,12 +59,16 @@ def _stream(model: Any, description: str, example: str) -> dict[int | str, dict[
         _STEER_EXAMPLE,
     ),
 )
-def steer(model: str, question: SteerQuestion, site: TheSite) -> Response:
-    """Continue a prompt twice, unsteered and steered, in one batch and from the same seed."""
-    dictionaries = steering.dictionaries_of(site.store, model)
-    asked = steering.steer(site.store, dictionaries, question)
-    typeset = site.typeset(next(iter(dictionaries.values())))
-    return LiveStream(site.live.ask(asked.request), SteerSpeech(site.store, typeset, asked).say)
+def steer(model: TheModel, question: SteerQuestion, site: TheSite) -> Response:
+    """Continue a prompt twice, unsteered and steered, in one batch and from the same seed.
+
+    \f
+    For example /api/v1/m/demo/steer
+    with {"prompt": "def f", "edits":
+    [{"dictionary": "mlp-4096", "feature": 12, "strength": 4}]}
+    """
+    asked = steering.steer(model, question)
+    return LiveStream(site.live.ask(asked.request), SteerSpeech(model, asked).say)
 
 
 @router.post(
@@ -74,37 +82,60 @@ def steer(model: str, question: SteerQuestion, site: TheSite) -> Response:
         _DOSE_EXAMPLE,
     ),
 )
-def dose(model: str, question: DoseQuestion, site: TheSite) -> Response:
-    """How hard to push: what each strength of one feature does to the text."""
-    dictionaries = steering.dictionaries_of(site.store, model)
-    asked = steering.dose(site.store, dictionaries, question)
-    return LiveStream(
-        site.live.ask(asked.request), DoseSpeech(site.typeset(asked.dictionary), asked).say
-    )
+def dose(model: TheModel, question: DoseQuestion, site: TheSite) -> Response:
+    """How hard to push: what each strength of one feature does to the text.
+
+    \f
+    For example /api/v1/m/demo/dose
+    with {"prompt": "def f",
+    "dictionary": "mlp-4096", "feature": 12}
+    """
+    asked = steering.dose(model, question)
+    return LiveStream(site.live.ask(asked.request), DoseSpeech(model.typeset, asked).say)
 
 
 @router.get("/presets")
-def presets(model: str, site: TheSite) -> types.Presets:
-    """The named settings of a model's steering page."""
-    steering.dictionaries_of(site.store, model)
-    return types.Presets(presets=[_preset(model, view) for view in site.store.presets(model)])
+def presets(model: TheModel) -> types.Presets:
+    """The named settings of a model's steering page.
+
+    \f
+    For example /api/v1/m/demo/presets
+    """
+    views = model.store.presets(model.name)
+    return types.Presets(presets=[_preset(model.name, view) for view in views])
 
 
-@router.post("/presets")
-def save(model: str, question: types.PresetQuestion, site: TheSite) -> types.Preset:
-    """Keep a setting under a name, in the place of one of the same name."""
-    dictionaries = steering.dictionaries_of(site.store, model)
-    steering.steer(site.store, dictionaries, question.settings)
+@router.post(
+    "/presets",
+    responses={409: {"model": Problem, "description": "Another preset has that name."}},
+)
+def save(model: TheModel, question: types.PresetQuestion) -> types.Preset:
+    """Keep a setting under a name. Another preset of that name gives way only with `replace`.
+
+    \f
+    For example /api/v1/m/demo/presets
+    with {"name": "more docstrings",
+    "settings": {"prompt": "def f"}}
+    """
+    steering.steer(model, question.settings)
     settings = question.settings.model_dump(mode="json")
     name = question.name.strip()
-    site.store.save_preset(model, name, settings)
-    return _preset(model, PresetView(name, settings))
+    model.store.save_preset(model.name, name, settings, question.replace)
+    return _preset(model.name, PresetView(name, settings))
 
 
-@router.delete("/presets/{name:path}", status_code=204, response_class=Response)
+@router.delete(
+    "/presets/{name:path}",
+    status_code=204,
+    response_class=Response,
+    dependencies=[Depends(addressed)],
+)
 def remove(model: str, name: str, site: TheSite) -> None:
-    """Forget a preset."""
-    steering.dictionaries_of(site.store, model)
+    """Forget a preset.
+
+    \f
+    For example /api/v1/m/demo/presets/more%20docstrings
+    """
     site.store.delete_preset(model, name)
 
 

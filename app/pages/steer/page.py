@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from markupsafe import Markup
 
 from app.errors import FeaturescopeError
-from app.pages.steer.questions import MOST_FEATURES, SteerQuestion
-from app.pages.steer.requests import Dictionaries, dictionary_of, unknown
-from app.pages.steer.state import DEFAULTS, Slider, SteerState
+from app.pages.steer.questions import SteerQuestion
+from app.pages.steer.state import DEFAULTS, Slider, SteerState, is_number
 from app.pages.steer.texts import SteerTexts, given
+from app.rendering.addresses import dictionary_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation
-from app.rendering.templates import address
 from app.rendering.tokens import Typeset
-from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow, PresetView
-from app.worker.protocol.requests import SteerMode
+from app.web.model import AddressedModel
+from app.worker.protocol.requests import MOST_EDITS, SteerMode
 
-N_RAISED = 4
 MODES = (
     (SteerMode.ADD, "add", "x + s·m·d: adds the feature's direction everywhere; 0 changes nothing"),
     (SteerMode.CLAMP, "clamp", "the feature reads s·m everywhere; 0 takes it away"),
@@ -31,13 +29,13 @@ NEUTRAL = {SteerMode.ADD: "0", SteerMode.CLAMP: "0", SteerMode.SCALE: "1"}
 
 
 @dataclass(frozen=True)
-class FeatureLine:
+class FeatureSummary:
     """A feature in one line.
 
     Attributes:
         dictionary: its name.
         row: what the table knows of it.
-        address: of its page.
+        address: the address of the feature's page.
         tokens: HTML of the tokens that it raises most.
         maximum: its largest activation, with the digits that mean something.
     """
@@ -49,13 +47,13 @@ class FeatureLine:
     maximum: str
 
     @classmethod
-    def of(cls, view: DictionaryView, row: FeatureRow, typeset: Typeset) -> FeatureLine:
+    def of(cls, view: DictionaryView, row: FeatureRow, typeset: Typeset) -> FeatureSummary:
         """The line of a feature."""
         return cls(
             dictionary=view.name,
             row=row,
-            address=address(view.model, view.name, row.index),
-            tokens=tuple(trusted(typeset.label[t]) for t in row.raised.ids.tolist()[:N_RAISED]),
+            address=dictionary_address(view.model, view.name, row.index),
+            tokens=tuple(trusted(typeset.label[t]) for t in row.strongest),
             maximum=activation(row.maximum, row.maximum),
         )
 
@@ -65,13 +63,13 @@ class SliderCard:
     """A slider with its feature.
 
     Attributes:
-        slider: as it was asked for.
+        slider: the slider as it was asked for.
         line: the feature; None where there is none such.
         problem: why it cannot be used; empty where it can.
     """
 
     slider: Slider
-    line: FeatureLine | None
+    line: FeatureSummary | None
     problem: str
 
 
@@ -80,45 +78,38 @@ class SteerPage:
     """What the templates of the steering page show.
 
     Attributes:
-        dictionaries: of the model, by name.
+        of: the model that is steered.
         state: what the address says.
-        typeset: of the language model.
         cards: one for each slider.
         problems: sentences by the field that they stand beside.
         question: what to ask the worker; None where there are problems.
-        presets: of the model.
+        presets: the model's named settings.
         chosen: name of the dictionary in which features are looked for.
         typed: what was looked for.
-        found: the features that were found.
+        matches: the features that fit it.
         texts: what the worker answered; None: it was not asked.
         failure: why it did not answer; empty where it did.
     """
 
-    dictionaries: Dictionaries
+    of: AddressedModel
     state: SteerState
-    typeset: Typeset
     cards: tuple[SliderCard, ...]
     problems: Mapping[str, str]
     question: SteerQuestion | None
     presets: Sequence[PresetView] = ()
     chosen: str = ""
     typed: str = ""
-    found: Sequence[FeatureLine] = ()
+    matches: Sequence[FeatureSummary] = ()
     texts: SteerTexts | None = None
     failure: str = ""
     modes: tuple[tuple[SteerMode, str, str], ...] = field(default=MODES, init=False)
-    most: int = field(default=MOST_FEATURES, init=False)
+    most: int = field(default=MOST_EDITS, init=False)
     defaults: Mapping[str, str] = field(default_factory=lambda: DEFAULTS, init=False)
-
-    @property
-    def any_of(self) -> DictionaryView:
-        """A dictionary of the model, for what it says of the model."""
-        return next(iter(self.dictionaries.values()))
 
     @property
     def model(self) -> str:
         """Name of the model."""
-        return self.any_of.model
+        return self.of.name
 
     @property
     def base(self) -> str:
@@ -141,6 +132,21 @@ class SteerPage:
         """The address that restores it."""
         return self.state.address(self.model)
 
+    @staticmethod
+    def is_number(text: str) -> bool:
+        """See `state.is_number`."""
+        return is_number(text)
+
+    @property
+    def refused(self) -> bool:
+        """Whether something in the address cannot be used."""
+        return bool(self.problems) or any(card.problem for card in self.cards)
+
+    @property
+    def without_malformed(self) -> str:
+        """The address without what names no feature."""
+        return replace(self.state, malformed=()).address(self.model)
+
     @property
     def python(self) -> str:
         """The address of the page as a program."""
@@ -151,7 +157,7 @@ class SteerPage:
         """The end of the prompt, as it stands before the texts."""
         return given(self.state.text)
 
-    def adding(self, line: FeatureLine) -> str:
+    def adding(self, line: FeatureSummary) -> str:
         """The address with one more feature."""
         return self.state.adding(line.dictionary, line.row.index).address(self.model)
 
@@ -161,38 +167,28 @@ class SteerPage:
 
 
 def cards_of(
-    store: Store,
-    dictionaries: Dictionaries,
-    typeset: Typeset,
-    state: SteerState,
-    problems: Mapping[str, str],
+    model: AddressedModel, state: SteerState, problems: Mapping[str, str]
 ) -> tuple[SliderCard, ...]:
     """A card for each slider; what does not exist has a sentence in the place of its feature."""
     cards = []
     for place, slider in enumerate(state.sliders):
         line, problem = None, problems.get(f"f{place}", "")
         try:
-            line = line_of(store, dictionaries, typeset, slider)
+            line = line_of(model, slider)
         except FeaturescopeError as error:
             problem = problem or str(error)
         cards.append(SliderCard(slider, line, problem))
     return tuple(cards)
 
 
-def line_of(
-    store: Store, dictionaries: Dictionaries, typeset: Typeset, slider: Slider
-) -> FeatureLine | None:
+def line_of(model: AddressedModel, slider: Slider) -> FeatureSummary | None:
     """The feature of a slider; None where its number is none.
 
     Raises:
         NotFound: there is no such dictionary.
         InvalidRequest: there is no such feature.
     """
-    view = dictionary_of(dictionaries, slider.dictionary)
+    view = model.dictionary(slider.dictionary)
     if not (slider.feature.isascii() and slider.feature.isdecimal() and len(slider.feature) < 19):
         return None
-    index = int(slider.feature)
-    row = store.rows(view, [index]).get(index)
-    if row is None:
-        raise unknown(view, index)
-    return FeatureLine.of(view, row, typeset)
+    return FeatureSummary.of(view, model.row(view, int(slider.feature)), model.typeset)

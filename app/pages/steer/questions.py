@@ -4,63 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from app.worker.protocol.requests import SteerMode, SteerScope
+from app.web.schema import LONGEST_PROMPT, SENTENCE, Name, Question, whole
+from app.worker.protocol.requests import (
+    MOST_DOSE_TOKENS,
+    MOST_EDITS,
+    MOST_STRENGTHS,
+    MOST_TOKENS,
+    MOST_WATCHED,
+    Push,
+    SteerMode,
+    SteerScope,
+    Strength,
+    Temperature,
+    TopP,
+)
 
-MOST_FEATURES = 16
-STRONGEST = 1000.0
-LONGEST_PROMPT = 200_000  # characters; what a model takes is counted in tokens by the worker
-MOST_STRENGTHS = 101
-SENTENCE = "sentence"  # the type of errors whose message is a whole sentence
-
-Name = Annotated[str, Field(min_length=1, max_length=400)]
-Strength = Annotated[
-    float,
-    Field(
-        allow_inf_nan=False,
-        ge=-STRONGEST,
-        le=STRONGEST,
-        description="In multiples of the feature's largest activation in the harvest.",
-        examples=[4.0],
-    ),
-]
+DictionaryName = Annotated[Name, Field(examples=["mlp-4096"])]
 
 
-def whole(text: str) -> str:
-    """The text, if it can be written as UTF-8.
-
-    Raises:
-        PydanticCustomError: it holds half a character, as broken JSON escapes do.
-    """
-    half = next((char for char in text if "\ud800" <= char <= "\udfff"), None)
-    if half is not None:
-        raise PydanticCustomError(
-            SENTENCE,
-            "The text holds half a character ({half}): send the whole of it.",
-            {"half": f"U+{ord(half):04X}"},
-        )
-    return text
-
-
-class Question(BaseModel):
-    """Immutable, and refuses fields that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
-
-
-class Edit(Question):
+class Edit(Push[DictionaryName]):
     """One feature that is pushed, and how far."""
 
-    dictionary: Name = Field(examples=["mlp-4096"])
-    feature: int = Field(ge=0, lt=2**63, examples=[1733])
-    mode: SteerMode = Field(
-        default=SteerMode.ADD,
-        description="`add`: x + s·m_f·d_f; `clamp`: x + (s·m_f − a_f(x))·d_f; "
-        "`scale`: x + (s − 1)·a_f(x)·d_f, with strength s and maximum m_f.",
-    )
-    strength: Strength
     on: bool = Field(default=True, description="Off: kept, but not applied.")
 
 
@@ -73,11 +40,9 @@ class Continuation(Question):
         description="`all`: edits apply to the prompt and what is generated; `generated`: only "
         "from the prompt's last token on, which predicts the first generated one.",
     )
-    n_tokens: int = Field(default=40, ge=1, le=100_000, description="Tokens to generate.")
-    temperature: float = Field(
-        default=1.0, ge=0, le=10, allow_inf_nan=False, description="0: always the likeliest token."
-    )
-    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    n_tokens: int = Field(default=40, ge=1, le=MOST_TOKENS, description="Tokens to generate.")
+    temperature: Temperature = Field(default=1.0, description="0: always the likeliest token.")
+    top_p: TopP = 1.0
     top_k: int = Field(default=0, ge=0, lt=2**31, description="0: no bound.")
     seed: int = Field(
         default=0, ge=0, lt=2**53, description="The same seed draws alike for both texts."
@@ -114,7 +79,7 @@ class ContinuationSettings(TypedDict, total=False):
 class SteerQuestion(Continuation):
     """Continue a prompt twice, unsteered and steered."""
 
-    edits: tuple[Edit, ...] = Field(default=(), description=f"At most {MOST_FEATURES}.")
+    edits: tuple[Edit, ...] = Field(default=(), description=f"At most {MOST_EDITS}.")
     traits: str | None = Field(
         default="",
         description="Name of the dictionary whose features are listed for each token; empty: that "
@@ -124,11 +89,11 @@ class SteerQuestion(Continuation):
     @field_validator("edits")
     @classmethod
     def _few_enough(cls, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
-        if len(edits) > MOST_FEATURES:
+        if len(edits) > MOST_EDITS:
             raise PydanticCustomError(
                 SENTENCE,
                 "At most {most} features are steered at once; these are {given}.",
-                {"most": MOST_FEATURES, "given": len(edits)},
+                {"most": MOST_EDITS, "given": len(edits)},
             )
         return edits
 
@@ -136,13 +101,18 @@ class SteerQuestion(Continuation):
 class DoseQuestion(Continuation):
     """Push one feature by one strength after another."""
 
-    dictionary: Name = Field(examples=["mlp-4096"])
+    dictionary: DictionaryName
     feature: int = Field(ge=0, lt=2**63, examples=[1733])
     mode: SteerMode = SteerMode.ADD
-    n_tokens: int = Field(default=40, ge=1, le=1000, description="Tokens of each continuation.")
+    n_tokens: int = Field(
+        default=40, ge=1, le=MOST_DOSE_TOKENS, description="Tokens of each continuation."
+    )
     strengths: tuple[Strength, ...] = Field(
         default=tuple(float(s) for s in range(-10, 11)), min_length=1, max_length=MOST_STRENGTHS
     )
     watched: int = Field(
-        default=3, ge=0, le=10, description="How many of its strongest logit tokens are followed."
+        default=3,
+        ge=0,
+        le=MOST_WATCHED,
+        description="How many of its strongest logit tokens are followed.",
     )

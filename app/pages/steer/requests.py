@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from app.errors import InvalidRequest, NotFound
+from app.errors import InvalidRequest
 from app.pages.steer.questions import Continuation, DoseQuestion, Edit, SteerQuestion
-from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
-from app.worker.client.references import dictionary_ref, model_ref, without_model
+from app.web.model import AddressedModel, unknown
+from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.protocol.requests import DoseRequest, Sampling, SteerEdit, SteerRequest
-
-Dictionaries = Mapping[str, DictionaryView]
 
 
 @dataclass(frozen=True)
-class Steer:
+class SteerTask:
     """A request for the worker, and what its answers are about.
 
     Attributes:
         request: with the edits that are on.
-        places: of those edits among all that were asked for.
+        places: where those edits stand among all that were asked for.
         n_edits: that were asked for.
         traits: the dictionary whose features the answers name; None: of none.
     """
@@ -33,7 +32,7 @@ class Steer:
 
 
 @dataclass(frozen=True)
-class Dose:
+class DoseTask:
     """A request for the worker, and what its answers are about.
 
     Attributes:
@@ -47,50 +46,26 @@ class Dose:
     row: FeatureRow
 
 
-def dictionaries_of(store: Store, model: str) -> Dictionaries:
-    """The harvested dictionaries of a model by name, those before neuron bases.
-
-    Raises:
-        NotFound: there is no such model, or nothing was harvested with it.
-        InvalidRequest: it was imported without its weights.
-    """
-    catalogue = store.catalogue()
-    found = [view for view in catalogue if view.model == model and view.harvest is not None]
-    if any(view.is_imported for view in found):
-        raise InvalidRequest(without_model(model))
-    if not found:
-        usable = [view for view in catalogue if view.harvest is not None and not view.is_imported]
-        known = sorted({view.model for view in usable})
-        there = f"There are {', '.join(known)}." if known else "Harvest one first."
-        raise NotFound(f"There is no harvested model {model!r}. {there}")
-    return {view.name: view for view in sorted(found, key=lambda view: view.is_neurons)}
-
-
-def steer(store: Store, dictionaries: Dictionaries, question: SteerQuestion) -> Steer:
+def steer(model: AddressedModel, question: SteerQuestion) -> SteerTask:
     """The worker's request for two texts.
 
     Raises:
         NotFound: there is no such dictionary.
         InvalidRequest: there is no such feature, or no room for so many tokens.
     """
-    model = check_room(dictionaries, question)
+    check_room(model, question)
     traits = None
     if question.traits is not None:
         named = question.traits or (question.edits[0].dictionary if question.edits else "")
-        traits = dictionary_of(dictionaries, named) if named else model
-    rows = rows_of(store, dictionaries, question.edits)
+        traits = model.dictionary(named) if named else model.facts
+    rows = rows_of(model, question.edits)
     places = tuple(place for place, edit in enumerate(question.edits) if edit.on)
-    return Steer(
+    return SteerTask(
         SteerRequest(
-            model=model_ref(model),
-            prompt=question.prompt,
-            edits=tuple(
-                _edit(question.edits[place], dictionaries, rows[place]) for place in places
-            ),
-            scope=question.scope,
-            n_tokens=question.n_tokens,
-            sampling=_sampling(question),
+            model=model_ref(model.facts),
+            edits=tuple(_edit(question.edits[place], model, rows[place]) for place in places),
             traits=dictionary_ref(traits) if traits else None,
+            **_continuation(question),
         ),
         places,
         len(question.edits),
@@ -98,117 +73,75 @@ def steer(store: Store, dictionaries: Dictionaries, question: SteerQuestion) -> 
     )
 
 
-def dose(store: Store, dictionaries: Dictionaries, question: DoseQuestion) -> Dose:
+def dose(model: AddressedModel, question: DoseQuestion) -> DoseTask:
     """The worker's request for a sweep of strengths.
 
     Raises:
         NotFound: there is no such dictionary.
         InvalidRequest: there is no such feature, or no room for so many tokens.
     """
-    model = check_room(dictionaries, question)
-    dictionary = dictionary_of(dictionaries, question.dictionary)
-    row = row_of(store, dictionary, question.feature)
-    return Dose(
+    check_room(model, question)
+    dictionary = model.dictionary(question.dictionary)
+    row = model.row(dictionary, question.feature, "feature")
+    return DoseTask(
         DoseRequest(
-            model=model_ref(model),
-            prompt=question.prompt,
+            model=model_ref(model.facts),
             dictionary=dictionary_ref(dictionary),
             feature=question.feature,
             mode=question.mode,
             maximum=row.maximum,
             strengths=question.strengths,
-            scope=question.scope,
-            n_tokens=question.n_tokens,
-            sampling=_sampling(question),
             watched=tuple(row.raised.ids.tolist()[: question.watched]),
+            **_continuation(question),
         ),
         dictionary,
         row,
     )
 
 
-def check_room(dictionaries: Dictionaries, question: Continuation) -> DictionaryView:
-    """Any dictionary of the model, which is known to have room for the tokens.
+def _edit(edit: Edit, model: AddressedModel, row: FeatureRow) -> SteerEdit:
+    return SteerEdit(
+        dictionary=dictionary_ref(model.dictionary(edit.dictionary)),
+        maximum=row.maximum,
+        **edit.model_dump(exclude={"dictionary", "on"}),
+    )
+
+
+def _continuation(question: Continuation) -> dict[str, Any]:
+    """How the prompt is continued, as both requests of the worker take it."""
+    return {
+        **question.model_dump(include={"prompt", "scope", "n_tokens"}),
+        "sampling": Sampling.model_validate(question, from_attributes=True),
+    }
+
+
+def check_room(model: AddressedModel, question: Continuation) -> None:
+    """Refuse more tokens than the model has room for.
 
     Raises:
         InvalidRequest: the model's context is too short, whatever the prompt.
     """
-    model = next(iter(dictionaries.values()))
-    if question.n_tokens >= model.n_ctx:
+    n_ctx = model.facts.n_ctx
+    if question.n_tokens >= n_ctx:
         raise InvalidRequest(
-            f"{question.n_tokens:,} tokens do not fit: the context of {model.model} has "
-            f"{model.n_ctx:,} positions, the prompt included.",
+            f"{question.n_tokens:,} tokens do not fit: the context of {model.name} has "
+            f"{n_ctx:,} positions, the prompt included.",
             "n_tokens",
         )
-    return model
 
 
-def dictionary_of(dictionaries: Dictionaries, name: str) -> DictionaryView:
-    """The dictionary of that name.
-
-    Raises:
-        NotFound: there is none, naming those that there are.
-    """
-    if (found := dictionaries.get(name)) is not None:
-        return found
-    model = next(iter(dictionaries.values())).model
-    raise NotFound(f"{model} has no dictionary {name!r}; it has {', '.join(dictionaries)}.")
-
-
-def row_of(store: Store, dictionary: DictionaryView, index: int) -> FeatureRow:
-    """What the store knows of a feature.
-
-    Raises:
-        InvalidRequest: there is no such feature.
-    """
-    row = store.rows(dictionary, [index]).get(index)
-    if row is None:
-        raise unknown(dictionary, index, "feature")
-    return row
-
-
-def rows_of(
-    store: Store, dictionaries: Dictionaries, edits: tuple[Edit, ...]
-) -> tuple[FeatureRow, ...]:
+def rows_of(model: AddressedModel, edits: tuple[Edit, ...]) -> tuple[FeatureRow, ...]:
     """What the store knows of each edit's feature.
 
     Raises:
         NotFound: there is no such dictionary.
         InvalidRequest: there is no such feature.
     """
-    found: dict[str, Mapping[int, FeatureRow]] = {}
+    rows: dict[str, Mapping[int, FeatureRow]] = {}
     for name in dict.fromkeys(edit.dictionary for edit in edits):
         indices = [edit.feature for edit in edits if edit.dictionary == name]
-        found[name] = store.rows(dictionary_of(dictionaries, name), indices)
+        rows[name] = model.store.rows(model.dictionary(name), indices)
     for place, edit in enumerate(edits):
-        if edit.feature not in found[edit.dictionary]:
-            raise unknown(dictionaries[edit.dictionary], edit.feature, f"edits.{place}")
-    return tuple(found[edit.dictionary][edit.feature] for edit in edits)
-
-
-def unknown(dictionary: DictionaryView, index: int, field: str = "") -> InvalidRequest:
-    """The error that a feature does not exist; `field`: the value that names it."""
-    return InvalidRequest(
-        f"{dictionary.title} has features 0 to {dictionary.d_sae - 1}; there is no feature "
-        f"{index}.",
-        field,
-    )
-
-
-def _edit(edit: Edit, dictionaries: Dictionaries, row: FeatureRow) -> SteerEdit:
-    return SteerEdit(
-        dictionary=dictionary_ref(dictionaries[edit.dictionary]),
-        feature=edit.feature,
-        mode=edit.mode,
-        strength=edit.strength,
-        maximum=row.maximum,
-    )
-
-
-def _sampling(question: Continuation) -> Sampling:
-    return Sampling(
-        temperature=question.temperature,
-        top_p=question.top_p,
-        top_k=question.top_k,
-        seed=question.seed,
-    )
+        if edit.feature not in rows[edit.dictionary]:
+            raise unknown(model.dictionary(edit.dictionary), edit.feature, f"edits.{place}")
+    return tuple(rows[edit.dictionary][edit.feature] for edit in edits)

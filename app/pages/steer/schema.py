@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from app.pages.feature.schema import Answer
-from app.pages.steer.questions import SteerQuestion, whole
-from app.web.live_events import DoneEvent, FailedEvent, LiveEvent
+from app.pages.steer.questions import SteerQuestion
+from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
+from app.web.schema import Answer, whole
 from app.worker.protocol.events import Pane
 
 
-class FeatureName(Answer):
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+Finite = Annotated[float | None, BeforeValidator(_finite)]
+"""A figure that is null where the model has been driven out of its numbers."""
+
+
+class NamedFeature(Answer):
     """What to call a feature."""
 
     index: int = Field(examples=[1733])
@@ -53,18 +62,18 @@ class TraitsEvent(LiveEvent):
     event: Literal["traits"] = "traits"
     pane: Pane
     dictionary: str
-    perplexity: float | None = Field(description="Of the text under the unsteered model.")
+    perplexity: Finite = Field(description="Of the text under the unsteered model.")
     unsteered: list[float] = Field(description="Probability under the unsteered model.")
     steered: list[float] = Field(description="Probability under the steered model.")
     features: list[list[int]] = Field(description="Most active on each token, strongest first.")
     activations: list[list[float]] = Field(description="Theirs, edits included, model units.")
-    names: list[FeatureName] = Field(description="Of every feature that occurs.")
+    names: list[NamedFeature] = Field(description="Of every feature that occurs.")
 
 
 class Change(Answer):
     """A feature whose activation differs between the texts."""
 
-    feature: FeatureName
+    feature: NamedFeature
     unsteered: float = Field(description="Mean activation over the unsteered text.")
     steered: float = Field(description="Mean activation over the steered text.")
 
@@ -75,7 +84,7 @@ class SideEffectsEvent(LiveEvent):
     event: Literal["side_effects"] = "side_effects"
     dictionary: str
     features: list[Change]
-    reads: list[float | None] = Field(
+    reads: list[Finite] = Field(
         description="For each edit, the mean activation that its feature reads in the steered "
         "text; null where it is off."
     )
@@ -86,7 +95,7 @@ class DoseBaseEvent(LiveEvent):
 
     event: Literal["dose_base"] = "dose_base"
     maximum: float = Field(description="Of the feature, which strengths are multiples of.")
-    perplexity: float | None = Field(description="Of its own continuation.")
+    perplexity: Finite = Field(description="Of its own continuation.")
     activation: float = Field(description="Mean activation of the feature over the prompt.")
     watched: list[str] = Field(description="The tokens that are followed, everything visible.")
     probabilities: list[float] = Field(description="Theirs after the prompt.")
@@ -97,14 +106,12 @@ class DosePointEvent(LiveEvent):
 
     event: Literal["dose"] = "dose"
     strength: float
-    kl: float | None = Field(
+    kl: Finite = Field(
         description="KL(steered ‖ unsteered) of the next token, mean over the prompt, nats."
     )
-    perplexity: float | None = Field(
-        description="Of the steered continuation under the unsteered model."
-    )
-    activation: float | None = Field(description="Mean activation that the feature reads back.")
-    probabilities: list[float | None] = Field(description="Of the tokens that are followed.")
+    perplexity: Finite = Field(description="Of the steered continuation under the unsteered model.")
+    activation: Finite = Field(description="Mean activation that the feature reads back.")
+    probabilities: list[Finite] = Field(description="Of the tokens that are followed.")
     text: str = Field(description="The continuation, up to where it has no numbers any more.")
     shown: str = Field(description="The same with everything visible, line feeds as ⏎.")
 
@@ -128,6 +135,9 @@ class PresetQuestion(Answer):
 
     name: Annotated[str, AfterValidator(whole)] = Field(examples=["more docstrings"])
     settings: SteerQuestion
+    replace: bool = Field(
+        default=False, description="Whether another preset of the same name gives way to it."
+    )
 
 
 class Preset(Answer):

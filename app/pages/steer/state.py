@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -26,6 +27,14 @@ FIELDS = {
     "seed": "seed",
 }
 """Name in addresses -> name in questions."""
+
+
+_NUMBER = re.compile(r"-?\d*\.?\d+([eE][-+]?\d+)?", re.ASCII)
+
+
+def is_number(text: str) -> bool:
+    """Whether a number field of a browser shows a text: it empties itself of anything else."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 def written(value: Any) -> str:
@@ -66,6 +75,11 @@ class Slider:
             return cls(parts[0], parts[1], parts[2], parts[3], on)
         dictionary, _, feature = text.rpartition(":")
         return cls(dictionary, feature, on=on) if dictionary and feature else None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the strength is a number as fields of browsers show it."""
+        return is_number(self.strength)
 
     @property
     def text(self) -> str:
@@ -150,16 +164,7 @@ class SteerState:
         """
         given: dict[str, Any] = {key: self.settings[name] for name, key in FIELDS.items()}
         given["prompt"] = self.text
-        given["edits"] = [
-            {
-                "dictionary": slider.dictionary,
-                "feature": slider.feature,
-                "mode": slider.mode,
-                "strength": slider.strength,
-                "on": slider.on,
-            }
-            for slider in self.sliders
-        ]
+        given["edits"] = [asdict(slider) for slider in self.sliders]
         problems = {}
         if self.malformed:
             problems["f"] = (
@@ -170,9 +175,9 @@ class SteerState:
             question = SteerQuestion.model_validate(given)
         except ValidationError as error:
             names = {key: name for name, key in FIELDS.items()} | {"prompt": "text", "edits": "f"}
-            for one in error.errors():
-                name = names[str(one["loc"][0])] + "".join(map(str, one["loc"][1:2]))
-                problems.setdefault(name, sentence_of(one).replace("n_tokens", "tokens", 1))
+            for problem in error.errors():
+                name = names[str(problem["loc"][0])] + "".join(map(str, problem["loc"][1:2]))
+                problems.setdefault(name, sentence_of(problem).replace("n_tokens", "tokens", 1))
             return None, problems
         return (None if problems else question), problems
 
@@ -180,6 +185,7 @@ class SteerState:
         """The part of the address after the question mark; defaults are left out."""
         pairs = [("text", self.text)] if self.text else []
         pairs += [("f", slider.text) for slider in self.sliders]
+        pairs += [("f", text) for text in self.malformed]
         pairs += [(n, v) for n, v in self.settings.items() if v != DEFAULTS[n]]
         return urlencode([*pairs, *more.items()], safe=":", quote_via=quote, errors="replace")
 

@@ -12,7 +12,7 @@ from app.pages.steer import schema as types
 from app.rendering.markup import trusted
 from app.rendering.numbers import percent
 from app.rendering.tokens import printable
-from app.web.live_stream import LiveEvent
+from app.web.live.stream import LiveEvent
 from app.worker.protocol.events import Pane
 
 N_GIVEN = 160  # characters
@@ -25,7 +25,7 @@ class SteerTexts:
 
     Attributes:
         texts: HTML of each pane, a <bdi> for each token.
-        perplexities: of each pane's text under the unsteered model; None: not known.
+        perplexities: how surprising each pane's text is under the unsteered model; None: not known.
         effects: the features that changed most; None: not known.
     """
 

@@ -1,4 +1,4 @@
-"""What a sweep found: its figures as rows, who wins at each L0, and by how much seeds differ."""
+"""What a sweep shows: its figures as rows, who wins at each L0, and by how much seeds differ."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class SweepRow:
     """A run of a sweep in figures.
 
     Attributes:
-        name: of the run in the store.
-        architecture: such as `topk`.
+        name: what the run is called in the store.
+        architecture: name of the architecture, such as `topk`.
         d_sae: number of features.
-        target: the L0 that was asked for; None: a penalty was.
-        seed: of the weights.
-        tokens: it was trained on.
-        l0: measured in the evaluation, as the losses below.
+        target: the L0 that was asked for; None: a penalty was asked for instead.
+        seed: seed of the initial weights.
+        tokens: number of tokens that it was trained on.
+        l0: active features per token, measured in the evaluation like the losses below.
         fvu: fraction of variance unexplained.
         extra_loss: (L_recon - L_clean) / (L_zero - L_clean); NaN where the loss does not hang on
             the activation.
@@ -37,7 +37,7 @@ class SweepRow:
             NaN: it saw fewer, or has no curve.
         silent_share: features without a firing in the evaluation. Its text is shorter: of rare
             features many are silent there that are not dead.
-        seconds: of training; NaN: not measured.
+        seconds: how long the training took; NaN: not measured.
         peak_bytes: most memory while training; NaN: not measured.
         others: the other settings, such as tokens and learning rate, as JSON.
     """
@@ -60,7 +60,7 @@ class SweepRow:
 
 
 Goal = Callable[[SweepRow], float]
-"""What is to be low; NaN: a row has no such figure."""
+"""Reads from a row the figure that is to be low; NaN: the row has no such figure."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,11 @@ class Contest:
         return second.value - first.value > 2 * of_difference
 
 
-def rows(found: Iterable[tuple[RunRecord, TrainingPoint | None]]) -> list[SweepRow]:
+def rows(runs: Iterable[tuple[RunRecord, TrainingPoint | None]]) -> list[SweepRow]:
     """The runs that have figures, each with the last point of its curve, as rows."""
     return [
         _row(record, last, record.evaluation)
-        for record, last in found
+        for record, last in runs
         if record.evaluation is not None
     ]
 
@@ -157,42 +157,45 @@ def _row(record: RunRecord, last: TrainingPoint | None, e: Mapping[str, Any]) ->
     )
 
 
-def front(found: Sequence[SweepRow], goal: Goal) -> list[SweepRow]:
+def front(table: Sequence[SweepRow], goal: Goal) -> list[SweepRow]:
     """The Pareto front, by L0: no other row has both an L0 and a goal as low."""
     best: list[SweepRow] = []
-    for row in sorted(found, key=lambda row: (row.l0, goal(row), row.name)):
+    for row in sorted(table, key=lambda row: (row.l0, goal(row), row.name)):
         value = goal(row)
         if math.isfinite(value) and (not best or value < goal(best[-1])):
             best.append(row)
     return best
 
 
-def contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
+def contests(table: Sequence[SweepRow], goal: Goal) -> list[Contest]:
     """Who wins at each L0 and size at which there are several architectures.
 
     Runs are compared with those that share all their other settings. The size with most
     architectures comes first, then by size and L0.
     """
     alike: dict[str, list[SweepRow]] = {}
-    for row in found:
+    for row in table:
         alike.setdefault(row.others, []).append(row)
     return [contest for held in alike.values() for contest in _contests(held, goal)]
 
 
-def _contests(found: Sequence[SweepRow], goal: Goal) -> list[Contest]:
+def _contests(table: Sequence[SweepRow], goal: Goal) -> list[Contest]:
     """`contests` of runs that differ in architecture, size, L0 and seed alone."""
+    # The seeds of each architecture, at each size and L0.
     groups: dict[tuple[int, float], dict[str, list[SweepRow]]] = {}
-    for row in found:
+    for row in table:
         if row.target is not None and math.isfinite(goal(row)):
             group = groups.setdefault((row.d_sae, row.target), {})
             group.setdefault(row.architecture, []).append(row)
     lines = _lines(groups, goal)
-    everywhere = seed_noise(found, goal)
+    # Noise between seeds: at each L0 where that was measured, else that of the other L0s.
+    everywhere = seed_noise(table, goal)
     there = {
-        target: seed_noise([row for row in found if row.target == target], goal)
+        target: seed_noise([row for row in table if row.target == target], goal)
         for target in {target for _, target in groups}
     }
     measured = tuple(sorted(target for target, noise in there.items() if noise is not None))
+    # The size at which most architectures were trained comes first.
     most = Counter[int]()
     for (d_sae, _), group in groups.items():
         most[d_sae] = max(most[d_sae], len(group))
@@ -275,11 +278,11 @@ def _mean(values: Iterable[float]) -> float:
     return math.fsum(known) / len(known)
 
 
-def seed_noise(found: Sequence[SweepRow], goal: Goal) -> float | None:
+def seed_noise(table: Sequence[SweepRow], goal: Goal) -> float | None:
     """Standard deviation between seeds: sqrt(sum of squares / sum of (n - 1)) over all
     configurations with several seeds; None where there is none."""
     groups: dict[tuple[Any, ...], list[float]] = {}
-    for row in found:
+    for row in table:
         value = goal(row)
         if math.isfinite(value):
             key = (row.architecture, row.d_sae, row.target, row.others)

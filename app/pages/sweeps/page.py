@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from app.errors import InvalidRequest
-from app.pages.runs.page import evaluated_on, sweep_address
+from app.pages.runs.page import evaluated_on
 from app.pages.sweeps.figures import Contest, SweepRow, contests, front, rows
+from app.rendering.addresses import sweep_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import count
 from app.rendering.plots import STYLES, Axis, Line, Mark, plot, swatch
@@ -29,11 +30,11 @@ class Quantity:
     """What is drawn against L0.
 
     Attributes:
-        title: of the picture.
-        axis: of the vertical axis.
-        of: its value of a row.
-        goal: whether lower is the aim, so that there is a front.
-        digits: after the point, wherever it is written.
+        title: what it is called, above its picture and in the list of contests.
+        axis: title of the picture's vertical axis, with the unit.
+        of: reads it from a row of the table, in the unit of the axis.
+        goal: whether lower is better, so that there are a front and winners.
+        digits: how many digits are written after the point.
     """
 
     title: str
@@ -55,11 +56,11 @@ class Column:
     """A column of the table.
 
     Attributes:
-        key: in addresses.
-        title: as it is shown.
-        of: what rows are ordered by.
-        hint: said on hover.
-        numeric: whether it holds figures.
+        key: what addresses call it.
+        title: its heading.
+        of: reads from a row the value that rows are ordered by.
+        hint: what it means; shown when the pointer rests on the heading.
+        numeric: whether it holds numbers, which stand to the right.
     """
 
     key: str
@@ -115,7 +116,7 @@ class Order:
 
     Attributes:
         sweep: name of the sweep.
-        key: of the column.
+        key: key of the column that rows are ordered by.
         descending: whether the largest comes first.
     """
 
@@ -127,16 +128,16 @@ class Order:
         if self.key not in (keys := [column.key for column in COLUMNS]):
             raise InvalidRequest(f"sort cannot be {self.key!r}: use one of {', '.join(keys)}.")
 
-    def sorted(self, found: Iterable[SweepRow]) -> list[SweepRow]:
+    def sorted(self, table: Iterable[SweepRow]) -> list[SweepRow]:
         """The rows in this order; what has no figure comes last."""
         of = next(column.of for column in COLUMNS if column.key == self.key)
-        rows = sorted(found, key=lambda row: row.name)
+        rows = sorted(table, key=lambda row: row.name)
         known = [row for row in rows if not _missing(of(row))]
         known.sort(key=of, reverse=self.descending)
         return known + [row for row in rows if _missing(of(row))]
 
     def link(self, key: str) -> str:
-        """By another column, or by this one the other way round."""
+        """The address of the table ordered by another column, or by this one the other way."""
         turned = key == self.key and not self.descending
         return sweep_address(self.sweep, sort=key, order="desc" if turned else "")
 
@@ -151,11 +152,11 @@ class SweepPage:
     """A sweep's page, worked out.
 
     Attributes:
-        name: of the sweep.
-        runs: all of them, in the order in which they were added.
-        order: of the table.
-        rows: those that have figures, in that order.
-        columns: of the table.
+        name: what the sweep is called.
+        runs: all trainings of the sweep, in the order in which they were added.
+        order: how the table is ordered.
+        rows: the trainings that have figures, in the order of the table.
+        columns: the columns of the table.
     """
 
     def __init__(self, name: str, runs: Sequence[RunView], order: Order) -> None:
@@ -169,7 +170,7 @@ class SweepPage:
         return self.runs[0]
 
     def those(self, status: str) -> list[RunView]:
-        """The runs of a status."""
+        """The runs whose status this is."""
         return [run for run in self.runs if run.record.status == status]
 
     @property
@@ -204,8 +205,8 @@ class SweepPage:
     @property
     def dead_after(self) -> str:
         """Training tokens without a firing after which a feature counts as dead."""
-        found = sorted({int(run.record.config["dead_after"]) for run in self.runs})
-        return " or ".join(map(count, found))
+        tokens = sorted({int(run.record.config["dead_after"]) for run in self.runs})
+        return " or ".join(map(count, tokens))
 
     @property
     def borrows(self) -> bool:
@@ -231,41 +232,41 @@ def _missing(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def styles(found: Iterable[SweepRow]) -> dict[str, int]:
+def styles(table: Iterable[SweepRow]) -> dict[str, int]:
     """Each architecture's style: the same in every sweep, the usual ones first."""
-    names = {row.architecture for row in found}
+    names = {row.architecture for row in table}
     others = sorted(names - set(_USUAL))
     return {name: place for place, name in enumerate((*_USUAL, *others)) if name in names}
 
 
-def radii(found: Iterable[SweepRow]) -> dict[int, float]:
+def radii(table: Iterable[SweepRow]) -> dict[int, float]:
     """The size of a mark for each size of a dictionary, the smallest first."""
     return {
         d_sae: _SMALLEST + _STEP * place
-        for place, d_sae in enumerate(sorted({row.d_sae for row in found}))
+        for place, d_sae in enumerate(sorted({row.d_sae for row in table}))
     }
 
 
-def pictures(found: Sequence[SweepRow]) -> list[tuple[Quantity, str]]:
+def pictures(table: Sequence[SweepRow]) -> list[tuple[Quantity, str]]:
     """Each quantity that some row has, against L0, as SVG."""
     return [
-        (quantity, _picture(quantity, found))
+        (quantity, _picture(quantity, table))
         for quantity in QUANTITIES
-        if any(math.isfinite(quantity.of(row)) for row in found)
+        if any(math.isfinite(quantity.of(row)) for row in table)
     ]
 
 
-def _picture(quantity: Quantity, found: Sequence[SweepRow]) -> str:
-    style, radius = styles(found), radii(found)
-    first_seed = min((row.seed for row in found), default=0)
-    values = [value for row in found if math.isfinite(value := quantity.of(row))]
+def _picture(quantity: Quantity, table: Sequence[SweepRow]) -> str:
+    style, radius = styles(table), radii(table)
+    first_seed = min((row.seed for row in table), default=0)
+    values = [value for row in table if math.isfinite(value := quantity.of(row))]
     log = quantity.goal and bool(values) and min(values) > 0 and max(values) > _WIDE * min(values)
     lines = [
         Line(f"{name}, {d_sae:,} features", style[name], points, faint=True)
-        for (name, d_sae, _), points in _means(quantity, found).items()
+        for (name, d_sae, _), points in _means(quantity, table).items()
     ]
     if quantity.goal:
-        best = [(row.l0, quantity.of(row)) for row in front(found, quantity.of)]
+        best = [(row.l0, quantity.of(row)) for row in front(table, quantity.of)]
         lines.insert(0, Line("Pareto front", FRONT_STYLE, best))
     marks = [
         Mark(
@@ -276,30 +277,30 @@ def _picture(quantity: Quantity, found: Sequence[SweepRow]) -> str:
             radius[row.d_sae],
             hollow=row.seed != first_seed,
         )
-        for row in sorted(found, key=lambda row: -row.d_sae)  # small marks upon large ones
+        for row in sorted(table, key=lambda row: -row.d_sae)  # small marks upon large ones
     ]
     return plot(
-        f"{quantity.title} of {len(found)} dictionaries against their L0; the table below holds "
+        f"{quantity.title} of {len(table)} dictionaries against their L0; the table below holds "
         "the figures",
-        Axis("L0, active features per token (log)", log=True, ticks=_aims(found)),
+        Axis("L0, active features per token (log)", log=True, ticks=_aims(table)),
         Axis(quantity.axis, log=log, zero=not quantity.goal),
         lines,
         marks,
     )
 
 
-def _aims(found: Sequence[SweepRow]) -> tuple[float, ...]:
+def _aims(table: Sequence[SweepRow]) -> tuple[float, ...]:
     """The L0s that were asked for, where they are few enough to mark them all."""
-    aims = sorted({row.target for row in found if row.target is not None})
+    aims = sorted({row.target for row in table if row.target is not None})
     return tuple(aims) if 2 <= len(aims) <= _MOST_AIMS else ()
 
 
 def _means(
-    quantity: Quantity, found: Sequence[SweepRow]
+    quantity: Quantity, table: Sequence[SweepRow]
 ) -> dict[tuple[str, int, str], list[tuple[float, float]]]:
     """Where each architecture, size and `others` lie, seeds averaged, by L0."""
     groups: dict[tuple[str, int, str], dict[float, list[SweepRow]]] = {}
-    for row in found:
+    for row in table:
         if row.target is not None and math.isfinite(quantity.of(row)):
             group = groups.setdefault((row.architecture, row.d_sae, row.others), {})
             group.setdefault(row.target, []).append(row)

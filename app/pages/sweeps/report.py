@@ -12,7 +12,7 @@ from app.pages.sweeps.figures import Contest, SweepRow, contests, rows
 from app.pages.sweeps.page import FRONT_STYLE, QUANTITIES, pictures, styles
 from app.rendering.numbers import share
 from app.rendering.plots import HEIGHT, WIDTH, swatch
-from app.resources import resource
+from app.settings import resource
 from sae_core.files.atomic import atomic_file
 
 PICTURE = "sweep.svg"
@@ -26,7 +26,7 @@ _COLOURS = (
 _KEY_HEIGHT, _KEY_WIDTH = 30, 118
 
 
-def found(records: Sequence[SweepRecord], folder: Path) -> list[SweepRow]:
+def sweep_rows(records: Sequence[SweepRecord], folder: Path) -> list[SweepRow]:
     """The rows of a sweep's records."""
     return rows(
         (record.stored(folder), record.curve[-1] if record.curve else None) for record in records
@@ -59,12 +59,12 @@ def markdown(table: Sequence[SweepRow]) -> str:
     for quantity in QUANTITIES:
         if quantity.goal and (held := contests(table, quantity.of)):
             lines += ["", f"{quantity.title} ({quantity.axis}) at the very L0, the best first:", ""]
-            lines += [f"- {told(contest, quantity.digits)}" for contest in held]
+            lines += [f"- {sentence(contest, quantity.digits)}" for contest in held]
     return "\n".join(lines) + "\n"
 
 
-def told(contest: Contest, digits: int) -> str:
-    """A contest in a sentence, its values with so many digits after the point."""
+def sentence(contest: Contest, digits: int) -> str:
+    """A contest as a sentence; `digits`: how many stand after the point of its values."""
     first = contest.standings[0]
     order = ", ".join(
         f"{s.architecture} {s.value:.{digits}f}{'' if s.fair else f' (at L0 {s.l0:.1f})'}"

@@ -222,9 +222,11 @@ def _read_groups(data: Reader) -> tuple[ExampleGroup, ...]:
     ]
     if not heads:
         return ()
+    # Each window is written once, with its firings; groups refer to its place in that list.
     windows, counts = data.ints(np.int64), data.ints(np.int64)
     steps, values = data.ints(np.int64), data.floats()
     place, peaks = data.ints(np.int64), data.ints(np.uint16)
+    # Refuse a damaged blob before anything is cut by its numbers.
     total = sum(head[5] for head in heads)
     if (
         any(head[0] >= len(_KINDS) for head in heads)
@@ -236,10 +238,12 @@ def _read_groups(data: Reader) -> tuple[ExampleGroup, ...]:
         or int(place.max(initial=-1)) >= len(windows)
     ):
         raise data.damaged("its parts differ in length")
+    # Positions are written as steps from the one before, from 0 in each window.
     bounds = np.concatenate([[0], np.cumsum(counts)])
     sums = np.concatenate([[0], np.cumsum(steps)])
     positions = sums[1:] - np.repeat(sums[bounds[:-1]], counts)
     once = Examples(windows, peaks, bounds, positions.astype(np.uint16), values)
+    # Repeat the windows that several groups show, then cut the whole into the groups.
     every = _gather(once, place)
     groups, start = [], 0
     for kind, number, low, high, firings, size in heads:

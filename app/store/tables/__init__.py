@@ -1,4 +1,5 @@
 """Queries, one module for each group of tables.
 
-In: a database session. Out: the types of `app/store/types`. Called by `app/store/store.py`.
+In: a connection within a transaction. Out: the types of `app/store/types`. Called by
+`app/store/store.py`.
 """

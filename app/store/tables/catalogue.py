@@ -13,7 +13,16 @@ from sqlalchemy.sql import Select
 
 from app.errors import NotFound
 from app.store.blobs.codec import pack_vocabulary, unpack_numbers, unpack_vocabulary
-from app.store.schema import Corpus, Dictionary, Effect, Feature, Harvest, Model, Window, WindowSet
+from app.store.schema import (
+    StoredCorpus,
+    StoredDictionary,
+    StoredEffect,
+    StoredFeature,
+    StoredHarvest,
+    StoredModel,
+    StoredWindow,
+    StoredWindowSet,
+)
 from app.store.types.catalogue import (
     CorpusRecord,
     DictionaryRecord,
@@ -74,19 +83,23 @@ def add_model(connection: Connection, record: ModelRecord) -> int:
         "details": canonical(record.details),
         "vocabulary": vocabulary,
     }
-    query = select(Model.id, *(getattr(Model, key) for key in identity))
-    old = connection.execute(query.where(Model.name == record.name)).mappings().first()
+    # Look for one of that name; what the store has of it tells whether it is the same model.
+    query = select(StoredModel.id, *(getattr(StoredModel, key) for key in identity))
+    old = connection.execute(query.where(StoredModel.name == record.name)).mappings().first()
     if old is None:
-        return _insert(connection, Model.__table__, name=record.name, **values)
-    before = connection.scalars(select(Model.vocabulary).where(Model.id == old["id"])).one()
-    connection.execute(update(Model).where(Model.id == old["id"]).values(values))
+        return _insert(connection, StoredModel.__table__, name=record.name, **values)
+    before = connection.scalars(
+        select(StoredModel.vocabulary).where(StoredModel.id == old["id"])
+    ).one()
+    connection.execute(update(StoredModel).where(StoredModel.id == old["id"]).values(values))
+    # Where it is another model, everything that was computed with the old one goes.
     others = {key for key, value in identity.items() if old[key] != value}
     if others and not (others == {"vocabulary_checksum"} and _grew(before, record.vocabulary)):
-        of_model = Dictionary.model_id == old["id"]
-        for dictionary_id in connection.scalars(select(Dictionary.id).where(of_model)).all():
+        of_model = StoredDictionary.model_id == old["id"]
+        for dictionary_id in connection.scalars(select(StoredDictionary.id).where(of_model)).all():
             unpublish(connection, dictionary_id)
-        connection.execute(update(Dictionary).where(of_model).values(evaluation=None))
-        sweep(connection)
+        connection.execute(update(StoredDictionary).where(of_model).values(evaluation=None))
+        drop_unused_windows(connection)
     return int(old["id"])
 
 
@@ -123,18 +136,44 @@ def add_dictionary(connection: Connection, record: DictionaryRecord) -> int:
         "evaluation": None if record.evaluation is None else canonical(record.evaluation),
         "details": canonical(record.details),
     }
-    query = select(Dictionary.id, *(getattr(Dictionary, key) for key in identity))
-    here = (Dictionary.model_id == model_id, Dictionary.name == record.name)
+    query = select(StoredDictionary.id, *(getattr(StoredDictionary, key) for key in identity))
+    here = (StoredDictionary.model_id == model_id, StoredDictionary.name == record.name)
     old = connection.execute(query.where(*here)).mappings().first()
     if old is None:
         return _insert(
-            connection, Dictionary.__table__, model_id=model_id, name=record.name, **values
+            connection, StoredDictionary.__table__, model_id=model_id, name=record.name, **values
         )
-    connection.execute(update(Dictionary).where(Dictionary.id == old["id"]).values(values))
+    connection.execute(
+        update(StoredDictionary).where(StoredDictionary.id == old["id"]).values(values)
+    )
     if any(old[key] != value for key, value in identity.items()):
         unpublish(connection, old["id"])
-        sweep(connection)
+        drop_unused_windows(connection)
     return int(old["id"])
+
+
+def save_evaluation(
+    connection: Connection, dictionary: DictionaryView, evaluation: Mapping[str, Any]
+) -> None:
+    """Keep an evaluation of the very weights that `dictionary` names.
+
+    Raises:
+        NotFound: the store holds them no longer.
+    """
+    same_model = select(StoredModel.id).where(
+        StoredModel.id == dictionary.model_id, StoredModel.checksum == dictionary.model_checksum
+    )
+    here = (StoredDictionary.id == dictionary.id, StoredDictionary.checksum == dictionary.checksum)
+    changed = connection.execute(
+        update(StoredDictionary)
+        .where(*here, StoredDictionary.model_id.in_(same_model))
+        .values(evaluation=canonical(evaluation))
+    )
+    if changed.rowcount == 0:
+        raise NotFound(
+            f"{dictionary.title} was replaced in the store while it was evaluated; the result was "
+            "not kept."
+        )
 
 
 def add_corpus(connection: Connection, record: CorpusRecord) -> int:
@@ -145,12 +184,12 @@ def add_corpus(connection: Connection, record: CorpusRecord) -> int:
         "n_tokens": record.n_tokens,
         "details": canonical(record.details),
     }
-    here = (Corpus.name == record.name, Corpus.fingerprint == record.fingerprint)
-    old = connection.scalar(select(Corpus.id).where(*here))
+    here = (StoredCorpus.name == record.name, StoredCorpus.fingerprint == record.fingerprint)
+    old = connection.scalar(select(StoredCorpus.id).where(*here))
     if old is None:
         key = {"name": record.name, "fingerprint": record.fingerprint}
-        return _insert(connection, Corpus.__table__, **key, **values)
-    connection.execute(update(Corpus).where(Corpus.id == old).values(values))
+        return _insert(connection, StoredCorpus.__table__, **key, **values)
+    connection.execute(update(StoredCorpus).where(StoredCorpus.id == old).values(values))
     return old
 
 
@@ -160,32 +199,35 @@ def model_id_of(connection: Connection, name: str) -> int:
     Raises:
         NotFound: it was not.
     """
-    found = connection.scalar(select(Model.id).where(Model.name == name))
-    if found is None:
+    model_id = connection.scalar(select(StoredModel.id).where(StoredModel.name == name))
+    if model_id is None:
         raise NotFound(f"The store has no model {name!r}; add it first.")
-    return found
+    return model_id
 
 
 def unpublish(connection: Connection, dictionary_id: int) -> None:
-    """Take back what is published of a dictionary; its windows wait for `sweep`."""
-    for table in (Effect, Feature, Harvest):
+    """Take back what is published of a dictionary; its windows wait for
+    `drop_unused_windows`."""
+    for table in (StoredEffect, StoredFeature, StoredHarvest):
         connection.execute(delete(table).where(table.dictionary_id == dictionary_id))
 
 
-def sweep(connection: Connection) -> None:
+def drop_unused_windows(connection: Connection) -> None:
     """Delete windows that no harvest refers to any more, and sets without harvests."""
-    for set_id in connection.scalars(select(WindowSet.id)).all():
+    for set_id in connection.scalars(select(StoredWindowSet.id)).all():
         wanted: set[int] = set()
-        blobs = connection.scalars(select(Harvest.windows).where(Harvest.set_id == set_id)).all()
+        blobs = connection.scalars(
+            select(StoredHarvest.windows).where(StoredHarvest.set_id == set_id)
+        ).all()
         for blob in blobs:
             wanted.update(unpack_numbers(blob, "The list of a harvest's windows").tolist())
-        there = connection.scalars(select(Window.number).where(Window.set_id == set_id))
+        there = connection.scalars(select(StoredWindow.number).where(StoredWindow.set_id == set_id))
         gone = [{"gone": number} for number in there if number not in wanted]
         if gone:
-            one = (Window.set_id == set_id, Window.number == bindparam("gone"))
-            connection.execute(delete(Window).where(*one), gone)
+            this = (StoredWindow.set_id == set_id, StoredWindow.number == bindparam("gone"))
+            connection.execute(delete(StoredWindow).where(*this), gone)
         if not blobs:
-            connection.execute(delete(WindowSet).where(WindowSet.id == set_id))
+            connection.execute(delete(StoredWindowSet).where(StoredWindowSet.id == set_id))
 
 
 def next_id(connection: Connection, table: Any) -> int:
@@ -200,8 +242,10 @@ def _insert(connection: Connection, table: Any, **values: Any) -> int:
 
 
 def _names() -> Select[str, str]:
-    query = select(Model.name, Dictionary.name).join(Model, Dictionary.model_id == Model.id)
-    return query.order_by(Model.name, Dictionary.name)
+    query = select(StoredModel.name, StoredDictionary.name).join(
+        StoredModel, StoredDictionary.model_id == StoredModel.id
+    )
+    return query.order_by(StoredModel.name, StoredDictionary.name)
 
 
 @cache
@@ -210,56 +254,56 @@ def _statement(by: Literal["names", "id"] | None = None) -> Select[*tuple[Any, .
     match by:
         case "names":
             return _select().where(
-                Model.name == bindparam("model"), Dictionary.name == bindparam("name")
+                StoredModel.name == bindparam("model"), StoredDictionary.name == bindparam("name")
             )
         case "id":
-            return _select().where(Dictionary.id == bindparam("id"))
+            return _select().where(StoredDictionary.id == bindparam("id"))
         case None:
             return _select()
 
 
 def _select() -> Select[*tuple[Any, ...]]:
     of_model = [
-        Model.name.label("model"),
-        Model.path.label("model_path"),
-        Model.checksum.label("model_checksum"),
-        Model.dtype.label("model_dtype"),
-        Model.architecture.label("model_architecture"),
-        Model.details.label("model_details"),
-        Model.n_layers,
-        Model.d_model,
-        Model.n_ctx,
-        Model.d_vocab,
+        StoredModel.name.label("model"),
+        StoredModel.path.label("model_path"),
+        StoredModel.checksum.label("model_checksum"),
+        StoredModel.dtype.label("model_dtype"),
+        StoredModel.architecture.label("model_architecture"),
+        StoredModel.details.label("model_details"),
+        StoredModel.n_layers,
+        StoredModel.d_model,
+        StoredModel.n_ctx,
+        StoredModel.d_vocab,
     ]
     of_harvest = [
-        getattr(Harvest, key).label(f"harvest_{key}")
+        getattr(StoredHarvest, key).label(f"harvest_{key}")
         for key in ("digest", "seed", "n_tokens", "n_windows", "alive", "settings")
     ]
     of_corpus = [
-        getattr(Corpus, key).label(f"corpus_{key}")
+        getattr(StoredCorpus, key).label(f"corpus_{key}")
         for key in ("name", "source", "fingerprint", "n_documents", "n_tokens", "details")
     ]
     return (
         select(
-            Dictionary,
+            StoredDictionary,
             *of_model,
             *of_harvest,
             *of_corpus,
-            WindowSet.n_ctx.label("harvest_n_ctx"),
+            StoredWindowSet.n_ctx.label("harvest_n_ctx"),
         )
-        .select_from(Dictionary)
-        .join(Model, Dictionary.model_id == Model.id)
-        .outerjoin(Harvest, Harvest.dictionary_id == Dictionary.id)
-        .outerjoin(WindowSet, Harvest.set_id == WindowSet.id)
-        .outerjoin(Corpus, WindowSet.corpus_id == Corpus.id)
+        .select_from(StoredDictionary)
+        .join(StoredModel, StoredDictionary.model_id == StoredModel.id)
+        .outerjoin(StoredHarvest, StoredHarvest.dictionary_id == StoredDictionary.id)
+        .outerjoin(StoredWindowSet, StoredHarvest.set_id == StoredWindowSet.id)
+        .outerjoin(StoredCorpus, StoredWindowSet.corpus_id == StoredCorpus.id)
     )
 
 
 @lru_cache(maxsize=256)
 def _read(text: str) -> Mapping[str, Any]:
     """What `canonical` wrote. Every page reads all dictionaries, whose texts hardly ever change."""
-    found: Mapping[str, Any] = json.loads(text)
-    return found
+    value: Mapping[str, Any] = json.loads(text)
+    return value
 
 
 def _view(row: RowMapping) -> DictionaryView:

@@ -9,20 +9,20 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.store.blobs.codec import pack_effect, unpack_effect
-from app.store.schema import Effect, Harvest
+from app.store.schema import StoredEffect, StoredHarvest
 from app.store.types.catalogue import DictionaryView
 from sae_core.harvest.records import ContextEffect
 
 _BATCH = 500
 _OF_FEATURE = (
-    select(Effect.window, Effect.effect)
-    .join(Harvest, Harvest.dictionary_id == Effect.dictionary_id)
+    select(StoredEffect.window, StoredEffect.effect)
+    .join(StoredHarvest, StoredHarvest.dictionary_id == StoredEffect.dictionary_id)
     .where(
-        Effect.dictionary_id == bindparam("dictionary_id"),
-        Effect.index == bindparam("at"),
-        Harvest.digest == bindparam("digest"),
+        StoredEffect.dictionary_id == bindparam("dictionary_id"),
+        StoredEffect.index == bindparam("at"),
+        StoredHarvest.digest == bindparam("digest"),
     )
-    .order_by(Effect.window)
+    .order_by(StoredEffect.window)
 )
 
 
@@ -36,7 +36,7 @@ def of_feature(
     query = _OF_FEATURE
     here = {"dictionary_id": dictionary.id, "at": index, "digest": dictionary.digest}
     if windows is not None:
-        query = query.where(Effect.window.in_(windows))
+        query = query.where(StoredEffect.window.in_(windows))
     what = f"A cached ablation of feature {index} of {dictionary.title}"
     return {window: unpack_effect(blob, what) for window, blob in connection.execute(query, here)}
 
@@ -62,11 +62,11 @@ def add(connection: Connection, dictionary: DictionaryView, rows: list[dict[str,
     Window numbers and features mean what they meant in the harvest that `dictionary` shows. Where
     another one was published since, nothing is kept.
     """
-    query = select(Harvest.digest).where(Harvest.dictionary_id == dictionary.id)
+    query = select(StoredHarvest.digest).where(StoredHarvest.dictionary_id == dictionary.id)
     if connection.scalar(query.with_for_update(read=True)) != dictionary.digest:
         return 0
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(Effect).on_conflict_do_nothing()
+    statement = dialect.insert(StoredEffect).on_conflict_do_nothing()
     for start in range(0, len(rows), _BATCH):
         connection.execute(statement, rows[start : start + _BATCH])
     return len(rows)

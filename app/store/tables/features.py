@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, s
 
 from app.errors import InvalidRequest, NotFound
 from app.store.blobs.codec import unpack_body, unpack_summary, unpack_tokens
-from app.store.schema import Feature, Harvest, Window
+from app.store.schema import StoredFeature, StoredHarvest, StoredWindow
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import effects as store_effects
 from app.store.types.catalogue import (
@@ -27,28 +27,45 @@ from sae_core.harvest.records import FeatureRecord, WindowRecord
 
 MOST_PER_PAGE = 500
 _KEYS = {
-    "index": Feature.index,
-    "density": Feature.firings,  # shares of one number of tokens
-    "maximum": Feature.maximum,
-    "label": Feature.label,
+    "index": StoredFeature.index,
+    "density": StoredFeature.firings,  # shares of one number of tokens
+    "maximum": StoredFeature.maximum,
+    "label": StoredFeature.label,
 }
-_DOWN = {"density": Feature.by_density, "maximum": Feature.by_maximum}
-_UP = {"density": Feature.by_density_up, "maximum": Feature.by_maximum_up}
+_DOWN = {"density": StoredFeature.by_density, "maximum": StoredFeature.by_maximum}
+_UP = {"density": StoredFeature.by_density_up, "maximum": StoredFeature.by_maximum_up}
 # built once: a hundred numbers in it are slow to make a statement of
-_WINDOWS = select(Window.number, Window.document, Window.line, Window.tokens).where(
-    Window.set_id == bindparam("set_id"),
-    Window.number.in_(bindparam("numbers", expanding=True)),
+_WINDOWS = select(
+    StoredWindow.number, StoredWindow.document, StoredWindow.line, StoredWindow.tokens
+).where(
+    StoredWindow.set_id == bindparam("set_id"),
+    StoredWindow.number.in_(bindparam("numbers", expanding=True)),
 )
-_PUBLISHED = select(Harvest.set_id, Harvest.digest).where(
-    Harvest.dictionary_id == bindparam("dictionary_id")
+_PUBLISHED = select(StoredHarvest.set_id, StoredHarvest.digest).where(
+    StoredHarvest.dictionary_id == bindparam("dictionary_id")
 )
 _FEATURE = select(
-    Feature.firings, Feature.maximum, Feature.label, Feature.summary, Feature.body
-).where(Feature.dictionary_id == bindparam("dictionary_id"), Feature.index == bindparam("at"))
-_ROW = (Feature.index, Feature.firings, Feature.maximum, Feature.label, Feature.summary)
+    StoredFeature.firings,
+    StoredFeature.maximum,
+    StoredFeature.density_low,
+    StoredFeature.density_high,
+    StoredFeature.label,
+    StoredFeature.summary,
+    StoredFeature.body,
+).where(
+    StoredFeature.dictionary_id == bindparam("dictionary_id"),
+    StoredFeature.index == bindparam("at"),
+)
+_ROW = (
+    StoredFeature.index,
+    StoredFeature.firings,
+    StoredFeature.maximum,
+    StoredFeature.label,
+    StoredFeature.summary,
+)
 _ROWS = select(*_ROW).where(
-    Feature.dictionary_id == bindparam("dictionary_id"),
-    Feature.index.in_(bindparam("indices", expanding=True)),
+    StoredFeature.dictionary_id == bindparam("dictionary_id"),
+    StoredFeature.index.in_(bindparam("indices", expanding=True)),
 )
 
 
@@ -88,12 +105,12 @@ def table(connection: Connection, dictionary: DictionaryView, query: FeatureQuer
     count = min(query.per_page, total - start)
     if query.search or query.sort == "label":
         indices = _walk(connection, now, query, start, count, total)
-        chosen: ColumnElement[bool] = Feature.index.in_(indices)
+        chosen: ColumnElement[bool] = StoredFeature.index.in_(indices)
     else:
         chosen = _places(now, query, start, count, total)
-    found = select(*_ROW, _KEYS[query.sort].label("key"))
-    found = found.where(Feature.dictionary_id == now.id, chosen)
-    rows = list(connection.execute(found).mappings()) if count else []
+    statement = select(*_ROW, _KEYS[query.sort].label("key"))
+    statement = statement.where(StoredFeature.dictionary_id == now.id, chosen)
+    rows = list(connection.execute(statement).mappings()) if count else []
     rows.sort(key=lambda row: row["index"])
     rows.sort(key=lambda row: row["key"], reverse=query.descending)
     return FeatureTable(now, tuple(_row(row, now) for row in rows), total, query.page, pages)
@@ -123,6 +140,7 @@ def feature(connection: Connection, dictionary: DictionaryView, index: int) -> F
         nearest=body.nearest,
         coactive=body.coactive,
         groups=body.groups,
+        density_interval=_interval(row.density_low, row.density_high),
     )
     numbers = {n for group in body.groups for n in group.examples.windows.tolist()}
     return FeatureView(
@@ -139,18 +157,20 @@ def rows(
 ) -> dict[int, FeatureRow]:
     """The table's rows of some features, by index; those that do not exist are left out."""
     now = published(connection, dictionary).dictionary
-    found = connection.execute(
+    stored = connection.execute(
         _ROWS, {"dictionary_id": now.id, "indices": sorted(i for i in set(indices) if _fits(i))}
     )
-    return {row["index"]: _row(row, now) for row in found.mappings()}
+    return {row["index"]: _row(row, now) for row in stored.mappings()}
 
 
 def scales(connection: Connection, dictionary: DictionaryView) -> tuple[str, FeatureScales]:
     """Density and maximum of every feature, and the digest of the harvest that they are from."""
     now = published(connection, dictionary).dictionary
     maxima, firings = np.zeros(now.d_sae), np.zeros(now.d_sae, dtype=np.int64)
-    columns = select(Feature.index, Feature.maximum, Feature.firings)
-    for index, maximum, count in connection.execute(columns.where(Feature.dictionary_id == now.id)):
+    columns = select(StoredFeature.index, StoredFeature.maximum, StoredFeature.firings)
+    for index, maximum, count in connection.execute(
+        columns.where(StoredFeature.dictionary_id == now.id)
+    ):
         maxima[index], firings[index] = maximum, count
     return now.digest, FeatureScales(maxima, firings, now.n_tokens)
 
@@ -158,10 +178,10 @@ def scales(connection: Connection, dictionary: DictionaryView) -> tuple[str, Fea
 def window(connection: Connection, dictionary: DictionaryView, number: int) -> WindowRecord:
     """One window of the set that the dictionary's harvest refers to."""
     there = published(connection, dictionary)
-    found = _windows(connection, there.set_id, [number]) if _fits(number) else {}
-    if number not in found:
+    windows = _windows(connection, there.set_id, [number]) if _fits(number) else {}
+    if number not in windows:
         raise NotFound(f"No example of {dictionary.title} lies in a window {number}.")
-    return found[number]
+    return windows[number]
 
 
 def random_feature(connection: Connection, dictionary: DictionaryView) -> int:
@@ -170,8 +190,8 @@ def random_feature(connection: Connection, dictionary: DictionaryView) -> int:
     if now.alive == 0:
         return random.randrange(now.d_sae)  # noqa: S311
     place = random.randrange(now.alive)  # noqa: S311
-    here = (Feature.dictionary_id == now.id, Feature.by_index == place)
-    return connection.scalars(select(Feature.index).where(*here)).one()
+    here = (StoredFeature.dictionary_id == now.id, StoredFeature.by_index == place)
+    return connection.scalars(select(StoredFeature.index).where(*here)).one()
 
 
 def _fits(number: int) -> bool:
@@ -190,17 +210,17 @@ def _check(query: FeatureQuery) -> None:
 
 
 def _conditions(now: DictionaryView, query: FeatureQuery) -> list[ColumnElement[bool]]:
-    conditions = [Feature.dictionary_id == now.id]
+    conditions = [StoredFeature.dictionary_id == now.id]
     if query.alive is not None:
-        conditions.append(Feature.firings > 0 if query.alive else Feature.firings == 0)
+        conditions.append(StoredFeature.firings > 0 if query.alive else StoredFeature.firings == 0)
     if query.search:
-        conditions.append(Feature.label.icontains(query.search, autoescape=True))
+        conditions.append(StoredFeature.label.icontains(query.search, autoescape=True))
     return conditions
 
 
 def _total(connection: Connection, now: DictionaryView, query: FeatureQuery) -> int:
     if query.search:
-        counted = select(func.count()).select_from(Feature).where(*_conditions(now, query))
+        counted = select(func.count()).select_from(StoredFeature).where(*_conditions(now, query))
         return connection.scalars(counted).one()
     if query.alive is None:
         return now.d_sae
@@ -213,7 +233,7 @@ def _places(
     """The page as a range of places in an order that the harvest was stored with."""
     dead = now.d_sae - now.alive
     if query.sort == "index":
-        column = Feature.index if query.alive is None else Feature.by_index
+        column = StoredFeature.index if query.alive is None else StoredFeature.by_index
         first = now.alive if query.alive is False else 0
         start = total - start - count if query.descending else start
     elif query.descending:
@@ -236,15 +256,19 @@ def _walk(
     """The page's features by walking from the nearer end of an order."""
     from_end = start > total // 2
     key = _KEYS[query.sort]
-    index = Feature.index.desc() if from_end else Feature.index.asc()
+    index = StoredFeature.index.desc() if from_end else StoredFeature.index.asc()
     chosen = (
-        select(Feature.index)
+        select(StoredFeature.index)
         .where(*_conditions(now, query))
         .order_by(key.desc() if query.descending != from_end else key.asc(), index)
         .offset(total - start - count if from_end else start)
         .limit(count)
     )
     return list(connection.scalars(chosen))
+
+
+def _interval(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
 
 
 def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
@@ -261,8 +285,8 @@ def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
 
 
 def _windows(connection: Connection, set_id: int, numbers: list[int]) -> dict[int, WindowRecord]:
-    found = connection.execute(_WINDOWS, {"set_id": set_id, "numbers": numbers})
+    stored = connection.execute(_WINDOWS, {"set_id": set_id, "numbers": numbers})
     return {
         number: WindowRecord(number, document, line, unpack_tokens(tokens, f"Window {number}"))
-        for number, document, line, tokens in found
+        for number, document, line, tokens in stored
     }

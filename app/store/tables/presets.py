@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from app.errors import InvalidRequest, NotFound
-from app.store.schema import Model, Preset
+from app.errors import Conflict, InvalidRequest, NotFound
+from app.store.schema import StoredModel, StoredPreset
 from app.store.tables.catalogue import canonical, model_id_of
 from app.store.types.catalogue import PresetView
 
@@ -20,17 +20,27 @@ MOST = 1000  # of one model
 
 def views(connection: Connection, model: str) -> list[PresetView]:
     """The presets of a model, by name."""
-    query = select(Preset.name, Preset.settings).join(Model, Preset.model_id == Model.id)
-    rows = connection.execute(query.where(Model.name == model).order_by(Preset.name))
+    query = select(StoredPreset.name, StoredPreset.settings).join(
+        StoredModel, StoredPreset.model_id == StoredModel.id
+    )
+    rows = connection.execute(query.where(StoredModel.name == model).order_by(StoredPreset.name))
     return [PresetView(name, json.loads(settings)) for name, settings in rows]
 
 
-def save(connection: Connection, model: str, name: str, settings: Mapping[str, Any]) -> bool:
-    """Keep a preset, in the place of one of the same name; whether it is new.
+def save(
+    connection: Connection,
+    model: str,
+    name: str,
+    settings: Mapping[str, Any],
+    replace: bool = True,
+) -> bool:
+    """Keep a preset; whether it is new. One of the same name gives way to it where `replace` is
+    true; one with the same settings is left as it is.
 
     Raises:
         InvalidRequest: its name is empty, too long or dots alone, it is too large, or there are
             too many.
+        Conflict: there is another of this name, which is not to be replaced.
         NotFound: there is no such model.
     """
     if not name.strip():
@@ -50,13 +60,20 @@ def save(connection: Connection, model: str, name: str, settings: Mapping[str, A
             f"takes {len(written):,}: shorten the prompt."
         )
     model_id = model_id_of(connection, model)
-    here = (Preset.model_id == model_id, Preset.name == name)
-    if connection.execute(update(Preset).where(*here).values(settings=written)).rowcount:
+    here = (StoredPreset.model_id == model_id, StoredPreset.name == name)
+    if not replace:
+        kept = connection.scalars(select(StoredPreset.settings).where(*here)).one_or_none()
+        if kept is not None and kept != written:
+            raise Conflict(
+                f"{model} has a preset {name!r} with other settings: choose another name, or say "
+                "that it is to be replaced."
+            )
+    if connection.execute(update(StoredPreset).where(*here).values(settings=written)).rowcount:
         return False
-    count = select(func.count()).select_from(Preset).where(Preset.model_id == model_id)
+    count = select(func.count()).select_from(StoredPreset).where(StoredPreset.model_id == model_id)
     if connection.scalars(count).one() >= MOST:
         raise InvalidRequest(f"{model} has {MOST} presets, as many as are kept; delete one first.")
-    connection.execute(insert(Preset).values(model_id=model_id, name=name, settings=written))
+    connection.execute(insert(StoredPreset).values(model_id=model_id, name=name, settings=written))
     return True
 
 
@@ -66,7 +83,7 @@ def remove(connection: Connection, model: str, name: str) -> None:
     Raises:
         NotFound: there is none of that name.
     """
-    model_id = select(Model.id).where(Model.name == model).scalar_subquery()
-    here = (Preset.model_id == model_id, Preset.name == name)
-    if connection.execute(delete(Preset).where(*here)).rowcount == 0:
+    model_id = select(StoredModel.id).where(StoredModel.name == model).scalar_subquery()
+    here = (StoredPreset.model_id == model_id, StoredPreset.name == name)
+    if connection.execute(delete(StoredPreset).where(*here)).rowcount == 0:
         raise NotFound(f"{model} has no preset {name!r}.")

@@ -6,14 +6,14 @@ import time
 
 from sqlalchemy import Connection, delete, insert, select
 
-from app.store.schema import Progress
+from app.store.schema import StoredProgress
 from app.store.types.catalogue import ProgressView
 
 
 def views(connection: Connection) -> list[ProgressView]:
     """All harvests that reported and did not end, by model and dictionary."""
     now = time.time()
-    query = select(Progress).order_by(Progress.model, Progress.dictionary)
+    query = select(StoredProgress).order_by(StoredProgress.model, StoredProgress.dictionary)
     return [
         ProgressView(
             model=row.model,
@@ -35,7 +35,7 @@ def report(
     """Replace what was said before."""
     clear(connection, model, name)
     connection.execute(
-        insert(Progress).values(
+        insert(StoredProgress).values(
             model=model,
             dictionary=name,
             phase=phase,
@@ -49,5 +49,5 @@ def report(
 
 def clear(connection: Connection, model: str, name: str) -> None:
     """The harvest has ended."""
-    here = (Progress.model == model, Progress.dictionary == name)
-    connection.execute(delete(Progress).where(*here))
+    here = (StoredProgress.model == model, StoredProgress.dictionary == name)
+    connection.execute(delete(StoredProgress).where(*here))

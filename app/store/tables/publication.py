@@ -16,7 +16,16 @@ from sqlalchemy import Connection, insert, select
 from app.errors import NotFound, StoreError
 from app.store.blobs.codec import pack_body, pack_numbers, pack_summary, pack_tokens
 from app.store.database import failures_explained
-from app.store.schema import Corpus, Dictionary, Feature, Harvest, Model, Window, WindowSet, escape
+from app.store.schema import (
+    StoredCorpus,
+    StoredDictionary,
+    StoredFeature,
+    StoredHarvest,
+    StoredModel,
+    StoredWindow,
+    StoredWindowSet,
+    escape,
+)
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables.bulk import bulk_insert
 from app.store.types.catalogue import HarvestRecord
@@ -34,6 +43,7 @@ class Packed:
     indices: list[int] = field(default_factory=list)
     firings: list[int] = field(default_factory=list)
     maxima: list[float] = field(default_factory=list)
+    intervals: list[tuple[float | None, float | None]] = field(default_factory=list)
     shown: set[int] = field(default_factory=set)
     windows: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
 
@@ -72,6 +82,7 @@ def packed(features: Iterable[FeatureRecord], windows: Iterable[WindowRecord]) -
             out.indices.append(feature.index)
             out.firings.append(feature.firings)
             out.maxima.append(float(feature.maximum))
+            out.intervals.append(feature.density_interval or (None, None))
             for group in feature.groups:
                 out.shown.update(group.examples.windows.tolist())
         for window in windows:
@@ -84,14 +95,15 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
     """Replace what was published of the dictionary."""
     dictionary_id, d_sae, set_id, digest = _resolve(connection, harvest)
     _check(harvest, new, d_sae)
-    query = select(Feature.index, Feature.label)
-    of_dictionary = Feature.dictionary_id == dictionary_id
-    labelled = connection.execute(query.where(of_dictionary, Feature.label != ""))
+    # Labels stay: read them before what was published goes.
+    query = select(StoredFeature.index, StoredFeature.label)
+    of_dictionary = StoredFeature.dictionary_id == dictionary_id
+    labelled = connection.execute(query.where(of_dictionary, StoredFeature.label != ""))
     labels = dict(iter(labelled))
     store_catalogue.unpublish(connection, dictionary_id)
     numbers = np.array(sorted(new.windows), dtype=np.int64)
     connection.execute(
-        insert(Harvest).values(
+        insert(StoredHarvest).values(
             dictionary_id=dictionary_id,
             set_id=set_id,
             digest=digest,
@@ -103,41 +115,62 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
             windows=pack_numbers(numbers),
         )
     )
+    # The set holds windows of other harvests, too: add those that are new to it.
     _write_windows(connection, set_id, new)
     rows = (
-        (dictionary_id, index, *places, firings, maximum, escape(labels.get(index, "")), *blobs)
-        for index, places, firings, maximum, blobs in zip(
-            new.indices, new.places(), new.firings, new.maxima, new.blobs(), strict=True
+        (
+            dictionary_id,
+            index,
+            *places,
+            firings,
+            maximum,
+            *ends,
+            escape(labels.get(index, "")),
+            *blobs,
+        )
+        for index, places, firings, maximum, ends, blobs in zip(
+            new.indices,
+            new.places(),
+            new.firings,
+            new.maxima,
+            new.intervals,
+            new.blobs(),
+            strict=True,
         )
     )
-    bulk_insert(connection, Feature, rows)
-    store_catalogue.sweep(connection)
+    bulk_insert(connection, StoredFeature, rows)
+    store_catalogue.drop_unused_windows(connection)
 
 
 def _resolve(connection: Connection, harvest: HarvestRecord) -> tuple[int, int, int, str]:
     """Ids of dictionary (with its d_sae) and window set, and the harvest's digest."""
     model_id = store_catalogue.model_id_of(connection, harvest.model)
-    here = (Dictionary.model_id == model_id, Dictionary.name == harvest.dictionary)
-    dictionary = connection.execute(select(Dictionary.__table__).where(*here)).first()
+    here = (StoredDictionary.model_id == model_id, StoredDictionary.name == harvest.dictionary)
+    dictionary = connection.execute(select(StoredDictionary.__table__).where(*here)).first()
     if dictionary is None:
         raise NotFound(
             f"The store has no dictionary {harvest.dictionary!r} of a model {harvest.model!r}; add "
             "it first."
         )
-    named = select(Corpus.id, Corpus.fingerprint).where(Corpus.name == harvest.corpus)
+    # The corpus: of several with that name, the one of the fingerprint, or the newest.
+    named = select(StoredCorpus.id, StoredCorpus.fingerprint).where(
+        StoredCorpus.name == harvest.corpus
+    )
     if harvest.fingerprint:
-        named = named.where(Corpus.fingerprint == harvest.fingerprint)
-    corpus = connection.execute(named.order_by(Corpus.id.desc())).first()
+        named = named.where(StoredCorpus.fingerprint == harvest.fingerprint)
+    corpus = connection.execute(named.order_by(StoredCorpus.id.desc())).first()
     if corpus is None:
         raise NotFound(f"The store has no corpus {harvest.corpus!r}; add it first.")
     model = connection.execute(
-        select(Model.checksum, Model.dtype).where(Model.id == model_id)
+        select(StoredModel.checksum, StoredModel.dtype).where(StoredModel.id == model_id)
     ).one()
+    # Harvests of the same model, corpus and context share their windows.
     key = {"model_id": model_id, "corpus_id": corpus.id, "n_ctx": harvest.n_ctx}
-    set_id = connection.scalar(select(WindowSet.id).filter_by(**key))
+    set_id = connection.scalar(select(StoredWindowSet.id).filter_by(**key))
     if set_id is None:
-        set_id = store_catalogue.next_id(connection, WindowSet.__table__)
-        connection.execute(insert(WindowSet).values(id=set_id, **key))
+        set_id = store_catalogue.next_id(connection, StoredWindowSet.__table__)
+        connection.execute(insert(StoredWindowSet).values(id=set_id, **key))
+    # The digest changes with whatever may change a figure or a link of the pages.
     depends_on = {
         "model": [harvest.model, model.checksum, model.dtype],
         "dictionary": [
@@ -169,6 +202,8 @@ def _check(harvest: HarvestRecord, new: Packed, d_sae: int) -> None:
 
 def _write_windows(connection: Connection, set_id: int, new: Packed) -> None:
     """Add what the set lacks: the same number is the same window."""
-    there = set(connection.scalars(select(Window.number).where(Window.set_id == set_id)))
+    there = set(
+        connection.scalars(select(StoredWindow.number).where(StoredWindow.set_id == set_id))
+    )
     added = ((set_id, number, *new.windows[number]) for number in sorted(set(new.windows) - there))
-    bulk_insert(connection, Window, added)
+    bulk_insert(connection, StoredWindow, added)

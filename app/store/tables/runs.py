@@ -12,7 +12,14 @@ from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, sel
 
 from app.errors import InvalidRequest, NotFound
 from app.store.database import reading, writing
-from app.store.schema import Dictionary, Harvest, Model, Run, RunPace, RunPoint
+from app.store.schema import (
+    StoredDictionary,
+    StoredHarvest,
+    StoredModel,
+    StoredRun,
+    StoredRunPace,
+    StoredRunPoint,
+)
 from app.store.tables.catalogue import canonical, next_id
 from app.store.types.runs import RunCurve, RunRecord, RunView, Status
 from sae_core.training.config import TrainingPoint
@@ -23,7 +30,7 @@ _TEXT = ("name", "sweep", "model", "hook_point", "status", "message", "folder", 
 _NAMED = 20  # runs that a sentence names
 
 
-class Runs:
+class TrainingRuns:
     """Reads and writes, each in one transaction. Safe to share between threads.
 
     Args:
@@ -36,16 +43,20 @@ class Runs:
     def all(self, sweep: str | None = None) -> list[RunView]:
         """Runs in the order in which they were added: of one sweep (empty: of none), or all."""
         with reading(self._engine) as connection:
-            query = select(Run).order_by(Run.id)
+            query = select(StoredRun).order_by(StoredRun.id)
             if sweep is not None:
-                query = query.where(Run.sweep == sweep)
+                query = query.where(StoredRun.sweep == sweep)
             return _views(connection, connection.execute(query).mappings().all())
 
     def sweeps(self) -> dict[str, int]:
         """How many runs each sweep has, by name."""
-        query = select(Run.sweep, func.count()).where(Run.sweep != "").group_by(Run.sweep)
+        query = (
+            select(StoredRun.sweep, func.count())
+            .where(StoredRun.sweep != "")
+            .group_by(StoredRun.sweep)
+        )
         with reading(self._engine) as connection:
-            return dict(connection.execute(query.order_by(Run.sweep)).all())
+            return dict(connection.execute(query.order_by(StoredRun.sweep)).all())
 
     def curves(self, names: Collection[str]) -> list[RunCurve]:
         """Some runs with their curves, in the order in which they were added.
@@ -54,7 +65,7 @@ class Runs:
             NotFound: there is no run of such a name.
         """
         with reading(self._engine) as connection:
-            query = select(Run).where(Run.name.in_(names)).order_by(Run.id)
+            query = select(StoredRun).where(StoredRun.name.in_(names)).order_by(StoredRun.id)
             rows = connection.execute(query).mappings().all()
             for name in sorted(set(names) - {row["name"] for row in rows}):
                 raise NotFound(_unknown(connection, name))
@@ -81,7 +92,11 @@ class Runs:
             InvalidRequest: the name belongs to another run, which runs or has finished.
         """
         with writing(self._engine, alone=True) as connection:
-            old = connection.execute(select(Run).where(Run.name == record.name)).mappings().first()
+            old = (
+                connection.execute(select(StoredRun).where(StoredRun.name == record.name))
+                .mappings()
+                .first()
+            )
             if old is not None and not replace and not _same(old, record):
                 if old["status"] in ("running", "finished"):
                     raise InvalidRequest(
@@ -93,7 +108,7 @@ class Runs:
             run_id = _put(connection, record, None if old is None else old["id"])
             if replace:
                 _forget_points(connection, run_id, 0)
-            last = connection.scalar(_last_steps().where(RunPoint.run_id == run_id)) or 0
+            last = connection.scalar(_last_steps().where(StoredRunPoint.run_id == run_id)) or 0
             _beat(connection, run_id, [(last, 0.0)], keep_speed=True)
 
     def add_points(self, name: str, points: Sequence[TrainingPoint]) -> None:
@@ -125,12 +140,14 @@ class Runs:
         values = outcome | {"evaluation": None if evaluation is None else canonical(evaluation)}
         with writing(self._engine) as connection:
             run_id = _id_of(connection, name)
-            connection.execute(update(Run).where(Run.id == run_id).values(status=status, **values))
+            connection.execute(
+                update(StoredRun).where(StoredRun.id == run_id).values(status=status, **values)
+            )
 
     def put(self, record: RunRecord, points: Sequence[TrainingPoint]) -> None:
         """A run as a whole, in the place of one of that name."""
         with writing(self._engine, alone=True) as connection:
-            old = connection.scalar(select(Run.id).where(Run.name == record.name))
+            old = connection.scalar(select(StoredRun.id).where(StoredRun.name == record.name))
             run_id = _put(connection, record, old)
             _forget_points(connection, run_id, 0)
             _insert_points(connection, run_id, points)
@@ -143,12 +160,12 @@ class Runs:
             NotFound: there is none of that name.
         """
         with writing(self._engine) as connection:
-            connection.execute(delete(Run).where(Run.id == _id_of(connection, name)))
+            connection.execute(delete(StoredRun).where(StoredRun.id == _id_of(connection, name)))
 
     def forget_sweep(self, name: str) -> int:
         """Take a sweep's runs out of the store; how many there were."""
         with writing(self._engine) as connection:
-            return connection.execute(delete(Run).where(Run.sweep == name)).rowcount
+            return connection.execute(delete(StoredRun).where(StoredRun.sweep == name)).rowcount
 
 
 def _put(connection: Connection, record: RunRecord, old: int | None) -> int:
@@ -158,10 +175,10 @@ def _put(connection: Connection, record: RunRecord, old: int | None) -> int:
         value = getattr(record, key)
         values[key] = None if value is None else canonical(value)
     if old is not None:
-        connection.execute(update(Run).where(Run.id == old).values(values))
+        connection.execute(update(StoredRun).where(StoredRun.id == old).values(values))
         return old
-    run_id = next_id(connection, Run.__table__)
-    connection.execute(insert(Run).values(id=run_id, **values))
+    run_id = next_id(connection, StoredRun.__table__)
+    connection.execute(insert(StoredRun).values(id=run_id, **values))
     return run_id
 
 
@@ -177,7 +194,7 @@ def _same(row: RowMapping, record: RunRecord) -> bool:
 
 def _forget_points(connection: Connection, run_id: int, step: int) -> None:
     """Delete the points from a step on."""
-    for table in (RunPoint, RunPace):
+    for table in (StoredRunPoint, StoredRunPace):
         connection.execute(delete(table).where(table.run_id == run_id, table.step >= step))
 
 
@@ -188,7 +205,7 @@ def _insert_points(connection: Connection, run_id: int, points: Sequence[Trainin
         for point in points
     ]
     if rows:
-        connection.execute(insert(RunPoint), rows)
+        connection.execute(insert(StoredRunPoint), rows)
 
 
 def _beat(
@@ -200,11 +217,11 @@ def _beat(
     """Say that a run is alive, at these steps and tokens/s."""
     now = time.time()
     for step, speed in speeds:
-        here = (RunPace.run_id == run_id, RunPace.step == step)
+        here = (StoredRunPace.run_id == run_id, StoredRunPace.step == step)
         values = {"reported": now} if keep_speed else {"reported": now, "tokens_per_second": speed}
-        if connection.execute(update(RunPace).where(*here).values(values)).rowcount == 0:
+        if connection.execute(update(StoredRunPace).where(*here).values(values)).rowcount == 0:
             values = {"reported": now, "tokens_per_second": _finite(speed) or 0.0}
-            connection.execute(insert(RunPace).values(run_id=run_id, step=step, **values))
+            connection.execute(insert(StoredRunPace).values(run_id=run_id, step=step, **values))
 
 
 def _finite(value: float) -> float | None:
@@ -213,26 +230,32 @@ def _finite(value: float) -> float | None:
 
 
 def _id_of(connection: Connection, name: str) -> int:
-    found = connection.scalar(select(Run.id).where(Run.name == name))
-    if found is None:
+    run_id = connection.scalar(select(StoredRun.id).where(StoredRun.name == name))
+    if run_id is None:
         raise NotFound(_unknown(connection, name))
-    return found
+    return run_id
 
 
 def _unknown(connection: Connection, name: str) -> str:
-    known = connection.scalars(select(Run.name).order_by(Run.id.desc()).limit(_NAMED)).all()
+    known = connection.scalars(
+        select(StoredRun.name).order_by(StoredRun.id.desc()).limit(_NAMED)
+    ).all()
     there = f"The latest are {', '.join(known)}." if known else "Nothing has been trained yet."
     return f"There is no run {name!r}. {there}"
 
 
 def _last_steps() -> Any:
-    return select(func.max(RunPoint.step))
+    return select(func.max(StoredRunPoint.step))
 
 
 def _points(connection: Connection, run_id: int) -> tuple[TrainingPoint, ...]:
-    speeds = select(RunPace.step, RunPace.tokens_per_second).where(RunPace.run_id == run_id)
+    speeds = select(StoredRunPace.step, StoredRunPace.tokens_per_second).where(
+        StoredRunPace.run_id == run_id
+    )
     paces = dict(connection.execute(speeds).all())
-    query = select(RunPoint).where(RunPoint.run_id == run_id).order_by(RunPoint.step)
+    query = (
+        select(StoredRunPoint).where(StoredRunPoint.run_id == run_id).order_by(StoredRunPoint.step)
+    )
     return tuple(
         _point(row, paces.get(row["step"], 0.0)) for row in connection.execute(query).mappings()
     )
@@ -246,20 +269,30 @@ def _point(row: RowMapping, speed: float) -> TrainingPoint:
 def _views(connection: Connection, rows: Sequence[RowMapping]) -> list[RunView]:
     """Views of runs, with a fixed number of queries for all of them."""
     ids = [row["id"] for row in rows]
-    ends = select(RunPoint.run_id, func.max(RunPoint.step)).group_by(RunPoint.run_id).subquery()
-    query = select(RunPoint, RunPace.tokens_per_second).join(
-        ends, (ends.c[0] == RunPoint.run_id) & (ends.c[1] == RunPoint.step)
+    # The last point of each run, with its pace.
+    ends = (
+        select(StoredRunPoint.run_id, func.max(StoredRunPoint.step))
+        .group_by(StoredRunPoint.run_id)
+        .subquery()
+    )
+    query = select(StoredRunPoint, StoredRunPace.tokens_per_second).join(
+        ends, (ends.c[0] == StoredRunPoint.run_id) & (ends.c[1] == StoredRunPoint.step)
     )
     query = query.outerjoin(
-        RunPace, (RunPace.run_id == RunPoint.run_id) & (RunPace.step == RunPoint.step)
+        StoredRunPace,
+        (StoredRunPace.run_id == StoredRunPoint.run_id)
+        & (StoredRunPace.step == StoredRunPoint.step),
     )
     last = {
         row["run_id"]: _point(row, row["tokens_per_second"] or 0.0)
-        for row in connection.execute(query.where(RunPoint.run_id.in_(ids))).mappings()
+        for row in connection.execute(query.where(StoredRunPoint.run_id.in_(ids))).mappings()
     }
+    # When the points of those that run were reported: a run that is silent for long has died.
     beats: dict[int, list[float]] = {}
     running = [row["id"] for row in rows if row["status"] == "running"]
-    reports = select(RunPace.run_id, RunPace.reported).where(RunPace.run_id.in_(running))
+    reports = select(StoredRunPace.run_id, StoredRunPace.reported).where(
+        StoredRunPace.run_id.in_(running)
+    )
     for run_id, reported in connection.execute(reports):
         beats.setdefault(run_id, []).append(reported)
     harvested = _harvested(connection, {row["checksum"] for row in rows if row["checksum"]})
@@ -293,13 +326,13 @@ def _harvested(
 ) -> dict[str, tuple[tuple[str, str], ...]]:
     """Names of the harvested dictionaries with those checksums."""
     query = (
-        select(Dictionary.checksum, Model.name, Dictionary.name)
-        .join(Model, Dictionary.model_id == Model.id)
-        .join(Harvest, Harvest.dictionary_id == Dictionary.id)
-        .where(Dictionary.checksum.in_(checksums))
-        .order_by(Model.name, Dictionary.name)
+        select(StoredDictionary.checksum, StoredModel.name, StoredDictionary.name)
+        .join(StoredModel, StoredDictionary.model_id == StoredModel.id)
+        .join(StoredHarvest, StoredHarvest.dictionary_id == StoredDictionary.id)
+        .where(StoredDictionary.checksum.in_(checksums))
+        .order_by(StoredModel.name, StoredDictionary.name)
     )
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    names: dict[str, tuple[tuple[str, str], ...]] = {}
     for checksum, model, name in connection.execute(query):
-        found[checksum] = (*found.get(checksum, ()), (model, name))
-    return found
+        names[checksum] = (*names.get(checksum, ()), (model, name))
+    return names

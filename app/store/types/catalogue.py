@@ -9,11 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sae_core.harvest.density import wilson_interval
 from sae_core.harvest.records import ContextEffect, FeatureRecord, Histogram, Ranking, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
 
 Sort = Literal["index", "density", "maximum", "label"]
 SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "label")
+N_STRONGEST = 4
+"""How many of the tokens that a feature raises most stand for it in lists and are searched."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,12 @@ class FeatureRow:
     label: str
     raised: Ranking
 
+    @property
+    def strongest(self) -> list[int]:
+        """Ids of the first few raised tokens, which stand for the feature in lists."""
+        ids: list[int] = self.raised.ids[:N_STRONGEST].tolist()
+        return ids
+
 
 @dataclass(frozen=True)
 class FeatureScales:
@@ -287,6 +296,21 @@ class FeatureView:
     label: str
     windows: Mapping[int, WindowRecord]
     effects: Mapping[int, ContextEffect]
+
+    @property
+    def density(self) -> float:
+        """Share of the harvest's tokens on which it fires; 0 where their number is not known."""
+        return self.record.firings / max(1, self.dictionary.n_tokens)
+
+    @property
+    def most_documents(self) -> float | None:
+        """Of a dead feature: the share of documents in which it fires at most, with 95 % confidence.
+
+        The documents are those like the harvest's; None: their number is not known.
+        """
+        harvest = self.dictionary.harvest
+        documents = harvest.settings.get("documents") if harvest else None
+        return wilson_interval(0, documents)[1] if isinstance(documents, int) else None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,15 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from app.errors import InvalidRequest
 from app.store.database import knows_schema, newest_schema, reading, tidy, writing
-from app.store.schema import UNREPEATABLE, Base, Dictionary, Effect, Feature, Harvest, escape
+from app.store.schema import (
+    UNREPEATABLE,
+    Base,
+    StoredDictionary,
+    StoredEffect,
+    StoredFeature,
+    StoredHarvest,
+    escape,
+)
 from app.store.tables.bulk import bulk_insert
 from app.store.upkeep.bundle_file import (
     BundleReader,
@@ -28,7 +36,7 @@ from app.store.upkeep.bundle_file import (
 )
 
 # What a harvest publishes at one instant also arrives at one instant.
-_OF_HARVEST = (Harvest.__tablename__, Feature.__tablename__, Effect.__tablename__)
+_OF_HARVEST = (StoredHarvest.__tablename__, StoredFeature.__tablename__, StoredEffect.__tablename__)
 _CLASSES = {mapper.local_table.name: mapper.class_ for mapper in Base.registry.mappers}  # type: ignore[attr-defined]
 
 
@@ -43,7 +51,9 @@ def export_bundle(engine: Engine, path: Path) -> Manifest:
         for table in _tables():
             if table.name not in _OF_HARVEST:
                 bundle.rows(table.name, None, _lines(connection, table))
-        for dictionary in connection.scalars(select(Dictionary.id).order_by(Dictionary.id)).all():
+        for dictionary in connection.scalars(
+            select(StoredDictionary.id).order_by(StoredDictionary.id)
+        ).all():
             for name in _OF_HARVEST:
                 table = Base.metadata.tables[name]
                 bundle.rows(name, dictionary, _lines(connection, table, dictionary))
@@ -113,6 +123,7 @@ def _check_schema(path: Path, manifest: Manifest) -> None:
 
 def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part]]:
     """What the store lacks: lists of parts that belong into one transaction."""
+    # Group the parts: those of one dictionary's harvest go in together, every other by itself.
     groups: dict[tuple[object, ...], list[Part]] = {}
     for n, part in enumerate(bundle.manifest.parts):
         if part.table not in _columns():
@@ -125,11 +136,12 @@ def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part
             )
         key: tuple[object, ...] = ("harvest", part.dictionary) if whole else (n,)
         groups.setdefault(key, []).append(part)
+    # Compare each part with the lines that the store holds in its place: the same, or none.
     todo = []
     with reading(engine) as connection, ExitStack() as stack:
         there: dict[tuple[str, int | None], Iterator[str]] = {}
         for parts in groups.values():
-            found = set()
+            present = set()  # of its parts: does the store hold them?
             for part in parts:
                 key = (part.table, part.dictionary)
                 if key not in there:
@@ -140,11 +152,12 @@ def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part
                 lines = bundle.lines(part)
                 if held and held != lines:
                     raise _other(path, part.table)
-                found.add(bool(held))
-            if found == {True, False}:
+                present.add(bool(held))
+            if present == {True, False}:
                 raise _other(path, parts[0].table)
-            if found == {False}:
+            if present == {False}:
                 todo.append(parts)
+        # A table of the store must not go on after the bundle's last line of it.
         for (name, _), rows in there.items():
             if next(rows, None) is not None:
                 raise _other(path, name)
@@ -158,9 +171,11 @@ def _check_others(connection: Connection, path: Path, manifest: Manifest) -> Non
     for table in _tables():
         if table.name not in named and connection.execute(select(table).limit(1)).first():
             raise _other(path, table.name)
-    harvested = {part.dictionary for part in manifest.parts if part.table == Harvest.__tablename__}
-    if not set(connection.scalars(select(Harvest.dictionary_id))) <= harvested:
-        raise _other(path, Harvest.__tablename__)
+    harvested = {
+        part.dictionary for part in manifest.parts if part.table == StoredHarvest.__tablename__
+    }
+    if not set(connection.scalars(select(StoredHarvest.dictionary_id))) <= harvested:
+        raise _other(path, StoredHarvest.__tablename__)
 
 
 def _other(path: Path, table: str) -> InvalidRequest:

@@ -71,8 +71,8 @@ class Manifest:
     @property
     def content(self) -> str:
         """One checksum of all contents: the same for the same store on either database."""
-        told = [self.schema, sorted(self.tables.items()), [asdict(part) for part in self.parts]]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        values = [self.schema, sorted(self.tables.items()), [asdict(part) for part in self.parts]]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property
     def rows(self) -> int:
@@ -111,7 +111,7 @@ class BundleWriter:
     def finish(self, schema: str, tables: dict[str, list[str]]) -> Manifest:
         """Write the manifest."""
         manifest = Manifest(schema, tables, tuple(self._parts))
-        told = {
+        values = {
             "format": FORMAT,
             "version": VERSION,
             "schema": schema,
@@ -119,7 +119,7 @@ class BundleWriter:
             "tables": tables,
             "parts": [asdict(part) for part in manifest.parts],
         }
-        self._add(_MANIFEST, (json.dumps(told, indent=1) + "\n").encode())
+        self._add(_MANIFEST, (json.dumps(values, indent=1) + "\n").encode())
         return manifest
 
     def _add(self, name: str, data: bytes) -> None:
@@ -206,21 +206,21 @@ class BundleReader:
         if not 0 <= size <= _LARGEST_MANIFEST:
             raise self._damaged("it has no manifest")
         try:
-            told = json.loads(self._read(_MANIFEST, size))
-            if told["format"] != FORMAT:
+            values = json.loads(self._read(_MANIFEST, size))
+            if values["format"] != FORMAT:
                 raise self._damaged("its manifest is of another format")
-            if told["version"] != VERSION:
+            if values["version"] != VERSION:
                 raise InvalidRequest(
-                    f"The bundle {self._path} has version {told['version']!r:.40}; this version of "
-                    f"Featurescope reads {VERSION}. Import it with the one that made it."
+                    f"The bundle {self._path} has version {values['version']!r:.40}; this version "
+                    f"of Featurescope reads {VERSION}. Import it with the one that made it."
                 )
             tables = {
                 str(table): [str(column) for column in columns]
-                for table, columns in told["tables"].items()
+                for table, columns in values["tables"].items()
             }
-            parts = tuple(_part(raw) for raw in told["parts"])
-            manifest = Manifest(str(told["schema"]), tables, parts)
-            content = told["content"]
+            parts = tuple(_part(raw) for raw in values["parts"])
+            manifest = Manifest(str(values["schema"]), tables, parts)
+            content = values["content"]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._damaged("its manifest cannot be read") from None
         if manifest.content != content:

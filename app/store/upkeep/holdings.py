@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, func, select
 
 from app.store.database import reading
-from app.store.schema import Corpus, Dictionary, Effect, Feature, Harvest, Model, Window, WindowSet
+from app.store.schema import (
+    StoredCorpus,
+    StoredDictionary,
+    StoredEffect,
+    StoredFeature,
+    StoredHarvest,
+    StoredModel,
+    StoredWindow,
+    StoredWindowSet,
+)
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import progress as store_progress
 from app.store.types.catalogue import DictionaryView, ProgressView
@@ -75,7 +84,7 @@ def holdings(engine: Engine) -> Holdings:
     with reading(engine) as connection:
         views = store_catalogue.views(connection)
         return Holdings(
-            models=tuple(connection.scalars(select(Model.name).order_by(Model.name))),
+            models=tuple(connection.scalars(select(StoredModel.name).order_by(StoredModel.name))),
             dictionaries=_dictionaries(connection, views),
             corpora=_corpora(connection),
             progress=tuple(store_progress.views(connection)),
@@ -87,20 +96,20 @@ def _dictionaries(
 ) -> tuple[DictionaryHolding, ...]:
     of_features = (
         select(
-            Feature.dictionary_id,
-            func.sum(func.length(Feature.summary) + func.length(Feature.body)),
+            StoredFeature.dictionary_id,
+            func.sum(func.length(StoredFeature.summary) + func.length(StoredFeature.body)),
         )
-        .group_by(Feature.dictionary_id)
-        .order_by(Feature.dictionary_id)
+        .group_by(StoredFeature.dictionary_id)
+        .order_by(StoredFeature.dictionary_id)
     )
     of_labels = (
-        select(Feature.dictionary_id, func.count())
-        .where(Feature.label != "")
-        .group_by(Feature.dictionary_id)
+        select(StoredFeature.dictionary_id, func.count())
+        .where(StoredFeature.label != "")
+        .group_by(StoredFeature.dictionary_id)
     )
     of_effects = select(
-        Effect.dictionary_id, func.count(), func.sum(func.length(Effect.effect))
-    ).group_by(Effect.dictionary_id)
+        StoredEffect.dictionary_id, func.count(), func.sum(func.length(StoredEffect.effect))
+    ).group_by(StoredEffect.dictionary_id)
     sizes = {row[0]: int(row[1]) for row in connection.execute(of_features)}
     labels = {row[0]: int(row[1]) for row in connection.execute(of_labels)}
     effects = {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(of_effects)}
@@ -117,22 +126,22 @@ def _dictionaries(
 
 def _corpora(connection: Connection) -> tuple[CorpusHolding, ...]:
     of_windows = (
-        select(WindowSet.corpus_id, func.count(), func.sum(func.length(Window.tokens)))
-        .join(Window, Window.set_id == WindowSet.id)
-        .group_by(WindowSet.corpus_id)
+        select(StoredWindowSet.corpus_id, func.count(), func.sum(func.length(StoredWindow.tokens)))
+        .join(StoredWindow, StoredWindow.set_id == StoredWindowSet.id)
+        .group_by(StoredWindowSet.corpus_id)
     )
     windows = {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(of_windows)}
     of_harvests = (
-        select(WindowSet.corpus_id, Model.name, Dictionary.name)
-        .join(Harvest, Harvest.set_id == WindowSet.id)
-        .join(Dictionary, Dictionary.id == Harvest.dictionary_id)
-        .join(Model, Model.id == Dictionary.model_id)
-        .order_by(Model.name, Dictionary.name)
+        select(StoredWindowSet.corpus_id, StoredModel.name, StoredDictionary.name)
+        .join(StoredHarvest, StoredHarvest.set_id == StoredWindowSet.id)
+        .join(StoredDictionary, StoredDictionary.id == StoredHarvest.dictionary_id)
+        .join(StoredModel, StoredModel.id == StoredDictionary.model_id)
+        .order_by(StoredModel.name, StoredDictionary.name)
     )
     harvests: dict[int, list[str]] = {}
     for corpus_id, model, name in connection.execute(of_harvests):
         harvests.setdefault(corpus_id, []).append(f"{model}/{name}")
-    query = select(Corpus.__table__).order_by(Corpus.name, Corpus.fingerprint)
+    query = select(StoredCorpus.__table__).order_by(StoredCorpus.name, StoredCorpus.fingerprint)
     return tuple(
         CorpusHolding(
             name=row.name,

@@ -8,7 +8,15 @@ from sqlalchemy import Connection, Engine, delete, func, select
 
 from app.errors import NotFound
 from app.store.database import compact, writing
-from app.store.schema import Corpus, Dictionary, Feature, Model, Preset, Window, WindowSet
+from app.store.schema import (
+    StoredCorpus,
+    StoredDictionary,
+    StoredFeature,
+    StoredModel,
+    StoredPreset,
+    StoredWindow,
+    StoredWindowSet,
+)
 from app.store.tables import catalogue as store_catalogue
 
 
@@ -67,48 +75,58 @@ def remove(engine: Engine, model: str, dictionary: str | None, rehearse: bool = 
 
 
 def _remove(connection: Connection, model: str, dictionary: str | None) -> Removed:
-    model_id = connection.scalar(select(Model.id).where(Model.name == model))
-    here = [Dictionary.model_id == model_id]
+    model_id = connection.scalar(select(StoredModel.id).where(StoredModel.name == model))
+    here = [StoredDictionary.model_id == model_id]
     if dictionary is not None:
         model_id = store_catalogue.view(connection, model, dictionary).model_id
-        here = [Dictionary.model_id == model_id, Dictionary.name == dictionary]
+        here = [StoredDictionary.model_id == model_id, StoredDictionary.name == dictionary]
     elif model_id is None:
-        names = ", ".join(connection.scalars(select(Model.name).order_by(Model.name)))
+        names = ", ".join(connection.scalars(select(StoredModel.name).order_by(StoredModel.name)))
         raise NotFound(
             f"The store has no model {model!r}. "
             + (f"There are {names}." if names else "It is empty.")
         )
-    query = select(Dictionary.id, Dictionary.name).where(*here).order_by(Dictionary.name)
+    # Count what goes before it goes.
+    query = (
+        select(StoredDictionary.id, StoredDictionary.name)
+        .where(*here)
+        .order_by(StoredDictionary.name)
+    )
     gone = connection.execute(query).all()
     ids = [row.id for row in gone]
-    of_them = Feature.dictionary_id.in_(ids)
-    features = _count(connection, Feature, of_them)
-    labels = _count(connection, Feature, of_them, Feature.label != "")
+    of_them = StoredFeature.dictionary_id.in_(ids)
+    features = _count(connection, StoredFeature, of_them)
+    labels = _count(connection, StoredFeature, of_them, StoredFeature.label != "")
     presets = (
-        0 if dictionary is not None else _count(connection, Preset, Preset.model_id == model_id)
+        0
+        if dictionary is not None
+        else _count(connection, StoredPreset, StoredPreset.model_id == model_id)
     )
-    windows = _count(connection, Window)
+    windows = _count(connection, StoredWindow)
+    # Delete; windows that other harvests show stay.
     for dictionary_id in ids:
         store_catalogue.unpublish(connection, dictionary_id)
-    connection.execute(delete(Dictionary).where(Dictionary.id.in_(ids)))
-    store_catalogue.sweep(connection)
+    connection.execute(delete(StoredDictionary).where(StoredDictionary.id.in_(ids)))
+    store_catalogue.drop_unused_windows(connection)
     if dictionary is None:
-        connection.execute(delete(Model).where(Model.id == model_id))
+        connection.execute(delete(StoredModel).where(StoredModel.id == model_id))
     return Removed(
         dictionaries=tuple(f"{model}/{row.name}" for row in gone),
         features=features,
         labels=labels,
         presets=presets,
-        windows=windows - _count(connection, Window),
+        windows=windows - _count(connection, StoredWindow),
         corpora=_unused_corpora(connection),
     )
 
 
 def _unused_corpora(connection: Connection) -> tuple[str, ...]:
     """Delete the texts that no window is kept of; their names."""
-    unused = Corpus.id.not_in(select(WindowSet.corpus_id))
-    names = tuple(connection.scalars(select(Corpus.name).where(unused).order_by(Corpus.name)))
-    connection.execute(delete(Corpus).where(unused))
+    unused = StoredCorpus.id.not_in(select(StoredWindowSet.corpus_id))
+    names = tuple(
+        connection.scalars(select(StoredCorpus.name).where(unused).order_by(StoredCorpus.name))
+    )
+    connection.execute(delete(StoredCorpus).where(unused))
     return names
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.pages.prompt.query import FeatureName
-from app.worker.client.readings import column
+from app.worker.protocol.arrays import unpack_float32, unpack_int32
 from app.worker.protocol.events import Attributed, Estimated, Progress, Result
 
 
 @dataclass(frozen=True)
-class Effects:
+class KnownEffects:
     """What is known of some features at one moment; never changed.
 
     Attributes:
-        log_probability: of the prediction, undisturbed, nats; NaN before the first event.
+        log_probability: what the undisturbed model gives the prediction, nats; NaN before the
+            first event.
         features: every feature in question, ascending, int32 [n].
         estimates: first-order changes, float32 [n].
         exact: exact changes, float32 [n]; NaN where not known yet.
@@ -46,7 +45,7 @@ class Effects:
         return self.begun and self.known == len(self.features)
 
 
-_NOTHING = Effects(
+_NOTHING = KnownEffects(
     math.nan, np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32)
 )
 
@@ -69,19 +68,19 @@ class Attribution:
         """Take in one event of the answer.
 
         Raises:
-            ValueError: it does not fit to those before.
+            ValueError: the event contradicts those before.
         """
         if isinstance(event, Estimated):
-            features = column(event.features, "<i4")
-            estimates = column(event.loss_change, "<f4")
+            features = unpack_int32(event.features)
+            estimates = unpack_float32(event.loss_change)
             if len(features) != len(estimates) or (np.diff(features) <= 0).any():
                 raise ValueError("columns of the estimates differ, or are not in order")
             unknown = np.full(len(features), np.nan, np.float32)
-            self.effects = Effects(event.log_probability, features, estimates, unknown)
+            self.effects = KnownEffects(event.log_probability, features, estimates, unknown)
         elif isinstance(event, Attributed):
             before = self.effects
-            features = column(event.features, "<i4")
-            changes = column(event.loss_change, "<f4")
+            features = unpack_int32(event.features)
+            changes = unpack_float32(event.loss_change)
             if len(features) != len(changes) or not np.isin(features, before.features).all():
                 raise ValueError("exact changes of features that are not in question")
             exact = before.exact.copy()
@@ -115,60 +114,3 @@ class Attribution:
         if place == len(now.features) or now.features[place] != feature:
             return math.nan, math.nan
         return float(now.estimates[place]), float(now.exact[place])
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The features of several dictionaries by what they do to one prediction.
-
-    Attributes:
-        names: the features in question.
-        estimates: first-order changes, nats, float32 [n].
-        exact: exact changes, float32 [n]; NaN where not known yet.
-        log_probability: of the prediction, undisturbed; NaN before anything is known.
-        complete: whether all dictionaries have answered in full.
-    """
-
-    names: tuple[FeatureName, ...]
-    estimates: NDArray[np.float32]
-    exact: NDArray[np.float32]
-    log_probability: float
-    complete: bool
-
-    @property
-    def best(self) -> NDArray[np.float32]:
-        """The exact change where it is known, else the estimate, float32 [n]."""
-        best: NDArray[np.float32] = np.where(np.isfinite(self.exact), self.exact, self.estimates)
-        return best
-
-    @property
-    def order(self) -> list[int]:
-        """Places from the largest change to the smallest, whatever its sign."""
-        order: list[int] = np.argsort(-np.abs(self.best), kind="stable").tolist()
-        return order
-
-    @property
-    def known(self) -> int:
-        """How many changes are exact."""
-        return int(np.isfinite(self.exact).sum())
-
-
-def ranking(attributions: Mapping[str, Attribution], dictionaries: Collection[str]) -> Ranking:
-    """What is known by now of the features of these dictionaries."""
-    begun = {
-        name: now
-        for name in dictionaries
-        if (one := attributions.get(name)) is not None and (now := one.effects).begun
-    }
-    none = np.zeros(0, np.float32)
-    return Ranking(
-        names=tuple(
-            FeatureName(name, index)
-            for name, one in begun.items()
-            for index in one.features.tolist()
-        ),
-        estimates=np.concatenate([none, *(one.estimates for one in begun.values())]),
-        exact=np.concatenate([none, *(one.exact for one in begun.values())]),
-        log_probability=next((one.log_probability for one in begun.values()), math.nan),
-        complete=len(begun) == len(dictionaries) and all(one.complete for one in begun.values()),
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from app.errors import WorkerUnavailable
@@ -14,10 +15,9 @@ from app.worker.client.faults import STRANGE
 from app.worker.client.readings import Occlusion, Reading, occlusion, reading
 from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.client.streaming import LiveWorker
-from app.worker.client.waiters import Waiters
+from app.worker.client.waiters import collected, wait_for
 from app.worker.protocol.arrays import unpack
-from app.worker.protocol.events import ContextDone, Progress, Result
-from app.worker.protocol.events import Together as TogetherDone
+from app.worker.protocol.events import ContextDone, Progress, Result, Together
 from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
@@ -37,18 +37,18 @@ Events = list[Result | Progress]
 
 
 class PromptWork:
-    """The worker's answers about prompts, for plain `def` routes.
+    """The worker's answers about prompts, for plain `def` routes, which are called again after each
+    wait (`app/worker/client/waiters.py`).
 
     What a prompt means depends on the prompt, the model and the dictionary alone, so that an answer
     stays true; the last ones are remembered, and a page that is only ordered in another way asks
     for nothing. Safe to share between threads of one event loop.
 
-    Every method raises what `WorkerClient` raises.
+    Every method raises what `WorkerClient` raises, and Pending.
     """
 
-    def __init__(self, live: LiveWorker, waiters: Waiters) -> None:
+    def __init__(self, live: LiveWorker) -> None:
         self._live = live
-        self._waiters = waiters
         self._known = Remembered(MOST_ANSWERS, MOST_BYTES)
 
     def read(
@@ -122,23 +122,22 @@ class PromptWork:
 
     def known_attribution(self, request: AttributeRequest) -> Attribution | None:
         """As much of the same as is remembered."""
-        found = self._known.get(_key(request))
-        return found if isinstance(found, Attribution) else None
+        known = self._known.get(_key(request))
+        return known if isinstance(known, Attribution) else None
 
     def remember(self, request: AttributeRequest, attribution: Attribution) -> None:
         """Keep an attribution that is streamed elsewhere; it may still be growing."""
         self._known.put(_key(request), attribution, attribution.nbytes)
 
-    def forget(self) -> None:
-        """Remember nothing."""
-        self._known = Remembered(MOST_ANSWERS, MOST_BYTES)
-
     def _answer(self, request: WorkRequest, read: Callable[[Events], T]) -> T:
-        found: T | None = self._known.get(_key(request))
-        return self._ask(request, read) if found is None else found
+        known: T | None = self._known.get(_key(request))
+        return self._ask(request, read) if known is None else known
 
     def _ask(self, request: WorkRequest, read: Callable[[Events], T]) -> T:
-        events = self._waiters.all(self._live, request)
+        return wait_for(_key(request), partial(self._work, request, read))
+
+    async def _work(self, request: WorkRequest, read: Callable[[Events], T]) -> T:
+        events = await collected(self._live, request)
         try:
             answer = read(events)
         except ValueError as error:
@@ -183,23 +182,23 @@ def _key(request: WorkRequest) -> Hashable:
 
 
 def _effects(events: Events, n: int) -> list[ContextEffect]:
-    found = {event.index: unpack(event) for event in events if isinstance(event, ContextDone)}
-    if sorted(found) != list(range(n)):
-        raise ValueError(f"{n} contexts, but effects on {sorted(found)}")
-    return [found[index] for index in range(n)]
+    effects = {event.index: unpack(event) for event in events if isinstance(event, ContextDone)}
+    if sorted(effects) != list(range(n)):
+        raise ValueError(f"{n} contexts, but effects on {sorted(effects)}")
+    return [effects[index] for index in range(n)]
 
 
 def _together(events: Events) -> float:
     for event in events:
-        if isinstance(event, TogetherDone):
+        if isinstance(event, Together):
             return event.loss_change
     raise ValueError("the answer does not say the joint change")
 
 
 def _attribution(events: Events) -> Attribution:
-    found = Attribution()
+    attribution = Attribution()
     for event in events:
-        found.take(event)
-    if not found.complete:
+        attribution.take(event)
+    if not attribution.complete:
         raise ValueError("some features have no exact change")
-    return found
+    return attribution

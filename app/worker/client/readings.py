@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.worker.protocol.arrays import unpack_float32, unpack_int32
 from app.worker.protocol.events import (
     FiringsRead,
     Occluded,
     OcclusionBase,
     Progress,
-    PromptRead,
     Result,
+    TokensRead,
 )
 
 
 @dataclass(frozen=True)
-class Firings:
+class PromptFirings:
     """Where a dictionary fires on a prompt, special tokens left out, by position.
 
     Attributes:
@@ -45,17 +45,17 @@ class Reading:
 
     Attributes:
         tokens: ids, BOS first where the model has one, int32 [n].
-        loss: of each token, nats, float32 [n]; NaN for the first.
+        loss: how surprising each token is, nats, float32 [n]; NaN for the first.
         predicted: the likeliest tokens after each, int32 [n, k].
-        probabilities: theirs, float32 [n, k].
-        firings: of each dictionary that was asked for, in order.
+        probabilities: of these predictions, float32 [n, k].
+        firings: what fires, for each dictionary that was asked for, in order.
     """
 
     tokens: NDArray[np.int32]
     loss: NDArray[np.float32]
     predicted: NDArray[np.int32]
     probabilities: NDArray[np.float32]
-    firings: tuple[Firings, ...]
+    firings: tuple[PromptFirings, ...]
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -73,7 +73,7 @@ class Reading:
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
-        return self.predicted.nbytes * 3 + sum(one.values.nbytes * 3 for one in self.firings)
+        return self.predicted.nbytes * 3 + sum(fired.values.nbytes * 3 for fired in self.firings)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Occlusion:
     Attributes:
         position: where it is read.
         activation: with nothing taken away.
-        positions: of the token that is missing, ascending, int32 [n].
+        positions: which token is missing, ascending, int32 [n].
         activations: without it, float32 [n]; NaN where nothing is left to read.
     """
 
@@ -105,21 +105,25 @@ def reading(events: Iterable[Result | Progress], n_dictionaries: int) -> Reading
     Raises:
         ValueError: they do not fit together.
     """
-    prompt: PromptRead | None = None
-    firings: dict[int, Firings] = {}
+    # Sort the events.
+    prompt: TokensRead | None = None
+    firings: dict[int, PromptFirings] = {}
     for event in events:
-        if isinstance(event, PromptRead):
+        if isinstance(event, TokensRead):
             prompt = event
         elif isinstance(event, FiringsRead):
             firings[event.index] = _firings(event)
     if prompt is None or sorted(firings) != list(range(n_dictionaries)):
         raise ValueError("the answer has no prompt, or not one set of firings a dictionary")
-    tokens, loss = column(prompt.tokens, "<i4"), column(prompt.loss, "<f4")
-    predicted, probabilities = column(prompt.predicted, "<i4"), column(prompt.probabilities, "<f4")
+    # Unpack the columns, and refuse what does not fit together.
+    tokens, loss = unpack_int32(prompt.tokens), unpack_float32(prompt.loss)
+    predicted, probabilities = unpack_int32(prompt.predicted), unpack_float32(prompt.probabilities)
     n = len(tokens)
     if n == 0 or len(loss) != n or len(predicted) % n or len(predicted) != len(probabilities):
         raise ValueError("columns of the prompt differ in length")
-    if any(len(one.positions) and not 0 <= one.positions.max() < n for one in firings.values()):
+    if any(
+        len(fired.positions) and not 0 <= fired.positions.max() < n for fired in firings.values()
+    ):
         raise ValueError("a feature fires beyond the prompt")
     return Reading(
         tokens,
@@ -142,8 +146,8 @@ def occlusion(events: Iterable[Result | Progress]) -> Occlusion:
         if isinstance(event, OcclusionBase):
             base = event
         elif isinstance(event, Occluded):
-            positions.append(column(event.positions, "<i4"))
-            activations.append(column(event.activations, "<f4"))
+            positions.append(unpack_int32(event.positions))
+            activations.append(unpack_float32(event.activations))
     if base is None:
         raise ValueError("the answer does not say the activation that nothing is left out of")
     where = np.concatenate(positions) if positions else np.zeros(0, np.int32)
@@ -154,15 +158,9 @@ def occlusion(events: Iterable[Result | Progress]) -> Occlusion:
     return Occlusion(base.position, base.activation, where[order], values[order])
 
 
-def column(packed: bytes, kind: str) -> NDArray[Any]:
-    """A message's column as an array of its own byte order."""
-    values: NDArray[Any] = np.frombuffer(packed, kind)
-    return values.astype(values.dtype.newbyteorder("="))
-
-
-def _firings(event: FiringsRead) -> Firings:
-    positions, features = column(event.positions, "<i4"), column(event.features, "<i4")
-    values = column(event.values, "<f4")
+def _firings(event: FiringsRead) -> PromptFirings:
+    positions, features = unpack_int32(event.positions), unpack_int32(event.features)
+    values = unpack_float32(event.values)
     if not len(positions) == len(features) == len(values):
         raise ValueError("columns of the firings differ in length")
-    return Firings(positions, features, values)
+    return PromptFirings(positions, features, values)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
 from typing import Protocol
 
 import httpx
@@ -39,12 +42,8 @@ class AsyncWorkerClient:
         """Create a client; the arguments are those of `WorkerClient`."""
         self._base_url = base_url
         self._silence_seconds = silence_seconds
-        # As in `WorkerClient`: no connection is used twice, no proxy from the environment.
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(silence_seconds, connect=connect_seconds),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            trust_env=False,
-        )
+        self._timeout = httpx.Timeout(silence_seconds, connect=connect_seconds)
+        self._streams: set[httpx.AsyncClient] = set()
 
     async def ask(self, request: WorkRequest) -> AsyncGenerator[Result | Progress, None]:
         """The events that answer the request, as they arrive.
@@ -56,12 +55,15 @@ class AsyncWorkerClient:
         if base is None:
             raise WorkerUnavailable(NONE)
         with faults_translated(self._silence_seconds):
-            async with self._http.stream(
-                "POST",
-                base + request.path,
-                content=request.model_dump_json(),
-                headers={"Content-Type": "application/json"},
-            ) as answer:
+            async with (
+                self._own_connection(verified=base.startswith("https:")) as http,
+                http.stream(
+                    "POST",
+                    base + request.path,
+                    content=request.model_dump_json(),
+                    headers={"Content-Type": "application/json"},
+                ) as answer,
+            ):
                 if answer.status_code != httpx.codes.OK:
                     refuse(Failed.model_validate_json(await answer.aread()))
                 async for line in answer.aiter_lines():
@@ -73,6 +75,29 @@ class AsyncWorkerClient:
                     yield event
                 raise WorkerUnavailable(RESTARTING)
 
+    @asynccontextmanager
+    async def _own_connection(self, verified: bool) -> AsyncIterator[httpx.AsyncClient]:
+        """A client for one stream, which is closed with it, whatever happens.
+
+        A shared one keeps, for good, each connection whose stream is cancelled between connecting
+        and sending. No proxy from the environment: the worker is on this machine or in its network.
+        """
+        async with httpx.AsyncClient(
+            timeout=self._timeout, verify=_tls(verified), trust_env=False
+        ) as http:
+            self._streams.add(http)
+            try:
+                yield http
+            finally:
+                self._streams.discard(http)
+
     async def close(self) -> None:
         """Close all connections; work in progress is cancelled."""
-        await self._http.aclose()
+        for http in tuple(self._streams):
+            await http.aclose()
+
+
+@cache
+def _tls(verified: bool) -> ssl.SSLContext:
+    """What a client needs to speak TLS: slow to make, so made once."""
+    return httpx.create_ssl_context(verify=verified, trust_env=False)

@@ -1,4 +1,16 @@
-"""The web process's side of the worker it starts itself: start, watch, restart, stop. No torch."""
+"""The web process's side of the worker that it starts itself. No torch.
+
+1. `start` opens a listening socket of its own and two threads: the supervisor, which keeps a child
+   alive, and the one that asks the child how it is.
+2. The supervisor starts the child on that socket and waits for the end of its process (`_live`).
+3. The other thread asks for the child's health, often until it is ready and then now and then, and
+   writes down the answer as the state that pages see. A child that does not answer for too long, or
+   whose step on the device lasts too long, is killed; why is kept for the message.
+4. When a child has ended, the supervisor closes the connections that wait for it, pauses (twice as
+   long after each death, from the beginning again after a steady life) and starts the next.
+5. `stop` closes the child's standard input and terminates it; it is killed where that does not help
+   in time.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +29,7 @@ from pathlib import Path
 from app.errors import FeaturescopeError, WorkerUnavailable
 from app.settings import Settings
 from app.worker.client.blocking import RESTARTING, WorkerClient
-from app.worker.protocol.events import HealthReply, Phase
+from app.worker.protocol.events import HealthPhase, HealthReply
 
 LOG = "worker.log"
 LOG_BYTES = 4 * 2**20
@@ -45,10 +57,10 @@ class WorkerState:
     """The child at one moment, for pages.
 
     Attributes:
-        phase: how it is.
+        phase: how the child is.
         message: a sentence for the user; empty while all is well.
         restarts: how often it had to be restarted since the start.
-        pid: of its process; None while there is none.
+        pid: the number of its process; None while there is none.
     """
 
     phase: WorkerPhase
@@ -209,6 +221,7 @@ class WorkerProcess:
                 reason = f"it cannot be started: {error}"
             if self._stopping.is_set():
                 return
+            # The pause doubles with each death, unless the child had lived steadily.
             lived = time.monotonic() - began
             if lived >= self._patience.steady_seconds:
                 delay = 0.0
@@ -248,20 +261,23 @@ class WorkerProcess:
             life = self._current()
             if life is None:
                 continue
+            # No answer: patience until the time that the last answer has bought.
             try:
                 health = client.health(seconds=1.0)
             except FeaturescopeError:
                 if time.monotonic() > life.patient_until:
                     self._condemn(life, "it hung without answering")
                 continue
+            # An answer: the child is alive, but its device may hang.
             life.patient_until = time.monotonic() + self._patience.silence_seconds
             if health.step_seconds > self._patience.step_seconds:
                 self._condemn(life, "it hung in its work")
                 continue
+            # What pages see; the child may have ended while it was asked.
             with self._guard:
                 if self._life is life:
                     self._state = _state_of(health, life.restarts, life.process.pid)
-            if health.phase is not Phase.STARTING:
+            if health.phase is not HealthPhase.STARTING:
                 pause = self._patience.calm_seconds
         client.close()
 
@@ -331,11 +347,11 @@ def _turn_away(listening: socket.socket) -> None:
 
 def _state_of(health: HealthReply, restarts: int, pid: int) -> WorkerState:
     match health.phase:
-        case Phase.STARTING:
+        case HealthPhase.STARTING:
             return WorkerState(WorkerPhase.STARTING, restarts=restarts, pid=pid)
-        case Phase.READY:
+        case HealthPhase.READY:
             return WorkerState(WorkerPhase.READY, restarts=restarts, pid=pid)
-        case Phase.BROKEN:
+        case HealthPhase.BROKEN:
             return WorkerState(WorkerPhase.BROKEN, health.message, restarts, pid)
 
 

@@ -1,4 +1,21 @@
-"""One thread owns the device and advances every job in turn, one step at a time."""
+"""One thread owns the device and advances every job in turn, one step at a time.
+
+A request's life here:
+
+1. `submit`, called on the server's event loop, puts the request's generator among the newcomers,
+   or refuses it where as many jobs are held as the worker takes on.
+2. The device thread chooses a job: first any that has to be closed (cancelled, overdue, or the
+   worker is stopping), then in turns a newcomer and the job that has waited longest in the round.
+   A job with a full box is passed over until its reader has taken some events.
+3. It takes one step of that job, and further ones while the turn has milliseconds left. Each step
+   is one `next` of the generator and gives one event, which goes into the job's box; `wake` tells
+   the event loop.
+4. The event loop empties the box with `take` and sends the events to the client.
+5. After its last event, which is Done or Failed, the job is forgotten. Otherwise it goes to the end
+   of the round.
+6. `cancel`, for a client that has left, and the deadline only mark a job: its generator is closed
+   on the device thread, where it also runs, at its next turn.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +28,7 @@ from collections.abc import Callable, Iterator
 
 from app.errors import Overloaded
 from app.worker.process.failures import failure
-from app.worker.protocol.events import Done, Event, Failed, FailureCode, Phase
+from app.worker.protocol.events import Done, Event, Failed, FailureCode, HealthPhase
 
 FULL = "The worker already holds {n} requests, as many as it takes on; try again in a moment."
 LATE = "The worker did not finish within {seconds:g} seconds; ask for less at a time, or again."
@@ -73,7 +90,7 @@ class Scheduler:
             turn_seconds: a job whose steps after the first have taken less in this turn goes on.
         """
         self.capacity = capacity
-        self.phase = Phase.STARTING
+        self.phase = HealthPhase.STARTING
         self.broken: Failed | None = None
         self._prepare = prepare
         self._room = room
@@ -149,15 +166,18 @@ class Scheduler:
         return time.monotonic() - began if began else 0.0
 
     def _run(self) -> None:
+        """What the device thread does until the scheduler is closed."""
+        # Prepare: imports, and a look for the device. Requests are taken on meanwhile.
         self._step_began = time.monotonic()
         try:
             self._prepare()
         except BaseException as error:
             self.broken = failure(error)
-            self.phase = Phase.BROKEN
+            self.phase = HealthPhase.BROKEN
         else:
-            self.phase = Phase.READY
+            self.phase = HealthPhase.READY
         self._step_began = 0.0
+        # One turn of one job after another.
         while (job := self._wait()) is not None:
             more = self._step(job)
             end = time.monotonic() + self._turn_seconds
@@ -194,11 +214,14 @@ class Scheduler:
             return job
 
     def _choose(self) -> Job | None:
+        """The next job, taken out of its queue; None where all wait for their readers."""
+        # What only has to be closed goes first: that costs nothing and makes room.
         for queue in (self._newcomers, self._round):
             for job in queue:
                 if self._closing or job.stepless:
                     queue.remove(job)
                     return job
+        # Then newcomers and the round take turns.
         ready = next((job for job in self._round if len(job.box) < job.room), None)
         if self._newcomers and not (ready and self._newcomer_went):
             self._newcomer_went = True

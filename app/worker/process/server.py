@@ -22,15 +22,15 @@ from starlette.routing import Route
 
 from app import __version__
 from app.errors import Overloaded
-from app.listening import announce, is_loopback, listen
+from app.listening import LISTEN_QUEUE, LoopbackHosts, announce, is_loopback, listen
 from app.settings import Settings
-from app.web.headers import LoopbackHosts
 from app.worker.process.event_stream import EventStream
 from app.worker.process.jobs.registry import TorchWorkbench, Workbench
 from app.worker.process.limits import Limits
 from app.worker.process.scheduler import Scheduler
 from app.worker.protocol.events import Failed, FailureCode, HealthReply
 from app.worker.protocol.requests import REQUESTS, WorkRequest
+from app.worker.server_limits import BoundedConnection, raise_descriptors
 
 GRACE_SECONDS = 3
 
@@ -45,7 +45,10 @@ class Worker:
         self.scheduler = Scheduler(workbench.prepare, limits.jobs)
 
     async def health(self, _request: Request) -> Response:
-        """GET /health: answers at once, whatever the device is doing."""
+        """GET /health: answers at once, whatever the device is doing.
+
+        For example /health
+        """
         broken = self.scheduler.broken
         reply = HealthReply(
             phase=self.scheduler.phase,
@@ -59,10 +62,15 @@ class Worker:
         return Response(reply.model_dump_json(), media_type="application/json")
 
     async def work(self, kind: type[WorkRequest], request: Request) -> Response:
-        """POST to a kind's path: hand the request to the scheduler, stream what comes."""
+        """POST to a kind's path: hand the request to the scheduler, stream what comes.
+
+        For example /read
+        with a ReadRequest
+        """
         # Only a page of our own origin can send this type without asking first, and we never agree.
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return _refusal(415, "Send the request as application/json.")
+        # Read the body, within bounds of time and size.
         try:
             async with asyncio.timeout(self.limits.body_seconds):
                 body = await self._body(request)
@@ -72,6 +80,7 @@ class Worker:
             return _refusal(
                 413, f"The body is longer than the {self.limits.body_bytes} bytes taken at most."
             )
+        # Understand it.
         try:
             message = kind.model_validate_json(body)
         except ValidationError as error:
@@ -81,6 +90,7 @@ class Worker:
         seconds = self.limits.deadline_seconds
         if message.deadline_seconds is not None:
             seconds = min(seconds, message.deadline_seconds)
+        # Hand the work over; its events wake this event loop.
         news = asyncio.Event()
         wake = partial(asyncio.get_running_loop().call_soon_threadsafe, news.set)
         try:
@@ -164,6 +174,7 @@ def serve_on(
     With `stop_with_stdin` also until standard input closes: how the web process's child notices
     that its parent is gone.
     """
+    raise_descriptors()
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -171,6 +182,8 @@ def serve_on(
         app.state.scheduler,
         uvicorn.Config(
             LoopbackHosts(app) if is_loopback(listening.getsockname()[0]) else app,
+            http=BoundedConnection,
+            backlog=LISTEN_QUEUE,
             log_config=None,
             access_log=False,
             lifespan="on",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Generator, Hashable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from app.errors import InvalidRequest
+from app.worker.protocol.events import Progress
 from app.worker.protocol.requests import DictionaryRef, ModelRef
 from sae_core.errors import CheckpointError, ModelError
 
@@ -113,6 +114,23 @@ class Shelf:
         )
         return dictionary
 
+    def dictionaries(
+        self, model_ref: ModelRef, refs: Iterable[DictionaryRef]
+    ) -> Generator[Progress, None, dict[DictionaryRef, Dictionary]]:
+        """A model and dictionaries of it, for a job: whatever has to be read is a step of its own.
+
+        Raises:
+            ModelError: the model cannot be loaded, or is not the one that was asked for.
+            CheckpointError: nor can a dictionary.
+        """
+        self.model(model_ref)
+        loaded: dict[DictionaryRef, Dictionary] = {}
+        for ref in dict.fromkeys(refs):
+            if not self.holds(model_ref, ref):
+                yield Progress(done=0, total=0)
+            loaded[ref] = self.dictionary(model_ref, ref)
+        return loaded
+
 
 def _weights(ref: ModelRef) -> ModelRef:
     """What is loaded of a model, the same however its texts are opened."""
@@ -162,9 +180,9 @@ def _load_dictionary(ref: DictionaryRef, model: LanguageModel, device: str) -> D
     if ref.checksum is None:
         raise InvalidRequest("A dictionary on disk needs a checksum.")
     folder = Path(ref.path)
-    if (found := dictionary_checksum(folder)) != ref.checksum:
+    if (checksum := dictionary_checksum(folder)) != ref.checksum:
         raise CheckpointError(
-            f"The dictionary in {folder} has changed: its checksum is {found[:12]}…, the store "
+            f"The dictionary in {folder} has changed: its checksum is {checksum[:12]}…, the store "
             f"was filled from {ref.checksum[:12]}…. Put the old files back or harvest again."
         )
     dictionary = load_dictionary(folder, device)

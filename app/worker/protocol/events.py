@@ -58,7 +58,7 @@ class Progress(Message):
     total: int = Field(ge=0)
 
 
-class PromptRead(Message):
+class TokensRead(Message):
     """The prompt as the model sees it. BOS comes first where the model has one, never twice."""
 
     event: Literal["prompt"] = "prompt"
@@ -211,7 +211,7 @@ class Done(Message):
 
 Result = (
     ContextDone
-    | PromptRead
+    | TokensRead
     | FiringsRead
     | Estimated
     | Attributed
@@ -228,7 +228,7 @@ Result = (
 Event = Annotated[Result | Progress | Failed | Done, Field(discriminator="event")]
 
 
-class Phase(StrEnum):
+class HealthPhase(StrEnum):
     """What the worker is up to."""
 
     STARTING = "starting"
@@ -241,7 +241,7 @@ class Phase(StrEnum):
 class HealthReply(Message):
     """How the worker is."""
 
-    phase: Phase
+    phase: HealthPhase
     message: str = Field(default="", description="What is wrong, where the phase is broken.")
     device: str
     jobs: int = Field(ge=0, description="Requests it holds, the running one included.")

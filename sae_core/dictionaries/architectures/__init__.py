@@ -1,6 +1,8 @@
-"""The architectures, one file each. `dictionary_class` finds a class by its SAELens name.
+"""The architectures of dictionaries, one module each; the class's docstring is its equation.
 
-Another architecture is another module here with a class that names its `architecture`.
+In: activations. Out: features. `dictionary_classes` finds every class by its name in `cfg.json`:
+another architecture is another module here with a class that names its `architecture`. Called by
+checkpoints, format readers and training methods.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from sae_core.dictionaries.dictionary import Dictionary
 @cache
 def dictionary_classes() -> dict[str, type[Dictionary]]:
     """All architectures' classes by the name that `cfg.json` gives them."""
+    classes: dict[str, type[Dictionary]] = {}
     for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-    found = {
-        cls.architecture: cls
-        for cls in Dictionary.__subclasses__()
-        if cls.__module__.startswith(__name__)
-    }
-    return dict(sorted(found.items()))
+        name = f"{__name__}.{module.name}"
+        for value in vars(importlib.import_module(name)).values():
+            own = isinstance(value, type) and value.__module__ == name
+            if own and issubclass(value, Dictionary) and "architecture" in vars(value):
+                classes[value.architecture] = value
+    return dict(sorted(classes.items()))

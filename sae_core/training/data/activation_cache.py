@@ -15,7 +15,7 @@ from sae_core.training.data.pools import PoolSource
 
 
 class CachedPools:
-    """Pools read from a folder where they were made before, else made and kept.
+    """Pools that are read from a folder where they were kept before, and made and kept otherwise.
 
     Pools hold what the folder holds, bit for bit: they are rounded to their dtype when they are
     made, cached or not. A pool is one file, `FOLDER/IDENTITY/NUMBER.npy`, that appears whole or not
@@ -40,7 +40,7 @@ class CachedPools:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of a pool."""
+        """The dtype of a pool."""
         return self._pools.dtype
 
     @property
@@ -50,7 +50,7 @@ class CachedPools:
 
     @property
     def identity(self) -> str:
-        """That of the pools: whether they are kept changes nothing."""
+        """The identity of the pools; whether they are kept changes nothing."""
         return self._pools.identity
 
     def n_tokens(self, number: int) -> int:
@@ -61,8 +61,8 @@ class CachedPools:
         """Activations of a pool in random order, [n_tokens, d_in].
 
         Raises:
-            DiskError: it cannot be kept.
-            TrainingError: it cannot be made.
+            DiskError: the pool cannot be written to the folder.
+            TrainingError: the pool's activations are not all finite.
         """
         path = self._folder / f"{number:06}.npy"
         kept = self._read(path, self.n_tokens(number))
@@ -79,7 +79,7 @@ class CachedPools:
     def _read(self, path: Path, n_tokens: int) -> Tensor | None:
         """The file's pool, [n_tokens, d_in], memory-mapped; None where it is missing or damaged."""
         with suppress(OSError, ValueError, EOFError):
-            # Copy-on-write: what is read-only torch would warn of.
+            # Mapped copy-on-write, since torch warns of arrays that are read-only.
             stored = np.load(path, mmap_mode="c", allow_pickle=False)
             if stored.dtype == np.uint8 and stored.shape == (n_tokens, self.d_in * self._width):
                 return torch.from_numpy(stored).view(self.dtype)

@@ -24,7 +24,7 @@ class Divergence:
     Attributes:
         kl: mean over the batch's tokens of KL(clean || reconstructed) of the prediction after each,
             nats/token.
-        gradient: of `kl` by x_hat, [n, d_in].
+        gradient: the derivative of `kl` by x_hat, [n, d_in].
     """
 
     kl: float
@@ -45,7 +45,8 @@ class DownstreamBatch:
 
     @property
     def x(self) -> Tensor:
-        """Their activations, model units, float32 (float64 where the model is), [n, d_in]."""
+        """The activations at those positions, [n, d_in], model units, float32 (float64 where the
+        model is)."""
         return wide(self.run.x.flatten(0, 1)[self.rows])
 
     def divergence(self, x_hat: Tensor) -> Divergence:
@@ -53,6 +54,7 @@ class DownstreamBatch:
 
         The model's weights are frozen; every other position keeps its own activation.
         """
+        # The model from the hook point on, with x_hat at the batch's positions.
         run, model = self.run, self.run.model
         leaf = x_hat.detach().to(run.x.dtype).requires_grad_()
         with torch.enable_grad():
@@ -64,7 +66,8 @@ class DownstreamBatch:
             ends = hidden.detach().requires_grad_()
             clean = run.hidden.flatten(0, 1)[self.rows]
             kl = 0.0
-            # Piece by piece, graph and all: a whole batch of logits may not fit.
+            # Back to the final hidden states piece by piece, each with its graph: the logits of a
+            # whole batch may not fit into memory.
             pieces = zip(
                 log_probabilities(model, clean), log_probabilities(model, ends), strict=True
             )
@@ -72,6 +75,7 @@ class DownstreamBatch:
                 part = functional.kl_div(q, p, reduction="sum", log_target=True) / len(self.rows)
                 torch.autograd.backward(part)
                 kl += float(part.detach())
+            # And from there through the model to x_hat.
             (gradient,) = torch.autograd.grad(hidden, leaf, ends.grad)
         return Divergence(kl, gradient.to(x_hat.dtype))
 
@@ -95,7 +99,7 @@ class DownstreamLoss:
     def __init__(
         self, model: LanguageModel, hook_point: str, windows: Windows, size: int, seed: int = 0
     ) -> None:
-        """Batches of `size` tokens of the windows that are not held out, drawn by `seed`."""
+        """Draw batches of `size` tokens from the windows that are not held out, by the seed."""
         self._model, self._hook_point = model, model.hook_point(hook_point)
         self._windows, self._size, self._seed = windows, size, seed
         self._allowed = windows.of_documents(held_out=False)
@@ -113,8 +117,9 @@ class DownstreamLoss:
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
     def batch(self, number: int) -> DownstreamBatch:
-        """Batch 0, 1, 2 ...; a pure function of its number."""
+        """Batch 0, 1, 2 and so on; the same number always gives the same batch."""
         draw = np.random.default_rng((self._seed, number, 2))
+        # Windows drawn with replacement until their text suffices; the rest of it is left out.
         chosen, n = np.empty(0, dtype=np.int64), 0
         while n < self._size:
             more = -(-(self._size - n) // self._windows.n_text)
@@ -130,6 +135,6 @@ class DownstreamLoss:
 
 
 def balanced(own: Tensor, other: Tensor) -> Tensor:
-    """own + c * other, with c such that both terms have the same norm; shapes alike."""
+    """own + c * other, with c such that both terms have the same norm; both of one shape."""
     norm = other.norm()
     return own + torch.where(norm > 0, own.norm() / norm, 0.0) * other

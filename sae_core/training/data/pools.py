@@ -21,11 +21,11 @@ _FORWARD_TOKENS = 1 << 13
 
 
 class PoolSource(Protocol):
-    """Pools of shuffled activations, numbered through all epochs; each a pure function.
+    """Pools of shuffled activations, numbered through all epochs; each is a function of its number.
 
     Attributes:
         d_in: width of the activations.
-        dtype: of a pool.
+        dtype: the dtype that a pool is rounded to.
         device: where pools lie.
         identity: SHA-256 of all that the pools depend on.
     """
@@ -75,7 +75,7 @@ class TextPools:
 
     Attributes:
         d_in: width of the activations.
-        dtype: of a pool; activations are rounded to it.
+        dtype: the dtype that activations of a pool are rounded to.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class TextPools:
         """Plan the order; nothing is computed yet.
 
         Args:
-            model: whose activations they are.
-            hook_point: where; heads of `hook_z` side by side.
+            model: the language model whose activations they are.
+            hook_point: where they are read; the heads of `hook_z` lie side by side.
             windows: the text.
-            seed: of the order of windows and the shuffles.
+            seed: what the order of windows and the shuffles are made from.
             pool_tokens: about how many tokens are shuffled together.
-            dtype: of a pool; bfloat16 rounds by at most 2^-9 of each value.
+            dtype: the dtype of a pool; bfloat16 rounds by at most 2^-9 of each value.
 
         Raises:
             TrainingError: the training text is shorter than one context.
@@ -120,7 +120,7 @@ class TextPools:
 
     @property
     def device(self) -> torch.device:
-        """The model's."""
+        """The model's device."""
         return self._model.device
 
     @cached_property
@@ -159,8 +159,9 @@ class TextPools:
         """Activations of a pool in random order, [n_tokens, d_in].
 
         Raises:
-            TrainingError: one of them is no finite number.
+            TrainingError: an activation is not a finite number.
         """
+        # Each activation goes to its shuffled place as soon as it is computed.
         batches = list(self._batches(number))
         n = sum(int(mask.sum()) for _, mask in batches)
         draw = np.random.default_rng((self._seed, number, 1))
@@ -186,6 +187,7 @@ class TextPools:
             yield tokens, mask & ~self._model.vocabulary.is_special[tokens]
 
     def _check(self, x: Tensor, tokens: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:
+        """Refuse activations of text that are not finite, by the first token that has one."""
         bad = ~x.isfinite().all(dim=-1)
         if bool(bad.any()):
             first = int(bad.nonzero()[0])

@@ -18,13 +18,13 @@ _ROWS = 1 << 13
 
 
 class ActivationStream(Protocol):
-    """Training batches by number: what a trainer needs to know of activations.
+    """Training batches by number, and what a trainer needs to know of their activations.
 
     Attributes:
         d_in: width of the activations.
         identity: hash of model, hook point, text, order and batch size.
         device: where batches lie.
-        mean: of a fixed first sample, float32 [d_in].
+        mean: mean of a fixed first sample of activations, float32 [d_in].
         mean_square_norm: E ||x||^2 over that sample.
         mean_square_deviation: E ||x - mean||^2 over that sample.
     """
@@ -43,12 +43,12 @@ class ActivationStream(Protocol):
     def mean_square_deviation(self) -> float: ...  # noqa: D102
 
     def batch(self, number: int) -> Tensor:
-        """Batch 0, 1, 2 ..., float32 [batch, d_in]; a pure function of its number."""
+        """Batch 0, 1, 2 and so on, float32 [batch, d_in]; a function of its number alone."""
 
 
 @dataclass(frozen=True)
 class _Moments:
-    """Of a sample: E x [d_in] float64, E ||x||^2, E ||x - mean||^2."""
+    """Moments of a sample: E x [d_in] in float64, E ||x||^2, E ||x - mean||^2."""
 
     mean: Tensor
     square_norm: float
@@ -66,10 +66,10 @@ class PoolStream:
     """
 
     def __init__(self, pools: PoolSource, size: int) -> None:
-        """Batches of `size` tokens.
+        """Cut pools into batches of `size` tokens.
 
         Raises:
-            TrainingError: `size` is none.
+            TrainingError: `size` is below 1.
         """
         if size < 1:
             raise TrainingError(f"A batch of {size} tokens: give a positive number.")
@@ -94,7 +94,7 @@ class PoolStream:
 
     @property
     def mean(self) -> Tensor:
-        """Of the first pool, float32 [d_in]."""
+        """Mean activation of the first pool, float32 [d_in]."""
         return self._moments.mean.float()
 
     @property
@@ -108,8 +108,9 @@ class PoolStream:
         return self._moments.square_deviation
 
     def batch(self, number: int) -> Tensor:
-        """Float32 [size, d_in]; a pure function of its number."""
+        """Batch 0, 1, 2 and so on, float32 [size, d_in]; a function of its number alone."""
         begin, end = number * self._size, (number + 1) * self._size
+        # A batch may begin in one pool and end in the next.
         parts: list[Tensor] = []
         while begin < end:
             pool = self._pool_at(begin)
@@ -130,6 +131,7 @@ class PoolStream:
         return bisect_right(self._starts, token) - 1
 
     def _read(self, number: int) -> Tensor:
+        """A pool, [n_tokens, d_in]; the one read last is kept."""
         if self._held is None or self._held[0] != number:
             self._held = None  # before the next is made: one pool at a time
             self._held = number, self._pools.pool(number)

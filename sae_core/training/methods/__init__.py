@@ -1,6 +1,9 @@
-"""The training methods, one file each. `methods` finds a class by its name in a configuration.
+"""The training methods, one module each.
 
-Another method is another module here with a class that names its `architecture`.
+In: a `TrainingConfig` and batches of activations. Out: the gradients of each step, and at the end a
+dictionary. Called by the trainer, which finds the class by its name in the configuration, and by
+commands that list the names. Another method is another module here with a class that names its
+`architecture`; nothing else has to know of it.
 """
 
 from __future__ import annotations
@@ -15,18 +18,18 @@ from sae_core.training.method import Method
 
 @cache
 def methods() -> dict[str, type[Method]]:
-    """All methods' classes by name."""
-    found: dict[str, type[Method]] = {}
+    """The classes of all methods, by architecture, in alphabetical order."""
+    classes: dict[str, type[Method]] = {}
     for module in pkgutil.iter_modules(__path__):
         name = f"{__name__}.{module.name}"
         for value in vars(importlib.import_module(name)).values():
             if isinstance(value, type) and issubclass(value, Method) and value.__module__ == name:
-                found[value.architecture] = value
-    return dict(sorted(found.items()))
+                classes[value.architecture] = value
+    return dict(sorted(classes.items()))
 
 
 def method_class(architecture: str) -> type[Method]:
-    """The class of an architecture.
+    """The class that trains an architecture.
 
     Raises:
         TrainingError: there is none of that name.

@@ -32,13 +32,14 @@ class BatchTopK(TopKFamily):
 
     @override
     def choose(self, pre: Tensor) -> Codes:
+        # The running threshold says what the least activation may be, so that fewer are looked at.
         threshold = self.state["threshold"]
-        found = largest_of_batch(pre, self._count(len(pre)), 0.95 * threshold)
-        if len(found.values):
-            least = found.values.amin().double()
+        chosen = largest_of_batch(pre, self._count(len(pre)), 0.95 * threshold)
+        if len(chosen.values):
+            least = chosen.values.amin().double()
             threshold += torch.where(threshold > 0, _FORGET, 1.0) * (least - threshold)
-        values = found.values.to(self.parameters["W_dec"].dtype)
-        return codes_of_entries(found.rows, found.features, values, len(pre))
+        values = chosen.values.to(self.parameters["W_dec"].dtype)
+        return codes_of_entries(chosen.rows, chosen.features, values, len(pre))
 
     @override
     def activate(self, pre: Tensor) -> Tensor:

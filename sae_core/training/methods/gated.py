@@ -68,13 +68,15 @@ class Gated(Resampled):
     @override
     def sparse_step(self, batch: Screened, weight: float, redirect: Redirect | None) -> StepResult:
         p, n, codes = self.parameters, len(batch.x), batch.codes
+        # Forward: gates, and the magnitudes of the features whose gate is open.
         stretch = p["r_mag"].exp()[codes.features]
         gate = torch.relu(codes.values + p["b_gate"][codes.features])
         acts = torch.relu(codes.values * stretch + p["b_mag"][codes.features]).mul_(gate > 0)
         active = acts > 0
-        made = self.reconstruct(batch, acts, redirect)
+        reconstruction = self.reconstruct(batch, acts, redirect)
         by_gate = self.reconstruct(batch, gate, None)
-        magnitudes = along(codes, made.gradient, p["W_dec"]).mul_(active)
+        # Backward to each entry: along the magnitudes, and along the gates by the auxiliary error.
+        magnitudes = along(codes, reconstruction.gradient, p["W_dec"]).mul_(active)
         gates = along(codes, by_gate.gradient, p["W_dec"]).add_(weight / n).mul_(gate > 0)
         slopes = magnitudes * stretch + gates
         by_feature = batch.features
@@ -83,11 +85,13 @@ class Gated(Resampled):
             "b_gate": by_feature.sums(gates),
             "b_mag": by_feature.sums(magnitudes),
             "r_mag": by_feature.sums(magnitudes * stretch * codes.values),
-            "W_dec": by_feature.sums_of_rows(acts, made.gradient),
-            "b_dec": made.gradient.sum(dim=0) - by_feature.sums(slopes) @ p["W_enc"],
+            "W_dec": by_feature.sums_of_rows(acts, reconstruction.gradient),
+            "b_dec": reconstruction.gradient.sum(dim=0) - by_feature.sums(slopes) @ p["W_enc"],
         }
-        loss = made.error + by_gate.error + gate.sum() * (weight / n)
-        return StepResult(gradients, loss, made.error, active.sum() / n, self.fired(codes, active))
+        loss = reconstruction.error + by_gate.error + gate.sum() * (weight / n)
+        return StepResult(
+            gradients, loss, reconstruction.error, active.sum() / n, self.fired(codes, active)
+        )
 
     @override
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> GatedDictionary:

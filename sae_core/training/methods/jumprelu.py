@@ -93,12 +93,14 @@ class JumpReLU(Penalised):
     def sparse_step(self, batch: Screened, weight: float, redirect: Redirect | None) -> StepResult:
         p, n, codes = self.parameters, len(batch.x), batch.codes
         bandwidth, theta = self.state["bandwidth"], self.thresholds(p)
+        # Forward, at entries above or just below their thresholds.
         pre = codes.values + p["b_enc"][codes.features]
         above = pre - theta[codes.features]
         active = above > 0
         acts = pre * active
-        made = self.reconstruct(batch, acts, redirect)
-        slopes = along(codes, made.gradient, p["W_dec"])
+        reconstruction = self.reconstruct(batch, acts, redirect)
+        slopes = along(codes, reconstruction.gradient, p["W_dec"])
+        # Straight-through: only entries near their threshold pull at it.
         kernel = ((above.abs() < bandwidth / 2) & (pre > 0)) / bandwidth
         pulls = (slopes * theta[codes.features] + weight / n) * kernel
         slopes *= active
@@ -106,20 +108,21 @@ class JumpReLU(Penalised):
         gradients = {
             "W_enc": by_feature.sums_of_rows(slopes, batch.u),
             "b_enc": by_feature.sums(slopes),
-            "W_dec": by_feature.sums_of_rows(acts, made.gradient),
-            "b_dec": made.gradient.sum(dim=0),
+            "W_dec": by_feature.sums_of_rows(acts, reconstruction.gradient),
+            "b_dec": reconstruction.gradient.sum(dim=0),
             "log_threshold": by_feature.sums(pulls).mul_(-SPEED * theta),
         }
         l0 = active.sum().to(acts.dtype) / n
-        loss = made.error + weight * l0
+        loss = reconstruction.error + weight * l0
         dead = self.dead.nonzero()[:, 0]
         if len(dead):
             loss = loss + self._lift(batch.u, dead, theta[dead], gradients)
         gradients["b_dec"] -= gradients["b_enc"] @ p["W_enc"]
-        return StepResult(gradients, loss, made.error, l0, self.fired(codes, active))
+        return StepResult(gradients, loss, reconstruction.error, l0, self.fired(codes, active))
 
     def _lift(self, u: Tensor, dead: Tensor, theta: Tensor, gradients: dict[str, Tensor]) -> Tensor:
-        """The loss of dead features; adds its gradients, b_dec's but for the bias."""
+        """The loss that lifts dead features; adds its gradients to those of W_enc, b_enc and the
+        thresholds, from which `sparse_step` derives that of b_dec."""
         p = self.parameters
         short = torch.relu(theta - u @ p["W_enc"][dead].T - p["b_enc"][dead])
         slopes = (short > 0).to(u.dtype) * (REVIVAL / len(u))
@@ -144,6 +147,7 @@ class JumpReLU(Penalised):
 
 
 def _kernel(pre: Tensor, theta: Tensor, bandwidth: Tensor) -> Tensor:
+    """K((z - theta) / e) / e over z > 0, [n, d_sae]."""
     return (((pre - theta).abs() < bandwidth / 2) & (pre > 0)) / bandwidth
 
 

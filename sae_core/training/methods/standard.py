@@ -44,24 +44,30 @@ class Standard(Resampled):
         p, n, codes = self.parameters, len(batch.x), batch.codes
         acts = torch.relu(codes.values + p["b_enc"][codes.features])
         active = acts > 0
-        made = self.reconstruct(batch, acts, redirect)
+        reconstruction = self.reconstruct(batch, acts, redirect)
+        # dL/df at each entry: from the reconstruction, and from the penalty on f ||W_dec_f||.
         norms = p["W_dec"].norm(dim=-1)
-        slopes = along(codes, made.gradient, p["W_dec"]).add_(norms[codes.features] * (weight / n))
+        slopes = along(codes, reconstruction.gradient, p["W_dec"]).add_(
+            norms[codes.features] * (weight / n)
+        )
         slopes *= active
         by_feature = batch.features
+        # The penalty also pulls at the decoder rows' lengths.
         total = by_feature.sums(acts)
         b_enc = by_feature.sums(slopes)
         lengths = total * (weight / n) / norms.clamp_min(1e-12)
         gradients = {
             "W_enc": by_feature.sums_of_rows(slopes, batch.u),
             "b_enc": b_enc,
-            "W_dec": by_feature.sums_of_rows(acts, made.gradient).addcmul_(
+            "W_dec": by_feature.sums_of_rows(acts, reconstruction.gradient).addcmul_(
                 lengths[:, None], p["W_dec"]
             ),
-            "b_dec": made.gradient.sum(dim=0) - b_enc @ p["W_enc"],
+            "b_dec": reconstruction.gradient.sum(dim=0) - b_enc @ p["W_enc"],
         }
-        loss = made.error + (total @ norms) * (weight / n)
-        return StepResult(gradients, loss, made.error, active.sum() / n, self.fired(codes, active))
+        loss = reconstruction.error + (total @ norms) * (weight / n)
+        return StepResult(
+            gradients, loss, reconstruction.error, active.sum() / n, self.fired(codes, active)
+        )
 
     @override
     def constrain_gradients(self, gradients: dict[str, Tensor]) -> None:

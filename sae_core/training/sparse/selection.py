@@ -21,9 +21,9 @@ class Entries(NamedTuple):
     """Some entries of a matrix, row by row.
 
     Attributes:
-        rows: int64 [m], rising.
-        features: their columns, int64 [m], rising within a row.
-        values: [m].
+        rows: the row of each entry, int64 [m], rising.
+        features: the column of each entry, int64 [m], rising within a row.
+        values: what stands there, [m].
     """
 
     rows: Tensor
@@ -45,10 +45,12 @@ def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if d_sae % GROUP or groups < 2 * k:
         top = whole.topk(k, dim=-1, sorted=False)
         return _activations(top.values, pre), top.indices
+    # The k groups with the largest maxima of each row, and all of their members.
     best = _maxima(whole).topk(k, dim=-1, sorted=False)
     strides = torch.arange(0, d_sae, groups, device=pre.device)
     members = (best.indices[:, None] + strides[None, :, None]).flatten(1)
     values = whole.gather(1, members)
+    # Members that reach the least of these maxima, moved together into a narrow matrix.
     rows, columns = (values >= best.values.amin(dim=-1, keepdim=True)).nonzero(as_tuple=True)
     counts = torch.bincount(rows, minlength=n)
     first = counts.cumsum(0) - counts
@@ -56,6 +58,7 @@ def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     lowest = torch.iinfo(whole.dtype).min
     narrow = whole.new_full((n, int(counts.amax())), lowest)
     narrow[rows, place] = values[rows, columns]
+    # The choice proper, and back to the features' own numbers.
     top = narrow.topk(k, dim=-1, sorted=False)
     chosen = columns[first[:, None] + top.indices]
     return _activations(top.values, pre), members.gather(1, chosen)
@@ -71,20 +74,20 @@ def largest_of_batch(pre: Tensor, count: int, guess: Tensor) -> Entries:
     """The `count` largest entries of all of pre [n, d_sae], less those that are not positive.
 
     Args:
-        pre: pre-activations.
-        count: how many, at most n * d_sae.
-        guess: what their least may be, 0-d, to look at fewer; the result does not depend on it, but
-            for which of several equal values stay. 0: unknown.
+        pre: pre-activations, [n, d_sae].
+        count: how many entries stay, at most n * d_sae.
+        guess: about what the least of them is, 0-d, so that fewer are looked at; the result does
+            not depend on it, but for which of several equal values stay. 0: unknown.
     """
     guess = guess.to(pre.dtype)
-    found = above(pre, guess) if guess > 0 else None
-    if found is None or len(found.values) < count:
-        found = above(pre, _bound(pre, count))
-    if len(found.values) <= count:
-        return found
+    entries = above(pre, guess) if guess > 0 else None
+    if entries is None or len(entries.values) < count:
+        entries = above(pre, _bound(pre, count))
+    if len(entries.values) <= count:
+        return entries
     # In bfloat16 many are equal to the least that stays: just as many stay as there should.
-    kept = _whole(found.values).topk(count, sorted=False).indices.sort().values
-    return Entries(*(part.index_select(0, kept) for part in found))
+    kept = _whole(entries.values).topk(count, sorted=False).indices.sort().values
+    return Entries(*(part.index_select(0, kept) for part in entries))
 
 
 def _bound(pre: Tensor, count: int) -> Tensor:
@@ -103,7 +106,7 @@ def _whole(x: Tensor) -> Tensor:
 
 
 def _activations(whole: Tensor, like: Tensor) -> Tensor:
-    """relu of such numbers, as floating-point numbers again."""
+    """relu of what `_whole` returned, as floating-point numbers again, in the dtype of `like`."""
     return whole.clamp_min(0).view(like.dtype)
 
 

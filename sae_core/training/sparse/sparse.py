@@ -20,7 +20,7 @@ class Codes:
 
     Attributes:
         rows: the token of each entry, int64 [nnz], rising.
-        features: int64 [nnz].
+        features: the feature of each entry, int64 [nnz].
         values: activations >= 0, [nnz].
         offsets: where each bag of entries begins, int64 [bags]. A bag is a token, or a part of one.
         bags: the bag of each entry, int64 [nnz]; `rows` where a bag is a token.
@@ -34,7 +34,7 @@ class Codes:
 
 
 def codes_of_top(values: Tensor, features: Tensor) -> Codes:
-    """The same number of entries a token: values and features, [n, k] each."""
+    """Codes with the same number of entries for each token: values and features, [n, k] each."""
     n, k = features.shape
     rows = torch.arange(n, device=features.device).repeat_interleave(k)
     offsets = torch.arange(0, n * k, k, device=features.device)
@@ -42,7 +42,7 @@ def codes_of_top(values: Tensor, features: Tensor) -> Codes:
 
 
 def codes_of_entries(rows: Tensor, features: Tensor, values: Tensor, n: int) -> Codes:
-    """Entries [nnz] of n tokens, `rows` rising."""
+    """Codes of n tokens from entries [nnz], whose rows are rising."""
     return Codes(rows, features, values, begins(rows, n), rows)
 
 
@@ -65,7 +65,7 @@ def decode(codes: Codes, W_dec: Tensor) -> Tensor:
 
 
 def along(codes: Codes, gradient: Tensor, W_dec: Tensor) -> Tensor:
-    """gradient[bag] . W_dec[feature] of each entry, [nnz]: the gradient wrt its value."""
+    """gradient[bag] . W_dec[feature] of each entry, [nnz]: the gradient by the entry's value."""
     if gradient.device.type == "cpu":
         return _sampled(codes, gradient, W_dec)
     values = codes.values.detach().to(W_dec.dtype).requires_grad_()

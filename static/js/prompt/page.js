@@ -3,6 +3,7 @@ import "./strip.js";
 import "./tooltip.js";
 import "./rows.js";
 import "./effects.js";
+import "./results.js";
 
 // Ctrl + Enter sends what is typed.
 document.addEventListener("keydown", (event) => {

@@ -19,6 +19,7 @@ const curves = {
 
 let base = null;
 let points = [];
+let asked = []; // the strengths of the sweep
 let swept = null;
 let chosen = null;
 let abort = null;
@@ -51,7 +52,7 @@ function drawAll() {
   curves.probability.update(REACH, base.watched.map((name, at) => ({
     name, points: points.map(({ strength: s, probabilities: { [at]: p } }) => [s, p === null ? null : 100 * p]),
   })), { coherent: range });
-  if (points.length === STRENGTHS.length) byId("coherent").textContent = range
+  if (points.length === asked.length) byId("coherent").textContent = range
     ? `The text stays coherent from ${strength(range[0])} to ${strength(range[1])}: its perplexity is under twice the unsteered ${figure(base.perplexity)}.`
     : "No strength leaves the text coherent, with a perplexity under twice the unsteered one.";
   if (chosen !== null) look(chosen);
@@ -74,7 +75,8 @@ function look(wanted) {
   ].join(" · ");
   byId("at-text").replaceChildren(...marked(point.shown, true));
   const range = byId("at-strength");
-  range.value = String(chosen);
+  range.max = String(points.length - 1);
+  range.value = String(points.indexOf(point));
   range.setAttribute("aria-valuetext", byId("at-figures").textContent);
   byId("at-use").textContent = `use ${strength(chosen)}`;
   byId("at").hidden = false;
@@ -88,9 +90,11 @@ async function sweep() {
   if (!slider) return say(byId("problem-dose"), "Add a feature first.");
   abort?.abort();
   const mine = (abort = new AbortController());
-  const { dictionary, feature, mode } = edit(slider);
-  const asked = { ...continuation(), dictionary, feature, mode, strengths: STRENGTHS };
-  asked.n_tokens = Math.min(Number(asked.n_tokens) || LONGEST, LONGEST);
+  const { dictionary, feature, mode, strength: own } = edit(slider);
+  // The slider's own strength is one of them, so that what is shown of it is true of it.
+  asked = [...new Set([...STRENGTHS, ...(Math.abs(own) <= REACH[1] ? [Number(own)] : [])])];
+  const wanted = { ...continuation(), dictionary, feature, mode, strengths: asked };
+  wanted.n_tokens = Math.min(Number(wanted.n_tokens) || LONGEST, LONGEST);
   base = null;
   points = [];
   swept = slider.dataset.feature;
@@ -99,13 +103,16 @@ async function sweep() {
   byId("curves").hidden = false;
   byId("dose").classList.remove("stale");
   try {
-    for await (const event of stream(`${page.dataset.api}/dose`, asked, mine.signal)) {
+    for await (const event of stream(`${page.dataset.api}/dose`, wanted, mine.signal)) {
       if (event.event === "dose_base") base = event;
       if (event.event === "dose") points.push(event);
       else if (event.event === "progress") byId("coherent").textContent = `${event.done} of ${event.total} strengths`;
       if (base && points.length) requestAnimationFrame(drawAll);
     }
-    if (!mine.signal.aborted) look(Number(edit(slider).strength));
+    if (!mine.signal.aborted) {
+      drawAll();
+      look(Number(own));
+    }
   } catch (error) {
     if (abort === mine) say(byId("problem-dose"), error.message);
   }
@@ -135,8 +142,8 @@ export function start() {
   byId("curves").append(...Object.values(curves).map((curve) => curve.figure));
   byId("curves").hidden = true;
   const range = byId("at-strength");
-  [range.min, range.max, range.step] = [...REACH.map(String), "1"];
-  range.addEventListener("input", () => look(Number(range.value)));
+  [range.min, range.step] = ["0", "1"]; // the places of the strengths, in their order
+  range.addEventListener("input", () => look(points[Number(range.value)].strength));
   byId("at-use").addEventListener("click", use);
   byId("sweep").addEventListener("click", sweep);
   for (const curve of Object.values(curves)) {

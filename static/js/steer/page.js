@@ -6,7 +6,7 @@ import { Pane } from "./panes.js";
 import * as presets from "./presets.js";
 import * as sliders from "./sliders.js";
 import * as share from "./share.js";
-import { address, agree, changed, question, sliders as all } from "./state.js";
+import { address, agree, changed, leaveOut, malformed, question, sliders as all } from "./state.js";
 import { stream } from "../stream.js";
 import * as token from "./token.js";
 
@@ -45,7 +45,7 @@ function clear() {
 function fail(error) {
   fade(0);
   const place = error.field && placeOf(error.field);
-  if (place) say(place, error.message);
+  if (place) say(place, error.message.replace("n_tokens", "tokens"));
   const wait = error.again === null
     ? 0
     : Math.min(LONGEST_WAIT, Math.max(error.again, 2 ** attempts));
@@ -100,11 +100,20 @@ function linger() {
   byId("status").textContent = "waiting for the worker …";
 }
 
+/** What the server refused of the address stays refused, in its words, until it is changed. */
+function refuse() {
+  running = null;
+  fade(null);
+  for (const pane of both) pane.fail("");
+  byId("status").textContent = "Nothing was generated: the address holds what cannot be used.";
+}
+
 /** Asks for the texts of the page as it is now; a text under way is given up. */
 async function run() {
   clearTimeout(timer);
   timer = 0;
   running?.abort.abort();
+  if (malformed.length) return refuse();
   const mine = { abort: new AbortController(), asked: question(), began: performance.now(), shown: false };
   running = mine;
   for (const pane of both) pane.begin();
@@ -163,5 +172,14 @@ byId("settings").addEventListener("submit", (event) => {
 byId("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
 });
+byId("leave-out")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  leaveOut();
+  byId("leave-out").remove();
+  say(byId("problem-f"));
+  byId("q").focus();
+  follow(true);
+});
 share.start();
-run();
+if ("refused" in page.dataset) refuse();
+else run();

@@ -10,8 +10,35 @@ async function send(method, path, body) {
   }).catch(() => null);
   if (!answer) throw new Error("The connection was lost.");
   const said = answer.status === 204 ? null : await answer.json().catch(() => ({}));
+  if (answer.status === 409) throw new Taken(said.detail);
   if (!answer.ok) throw new Error(said?.detail ?? "The connection was lost.");
   return said;
+}
+
+/** Another preset has the name. */
+class Taken extends Error {}
+
+/** Asks before something is lost; true where the answer is to do it. */
+function sure(sentence, deed) {
+  const dialog = byId("sure");
+  byId("sure-question").textContent = sentence;
+  dialog.querySelector("[value=yes]").textContent = deed;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((answer) => {
+    dialog.addEventListener("close", () => answer(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+/** Keeps the settings; where another preset has the name, only after the question. */
+async function save(name, settings) {
+  try {
+    return await send("POST", "", { name, settings });
+  } catch (error) {
+    if (!(error instanceof Taken)) throw error;
+    const replace = await sure(`There is a preset “${name}” already, with other settings. Replace it?`, "Replace it");
+    return replace ? send("POST", "", { name, settings, replace }) : null;
+  }
 }
 
 function line(preset) {
@@ -34,7 +61,8 @@ async function keep(event) {
   event.preventDefault();
   const field = byId("preset-name");
   try {
-    const preset = await send("POST", "", { name: field.value, settings: question() });
+    const preset = await save(field.value.trim(), question());
+    if (!preset) return field.focus();
     named(preset.name)?.remove();
     byId("presets").append(line(preset));
     field.value = "";
@@ -47,6 +75,9 @@ async function keep(event) {
 async function forget(event) {
   const button = event.target.closest("[data-forget]");
   if (!button) return;
+  if (!await sure(`Delete the preset “${button.dataset.forget}”? Everyone loses it.`, "Delete it")) {
+    return button.focus();
+  }
   try {
     await send("DELETE", `/${encodeURIComponent(button.dataset.forget)}`);
     button.closest("li").remove();

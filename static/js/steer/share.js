@@ -1,4 +1,5 @@
 // Taking the page elsewhere: its address, and a program that gives the same.
+import { copy } from "../clipboard.js";
 import { byId, page } from "./dom.js";
 import { address, restorable } from "./state.js";
 
@@ -6,16 +7,10 @@ const COPIED_MS = 1200;
 
 async function copyProgram(event) {
   const link = byId("copy-python");
-  if (event.ctrlKey || event.metaKey || event.shiftKey || !navigator.clipboard) return;
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const answer = await fetch(link.href, { headers: { Accept: "text/plain" } }).catch(() => null);
-  if (!answer?.ok) return;
-  try {
-    await navigator.clipboard.writeText(await answer.text());
-  } catch {
-    location.assign(link.href); // the browser lets no page copy: the program can still be read
-    return;
-  }
+  if (!answer?.ok || !(await copy(await answer.text()))) return;
   link.classList.add("copied");
   setTimeout(() => link.classList.remove("copied"), COPIED_MS);
 }

@@ -23,16 +23,16 @@ function describe(slider) {
   const s = Number(number.value);
   const pushed = s * Number(slider.dataset.maximum);
   const does = {
-    add: pushed ? `adds ${figure(pushed)}` : "changes nothing",
-    clamp: pushed ? `set to ${figure(pushed)}` : "taken away",
-    scale: s === 1 ? "changes nothing" : `× ${figure(s)} where it fires`,
+    add: Number.isNaN(pushed) ? "cannot be used" : pushed ? `adds ${figure(pushed)}` : "changes nothing",
+    clamp: Number.isNaN(pushed) ? "cannot be used" : pushed ? `set to ${figure(pushed)}` : "taken away",
+    scale: Number.isNaN(s) ? "cannot be used" : s === 1 ? "changes nothing" : `× ${figure(s)} where it fires`,
   }[mode.value];
   slider.querySelector(".does").textContent = on.checked ? `${does} ·` : "off ·";
   slider.classList.toggle("off", !on.checked);
   slider.dataset.mode = mode.value;
   range.setAttribute("aria-valuetext", `${number.value} times its maximum: ${does}`);
   // The part of the track between zero and the thumb is coloured.
-  const share = (value) => `${50 + 5 * Math.max(-10, Math.min(10, value))}%`;
+  const share = (value) => `${50 + 5 * Math.max(-10, Math.min(10, value || 0))}%`;
   range.style.setProperty("--from", share(Math.min(0, s)));
   range.style.setProperty("--to", share(Math.max(0, s)));
 }
@@ -54,16 +54,29 @@ export function put(slider, value, ended = true) {
   tell(ended);
 }
 
+const sliderOf = (name) => sliders().find((slider) => slider.dataset.feature === name);
+
+const coming = new Set(); // features whose sliders are under way
+
+/** Draws the slider of a feature below the others, as the server has it. */
+async function draw(name) {
+  if (coming.has(name) || sliders().length + coming.size >= Number(page.dataset.most)) return;
+  coming.add(name);
+  const answer = await fetch(`${page.dataset.page}/slider?f=${encodeURIComponent(name)}`, {
+    headers: { "HX-Request": "true" },
+  }).catch(() => null);
+  const list = byId("sliders");
+  if (answer?.ok) {
+    await window.htmx.swap({ target: list, sourceElement: list, swap: "beforeend", text: await answer.text() });
+  }
+  coming.delete(name);
+}
+
 /** Adds a feature named `dictionary:index`, or shows the slider that it has. */
 export async function add(name) {
-  const there = sliders().find((slider) => slider.dataset.feature === name);
-  if (!there) {
-    if (sliders().length >= Number(page.dataset.most)) return;
-    await window.htmx.ajax("GET", `${page.dataset.page}/slider?f=${encodeURIComponent(name)}`, {
-      target: "#sliders", swap: "beforeend",
-    });
-  }
-  const slider = sliders().find((one) => one.dataset.feature === name);
+  const there = sliderOf(name);
+  if (!there) await draw(name);
+  const slider = sliderOf(name);
   if (!slider) return;
   describe(slider);
   count();
@@ -91,6 +104,15 @@ async function addRandom() {
   const address = page.dataset.api.replace("/m/", "/d/");
   const answer = await fetch(`${address}/${encodeURIComponent(dictionary)}/random`).catch(() => null);
   if (answer?.ok) await add(`${dictionary}:${(await answer.json()).index}`);
+}
+
+let wanted = null; // what Enter was pressed on, until its features are found
+
+/** Adds the first feature found, once what is found is of what was typed. */
+function addFirst() {
+  if (!wanted || byId("found").dataset.typed !== wanted) return;
+  wanted = null;
+  byId("found").querySelector("[data-add]")?.click();
 }
 
 export function start() {
@@ -129,6 +151,9 @@ export function start() {
   byId("random").addEventListener("click", addRandom);
   byId("finder").addEventListener("submit", (event) => {
     event.preventDefault();
-    byId("found").querySelector("[data-add]")?.click();
+    wanted = byId("q").value.trim();
+    addFirst();
   });
+  byId("q").addEventListener("input", () => { wanted = null; });
+  document.addEventListener("htmx:after:swap", addFirst);
 }

@@ -24,6 +24,13 @@ export function edit(slider) {
   };
 }
 
+/** What the address gives for features and names none: kept until it is left out on purpose. */
+export let malformed = JSON.parse(page.dataset.malformed ?? "[]");
+
+export function leaveOut() {
+  malformed = [];
+}
+
 /** How a prompt is continued, as the interface takes it. */
 export function continuation() {
   const asked = { prompt: byId("text").value };
@@ -41,6 +48,7 @@ export function address(asked = question()) {
     const parts = [one.dictionary, one.feature, one.mode, one.strength];
     pairs.push(["f", [...parts, ...(one.on ? [] : ["off"])].join(":")]);
   }
+  for (const text of malformed) pairs.push(["f", text]);
   for (const [id, name] of Object.entries(FIELDS)) {
     if (asked[name] !== byId(id).dataset.default) pairs.push([id, asked[name]]);
   }

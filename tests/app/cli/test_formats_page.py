@@ -7,7 +7,7 @@ import itertools
 import re
 from pathlib import Path
 
-from app.cli.commands.add import NORMS
+from app.cli.commands.making.add import NORMS
 from app.cli.main import build_parser
 from sae_core.dictionaries.formats.opening import FORMATS
 from sae_core.files.hub import RELEASES

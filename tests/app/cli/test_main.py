@@ -11,7 +11,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from app import __version__, cli_commands
+from app import __version__
+from app.cli.commands.making import harvest
+from app.cli.commands.store import db
 from app.cli.main import build_parser, run
 from app.errors import StoreError
 from app.listening import listen
@@ -22,10 +24,13 @@ COMMANDS = [
     ["serve"],
     ["worker"],
     ["harvest"],
+    ["add"],
     ["evaluate"],
+    ["sweep"],
     ["demo"],
     ["demo-train"],
     ["train"],
+    ["toy"],
     ["db"],
     ["db", "upgrade"],
     ["db", "downgrade"],
@@ -34,6 +39,7 @@ COMMANDS = [
     ["import"],
     ["list"],
     ["remove"],
+    ["forget"],
     ["verify"],
     ["version"],
 ]
@@ -80,10 +86,10 @@ def test_the_parser_imports_nothing_heavy() -> None:
 def test_an_error_is_a_sentence_and_not_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_arguments: object) -> None:
+    def fail(_settings: object, _arguments: object) -> None:
         raise StoreError("The disk is full: make room and try again.")
 
-    monkeypatch.setattr(cli_commands, "db_upgrade", fail)
+    monkeypatch.setattr(db, "_upgrade", fail)
     assert run(["db", "upgrade"]) == 1
     told = capsys.readouterr()
     assert told.err == "featurescope: The disk is full: make room and try again.\n"
@@ -96,7 +102,7 @@ def test_interrupting_a_harvest_says_how_to_go_on(
     def interrupt(_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_commands, "harvest", interrupt)
+    monkeypatch.setattr(harvest, "run", interrupt)
     assert run(["harvest", "--model", "m", "--neurons", "blocks.0.mlp.hook_post"]) == 130
     assert "same command again to go on from the last checkpoint" in capsys.readouterr().err
 

@@ -117,7 +117,7 @@ def write_batches(folder: Path, packed: bool = False) -> Path:
     for number, indices in enumerate((range(3), range(3, 5))):
         data = json.dumps(batch(indices)).encode()
         if packed:
-            (folder / f"batch-{number}.json.gz").write_bytes(gzip.compress(data))
+            (folder / f"batch-{number}.json.gz").write_bytes(gzip.compress(data, mtime=0))
         else:
             (folder / f"batch-{number}.json").write_bytes(data)
     (folder / "skipped_indexes.json").write_text('{"skipped_indexes": []}')

@@ -15,11 +15,12 @@ import torch
 
 from app.cli.main import run
 from app.errors import InvalidRequest
-from app.jobs.harvest.add import Addition, add
+from app.jobs.harvest.add import Addition, harvest_addition
 from app.settings import Settings
 from app.store.database import connect
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
+from app.store.upkeep.dump import dump
 from app.worker.client.references import model_ref
 from app.worker.process.shelf import Shelf
 from sae_core.dictionaries.architectures.standard import StandardDictionary
@@ -29,7 +30,7 @@ from sae_core.errors import CheckpointError, CorpusError, HarvestError, HookPoin
 from sae_core.harvest.fit_check import Sample, text_activations
 from sae_core.interventions.prompt import prompt_tokens
 from sae_core.language_model.model import load_model
-from sae_core.text.reading import Packing, Reading
+from sae_core.text.reading import Packing, TextReading
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
@@ -70,15 +71,15 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def addition(parts: Path, sae: str = "good", **how: object) -> Addition:
-    reading = how.pop("reading", Reading(str(parts / "texts.jsonl"), "body", 600))
-    assert isinstance(reading, Reading)
+    reading = how.pop("reading", TextReading(str(parts / "texts.jsonl"), "body", 600))
+    assert isinstance(reading, TextReading)
     return Addition(str(parts / "tiny"), str(parts / sae), reading, n_ctx=24, **how)  # type: ignore[arg-type]
 
 
 def added(settings: Settings, what: Addition) -> tuple[DictionaryView, str]:
     """What is in the store then, and what was said."""
     said: list[str] = []
-    add(settings, what, said.append)
+    harvest_addition(settings, what, said.append)
     return Store(connect(settings.url)).dictionary(*what.titles), "\n".join(said)
 
 
@@ -179,7 +180,7 @@ def test_settings_of_the_files_are_told(settings: Settings, parts: Path, tmp_pat
 
 @pytest.mark.parametrize("packing", [Packing.JOINED])
 def test_packing_is_stated(settings: Settings, parts: Path, packing: Packing) -> None:
-    reading = Reading(str(parts / "texts.jsonl"), "body", 600, 3, packing)
+    reading = TextReading(str(parts / "texts.jsonl"), "body", 600, 3, packing)
     view, _ = added(settings, addition(parts, reading=reading))
     assert view.corpus is not None
     assert view.corpus.details["order"] == "shuffled, seed 3"
@@ -204,19 +205,21 @@ def test_what_does_not_fit_is_a_sentence_and_nothing_changes(
     (tmp_path / "short.txt").write_text("x")
     corpus = str(parts / "texts.jsonl")
     cases = [
-        (Addition(str(parts / "tiny"), str(tmp_path / "wide"), Reading(corpus, "body")),
+        (Addition(str(parts / "tiny"), str(tmp_path / "wide"), TextReading(corpus, "body")),
          HookPointError, r"width 48.*--hook-point: blocks\.N\.mlp\.hook_post are 48 wide \(N from"),
-        (Addition(str(parts / "tiny"), str(tmp_path / "odd"), Reading(corpus, "body")),
+        (Addition(str(parts / "tiny"), str(tmp_path / "odd"), TextReading(corpus, "body")),
          HookPointError, r"No hook point of tiny is 31 wide .*made for another model"),
-        (Addition(str(parts / "tiny"), str(tmp_path / "none"), Reading(corpus, "body")),
+        (Addition(str(parts / "tiny"), str(tmp_path / "none"), TextReading(corpus, "body")),
          CheckpointError, "There is no dictionary"),
-        (addition(parts, reading=Reading(corpus)), CorpusError, "no column 'text'.*'body'"),
-        (addition(parts, reading=Reading(str(tmp_path / "empty.txt"))), CorpusError, "no text"),
-        (addition(parts, reading=Reading(str(tmp_path / "short.txt"))), HarvestError, "too few"),
+        (addition(parts, reading=TextReading(corpus)), CorpusError, "no column 'text'.*'body'"),
+        (addition(parts, reading=TextReading(str(tmp_path / "empty.txt"))),
+         CorpusError, "no text"),
+        (addition(parts, reading=TextReading(str(tmp_path / "short.txt"))),
+         HarvestError, "too few"),
     ]  # fmt: skip
     for what, error, sentence in cases:
         with pytest.raises(error, match=sentence):
-            add(settings, what, lambda _: None)
+            harvest_addition(settings, what, lambda _: None)
     with pytest.raises(InvalidRequest, match="cannot be part of an address"):
         addition(parts, name="a/b")
     assert list(dump(connect(settings.url))) == before
@@ -262,9 +265,9 @@ def test_killed_at_any_point_the_same_command_ends_the_same(parts: Path, tmp_pat
     """While the text is encoded, between two batches of the harvest, and while it is published."""
     home = tmp_path / "home"
     settings = Settings(home=home)
-    reading = Reading(str(parts / "texts.jsonl"), "body", 2500)
+    reading = TextReading(str(parts / "texts.jsonl"), "body", 2500)
     what = addition(parts, "elsewhere", hook_point=PLACE, reading=reading)
-    add(settings, what, lambda _: None)
+    harvest_addition(settings, what, lambda _: None)
     whole = list(dump(connect(settings.url)))
     home.rename(tmp_path / "whole")
     command = ["add", "--model", str(parts / "tiny"), "--sae", str(parts / "elsewhere")]
@@ -283,5 +286,5 @@ def test_killed_at_any_point_the_same_command_ends_the_same(parts: Path, tmp_pat
         if home.exists() and (home / "featurescope.db").exists():
             assert Store(connect(settings.url)).catalogue() == []
     assert list((home / "harvests").iterdir()) != []
-    add(settings, what, lambda _: None)
+    harvest_addition(settings, what, lambda _: None)
     assert list(dump(connect(settings.url))) == whole

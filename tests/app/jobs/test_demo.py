@@ -11,8 +11,7 @@ from app.jobs.demo import contents as demo
 from app.jobs.harvest import harvest as harvesting
 from app.jobs.sweeps.records import write_record
 from app.settings import Settings
-from app.store.database import connect, upgrade
-from app.store.store import Store
+from app.store.store import Store, open_store
 from tests.app.jobs.test_sweep_plan import made
 
 
@@ -43,11 +42,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def sweeps(settings: Settings) -> dict[str, int]:
-    engine = connect(settings.url)
-    upgrade(engine)
-    found = Store(engine).runs.sweeps()
-    engine.dispose()
-    return found
+    with open_store(settings) as store:
+        return store.runs.sweeps()
 
 
 def test_without_results_there_is_no_sweep(settings: Settings) -> None:

@@ -14,11 +14,12 @@ from app.jobs.harvest import harvest as harvesting
 from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.database import connect
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from app.store.types.evaluation import StoredEvaluation, stored_evaluation
+from app.store.upkeep.dump import dump
 from sae_core.dictionaries.checkpoint import save_dictionary
-from sae_core.text.reading import Reading
+from sae_core.text.reading import TextReading
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
@@ -114,7 +115,7 @@ def test_neurons_are_evaluated_too(
     found = StoredEvaluation.model_validate_json(capsys.readouterr().out)
     assert found.details is not None
     assert found.details.decoder is not None
-    assert found.details.decoder.nearest_quantiles == [0.0] * 5
+    assert found.details.decoder.nearest_quantiles == (0.0,) * 5
 
 
 def test_the_store_knows_the_rest_but_an_old_one_not_the_text(
@@ -122,7 +123,7 @@ def test_the_store_knows_the_rest_but_an_old_one_not_the_text(
 ) -> None:
     harvesting.harvest(settings, _spec(parts))
     spec = evaluating.stored_spec(settings, "tiny", "features", n_ctx=20)
-    assert isinstance(spec.corpus, Reading)
+    assert isinstance(spec.corpus, TextReading)
     assert (spec.n_ctx, spec.corpus.corpus) == (20, str(parts / "texts"))
     Store(connect(settings.url)).save_evaluation(_view(settings), {"l0": 1.0})
     with pytest.raises(InvalidRequest, match="name the text with --corpus"):

@@ -18,8 +18,9 @@ from app.jobs.harvest import harvest as harvesting
 from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.database import connect
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
+from app.store.upkeep.dump import dump
 from sae_core.dictionaries.architectures.topk import TopKDictionary
 from sae_core.dictionaries.checkpoint import save_dictionary
 from sae_core.errors import CheckpointError, HarvestError, HookPointError

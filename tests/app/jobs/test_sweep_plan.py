@@ -21,8 +21,9 @@ from app.jobs.sweeps.records import (
     read_records,
     write_record,
 )
-from app.resources import resource
-from app.store.store import Store, dump
+from app.settings import resource
+from app.store.store import Store
+from app.store.upkeep.dump import dump
 from tests.app.pretend.runs import EVALUATION, config, point
 
 PLAN = """
@@ -176,10 +177,10 @@ def test_results_go_into_the_store_once(store: Store, tmp_path: Path) -> None:
     write_record(tmp_path, made())
     write_record(tmp_path, made("bad", status="failed", message="No.", evaluation=None, curve=()))
     import_sweep(store, tmp_path)
-    before = list(dump(store._engine))
+    before = list(dump(store.engine))
     records = import_sweep(store, tmp_path)
     assert [record.run for record in records] == ["bad", "topk-64-l8-s0"]
-    assert list(dump(store._engine)) == before
+    assert list(dump(store.engine)) == before
     assert not_stored(store, tmp_path, records) == []
     found = store.runs.curve("s.topk-64-l8-s0")
     assert found.points == (point(50), point(100))

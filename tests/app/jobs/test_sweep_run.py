@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.cli.commands.sweep import plan as planned
+from app.cli.commands.making.sweep import plan as planned
 from app.cli.main import build_parser, run
 from app.jobs.sweeps import run as sweeping
 from app.jobs.sweeps.records import RESULTS, read_records, write_record

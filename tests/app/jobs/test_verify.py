@@ -14,9 +14,9 @@ from app.jobs.harvest import harvest as harvesting
 from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.database import connect, writing
-from app.store.schema import Feature
+from app.store.schema import StoredFeature
 from sae_core.dictionaries.checkpoint import save_dictionary
-from sae_core.text.reading import Packing, Reading
+from sae_core.text.reading import Packing, TextReading
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
@@ -67,7 +67,7 @@ def test_what_was_changed_in_the_store_is_reported(
 ) -> None:
     engine = connect(f"sqlite:///{home / 'featurescope.db'}")
     with writing(engine) as connection:
-        connection.execute(update(Feature).values(firings=Feature.firings + 5))
+        connection.execute(update(StoredFeature).values(firings=StoredFeature.firings + 5))
     assert run(VERIFY) == 1
     told = capsys.readouterr()
     assert "DIFFER  histograms, bands and maxima" in told.out
@@ -98,7 +98,7 @@ def test_a_text_is_read_as_it_was(
 ) -> None:
     lines = [json.dumps({"story": f"the fox {n} jumps over {n} dogs"}) for n in range(40)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    reading = Reading(str(tmp_path / "a.jsonl"), "story", 400, 3, Packing.JOINED)
+    reading = TextReading(str(tmp_path / "a.jsonl"), "story", 400, 3, Packing.JOINED)
     spec = SourceSpec(
         str(harvested / "tiny"),
         dictionary=harvested / "features",

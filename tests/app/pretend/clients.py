@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 from app.application import create_app
 from app.errors import FeaturescopeError
 from app.settings import Settings
-from app.store import database
-from app.store.store import Store
+from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
+from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import LiveWorker
 from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
@@ -39,6 +39,9 @@ class FakeAblations:
             raise self.error
         return {window.number: factories.effect(index, window.number) for window in windows}
 
+    async def close(self) -> None:
+        pass
+
 
 @dataclass
 class Client:
@@ -51,6 +54,12 @@ class Client:
     def get(self, address: str, **headers: str) -> httpx.Response:
         """A page as a document; redirects are not followed."""
         return self.http.get(address, headers=headers, follow_redirects=False)
+
+    def forget_prompts(self) -> None:
+        """Let the application ask the worker anew about every prompt."""
+        app: Any = self.http.app
+        site = app.state.site
+        app.state.site = replace(site, prompts=PromptWork(site.live))
 
     def fragment(self, address: str) -> httpx.Response:
         """A page as htmx asks for it."""
@@ -71,14 +80,11 @@ def client(
 @contextmanager
 def filled(folder: Path, live: LiveWorker | None = None) -> Iterator[Client]:
     """An application over the samples `demo/mlp-12` and `demo/neurons` in a store of its own."""
-    engine = database.connect(f"sqlite:///{folder / 'store.db'}")
-    database.upgrade(engine)
-    store = Store(engine)
-    factories.publish(store, factories.sample())
-    factories.publish(store, factories.neurons_sample())
-    with client(store, folder, live) as made:
-        yield made
-    engine.dispose()
+    with open_store(Settings(home=folder)) as store:
+        factories.publish(store, factories.sample())
+        factories.publish(store, factories.neurons_sample())
+        with client(store, folder, live) as made:
+            yield made
 
 
 class Broken:

@@ -18,9 +18,9 @@ from app.worker.protocol.events import (
     Occluded,
     OcclusionBase,
     Progress,
-    PromptRead,
     Result,
     Together,
+    TokensRead,
 )
 from app.worker.protocol.requests import (
     AblateRequest,
@@ -159,7 +159,7 @@ def _read(request: ReadRequest) -> list[Result | Progress]:
     ids, shares = predictions_of(tokens)
     firings = [firings_of(tokens, dictionary) for dictionary in request.dictionaries]
     return [
-        PromptRead(
+        TokensRead(
             tokens=np.array(tokens, "<i4").tobytes(),
             loss=loss.tobytes(),
             predicted=ids.tobytes(),

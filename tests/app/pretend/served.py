@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -13,6 +14,7 @@ from app.application import create_app
 from app.serving import server_config
 from app.settings import Settings
 from app.store.store import Store
+from app.worker.client.ablations import Ablations
 from app.worker.client.streaming import LiveWorker
 from tests.app.pretend.clients import FakeAblations
 
@@ -20,8 +22,11 @@ from tests.app.pretend.clients import FakeAblations
 class Served:
     """Serves while it is entered; its value is the address."""
 
-    def __init__(self, store: Store, home: Path, live: LiveWorker) -> None:
-        app = create_app(Settings(home=home), store, FakeAblations(), None, live)  # type: ignore[arg-type]
+    def __init__(
+        self, store: Store, home: Path, live: LiveWorker, ablations: Ablations | None = None
+    ) -> None:
+        effects: Any = ablations or FakeAblations()
+        app = create_app(Settings(home=home), store, effects, None, live)
         self._listening = socket.create_server(("127.0.0.1", 0))
         config = server_config(app)
         config.timeout_graceful_shutdown = 1

@@ -16,7 +16,6 @@ from app.rendering.contexts import (
     ContextStyle,
     ContextWriter,
     activation_levels,
-    group_key,
     unpack,
 )
 from app.rendering.numbers import decimals
@@ -193,6 +192,6 @@ def test_underlines_have_six_steps_each_way(change: float, name: str) -> None:
 
 def test_groups_are_named_in_addresses() -> None:
     band = group([], [], [])
-    assert group_key(band) == "band-3"
+    assert band.key == "band-3"
     top = ExampleGroup(GroupKind.TOP, -1, 0, 1, 0, band.examples)
-    assert group_key(top) == "top"
+    assert top.key == "top"

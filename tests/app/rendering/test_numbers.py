@@ -26,6 +26,35 @@ def test_numbers_are_short_and_true() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (80.27, "8,027 %"),
+        (-2.06, "−206 %"),
+        (3.06, "306 %"),
+        (1.084, "108.4 %"),
+        (1.004, "100.4 %"),
+        (1.0, "100 %"),
+        (0.99949, "99.9 %"),
+        (0.9998, "100 %"),
+        (12.3456, "1,235 %"),
+        (-0.0031, "−0.310 %"),
+        (0.0, "0 %"),
+        (-1e-8, "−1.0e-06 %"),
+        (math.nan, "–"),
+        (math.inf, "–"),
+        (None, "–"),
+    ],
+)
+def test_quotients_are_never_made_to_fit(value: float | None, shown: str) -> None:
+    assert numbers.quotient(value) == shown
+
+
+def test_what_is_no_share_is_written_as_it_is() -> None:
+    assert [numbers.percent(x) for x in (1.5, -0.25, math.nan)] == ["150 %", "−25.0 %", "–"]
+    assert [numbers.percent(x) for x in (0.9994, 0.9996, 0.5)] == ["99.9 %", "100 %", "50.0 %"]
+
+
+@pytest.mark.parametrize(
     ("change", "shown"),
     [(0.0, "0"), (1e-5, "+1e−05"), (-4e-4, "−4e−04"), (0.31234, "+0.312"), (-2.5, "−2.50")],
 )
@@ -39,13 +68,3 @@ def test_zero_nats_are_said_only_of_exactly_zero(change: float, shown: str) -> N
 )
 def test_durations(seconds: float | None, shown: str) -> None:
     assert numbers.duration(seconds) == shown
-
-
-def test_wilson_interval() -> None:
-    low, high = numbers.wilson(10, 100)
-    assert low == pytest.approx(0.05522914, abs=1e-7)
-    assert high == pytest.approx(0.17436566, abs=1e-7)
-    assert numbers.wilson(0, 100)[0] == 0
-    assert numbers.wilson(0, 100)[1] == pytest.approx(0.0369935, abs=1e-6)
-    assert numbers.wilson(100, 100)[1] == 1
-    assert numbers.wilson(0, 0) == (0, 1)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from app.rendering.addresses import dictionary_address
 from app.rendering.assets import Assets, tree_hash
 from app.rendering.contexts import ACTIVATION_LEVELS, EFFECT_STEPS
-from app.rendering.templates import Renderer, address
-from app.resources import resource
+from app.rendering.templates import Renderer
+from app.settings import resource
 
 TEMPLATES = sorted(
     p.relative_to(resource("templates")).as_posix() for p in resource("templates").rglob("*.html")
@@ -72,5 +73,5 @@ def test_the_hash_of_the_tree_follows_its_content(tmp_path: Path) -> None:
 
 
 def test_addresses_are_quoted_and_leave_defaults_out() -> None:
-    assert address("a/b", "c d", 3) == "/d/a%2Fb/c%20d/3"
-    assert address("m", "n", sort="", page=2, q="x&y") == "/d/m/n?page=2&q=x%26y"
+    assert dictionary_address("a/b", "c d", 3) == "/d/a%2Fb/c%20d/3"
+    assert dictionary_address("m", "n", sort="", page=2, q="x&y") == "/d/m/n?page=2&q=x%26y"

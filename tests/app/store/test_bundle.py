@@ -15,11 +15,12 @@ from sqlalchemy import Engine, delete
 
 from app.errors import InvalidRequest, StoreError
 from app.store.database import connect, upgrade, writing
-from app.store.schema import Harvest, Preset
-from app.store.store import Store, dump
+from app.store.schema import StoredHarvest, StoredPreset
+from app.store.store import Store
 from app.store.upkeep import bundle as store_bundle
 from app.store.upkeep import bundle_file
 from app.store.upkeep.bundle import export_bundle, import_bundle
+from app.store.upkeep.dump import dump
 from tests import factories
 from tests.app.pretend import runs as runs_made
 from tests.conftest import new_database
@@ -160,8 +161,8 @@ def _change_label(engine: Engine) -> None:
 
 def _take_harvest(engine: Engine) -> None:
     with writing(engine) as connection:
-        connection.execute(delete(Harvest))
-        connection.execute(delete(Preset))
+        connection.execute(delete(StoredHarvest))
+        connection.execute(delete(StoredPreset))
     factories.publish(
         Store(engine),
         replace(factories.sample(), harvest=replace(factories.harvest(), seed=7)),

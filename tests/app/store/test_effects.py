@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import StoreError
 from app.store.database import writing
-from app.store.store import dump
+from app.store.upkeep.dump import dump
 from sae_core.harvest.records import ContextEffect
 from tests import factories
 from tests.same import same

@@ -9,10 +9,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, Text, inspect, text
 
 from app.errors import StoreError
-from app.resources import resource
+from app.settings import resource
 from app.store import database
 from app.store.schema import NAMING, AnyText, Base
-from app.store.store import Store, dump
+from app.store.store import Store
+from app.store.upkeep.dump import dump
 from tests import factories
 
 

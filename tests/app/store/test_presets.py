@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from app.errors import InvalidRequest, NotFound
-from app.store.store import Store, dump
+from app.errors import Conflict, InvalidRequest, NotFound
+from app.store.store import Store
 from app.store.tables.presets import LONGEST_NAME, LONGEST_SETTINGS
 from app.store.types.catalogue import DictionaryView, FeatureQuery
+from app.store.upkeep.dump import dump
 from tests import factories
 
 
@@ -16,6 +17,9 @@ def test_presets_are_kept_replaced_and_forgotten(store: Store, published: Dictio
     assert store.save_preset("demo", "é\x00 \ud800", {"b": 1, "a": [0.5]})
     assert store.save_preset("demo", "A", {"x": 1})
     assert not store.save_preset("demo", "A", {"x": 2})
+    with pytest.raises(Conflict, match="has a preset 'A' with other settings"):
+        store.save_preset("demo", "A", {"x": 1}, replace=False)
+    assert not store.save_preset("demo", "A", {"x": 2}, replace=False)
     kept = [(view.name, view.settings) for view in store.presets("demo")]
     assert kept == [("A", {"x": 2}), ("é\x00 \ud800", {"a": [0.5], "b": 1})]
     store.delete_preset("demo", "A")
@@ -56,7 +60,7 @@ def test_presets_outlive_a_harvest_and_are_in_the_dump(
     store.save_preset("demo", "kept", {"x": 1})
     factories.publish(store, factories.sample())
     assert [view.name for view in store.presets("demo")] == ["kept"]
-    assert '"kept"' in "".join(dump(store._engine))
+    assert '"kept"' in "".join(dump(store.engine))
 
 
 def test_rows_are_those_of_the_table(store: Store, published: DictionaryView) -> None:

@@ -11,9 +11,17 @@ from sqlalchemy import func, select
 
 from app.errors import NotFound, StoreError
 from app.store import database
-from app.store.schema import Corpus, Effect, Feature, Harvest, Window, WindowSet
-from app.store.store import Store, dump
+from app.store.schema import (
+    StoredCorpus,
+    StoredEffect,
+    StoredFeature,
+    StoredHarvest,
+    StoredWindow,
+    StoredWindowSet,
+)
+from app.store.store import Store
 from app.store.types.catalogue import FeatureQuery
+from app.store.upkeep.dump import dump
 from sae_core.language_model.vocabulary import Vocabulary
 from tests import factories
 from tests.same import same
@@ -66,7 +74,7 @@ def test_added_one_by_one_or_with_the_publication_is_the_same(engine, store, sam
 
 def test_windows_are_stored_once_for_all_dictionaries(engine, store, sample, published):
     factories.publish(store, factories.neurons_sample())
-    assert (count(engine, Window), count(engine, WindowSet)) == (64, 1)
+    assert (count(engine, StoredWindow), count(engine, StoredWindowSet)) == (64, 1)
     neurons = store.dictionary("demo", "neurons")
     assert same(store.window(neurons, 3), store.window(published, 3))
 
@@ -89,12 +97,12 @@ def test_windows_go_when_nothing_refers_to_them(engine, store):
             windows=tuple(shown[4:16]),
         ),
     )
-    assert count(engine, Window) == 64
+    assert count(engine, StoredWindow) == 64
     factories.publish(store, few)
-    assert count(engine, Window) == 16
+    assert count(engine, StoredWindow) == 16
     longer = dataclasses.replace(few, harvest=factories.harvest(n_ctx=64))
     factories.publish(store, longer)
-    assert (count(engine, Window), count(engine, WindowSet)) == (12 + 8, 2)
+    assert (count(engine, StoredWindow), count(engine, StoredWindowSet)) == (12 + 8, 2)
 
 
 def test_a_killed_publication_changes_nothing(engine, store, sample, published):
@@ -117,7 +125,7 @@ def test_a_publication_that_fails_while_writing_changes_nothing(
     def fail(*arguments):
         raise StoreError("the disk is gone")
 
-    monkeypatch.setattr("app.store.tables.publication.store_catalogue.sweep", fail)
+    monkeypatch.setattr("app.store.tables.publication.store_catalogue.drop_unused_windows", fail)
     with pytest.raises(StoreError, match="gone"):
         factories.publish(store, louder(sample))
     assert list(dump(engine)) == before
@@ -207,14 +215,14 @@ def test_kill_9_while_publishing_leaves_the_old_harvest(empty_url, tmp_path):
     flag = tmp_path / "inside"
     code = (
         "import sys, time, pathlib, dataclasses\n"
-        "from app import database, store_publication\n"
+        "from app.store import database\n"
+        "from app.store.tables import publication\n"
         "from app.store.store import Store\n"
         "from tests import factories\n"
-        "sweep = store_publication.store_catalogue.sweep\n"
         "def hang(connection):\n"
         "    pathlib.Path(sys.argv[2]).write_text('x')\n"
         "    time.sleep(60)\n"
-        "store_publication.store_catalogue.sweep = hang\n"
+        "publication.store_catalogue.drop_unused_windows = hang\n"
         "sample = factories.sample()\n"
         "sample = dataclasses.replace(sample, harvest=factories.harvest(seed=9))\n"
         "factories.publish(Store(database.connect(sys.argv[1])), sample)\n"
@@ -275,7 +283,11 @@ def test_another_dictionary_of_the_same_name_unpublishes_it(
     assert store.add_dictionary(dataclasses.replace(sample.dictionary, **change)) == published.id
     assert store.dictionary("demo", "mlp-12").harvest is None
     assert store.dictionary("demo", "neurons").harvest is not None
-    assert (count(engine, Effect), count(engine, Feature), count(engine, Window)) == (0, 8, 64)
+    assert (
+        count(engine, StoredEffect),
+        count(engine, StoredFeature),
+        count(engine, StoredWindow),
+    ) == (0, 8, 64)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +307,7 @@ def test_another_model_of_the_same_name_unpublishes_its_dictionaries(
     assert store.add_model(new) == published.model_id
     for view in store.catalogue():
         assert (view.harvest, view.evaluation) == (None, None)
-    for table in (Harvest, Feature, Window, WindowSet):
+    for table in (StoredHarvest, StoredFeature, StoredWindow, StoredWindowSet):
         assert count(engine, table) == 0
     if "vocabulary" in change:
         assert store.vocabulary(published.model_id) == change["vocabulary"] != old
@@ -323,10 +335,14 @@ def test_another_text_under_the_same_name_leaves_older_harvests_true(
     factories.publish(store, neurons)
     assert store.dictionary("demo", "mlp-12").corpus == sample.corpus
     assert store.dictionary("demo", "neurons").corpus == newer
-    assert (count(engine, Corpus), count(engine, WindowSet), count(engine, Window)) == (2, 2, 128)
+    assert (
+        count(engine, StoredCorpus),
+        count(engine, StoredWindowSet),
+        count(engine, StoredWindow),
+    ) == (2, 2, 128)
     again = dataclasses.replace(sample.harvest, fingerprint="c" * 64)
     store.publish(again, sample.features, sample.windows)
     assert store.dictionary("demo", "mlp-12").corpus == sample.corpus
     store.publish(sample.harvest, sample.features, sample.windows)  # unsaid: the last one added
     assert store.dictionary("demo", "mlp-12").corpus == newer
-    assert count(engine, WindowSet) == 1
+    assert count(engine, StoredWindowSet) == 1

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Engine
 
 from app.errors import NotFound
-from app.store.store import Store, dump
+from app.store.store import Store
+from app.store.upkeep.dump import dump
 from app.store.upkeep.holdings import holdings
 from app.store.upkeep.removal import remove
 from tests import factories

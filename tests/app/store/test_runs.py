@@ -10,9 +10,10 @@ import pytest
 from app.cli.main import run
 from app.errors import InvalidRequest, NotFound, StoreError
 from app.jobs.training.run_reporter import RunReporter
-from app.store.store import Store, dump
+from app.store.store import Store
 from app.store.tables import runs as store_runs
 from app.store.types.catalogue import DictionaryView
+from app.store.upkeep.dump import dump
 from sae_core.errors import TrainingError
 from tests.app.pretend.runs import EVALUATION, config, point, record
 
@@ -139,12 +140,12 @@ def test_whole_runs_replace_each_other_and_the_dump_holds_no_time(store: Store) 
     points = [point(50), point(100)]
     store.runs.put(record("a", sweep="s", cost={"seconds": 1.5}), points)
     store.runs.put(record("b"), points)
-    before = list(dump(store._engine))
+    before = list(dump(store.engine))
     store.runs.put(record("a", sweep="s"), points[:1])
-    assert list(dump(store._engine)) != before
+    assert list(dump(store.engine)) != before
     faster = [replace(p, tokens_per_second=1e6) for p in points]
     store.runs.put(record("a", sweep="s", cost={"seconds": 1.5}), faster)
-    assert list(dump(store._engine)) == before
+    assert list(dump(store.engine)) == before
     assert not any('["run_pace"' in line or '["progress"' in line for line in before)
     assert store.runs.sweeps() == {"s": 1}
     assert [view.record.name for view in store.runs.all()] == ["a", "b"]
@@ -187,7 +188,7 @@ def test_a_finished_run_keeps_its_intervals_and_no_distributions(store: Store) -
 def test_runs_are_forgotten(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = store._engine.url.render_as_string(hide_password=False)
+    url = store.engine.url.render_as_string(hide_password=False)
     monkeypatch.setenv("FEATURESCOPE_DATABASE_URL", url)
     for name, sweep in (("a", ""), ("s.a", "s"), ("s.b", "s")):
         store.runs.put(record(name, sweep=sweep), [point(50)])
@@ -198,4 +199,4 @@ def test_runs_are_forgotten(
     assert run(["forget", "--sweep", "s"]) == 0
     assert "The sweep s is forgotten, runs: 2" in capsys.readouterr().out
     assert run(["forget", "--sweep", "s"]) == 1
-    assert not any("1000" in line for line in dump(store._engine))  # no point is left
+    assert not any("1000" in line for line in dump(store.engine))  # no point is left

@@ -3,7 +3,9 @@ import dataclasses
 import pytest
 from sqlalchemy import event
 
-from app.errors import InvalidRequest, NotFound
+from app.errors import InvalidRequest, NotFound, StoreError
+from app.settings import Settings
+from app.store.store import open_store
 from app.store.types.catalogue import SORTS, FeatureQuery
 from tests import factories
 from tests.same import same
@@ -21,6 +23,16 @@ def statements(engine, work):
     finally:
         event.remove(engine, "before_cursor_execute", note)
     return len(seen)
+
+
+def test_a_store_is_made_where_there_is_none_or_only_looked_for(tmp_path):
+    settings = Settings(home=tmp_path)
+    with pytest.raises(StoreError, match="holds no store yet"):
+        open_store(settings, upgrade=False)
+    with open_store(settings) as made:
+        assert made.catalogue() == []
+    with open_store(settings, upgrade=False) as again:
+        assert again.catalogue() == []
 
 
 def test_an_empty_store(store):
@@ -223,12 +235,9 @@ def test_labels(store, sample, published):
     store.save_label(published, 5, "\ud800" * 400)
 
 
-def test_random_and_neighbours(store, published):
+def test_a_random_feature_fires(store, published):
     drawn = {store.random_feature(published) for _ in range(300)}
     assert drawn == {0, 1, 2, 4, 5, 6, 8, 9, 10}
-    assert store.neighbours(published, 0) == (None, 1)
-    assert store.neighbours(published, 5) == (4, 6)
-    assert store.neighbours(published, 11) == (10, None)
 
 
 def test_a_random_feature_where_all_are_dead(store):

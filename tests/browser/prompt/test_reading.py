@@ -216,3 +216,21 @@ def _back(page: Page) -> None:
     page.evaluate("window.leaving = true")
     page.go_back()
     page.wait_for_function("() => !window.leaving && document.readyState === 'complete'")
+
+
+def test_a_reading_stays_while_the_worker_starts_again(
+    page: Page, live: PretendPrompts, complaints: list[str]
+) -> None:
+    page.goto(address())
+    live.error = WorkerUnavailable("The worker stopped and is being started again.")
+    page.get_by_label("Prompt", exact=True).fill(" self word20 word21")
+    late = page.locator("#late")
+    expect(late).to_contain_text("is being started again. What is shown below is what was read")
+    assert page.locator(".stage bdi").count() > 5
+    expect(page.locator("#features tbody tr").first).to_be_visible()
+    live.error = None
+    expect(page.locator(".stage bdi")).to_have_count(5)  # BOS first, the next one last
+    expect(late.locator("p")).to_have_count(0)
+    assert asked(page)["text"] == [" self word20 word21"]
+    assert all("503" in complaint for complaint in complaints)
+    complaints.clear()

@@ -92,7 +92,14 @@ def test_a_feature_is_tested_on_its_own_page(page: Page) -> None:
     result = page.locator("#test-result")
     expect(result.locator(".strip bdi[class*='a']").first).to_be_visible()
     assert urlsplit(page.url).path == "/d/demo/mlp-12/8"
-    assert urlsplit(page.url).query == ""
+    assert asked(page) == {"text": [PROMPT]}
+    page.get_by_role("button", name="full width").click()
+    expect(page).to_have_url(re.compile("width=full"))
+    assert asked(page) == {"text": [PROMPT], "width": ["full"]}
+    expect(result.locator(".strip")).to_be_visible()
+    page.reload()  # whoever is given the address sees the same
+    expect(page.get_by_label("Test this feature on your own text")).to_have_value(PROMPT)
+    expect(result.locator(".strip bdi[class*='a']").first).to_be_visible()
     result.locator(".strip bdi[class*='a']").first.hover()
     expect(page.get_by_role("tooltip")).to_contain_text("activation")
     page.get_by_role("link", name="why it fires").click()

@@ -16,7 +16,7 @@ from app.worker.protocol.events import Pane
 from app.worker.protocol.requests import SteerRequest
 from tests.app.pretend.served import Served
 from tests.app.pretend.steering import PretendSteering, steering_worker, text_of
-from tests.app.web.test_live_stream import wait
+from tests.app.web.test_stream import wait
 
 STEER = "/m/demo/steer"
 ONE = f"{STEER}?text=def&f=mlp-12:2:add:1&n=12"

@@ -104,6 +104,22 @@ def test_a_sweep_is_drawn_and_sets_the_slider(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("complaints")
+def test_the_strength_of_the_slider_is_among_those_swept(page: Page) -> None:
+    page.goto(ONE.replace(":1&", ":0.5&"))
+    complete(page)
+    page.get_by_role("button", name="Sweep").click()
+    expect(page.locator("#at-figures")).to_contain_text("at +0.5:")
+    expect(page.locator("#curves svg").first.locator("circle")).to_have_count(22)
+    page.get_by_role("button", name="use +0.5").click()
+    expect(slider(page)).to_have_value("0.5")
+
+
+def test_features_are_looked_for_where_one_is_steered(page: Page) -> None:
+    page.goto(f"{STEER}?text=def&f=neurons:2:add:1&n=3")
+    expect(page.locator("#dictionary")).to_have_value("neurons")
+
+
+@pytest.mark.usefixtures("complaints")
 def test_strengths_without_numbers_are_gaps_in_the_curves(page: Page) -> None:
     page.goto(f"{STEER}?text=overflow&f=mlp-12:2:add:9&n=5")
     complete(page)
@@ -128,9 +144,39 @@ def test_presets_are_kept_followed_and_deleted(page: Page) -> None:
     expect(page).to_have_url(re.compile(re.escape(ONE) + "$"))
     expect(slider(page)).to_have_value("1")
     page.get_by_label("delete <i>mine</i>").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(link).to_be_visible()
+    page.get_by_label("delete <i>mine</i>").click()
+    page.get_by_role("button", name="Delete it").click()
     expect(link).to_have_count(0)
     page.reload()
     expect(link).to_have_count(0)
+
+
+def test_a_preset_of_another_tab_is_replaced_only_when_asked(
+    page: Page, complaints: list[str]
+) -> None:
+    other = page.context.new_page()
+    for tab, address in ((page, ONE), (other, ONE.replace(":1&", ":5&"))):
+        tab.goto(address)
+        tab.locator("#preset-name").fill("shared")
+        tab.get_by_role("button", name="Keep").click()
+        if tab is page:
+            expect(tab.get_by_role("link", name="shared")).to_be_visible()
+    expect(other.get_by_role("dialog")).to_contain_text("“shared” already, with other settings")
+    assert _problems(other) == []
+    other.get_by_role("button", name="Cancel").click()
+    expect(other.locator("#preset-name")).to_be_focused()
+    page.reload()
+    expect(page.get_by_role("link", name="shared")).to_have_attribute("href", re.compile(":1&"))
+    other.get_by_role("button", name="Keep").click()
+    other.get_by_role("button", name="Replace it").click()
+    expect(other.get_by_role("link", name="shared")).to_have_attribute("href", re.compile(":5&"))
+    page.reload()
+    expect(page.get_by_role("link", name="shared")).to_have_attribute("href", re.compile(":5&"))
+    other.close()
+    assert all("409" in complaint for complaint in complaints)
+    complaints.clear()
 
 
 @pytest.mark.parametrize("width", [1280, 400])

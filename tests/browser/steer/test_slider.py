@@ -14,7 +14,7 @@ from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.protocol.events import Pane
 from tests.app.pretend.served import Served
 from tests.app.pretend.steering import PretendSteering, steering_child
-from tests.app.web.test_live_stream import wait
+from tests.app.web.test_stream import wait
 from tests.browser.steer.conftest import ONE, STEER, alone, complete, drag, slider, written
 
 # Counts the streams of texts that are open at once: neither finished nor given up.

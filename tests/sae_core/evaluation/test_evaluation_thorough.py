@@ -152,10 +152,9 @@ def test_fit_overall_and_by_position(both: tuple[Evaluation, ByHand]) -> None:
     assert found.n_tokens == found.n_targets == len(hand.error)
     assert found.n_documents == 9
     assert found.fvu == pytest.approx(hand.error.sum() / hand.deviation.sum(), rel=1e-6)
-    assert found.positions.starts == tuple(range(1, N_CTX))
-    for at, fvu, n in zip(
-        found.positions.starts, found.positions.fvu, found.positions.n_tokens, strict=True
-    ):
+    positions = found.details.positions
+    assert positions.starts == tuple(range(1, N_CTX))
+    for at, fvu, n in zip(positions.starts, positions.fvu, positions.n_tokens, strict=True):
         here = hand.positions == at
         assert n == here.sum()
         assert fvu == pytest.approx(hand.error[here].sum() / hand.deviation[here].sum(), rel=1e-6)
@@ -166,38 +165,38 @@ def test_active_features_and_densities(both: tuple[Evaluation, ByHand]) -> None:
     fires = hand.acts > 0
     active = fires.sum(axis=1)
     assert found.l0 == pytest.approx(active.mean())
-    assert found.active.width == 1
-    assert found.active.counts.counts.tolist() == np.bincount(active).tolist()
+    assert found.details.active.width == 1
+    assert list(found.details.active.counts.counts) == np.bincount(active).tolist()
     quantiles = np.quantile(active, (0.05, 0.25, 0.5, 0.75, 0.95), method="inverted_cdf")
-    assert found.active.quantiles == tuple(quantiles)
+    assert found.details.active.quantiles == tuple(quantiles)
     densities = fires.mean(axis=0)
     assert found.dead_share == pytest.approx((densities == 0).mean())
-    assert found.densities.dead == (densities == 0).sum()
-    histogram = found.densities.counts
+    assert found.details.densities.dead == (densities == 0).sum()
+    histogram = found.details.densities.counts
     edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
     alive = np.log10(densities[densities > 0])
-    assert histogram.counts.tolist() == np.histogram(alive, edges)[0].tolist()
+    assert list(histogram.counts) == np.histogram(alive, edges)[0].tolist()
     assert np.diff(edges) == pytest.approx(0.25)
 
 
 def test_bands(both: tuple[Evaluation, ByHand]) -> None:
     found, hand = both
-    assert found.bands is not None
+    assert found.details.bands is not None
     losses = [hand.ratio(f"band {b}") for b in range(12)]
-    assert found.bands.losses == pytest.approx(losses, rel=1e-5)
-    assert found.bands.losses[0] == pytest.approx(found.l_recon, rel=1e-12)
-    assert sum(s for s in found.bands.shares if s) == pytest.approx(1.0)
+    assert found.details.bands.losses == pytest.approx(losses, rel=1e-5)
+    assert found.details.bands.losses[0] == pytest.approx(found.l_recon, rel=1e-12)
+    assert sum(s for s in found.details.bands.shares if s) == pytest.approx(1.0)
     shares = np.diff(losses) / (losses[-1] - losses[0])
-    assert found.bands.shares == pytest.approx(shares, abs=1e-4)
-    assert sum(found.bands.firings) == (hand.acts > 0).sum()
-    assert sum(found.bands.activation) == pytest.approx(1.0)
+    assert found.details.bands.shares == pytest.approx(shares, abs=1e-4)
+    assert sum(found.details.bands.firings) == (hand.acts > 0).sum()
+    assert sum(found.details.bands.activation) == pytest.approx(1.0)
     weakest = (hand.acts > 0) & (hand.acts <= hand.acts.max(axis=0) / 11)
-    assert found.bands.firings[0] == pytest.approx(weakest.sum(), abs=1)
+    assert found.details.bands.firings[0] == pytest.approx(weakest.sum(), abs=1)
 
 
 def test_intervals_equal_a_bootstrap_over_documents(both: tuple[Evaluation, ByHand]) -> None:
     found, hand = both
-    assert found.bands is not None
+    assert found.details.bands is not None
     draw = np.random.default_rng(0)
     names = ("l0", "fvu", "l_recon", "kl", "extra_loss_fraction_mean", "band 0", "position 7")
     used = ("l_clean", "l_recon", "l_mean", "kl", "band 0", "band 1", "band 11")
@@ -217,10 +216,10 @@ def test_intervals_equal_a_bootstrap_over_documents(both: tuple[Evaluation, ByHa
         )
     tail = stats.norm.cdf(np.sqrt(9 / 8) * stats.t.ppf(0.025, 8))
     expected = np.quantile(drawn, (tail, 1 - tail), axis=0).T
-    intervals = dict(found.intervals)
+    intervals = dict(found.details.intervals)
     assert intervals.keys() >= {"l_clean", "l_zero", "l_mean", "extra_loss", "loss_recovered"}
     known = [intervals[name] for name in names[:5]]
-    known += [found.bands.intervals[0], found.positions.intervals[6]]  # type: ignore[list-item]
+    known += [found.details.bands.intervals[0], found.details.positions.intervals[6]]  # type: ignore[list-item]
     for name, interval, wanted in zip(names, known, expected, strict=True):
         assert interval == pytest.approx(wanted, rel=1e-4), name
 
@@ -234,11 +233,11 @@ def test_a_plain_evaluation_has_the_same_figures_and_no_more(
     plain = evaluate(gpt2, dictionary, windows, numbers, done.append)
     whole = evaluate(gpt2, dictionary, windows, numbers, thorough=True)
     assert done[-1] == len(numbers)
-    assert (plain.bands, plain.decoder) == (None, None)
-    assert whole.bands is not None
-    assert whole.decoder is not None
+    assert (plain.details.bands, plain.details.decoder) == (None, None)
+    assert whole.details.bands is not None
+    assert whole.details.decoder is not None
     assert plain.scalars() == whole.scalars()
-    assert plain.intervals == whole.intervals
+    assert plain.details.intervals == whole.details.intervals
     details = whole.figures()["details"]
     assert len(details["bands"]["shares"]) == 11
     assert sum(details["decoder"]["cosines"]["counts"]) == 24 * 23 // 2
@@ -250,9 +249,9 @@ def test_positions_of_long_windows_are_grouped(
 ) -> None:
     dictionary = random_dictionary("blocks.1.mlp.hook_post", 48)
     numbers = np.arange(len(windows), dtype=np.int64)
-    single = evaluate(gpt2, dictionary, windows, numbers).positions
+    single = evaluate(gpt2, dictionary, windows, numbers).details.positions
     monkeypatch.setattr(evaluation_sums, "MOST_POSITIONS", 7)
-    grouped = evaluate(gpt2, dictionary, windows, numbers).positions
+    grouped = evaluate(gpt2, dictionary, windows, numbers).details.positions
     assert (grouped.width, grouped.starts) == (3, (0, 3, 6, 9, 12, 15, 18))
     assert sum(grouped.n_tokens) == sum(single.n_tokens)
     assert grouped.n_tokens[0] == sum(single.n_tokens[:2])
@@ -262,10 +261,10 @@ def test_one_document_has_figures_without_intervals(gpt2: LanguageModel, windows
     dictionary = random_dictionary("blocks.1.mlp.hook_post", 48)
     found = evaluate(gpt2, dictionary, windows, np.array([3]), thorough=True)
     assert found.n_documents == 1
-    assert found.intervals == {}
-    assert set(found.positions.intervals) == {None}
-    assert found.bands is not None
-    assert set(found.bands.intervals) == {None}
+    assert found.details.intervals == {}
+    assert set(found.details.positions.intervals) == {None}
+    assert found.details.bands is not None
+    assert set(found.details.bands.intervals) == {None}
 
 
 def test_no_text_is_a_sentence(gpt2: LanguageModel, windows: Windows) -> None:
@@ -286,6 +285,6 @@ def test_a_dictionary_that_never_fires_is_evaluated(gpt2: LanguageModel, windows
     dictionary.b_enc.fill_(-1e6)
     numbers = np.arange(len(windows), dtype=np.int64)
     found = evaluate(gpt2, dictionary, windows, numbers, thorough=True)
-    assert (found.l0, found.dead_share, found.bands) == (0.0, 1.0, None)
-    assert found.densities.counts.counts.sum() == 0
-    assert found.active.quantiles == (0,) * 5
+    assert (found.l0, found.dead_share, found.details.bands) == (0.0, 1.0, None)
+    assert sum(found.details.densities.counts.counts) == 0
+    assert found.details.active.quantiles == (0,) * 5

@@ -15,7 +15,7 @@ from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError, HubError
 from sae_core.files.hub import RELEASES, fetch, find_dictionary
 from tests.sae_core.dictionaries.formats import writers
-from tests.sae_core.fake_hub import COMMIT, fake_hub
+from tests.sae_core.files.fake_hub import COMMIT, fake_hub
 
 REPOSITORY = "jbloom/GPT2-Small-SAEs-Reformatted"
 NAME = "gpt2-small-res-jb/blocks.8.hook_resid_pre"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError, PromptError
-from sae_core.interventions.attribution import FeatureEffects, Prediction, predict
+from sae_core.interventions.attribution import AttributedPrediction, FeatureEffects, predict
 from sae_core.language_model import clean_run
 from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.language_model.pace import Pace
@@ -70,7 +70,7 @@ def active(
     return (dictionary.encode(x[0][0, text]) > 0).any(0).nonzero()[:, 0].tolist()
 
 
-def all_effects(prediction: Prediction) -> tuple[list[FeatureEffects], dict[int, float]]:
+def all_effects(prediction: AttributedPrediction) -> tuple[list[FeatureEffects], dict[int, float]]:
     """The events, and each feature's effect; no feature may come twice."""
     events = list(prediction.effects(prediction.estimates()))
     features = [feature for event in events for feature in event.features.tolist()]

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from sae_core.errors import PromptError, SteeringError
-from sae_core.interventions.dose_response import DoseBase, DosePoint, dose_response
+from sae_core.interventions.dose_response import DoseBaseline, DoseMeasurement, dose_response
 from sae_core.interventions.generation import Scope
-from sae_core.interventions.next_token import Sampler, Sampling
+from sae_core.interventions.next_token import Sampler, TokenSampling
 from sae_core.interventions.prompt import prompt_tokens
 from sae_core.interventions.steered_run import SteeredRun
-from sae_core.interventions.steering import Edit, Mode
+from sae_core.interventions.steering import FeatureEdit, Mode
 from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.interventions.steered_reference import HandEdit, busiest, steered_pass, written
 from tests.sae_core.interventions.test_generation import bosless  # noqa: F401
@@ -28,19 +28,19 @@ WATCHED = [5, 99, 0]
 STRENGTHS = [-2.0, 0.0, 0.5, 1.0, 3.0]
 
 
-def edit(model: LanguageModel, mode: Mode, hook: str = HOOK) -> Edit:
+def edit(model: LanguageModel, mode: Mode, hook: str = HOOK) -> FeatureEdit:
     dictionary = random_dictionary(hook, model.hook_point(hook).d_in, architecture="topk")
-    return Edit(dictionary, busiest(model, dictionary, PROMPT), mode, 0.0, 2.0)
+    return FeatureEdit(dictionary, busiest(model, dictionary, PROMPT), mode, 0.0, 2.0)
 
 
 def sweep(
-    model: LanguageModel, edit: Edit, scope: Scope = Scope.ALL, strengths: Any = STRENGTHS
-) -> tuple[DoseBase, list[DosePoint]]:
+    model: LanguageModel, edit: FeatureEdit, scope: Scope = Scope.ALL, strengths: Any = STRENGTHS
+) -> tuple[DoseBaseline, list[DoseMeasurement]]:
     prompt = prompt_tokens(model, PROMPT)
-    steps = dose_response(model, edit, strengths, prompt, N, Sampling(seed=11), scope, WATCHED)
+    steps = dose_response(model, edit, strengths, prompt, N, TokenSampling(seed=11), scope, WATCHED)
     base, *points = [step for step in steps if step is not None]
-    assert isinstance(base, DoseBase)
-    assert all(isinstance(point, DosePoint) for point in points)
+    assert isinstance(base, DoseBaseline)
+    assert all(isinstance(point, DoseMeasurement) for point in points)
     return base, points  # type: ignore[return-value]
 
 
@@ -58,7 +58,7 @@ def test_every_strength_is_as_by_hand(
     prompt = prompt_tokens(model, PROMPT).tolist()
     begin = len(prompt) - 1 if scope is Scope.GENERATED else 0
     real = torch.tensor([token not in model.vocabulary.special for token in prompt])
-    uniform = Sampler(Sampling(seed=11), N).uniform
+    uniform = Sampler(TokenSampling(seed=11), N).uniform
     clean, _ = steered_pass(model, prompt, [])
     for strength, point in [(None, base), *zip(STRENGTHS, points, strict=True)]:
         hand = HandEdit(made.dictionary, made.feature, mode, strength or 0.0, 2.0)
@@ -67,7 +67,7 @@ def test_every_strength_is_as_by_hand(
         logits, x = steered_pass(model, prompt, [hand], begin)
         acts = made.dictionary.encode(x[hook].float())[:, made.feature]
         assert point.activation == pytest.approx(float(acts[real].mean()), rel=1e-3, abs=1e-5)
-        if isinstance(point, DosePoint):
+        if isinstance(point, DoseMeasurement):
             log_q, log_p = logits.log_softmax(-1), clean.log_softmax(-1)
             kl = (log_q.exp() * (log_q - log_p)).sum(-1)
             assert point.kl == pytest.approx(float(kl[real].mean()), rel=2e-3, abs=1e-5)
@@ -115,8 +115,8 @@ def test_strengths_in_several_batches(
         assert one.text == two.text
         assert one.perplexity == pytest.approx(two.perplexity, rel=1e-4)
         assert one.activation == pytest.approx(two.activation, rel=1e-4, abs=1e-6)
-        if isinstance(one, DosePoint):
-            assert isinstance(two, DosePoint)
+        if isinstance(one, DoseMeasurement):
+            assert isinstance(two, DoseMeasurement)
             assert one.kl == pytest.approx(two.kl, rel=1e-3, abs=1e-6)
 
 
@@ -124,9 +124,9 @@ def test_a_prompt_of_nothing_but_bos(gpt2: LanguageModel) -> None:
     """There is no text to take a mean over, and none to steer before the first token."""
     made = edit(gpt2, Mode.ADD)
     for scope in Scope:
-        steps = dose_response(gpt2, made, [2.0], torch.tensor([0]), 3, Sampling(), scope, [4])
+        steps = dose_response(gpt2, made, [2.0], torch.tensor([0]), 3, TokenSampling(), scope, [4])
         base, point = (step for step in steps if step is not None)
-        assert isinstance(point, DosePoint)
+        assert isinstance(point, DoseMeasurement)
         assert (base.activation, point.activation, point.kl) == (0.0, 0.0, 0.0)
         assert point.probabilities == pytest.approx(base.probabilities, rel=1e-5)
 
@@ -134,7 +134,7 @@ def test_a_prompt_of_nothing_but_bos(gpt2: LanguageModel) -> None:
 def test_one_token_is_enough(gpt2: LanguageModel) -> None:
     made = edit(gpt2, Mode.ADD)
     prompt = torch.tensor([0, 17, 40])
-    steps = dose_response(gpt2, made, [2.0], prompt, 1, Sampling(seed=2))
+    steps = dose_response(gpt2, made, [2.0], prompt, 1, TokenSampling(seed=2))
     base, point = (step for step in steps if step is not None)
     assert base.probabilities == point.probabilities == ()
     assert base.perplexity > 1
@@ -144,11 +144,11 @@ def test_one_token_is_enough(gpt2: LanguageModel) -> None:
 def test_what_cannot_be_is_refused(gpt2: LanguageModel) -> None:
     made, prompt = edit(gpt2, Mode.ADD), torch.tensor([0, 17, 40])
     with pytest.raises(SteeringError, match=r"62 tokens after a prompt of 3 make 65"):
-        next(dose_response(gpt2, made, [1.0], prompt, 62, Sampling()))
+        next(dose_response(gpt2, made, [1.0], prompt, 62, TokenSampling()))
     with pytest.raises(PromptError, match="token 300"):
-        next(dose_response(gpt2, made, [1.0], prompt, 5, Sampling(), watched=[300]))
+        next(dose_response(gpt2, made, [1.0], prompt, 5, TokenSampling(), watched=[300]))
     with pytest.raises(SteeringError, match="no finite number"):
-        next(dose_response(gpt2, replace(made, maximum=1e306), [1e9], prompt, 5, Sampling()))
+        next(dose_response(gpt2, replace(made, maximum=1e306), [1e9], prompt, 5, TokenSampling()))
 
 
 @pytest.mark.parametrize("scope", list(Scope))
@@ -198,14 +198,14 @@ def test_a_model_without_numbers_of_its_own_is_said(gpt2: LanguageModel) -> None
     broken = load_model(gpt2.path)
     broken.module.get_input_embeddings().weight.data[17] = math.nan
     with pytest.raises(SteeringError, match="unsteered model's predictions"):
-        list(dose_response(broken, made, [1.0], torch.tensor([0, 17]), 5, Sampling()))
+        list(dose_response(broken, made, [1.0], torch.tensor([0, 17]), 5, TokenSampling()))
 
 
 def test_closing_leaves_no_hook(gpt2: LanguageModel) -> None:
     prompt = torch.tensor([0, 17, 40, 3])
     modules = list(gpt2.module.modules())
     for n_steps in range(0, 20, 3):
-        steps = dose_response(gpt2, edit(gpt2, Mode.CLAMP), STRENGTHS, prompt, N, Sampling())
+        steps = dose_response(gpt2, edit(gpt2, Mode.CLAMP), STRENGTHS, prompt, N, TokenSampling())
         for _ in range(n_steps):
             next(steps)
             assert not any(m._forward_hooks or m._forward_pre_hooks for m in modules)

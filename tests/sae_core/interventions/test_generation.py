@@ -24,9 +24,9 @@ from sae_core.interventions.generation import (
     end_tokens,
     generate,
 )
-from sae_core.interventions.next_token import Sampler, Sampling
+from sae_core.interventions.next_token import Sampler, TokenSampling
 from sae_core.interventions.prompt import prompt_tokens
-from sae_core.interventions.steering import Edit, Mode
+from sae_core.interventions.steering import FeatureEdit, Mode
 from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.language_model.vocabulary import read_vocabulary
 from tests.sae_core.interventions.steered_reference import HandEdit, busiest, written
@@ -48,9 +48,9 @@ def bosless(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     return model
 
 
-def edit(model: LanguageModel, mode: Mode, strength: float = 2.0, hook: str = HOOK) -> Edit:
+def edit(model: LanguageModel, mode: Mode, strength: float = 2.0, hook: str = HOOK) -> FeatureEdit:
     dictionary = random_dictionary(hook, model.hook_point(hook).d_in, architecture="topk")
-    return Edit(dictionary, busiest(model, dictionary, PROMPT), mode, strength, 2.0)
+    return FeatureEdit(dictionary, busiest(model, dictionary, PROMPT), mode, strength, 2.0)
 
 
 def run(steps: Iterator[tuple[Drawn, ...]]) -> tuple[list[Drawn], list[Drawn]]:
@@ -66,14 +66,14 @@ def tokens_of(drawn: Sequence[Drawn]) -> list[int]:
     return [one.token for one in drawn]
 
 
-SAMPLINGS = [Sampling(seed=3), Sampling(0.0), Sampling(0.7, 0.9, 40, 5)]
+SAMPLINGS = [TokenSampling(seed=3), TokenSampling(0.0), TokenSampling(0.7, 0.9, 40, 5)]
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "bosless"])
 def test_neutral_settings_are_the_unsteered_model_bit_for_bit(
-    architecture: str, mode: Mode, sampling: Sampling, request: Any
+    architecture: str, mode: Mode, sampling: TokenSampling, request: Any
 ) -> None:
     """Text and probabilities; and the unsteered text is one and the same whatever is beside it."""
     model: LanguageModel = request.getfixturevalue(architecture)
@@ -83,7 +83,7 @@ def test_neutral_settings_are_the_unsteered_model_bit_for_bit(
         Mode.CLAMP: (Mode.ADD, 3.0, 0.0),  # clamp always takes away what the feature reads
     }[mode]
     dictionary = edit(model, mode).dictionary
-    still = [Edit(dictionary, 3, *neutral), Edit(dictionary, 4, Mode.SCALE, 1.0, 9.0)]
+    still = [FeatureEdit(dictionary, 3, *neutral), FeatureEdit(dictionary, 4, Mode.SCALE, 1.0, 9.0)]
     prompt = torch.tensor(PROMPT)
     lone, beside = run(generate(model, prompt, [], N, sampling))
     assert [(d.token, d.probability, d.text) for d in lone] == [
@@ -112,7 +112,7 @@ def test_equals_a_loop_without_cache(
         edit(model, Mode.ADD, -1.0, "blocks.0.hook_resid_mid"),
         edit(model, mode, 0.5, "blocks.2.attn.hook_z"),
     ]
-    sampling = Sampling(seed=11)
+    sampling = TokenSampling(seed=11)
     unsteered, steered = run(generate(model, prompt, edits, N, sampling, scope))
     by_hand = [HandEdit(e.dictionary, e.feature, e.mode, e.strength, e.maximum) for e in edits]
     begin = len(prompt) - 1 if scope is Scope.GENERATED else 0
@@ -131,13 +131,13 @@ def test_the_scope_decides_whether_the_prompt_is_steered(gpt2: LanguageModel) ->
     prompt = torch.tensor(PROMPT)
     edits = [edit(gpt2, Mode.ADD, 3.0)]
     everywhere, later = (
-        run(generate(gpt2, prompt, edits, 1, Sampling(seed=1), scope))[STEERED][0]
+        run(generate(gpt2, prompt, edits, 1, TokenSampling(seed=1), scope))[STEERED][0]
         for scope in Scope
     )
-    (plain,) = run(generate(gpt2, prompt, edits, 1, Sampling(seed=1)))[UNSTEERED]
+    (plain,) = run(generate(gpt2, prompt, edits, 1, TokenSampling(seed=1)))[UNSTEERED]
     assert len({everywhere.probability, later.probability, plain.probability}) == 3
     # A prompt of nothing but BOS leaves nothing to steer before the first token is drawn.
-    alone = run(generate(gpt2, torch.tensor([0]), edits, 2, Sampling(seed=1)))
+    alone = run(generate(gpt2, torch.tensor([0]), edits, 2, TokenSampling(seed=1)))
     assert alone[0][0] == Drawn(**vars(alone[1][0]) | {"row": UNSTEERED})
     assert alone[0][1].probability != alone[1][1].probability
 
@@ -146,9 +146,9 @@ def test_the_prompt_in_pieces_gives_the_same_text(
     llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt = torch.tensor([0, *range(30, 60)])
-    whole = list(generate(llama, prompt, [edit(llama, Mode.CLAMP)], N, Sampling(seed=2)))
+    whole = list(generate(llama, prompt, [edit(llama, Mode.CLAMP)], N, TokenSampling(seed=2)))
     monkeypatch.setattr("sae_core.interventions.steered_run._MOST_TOKENS", 10)
-    pieces = list(generate(llama, prompt, [edit(llama, Mode.CLAMP)], N, Sampling(seed=2)))
+    pieces = list(generate(llama, prompt, [edit(llama, Mode.CLAMP)], N, TokenSampling(seed=2)))
     assert pieces[:6] == [()] * 6
     assert [[(d.token, d.text) for d in step] for step in pieces[6:]] == [
         [(d.token, d.text) for d in step] for step in whole
@@ -178,7 +178,9 @@ class Forced:
 
     def write(self, n_tokens: int) -> list[list[Drawn]]:
         made: Any = self
-        drawn = [d for s in continuations(made, self.logits(0), n_tokens, Sampling()) for d in s]
+        drawn = [
+            d for s in continuations(made, self.logits(0), n_tokens, TokenSampling()) for d in s
+        ]
         return [[d for d in drawn if d.row == row] for row in range(len(self.texts))]
 
 
@@ -223,7 +225,7 @@ def test_words_with_leading_spaces_and_bytes() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_text_is_the_bytes_of_the_tokens(gpt2: LanguageModel, seed: int) -> None:
-    sampling = Sampling(temperature=2.0, seed=seed)
+    sampling = TokenSampling(temperature=2.0, seed=seed)
     for drawn in run(generate(gpt2, torch.tensor(PROMPT), [edit(gpt2, Mode.ADD)], 50, sampling)):
         tokens = [d.token for d in drawn if not d.end]
         text = b"".join(gpt2.vocabulary.pieces[token] for token in tokens)
@@ -242,11 +244,11 @@ def test_end_tokens(gpt2: LanguageModel, tmp_path: Path) -> None:
 
 def test_there_must_be_room(gpt2: LanguageModel) -> None:
     with pytest.raises(SteeringError, match=r"59 tokens after .* 6 make 65, .* 64: .* most 58"):
-        next(generate(gpt2, torch.tensor(PROMPT), [], 59, Sampling()))
+        next(generate(gpt2, torch.tensor(PROMPT), [], 59, TokenSampling()))
     with pytest.raises(SteeringError, match="shorten the prompt"):
         check_room(gpt2, 64, 1)
     unsteered, steered = run(
-        generate(gpt2, torch.tensor(PROMPT), [edit(gpt2, Mode.ADD)], 58, Sampling(seed=4))
+        generate(gpt2, torch.tensor(PROMPT), [edit(gpt2, Mode.ADD)], 58, TokenSampling(seed=4))
     )
     assert len(unsteered) == 58 or unsteered[-1].end
     assert len(steered) == 58 or steered[-1].end
@@ -258,9 +260,9 @@ def test_numbers_that_overflow_are_said(gpt2_folder: Path) -> None:
     steps = generate(
         model,
         torch.tensor(PROMPT),
-        [Edit(dictionary, 3, Mode.ADD, 1000.0, 1e6)],
+        [FeatureEdit(dictionary, 3, Mode.ADD, 1000.0, 1e6)],
         5,
-        Sampling(),
+        TokenSampling(),
     )
     with pytest.raises(SteeringError, match="no numbers any more: choose smaller strengths"):
         list(steps)
@@ -270,7 +272,7 @@ def test_generators_take_turns_and_leave_nothing(gpt2: LanguageModel) -> None:
     """Many over one model, some closed half-way: each writes what it writes alone."""
     prompt = torch.tensor(PROMPT)
     questions = [
-        ([edit(gpt2, mode, strength, hook)], Sampling(seed=seed), scope)
+        ([edit(gpt2, mode, strength, hook)], TokenSampling(seed=seed), scope)
         for seed, (mode, strength, hook, scope) in enumerate(
             (mode, strength, hook, scope)
             for mode in Mode

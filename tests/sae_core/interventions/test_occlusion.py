@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError, PromptError
-from sae_core.interventions.occlusion import Reading, read_feature
+from sae_core.interventions.occlusion import FeatureReading, read_feature
 from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.language_model.pace import Pace
 from tests.sae_core.double_models import double, in_double
@@ -48,7 +48,7 @@ def activations(
     return dictionary.encode(x[0][0])[:, feature].tolist()
 
 
-def occluded(reading: Reading, replacement: int | None = None) -> dict[int, float]:
+def occluded(reading: FeatureReading, replacement: int | None = None) -> dict[int, float]:
     """Every missing token's activation; none may come twice."""
     found: dict[int, float] = {}
     for event in reading.occlusions(replacement):

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from sae_core.interventions import steered_run
 from sae_core.interventions.steered_run import SteeredRun, tokens_at_once
-from sae_core.interventions.steering import Edit, Mode, Steering
+from sae_core.interventions.steering import FeatureEdit, Mode, Steering
 from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_bloom, tiny_gemma2, tiny_neox
@@ -42,11 +42,11 @@ def model(request: Any, tmp_path_factory: pytest.TempPathFactory) -> LanguageMod
     return request.getfixturevalue(request.param)
 
 
-def edits(model: LanguageModel, mode: Mode) -> list[Edit]:
+def edits(model: LanguageModel, mode: Mode) -> list[FeatureEdit]:
     """In the first and in the last block: attention stands above one and below the other."""
     points = [model.hook_point("blocks.0.hook_mlp_out")]
     points.append(model.hook_point(f"blocks.{model.n_layers - 1}.mlp.hook_post"))
-    return [Edit(random_dictionary(p.name, p.d_in), 3, mode, 2.5, 1.5) for p in points]
+    return [FeatureEdit(random_dictionary(p.name, p.d_in), 3, mode, 2.5, 1.5) for p in points]
 
 
 def whole_pass(steering: Steering, tokens: Tensor) -> Tensor:

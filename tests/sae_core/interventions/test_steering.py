@@ -14,7 +14,7 @@ from torch import Tensor
 from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError, PromptError, SteeringError
-from sae_core.interventions.steering import Edit, Mode, Steering, hook_point_of
+from sae_core.interventions.steering import FeatureEdit, Mode, Steering, hook_point_of
 from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.interventions.steered_reference import HandEdit, busiest, steered_pass
 from tests.sae_core.interventions.test_ablation import KINDS
@@ -38,11 +38,13 @@ def double(dictionary: Dictionary) -> Dictionary:
     return copy.deepcopy(dictionary).double()
 
 
-def hand(edit: Edit) -> HandEdit:
+def hand(edit: FeatureEdit) -> HandEdit:
     return HandEdit(edit.dictionary, edit.feature, edit.mode, edit.strength, edit.maximum)
 
 
-def steered_logits(model: LanguageModel, rows: Sequence[Sequence[Edit]], begin: int = 0) -> Tensor:
+def steered_logits(
+    model: LanguageModel, rows: Sequence[Sequence[FeatureEdit]], begin: int = 0
+) -> Tensor:
     """Logits [rows, pos, d_vocab] of TOKENS in every row."""
     ids = [TOKENS] * len(rows)
     with Steering(model, rows, begin).applied(ids, 0):
@@ -62,7 +64,7 @@ def test_every_mode_is_the_hand_written_hook(
     for made in ("standard", "topk", "neurons"):
         dictionary = double(random_dictionary(point.name, point.d_in, architecture=made))
         for strength in (-1.5, 0.5, 3.0):
-            edit = Edit(dictionary, 3, mode, strength, 2.0)
+            edit = FeatureEdit(dictionary, 3, mode, strength, 2.0)
             _, steered = steered_logits(model, [(), (edit,)])
             wanted, _ = steered_pass(model, TOKENS, [hand(edit)])
             torch.testing.assert_close(steered, wanted, rtol=0, atol=tolerance)
@@ -79,13 +81,13 @@ def test_several_edits_add_up(gpt2_double: LanguageModel) -> None:
     early = double(random_dictionary("blocks.0.hook_resid_mid", 32))
     late = double(random_dictionary("blocks.2.attn.hook_z", 32))
     edits = [
-        Edit(one, 1, Mode.CLAMP, 1.0, 3.0),
-        Edit(late, 2, Mode.SCALE, 4.0, 1.0),
-        Edit(one, 2, Mode.ADD, -2.0, 1.5),
-        Edit(other, 1, Mode.SCALE, 0.0, 1.0),
-        Edit(early, 7, Mode.CLAMP, 2.0, 1.0),
-        Edit(one, 1, Mode.ADD, 0.5, 3.0),
-        Edit(one, 1, Mode.CLAMP, -1.0, 3.0),
+        FeatureEdit(one, 1, Mode.CLAMP, 1.0, 3.0),
+        FeatureEdit(late, 2, Mode.SCALE, 4.0, 1.0),
+        FeatureEdit(one, 2, Mode.ADD, -2.0, 1.5),
+        FeatureEdit(other, 1, Mode.SCALE, 0.0, 1.0),
+        FeatureEdit(early, 7, Mode.CLAMP, 2.0, 1.0),
+        FeatureEdit(one, 1, Mode.ADD, 0.5, 3.0),
+        FeatureEdit(one, 1, Mode.CLAMP, -1.0, 3.0),
     ]
     logits = steered_logits(gpt2_double, [edits[:3], (), edits])
     for row, these in enumerate([edits[:3], [], edits]):
@@ -100,7 +102,7 @@ def test_several_edits_add_up(gpt2_double: LanguageModel) -> None:
 def test_a_neutral_edit_is_no_edit(
     gpt2: LanguageModel, mode: Mode, strength: float, maximum: float
 ) -> None:
-    edit = Edit(random_dictionary(HOOK, 48), 3, mode, strength, maximum)
+    edit = FeatureEdit(random_dictionary(HOOK, 48), 3, mode, strength, maximum)
     assert edit.is_neutral
     steering = Steering(gpt2, [[edit]])
     assert steering.rows == ((),)
@@ -111,7 +113,7 @@ def test_a_neutral_edit_is_no_edit(
 
 
 def test_clamp_at_zero_is_no_neutral_edit() -> None:
-    edit = Edit(random_dictionary(HOOK, 48), 3, Mode.CLAMP, 0.0, 2.0)
+    edit = FeatureEdit(random_dictionary(HOOK, 48), 3, Mode.CLAMP, 0.0, 2.0)
     assert not edit.is_neutral
 
 
@@ -121,7 +123,7 @@ def test_a_feature_that_never_fired_can_still_fire_and_be_edited(gpt2: LanguageM
     feature = busiest(gpt2, dictionary, TOKENS)
 
     def logits(mode: Mode, strength: float, maximum: float) -> torch.Tensor:
-        return steered_logits(gpt2, [[Edit(dictionary, feature, mode, strength, maximum)]])
+        return steered_logits(gpt2, [[FeatureEdit(dictionary, feature, mode, strength, maximum)]])
 
     ablated = logits(Mode.CLAMP, 0.0, 2.0)
     assert not torch.equal(ablated, logits(Mode.ADD, 0.0, 2.0))
@@ -134,7 +136,7 @@ def test_a_feature_that_never_fired_can_still_fire_and_be_edited(gpt2: LanguageM
 def test_what_is_not_edited_is_the_same_byte_for_byte(gpt2: LanguageModel, kind: str) -> None:
     """Other rows, special tokens, and positions before the first: at the hook point itself."""
     point = gpt2.hook_point(f"blocks.1.{kind}")
-    edit = Edit(random_dictionary(point.name, point.d_in), 3, Mode.ADD, 2.0, 3.0)
+    edit = FeatureEdit(random_dictionary(point.name, point.d_in), 3, Mode.ADD, 2.0, 3.0)
     ids = [TOKENS, TOKENS]
     clean = gpt2.capture(torch.tensor(ids), point).clone()
     with Steering(gpt2, [(), (edit,)], begin=2).applied(ids, 0):
@@ -148,7 +150,7 @@ def test_what_is_not_edited_is_the_same_byte_for_byte(gpt2: LanguageModel, kind:
 
 def test_positions_count_from_the_beginning_of_the_text(gpt2: LanguageModel) -> None:
     point = gpt2.hook_point(HOOK)
-    edit = Edit(random_dictionary(HOOK, 48), 3, Mode.ADD, 2.0, 3.0)
+    edit = FeatureEdit(random_dictionary(HOOK, 48), 3, Mode.ADD, 2.0, 3.0)
     steering = Steering(gpt2, [(edit,)], begin=6)
     for position, edited in ((0, []), (3, [3]), (6, [0, 1, 2, 3]), (40, [0, 1, 2, 3])):
         ids = torch.tensor([[5, 6, 7, 8]])
@@ -166,7 +168,7 @@ def test_a_clamped_neuron_reads_the_clamped_value(
     point = relu_model.hook_point("blocks.0.mlp.hook_post")
     dictionary = random_dictionary(point.name, 48, architecture="neurons")
     for feature in range(0, 48, 5):
-        edit = Edit(dictionary, feature, Mode.CLAMP, strength, 2.0)
+        edit = FeatureEdit(dictionary, feature, Mode.CLAMP, strength, 2.0)
         with Steering(relu_model, [(edit,)]).applied([TOKENS], 0):
             x = relu_model.capture(torch.tensor([TOKENS]), point)[0]
         reads = dictionary.encode_feature(x, feature)[[1, 2, 4, 5, 6, 7]]
@@ -185,7 +187,7 @@ def test_a_clamped_feature_reads_the_clamped_value_where_it_fires(gpt2: Language
     pre = dictionary.pre_activations(clean)
     assert 20 < (pre > 0).sum() < pre.numel() - 20
     for feature in range(48):
-        edit = Edit(dictionary, feature, Mode.CLAMP, 3.0, 2.0)
+        edit = FeatureEdit(dictionary, feature, Mode.CLAMP, 3.0, 2.0)
         with Steering(gpt2, [(edit,)]).applied([TOKENS], 0):
             x = gpt2.capture(torch.tensor([TOKENS]), point)[0, real]
         wanted = torch.relu(6.0 + pre[:, feature].clamp_max(0))
@@ -200,7 +202,7 @@ def test_clamping_at_zero_is_ablation(gpt2: LanguageModel) -> None:
     feature = int(dictionary.encode(x)[0, [1, 2, 4]].amin(0).argmax())
     acts = dictionary.encode_feature(x, feature)
     acts[0, [0, 3]] = 0
-    edit = Edit(dictionary, feature, Mode.CLAMP, 0.0, 9.0)
+    edit = FeatureEdit(dictionary, feature, Mode.CLAMP, 0.0, 9.0)
     with Steering(gpt2, [(edit,)]).applied([TOKENS], 0):
         found = gpt2.capture(torch.tensor([TOKENS]), point)
     assert acts.count_nonzero() >= 3
@@ -210,14 +212,14 @@ def test_clamping_at_zero_is_ablation(gpt2: LanguageModel) -> None:
 def test_an_edit_that_cannot_be_is_refused(gpt2: LanguageModel) -> None:
     dictionary = random_dictionary(HOOK, 48)
     with pytest.raises(PromptError, match=r"no feature 24: .* 24 features, 0 to 23"):
-        Edit(dictionary, 24, Mode.ADD, 1.0, 1.0)
+        FeatureEdit(dictionary, 24, Mode.ADD, 1.0, 1.0)
     for strength, maximum in ((1000.0, 1e306), (math.nan, 1.0), (1.0, math.inf)):
         with pytest.raises(SteeringError, match="no finite number"):
-            Edit(dictionary, 3, Mode.ADD, strength, maximum)
-    wide = Edit(random_dictionary(HOOK, 7), 3, Mode.ADD, 1.0, 1.0)
+            FeatureEdit(dictionary, 3, Mode.ADD, strength, maximum)
+    wide = FeatureEdit(random_dictionary(HOOK, 7), 3, Mode.ADD, 1.0, 1.0)
     with pytest.raises(HookPointError, match=r"width 7.*width 48"):
         Steering(gpt2, [[wide]])
     with pytest.raises(HookPointError, match="does not exist"):
         hook_point_of(
-            gpt2, Edit(random_dictionary("blocks.9.mlp.hook_post", 48), 3, Mode.ADD, 1, 1)
+            gpt2, FeatureEdit(random_dictionary("blocks.9.mlp.hook_post", 48), 3, Mode.ADD, 1, 1)
         )

@@ -12,8 +12,8 @@ import torch
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.interventions.generation import STEERED, UNSTEERED, Scope
 from sae_core.interventions.prompt import prompt_tokens
-from sae_core.interventions.steering import Edit, Mode
-from sae_core.interventions.traits import N_SIDE_EFFECTS, SideEffects, TextTraits, traits
+from sae_core.interventions.steering import FeatureEdit, Mode
+from sae_core.interventions.traits import N_SIDE_EFFECTS, SideEffectFeatures, TextTraits, traits
 from sae_core.language_model.model import LanguageModel
 from sae_core.language_model.predictions import perplexity
 from tests.sae_core.interventions.steered_reference import HandEdit, steered_pass
@@ -26,18 +26,18 @@ TEXTS = ([31, 64, 0, 120, 7, 201, 33], [88, 12, 90, 0])
 
 
 def read(
-    model: LanguageModel, edits: list[Edit], scope: Scope, dictionary: Dictionary
-) -> tuple[TextTraits, TextTraits, SideEffects]:
+    model: LanguageModel, edits: list[FeatureEdit], scope: Scope, dictionary: Dictionary
+) -> tuple[TextTraits, TextTraits, SideEffectFeatures]:
     found = [
         one
         for one in traits(model, prompt_tokens(model, PROMPT), TEXTS, edits, scope, dictionary)
         if one is not None
     ]
-    assert [type(one) for one in found] == [TextTraits, TextTraits, SideEffects]
+    assert [type(one) for one in found] == [TextTraits, TextTraits, SideEffectFeatures]
     return found[0], found[1], found[2]  # type: ignore[return-value]
 
 
-def by_hand(edit: Edit) -> HandEdit:
+def by_hand(edit: FeatureEdit) -> HandEdit:
     return HandEdit(edit.dictionary, edit.feature, edit.mode, edit.strength, edit.maximum)
 
 
@@ -59,10 +59,10 @@ def test_everything_is_as_by_hand(
     edited = random_dictionary(mlp.name, mlp.d_in, architecture="topk")
     early = random_dictionary("blocks.0.hook_resid_mid", 32)
     edits = [
-        Edit(edited, 3, Mode.CLAMP, 2.0, 1.5),
-        Edit(early, 5, Mode.ADD, 1.0, 1.0),
-        Edit(edited, 4, Mode.ADD, 0.0, 1.5),
-        Edit(edited, 7, Mode.SCALE, 3.0, 1.5),
+        FeatureEdit(edited, 3, Mode.CLAMP, 2.0, 1.5),
+        FeatureEdit(early, 5, Mode.ADD, 1.0, 1.0),
+        FeatureEdit(edited, 4, Mode.ADD, 0.0, 1.5),
+        FeatureEdit(edited, 7, Mode.SCALE, 3.0, 1.5),
     ]
     dictionary = edited if seen_at == mlp.name else random_dictionary(seen_at, 32, 40)
     unsteered, steered, effects = read(model, edits, scope, dictionary)
@@ -107,7 +107,7 @@ def test_everything_is_as_by_hand(
 
 def test_without_edits_in_force_both_models_are_the_same(gpt2: LanguageModel) -> None:
     dictionary = random_dictionary("blocks.1.mlp.hook_post", 48)
-    still = Edit(dictionary, 3, Mode.ADD, 0.0, 1.5)
+    still = FeatureEdit(dictionary, 3, Mode.ADD, 0.0, 1.5)
     none = read(gpt2, [], Scope.ALL, dictionary)
     for found, bare in zip(read(gpt2, [still], Scope.ALL, dictionary)[:2], none[:2], strict=True):
         assert np.array_equal(found.unsteered, found.steered)
@@ -121,7 +121,7 @@ def test_without_edits_in_force_both_models_are_the_same(gpt2: LanguageModel) ->
 def test_work_comes_in_pieces(gpt2: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same numbers, however finely it is cut."""
     dictionary = random_dictionary("blocks.1.mlp.hook_post", 48, architecture="topk")
-    edits = [Edit(dictionary, 3, Mode.CLAMP, 2.0, 1.5)]
+    edits = [FeatureEdit(dictionary, 3, Mode.CLAMP, 2.0, 1.5)]
     whole = read(gpt2, edits, Scope.ALL, dictionary)
     monkeypatch.setattr("sae_core.interventions.traits._ENCODED_AT_ONCE", 2 * 48 * 24)
     monkeypatch.setattr("sae_core.interventions.steered_run._MOST_TOKENS", 4)
@@ -140,12 +140,12 @@ def test_work_comes_in_pieces(gpt2: LanguageModel, monkeypatch: pytest.MonkeyPat
 
 def test_a_text_of_nothing_but_its_end(gpt2: LanguageModel) -> None:
     dictionary = random_dictionary("blocks.1.mlp.hook_post", 48)
-    edits = [Edit(dictionary, 3, Mode.ADD, 2.0, 1.5)]
+    edits = [FeatureEdit(dictionary, 3, Mode.ADD, 2.0, 1.5)]
     found = list(traits(gpt2, torch.tensor([0]), ([0], [0]), edits, Scope.ALL, dictionary))
     one, other, effects = (step for step in found if step is not None)
     assert isinstance(one, TextTraits)
     assert isinstance(other, TextTraits)
-    assert isinstance(effects, SideEffects)
+    assert isinstance(effects, SideEffectFeatures)
     assert one.features.tolist() == other.features.tolist() == [[-1] * 5]
     assert effects.reads == (0.0,)
     assert len(effects.features) == 0

@@ -34,7 +34,7 @@ from transformers import (
 
 from sae_core.errors import HookPointError
 from sae_core.interventions.ablation import ablate
-from sae_core.interventions.steering import Edit, Mode, Steering
+from sae_core.interventions.steering import FeatureEdit, Mode, Steering
 from sae_core.language_model.clean_run import clean_run
 from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.tiny_dictionaries import random_dictionary
@@ -173,7 +173,7 @@ def test_ablation_and_steering_equal_plain_transformers(
 
     with torch.no_grad(), by_hand(name, plain, place, steered):
         expected_logits = plain(tokens).logits
-    edit = Edit(dictionary, feature, Mode.ADD, 1.5, 2.0)
+    edit = FeatureEdit(dictionary, feature, Mode.ADD, 1.5, 2.0)
     with Steering(model, [[edit]] * len(tokens)).applied(tokens.tolist(), 0):
         torch.testing.assert_close(model.logits(tokens), expected_logits, rtol=1e-4, atol=1e-4)
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from sae_core.errors import HookPointError, ModelError
+from sae_core.language_model.architecture.layouts import layout_by_transformer_lens
 from sae_core.language_model.clean_run import takes_up
 from sae_core.language_model.hook_point import KNOWN_LAYOUTS, HookKind, HookPoint
-from sae_core.language_model.layouts import layout_by_transformer_lens
 from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.tiny_models import STORIES, save_folder, tiny_gemma2, tiny_neox
 

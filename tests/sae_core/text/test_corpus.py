@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from sae_core.errors import CorpusError
-from sae_core.text.corpus import Corpus, open_corpus, standard_library
+from sae_core.text.corpus import TextCorpus, open_corpus, standard_library
 from sae_core.text.tokenized import TokenizedCorpus, Windows, tokenize
 from tests.sae_core.tiny_models import tiny_tokenizer
 
@@ -102,7 +102,7 @@ def corpus(tmp_path: Path, tokenizer: Tokenizer) -> TokenizedCorpus:
 def test_tokens_decode_to_the_text(
     tmp_path: Path, corpus: TokenizedCorpus, tokenizer: Tokenizer
 ) -> None:
-    source: Corpus = open_corpus(str(tmp_path / "texts"))
+    source: TextCorpus = open_corpus(str(tmp_path / "texts"))
     for n, document in enumerate(source.documents()):
         ids = corpus.tokens[corpus.offsets[n] : corpus.offsets[n + 1]].tolist()
         assert tokenizer.decode(ids) == document.text

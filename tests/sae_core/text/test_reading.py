@@ -120,7 +120,7 @@ def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("plain")
     json_lines(tmp_path / "a.jsonl", ["line"])
     pq.write_table(pa.table({"text": ["row"]}), tmp_path / "c.parquet")
-    (tmp_path / "d.md.gz").write_bytes(gzip.compress(b"packed"))
+    (tmp_path / "d.md.gz").write_bytes(gzip.compress(b"packed", mtime=0))
     (tmp_path / "settings.json").write_text("{}")
     assert texts_of(tmp_path) == ["line", "plain", "row", "packed"]
 
@@ -137,7 +137,7 @@ def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": ["x"]}\n', "holds no text under 'text' but a list"),
         ("a.parquet", b"PAR1 torn", "damaged or incomplete"),
         ("a.arrow", b"ARROW1 torn", "damaged or incomplete"),
-        ("a.parquet.gz", gzip.compress(b"PAR1"), "packed twice over"),
+        ("a.parquet.gz", gzip.compress(b"PAR1", mtime=0), "packed twice over"),
         ("a.txt", b"", "holds no text"),
         ("a.jsonl", b"\n", "holds no text"),
     ],

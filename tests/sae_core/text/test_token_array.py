@@ -12,7 +12,7 @@ from sae_core.errors import CorpusError
 from sae_core.language_model.model import LanguageModel
 from sae_core.text import token_array
 from sae_core.text.joined import joined
-from sae_core.text.reading import Packing, Reading, read
+from sae_core.text.reading import Packing, TextReading, read
 from sae_core.text.token_array import encoded_array
 from sae_core.text.tokenized import TokenizedCorpus, Windows
 
@@ -117,13 +117,13 @@ def test_joined_documents_fill_every_window() -> None:
 def test_a_reading_of_each_kind(gpt2: LanguageModel, tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", np.array([5, 6, 0, 7, 8, 9], dtype=np.uint16))
     (tmp_path / "a.txt").write_text("fox\n<|endoftext|>\ndog\n")
-    array = read(Reading(str(tmp_path / "ids.npy"), n_tokens=2), gpt2, 8, tmp_path / "cache")
+    array = read(TextReading(str(tmp_path / "ids.npy"), n_tokens=2), gpt2, 8, tmp_path / "cache")
     assert (array.n_documents, array.n_tokens) == (1, 2)
     assert array.details == {"read": "as far as 2 tokens"}
-    plain = read(Reading(str(tmp_path / "a.txt")), gpt2, 8, tmp_path / "cache")
+    plain = read(TextReading(str(tmp_path / "a.txt")), gpt2, 8, tmp_path / "cache")
     assert plain.names == ("a.txt#1", "a.txt#2")
-    end_to_end = Reading(str(tmp_path / "a.txt"), packing=Packing.JOINED)
+    end_to_end = TextReading(str(tmp_path / "a.txt"), packing=Packing.JOINED)
     whole = read(end_to_end, gpt2, 64, tmp_path / "cache")
     assert whole.names == ("a.txt#1 and 1 more",)
     with pytest.raises(CorpusError, match="leave --shuffle out"):
-        read(Reading(str(tmp_path / "ids.npy"), shuffle=1), gpt2, 8, tmp_path / "cache")
+        read(TextReading(str(tmp_path / "ids.npy"), shuffle=1), gpt2, 8, tmp_path / "cache")

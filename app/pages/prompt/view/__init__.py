@@ -1,5 +1,5 @@
 """The prompt page as it is drawn.
 
-In: answers of the prompt session. Out: values for the templates of `templates/prompt`. Called by
-the routes of the prompt page.
+In: answers of the prompt session. Out: values for the templates of `templates/prompt/view`.
+Called by the routes of the prompt page.
 """

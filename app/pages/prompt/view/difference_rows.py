@@ -21,7 +21,7 @@ class DifferenceLine:
     Attributes:
         first: the feature on the first prompt; None where it does not fire.
         second: on the second.
-        change: of its maximum, in points of its largest activation in the harvest.
+        change: of its largest activation, in per cent of that in the harvest.
     """
 
     first: FeatureLine | None
@@ -37,20 +37,20 @@ class DifferenceLine:
 
 
 def difference_lines(
-    found: Mapping[Kind, Sequence[Difference]],
+    differences: Mapping[Kind, Sequence[Difference]],
     sides: tuple[tuple[FeatureLines, ActiveFeatures], tuple[FeatureLines, ActiveFeatures]],
     query: PromptQuery,
 ) -> dict[Kind, list[DifferenceLine]]:
     """The rows of each kind, the first or all.
 
     Args:
-        found: the differences.
+        differences: by kind.
         sides: for each prompt what writes its rows, and what fires on it.
         query: what is asked.
     """
     return {
         kind: _of_kind(every if query.everything else every[:MOST_DIFFERENCES], sides, query)
-        for kind, every in found.items()
+        for kind, every in differences.items()
     }
 
 
@@ -60,14 +60,18 @@ def _of_kind(
     query: PromptQuery,
 ) -> list[DifferenceLine]:
     written: list[dict[FeatureName, FeatureLine]] = []
-    for side, (writer, active) in enumerate(sides):
-        rows = [one.rows[side] for one in differences]
+    for writer, active in sides:
+        rows = [active.row(difference.feature) for difference in differences]
         lines = writer.lines(active, [row for row in rows if row is not None], query.feature)
         written.append({line.described.name: line for line in lines})
     return [
-        DifferenceLine(written[0].get(one.feature), written[1].get(one.feature), _points(one))
-        for one in differences
-        if any(one.feature in side for side in written)
+        DifferenceLine(
+            written[0].get(difference.feature),
+            written[1].get(difference.feature),
+            _points(difference),
+        )
+        for difference in differences
+        if any(difference.feature in side for side in written)
     ]
 
 

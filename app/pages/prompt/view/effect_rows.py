@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from app.pages.prompt.active_features import ActiveFeatures
 from app.pages.prompt.query import FeatureName, PromptQuery
+from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import TogetherResult
 from app.pages.prompt.view.rows import FeatureLine, FeatureLines
-from app.pages.prompt.view.strip import signed_bar
+from app.rendering.bars import signed_bar
 from app.rendering.numbers import nats, percent
-from app.worker.client.attributions import Ranking
 
 MOST_EFFECTS = 40
 
@@ -39,15 +39,16 @@ class EffectLine:
 
 
 @dataclass(frozen=True)
-class Effects:
+class EffectsTable:
     """The table of effects, as far as they are known.
 
     Attributes:
         lines: the features with the largest changes.
         total: features in question, as far as they are known.
-        known: of them, those whose change is exact.
+        known: how many of these have an exact change by now.
         hidden: features that are not shown.
-        probability: of the prediction, undisturbed; empty before anything is known.
+        probability: what the undisturbed model gives the prediction; empty before anything is
+            known.
         error: mean distance of the estimates from the exact changes, nats; empty while unknown.
         complete: whether every change is exact.
     """
@@ -81,8 +82,8 @@ class Joint:
 
 
 def effects(
-    ranking: Ranking, features: ActiveFeatures, writer: FeatureLines, query: PromptQuery
-) -> Effects:
+    ranking: EffectRanking, features: ActiveFeatures, writer: FeatureLines, query: PromptQuery
+) -> EffectsTable:
     """The table of what is known by now, largest change first."""
     best, sure = ranking.best, np.isfinite(ranking.exact)
     placed = [(place, features.row(ranking.names[place])) for place in ranking.order]
@@ -92,7 +93,7 @@ def effects(
     lines = {line.described.name: line for line in written}
     largest = float(np.abs(best).max(initial=0.0))
     distance = np.abs(ranking.exact - ranking.estimates)[sure]
-    return Effects(
+    return EffectsTable(
         lines=tuple(
             EffectLine(
                 line=lines[name],

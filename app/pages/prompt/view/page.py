@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from markupsafe import Markup
 
-from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
+from app.errors import FeaturescopeError
 from app.pages.prompt.active_features import ActiveFeatures, effects_column
 from app.pages.prompt.differences import Kind, compare
-from app.pages.prompt.query import FeatureName, PromptQuery, page_address
+from app.pages.prompt.query import FeatureName, PromptQuery
+from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import PromptSession, Target
 from app.pages.prompt.tokens import neutral_token
 from app.pages.prompt.view.difference_rows import DifferenceLine, difference_lines
-from app.pages.prompt.view.effect_rows import Effects, Joint, effects, joint
+from app.pages.prompt.view.effect_rows import EffectsTable, Joint, effects, joint
 from app.pages.prompt.view.panels import (
     FeaturePanel,
     TokenNumbers,
@@ -29,11 +30,10 @@ from app.pages.prompt.view.panels import (
 )
 from app.pages.prompt.view.rows import MOST_ROWS, FeatureLine, FeatureLines
 from app.pages.prompt.view.strip import Paint, paint_feature, paint_occlusion, strip
+from app.rendering.addresses import model_page_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, nats, number
-from app.rendering.tokens import Typeset
 from app.store.types.catalogue import DictionaryView
-from app.worker.client.attributions import Ranking
 from app.worker.client.readings import Reading
 from sae_core.harvest.records import ContextEffect
 
@@ -42,17 +42,17 @@ class Problems:
     """Sentences, each beside the control that it belongs to.
 
     Attributes:
-        said: by control; the first of each.
+        sentences: by control; the first of each.
         error: the first of all as it was raised; None: all is well.
     """
 
     def __init__(self) -> None:
-        self.said: dict[str, str] = {}
+        self.sentences: dict[str, str] = {}
         self.error: FeaturescopeError | None = None
 
     def add(self, place: str, error: FeaturescopeError) -> None:
         """Say at `place` what is wrong."""
-        self.said.setdefault(place, str(error))
+        self.sentences.setdefault(place, str(error))
         self.error = self.error or error
 
     @contextmanager
@@ -62,11 +62,6 @@ class Problems:
             yield
         except FeaturescopeError as error:
             self.add(place, error)
-
-    @property
-    def waits(self) -> bool:
-        """Whether asking again later may help."""
-        return isinstance(self.error, Overloaded | WorkerUnavailable)
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ class PromptPage:
     feature: FeaturePanel | None = None
     why: WhyPanel | None = None
     prediction: Prediction | None = None
-    effects: Effects | None = None
+    effects: EffectsTable | None = None
     joints: list[Joint] = field(default_factory=list)
     lines: list[FeatureLine] = field(default_factory=list)
     active: int = 0
@@ -132,12 +127,12 @@ class PromptPage:
     @property
     def model(self) -> str:
         """Name of the model."""
-        return self.session.model.model
+        return self.session.model.name
 
     @property
     def dictionaries(self) -> list[DictionaryView]:
         """All that can be read."""
-        return list(self.session.dictionaries.values())
+        return list(self.session.model.dictionaries.values())
 
     @property
     def chosen(self) -> list[str]:
@@ -147,12 +142,12 @@ class PromptPage:
     @property
     def action(self) -> str:
         """Where the page's forms go."""
-        return page_address(self.model)
+        return model_page_address(self.model)
 
     @property
     def steer(self) -> str:
         """The steering page of the model."""
-        return page_address(self.model, "steer")
+        return model_page_address(self.model, "steer")
 
     @property
     def stream(self) -> str:
@@ -165,7 +160,6 @@ class PromptPages:
 
     Args:
         session: what is asked.
-        typeset: of the model's tokens.
         problems: what was wrong with the address already.
         feature_alone: only what the chosen feature does on the prompt.
     """
@@ -173,17 +167,16 @@ class PromptPages:
     def __init__(
         self,
         session: PromptSession,
-        typeset: Typeset,
         problems: Problems,
         feature_alone: bool = False,
     ) -> None:
         self._session = session
         self._query = session.query
-        self._typeset = typeset
+        self._typeset = session.model.typeset
         self._page = PromptPage(session, problems)
         self._problems = problems
         self._alone = feature_alone
-        self._ranking: Ranking | None = None
+        self._ranking: EffectRanking | None = None
         self._missing: Paint | None = None
 
     def page(self) -> PromptPage:
@@ -231,10 +224,11 @@ class PromptPages:
         self, first: tuple[Reading, ActiveFeatures], second: tuple[Reading, ActiveFeatures]
     ) -> None:
         """The features that differ between two prompts."""
-        page, found = self._page, compare(first[1], second[1])
-        page.counts = {kind: len(differences) for kind, differences in found.items()}
+        page, names = self._page, list(self._session.chosen)
+        differences = compare(names, first[1].shares, second[1].shares)
+        page.counts = {kind: len(every) for kind, every in differences.items()}
         sides = ((self._writer(first[0]), first[1]), (self._writer(second[0]), second[1]))
-        page.differences = difference_lines(found, sides, self._query)
+        page.differences = difference_lines(differences, sides, self._query)
 
     def _strip(
         self,
@@ -254,7 +248,10 @@ class PromptPages:
             aim=aim,
             following=following,
             ablated=(
-                (f"/api/v1{page_address(page.model, 'ablation')}", page.feature.described.name)
+                (
+                    f"/api/v1{model_page_address(page.model, 'ablation')}",
+                    page.feature.described.name,
+                )
                 if page.feature
                 else None
             ),
@@ -262,7 +259,7 @@ class PromptPages:
 
     def _writer(self, reading: Reading) -> FeatureLines:
         session = self._session
-        return FeatureLines(session.store, session.chosen, self._typeset, len(reading))
+        return FeatureLines(session.model.store, session.chosen, self._typeset, len(reading))
 
     def _summary(self, reading: Reading, active: ActiveFeatures) -> list[tuple[str, str]]:
         n, loss = len(reading), reading.mean_loss
@@ -277,22 +274,22 @@ class PromptPages:
 
     def _feature(self, readings: list[Reading]) -> list[Paint]:
         """The chosen feature's panel; how the strips look."""
-        paints = [Paint.blank(len(one)) for one in readings]
+        paints = [Paint.blank(len(reading)) for reading in readings]
         name = self._query.feature
         if name is None:
             return paints
         with self._problems.at("feature"):
             view = self._session.known(name)
-            ever = float(self._session.store.scales(view).maxima[name.index])
-            fired = [self._session.firings(one, name) for one in readings]
+            ever = float(self._session.model.store.scales(view).maxima[name.index])
+            fired = [self._session.firings(reading, name) for reading in readings]
             ablated: list[ContextEffect | None] = [None for _ in readings]
             with self._problems.at("ablation"):
                 ablated = [*self._session.ablation(name, readings)]
             peaks = [float(values.max(initial=0.0)) for _, values in fired]
             full = ever or max(peaks)
             paints = [
-                paint_feature(len(one), *where, full, effect)
-                for one, where, effect in zip(readings, fired, ablated, strict=True)
+                paint_feature(len(reading), *where, full, effect)
+                for reading, where, effect in zip(readings, fired, ablated, strict=True)
             ]
             described = self._writer(readings[0]).described([name])[name]
             self._page.feature = feature_panel(
@@ -311,15 +308,17 @@ class PromptPages:
         if not self._query.why or name is None or self._page.feature is None:
             return
         with self._problems.at("why"):
-            found, put = self._session.occlusion(name), self._session.replacement()
-            words, every = missing_tokens(found, reading, self._typeset)
-            paint = paint_occlusion(len(reading), found.positions, found.changes, found.activation)
+            occlusion, put = self._session.occlusion(name), self._session.replacement()
+            words, every = missing_tokens(occlusion, reading, self._typeset)
+            paint = paint_occlusion(
+                len(reading), occlusion.positions, occlusion.changes, occlusion.activation
+            )
             self._missing = paint
             label = self._typeset.label
             self._page.why = WhyPanel(
-                position=found.position,
-                html=trusted(label[int(reading.tokens[found.position])]),
-                activation=activation(found.activation, found.activation),
+                position=occlusion.position,
+                html=trusted(label[int(reading.tokens[occlusion.position])]),
+                activation=activation(occlusion.activation, occlusion.activation),
                 put=put,
                 replacement=None if put is None else trusted(label[put]),
                 words=words,

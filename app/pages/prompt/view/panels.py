@@ -11,7 +11,8 @@ from markupsafe import Markup
 from app.errors import InvalidRequest
 from app.pages.prompt.tokens import find_token
 from app.pages.prompt.view.rows import Described
-from app.pages.prompt.view.strip import Paint, share_bar
+from app.pages.prompt.view.strip import Paint
+from app.rendering.bars import share_bar
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, decimals, number, percent, signed
 from app.rendering.tokens import Typeset
@@ -28,7 +29,7 @@ class Alternative:
     Attributes:
         html: the token, everything in it visible.
         value: what an address calls it.
-        probability: of it.
+        probability: what the model gave the token.
         bar: the probability, drawn.
         actual: whether it is the token that stands there.
     """
@@ -45,11 +46,11 @@ class TokenPanel:
     """A chosen place of the prompt.
 
     Attributes:
-        position: of it; the number of tokens for the one after the prompt.
+        position: its position; the number of tokens for the one after the prompt.
         html: the token; None for the place after the prompt.
-        id: of the token.
+        id: the id of the token.
         loss: nats; empty for the first token, which nothing predicts.
-        probability: likewise.
+        probability: what the model gave the token; empty likewise.
         expected: what the model expected here, likeliest first.
         previous: the place before; None at the start.
         following: the place after; None at the end.
@@ -91,7 +92,7 @@ class Missing:
     """A token, and what its absence does.
 
     Attributes:
-        position: of it.
+        position: where the token stands.
         html: the token.
         without: the activation without it; empty where nothing is left to read.
         change: from the full prompt.
@@ -137,12 +138,12 @@ class TokenNumbers:
     """A token of the prompt in numbers; empty where there is none.
 
     Attributes:
-        position: of it.
+        position: where the token stands.
         html: the token.
         loss: nats.
-        probability: of it.
-        activation: of the chosen feature.
-        change: of the loss, where the chosen feature is ablated.
+        probability: what the model gave the token.
+        activation: what the chosen feature reads here.
+        change: how the loss changes where the chosen feature is ablated.
         without: change of the chosen feature's activation where the token is missing.
         expected: the likeliest tokens in its place, with their probabilities.
     """
@@ -180,13 +181,13 @@ def token_panel(reading: Reading, typeset: Typeset, position: int) -> TokenPanel
         shares = reading.probabilities[position - 1].tolist()
         alternatives = [
             Alternative(
-                trusted(typeset.label[one]),
-                token_value(typeset, one),
+                trusted(typeset.label[candidate]),
+                token_value(typeset, candidate),
                 percent(share),
                 share_bar(share),
-                one == token,
+                candidate == token,
             )
-            for one, share in zip(ids, shares, strict=True)
+            for candidate, share in zip(ids, shares, strict=True)
         ]
     known = math.isfinite(loss)
     return TokenPanel(
@@ -213,7 +214,7 @@ def feature_panel(
 
     Args:
         reading: the prompt.
-        typeset: of its model.
+        typeset: the tokens of the prompt's model.
         described: the feature.
         fired: on how many tokens it fires, and its largest activation there.
         ever: its largest activation in the harvest.
@@ -278,9 +279,9 @@ def token_numbers(
 
     Args:
         reading: the prompt.
-        typeset: of its model.
-        paint: of the chosen feature.
-        missing: of why it fires; None: not asked.
+        typeset: the tokens of the prompt's model.
+        paint: the prompt as the chosen feature colours it.
+        missing: the prompt as the reasons why it fires colour it; None: not asked.
         most: rows.
     """
     rows = []
@@ -293,8 +294,8 @@ def token_numbers(
             ids = reading.predicted[position - 1].tolist()[:3]
             shares = reading.probabilities[position - 1].tolist()
             expected = [
-                (trusted(label[one]), percent(share))
-                for one, share in zip(ids, shares, strict=False)
+                (trusted(label[candidate]), percent(share))
+                for candidate, share in zip(ids, shares, strict=False)
             ]
         rows.append(
             TokenNumbers(

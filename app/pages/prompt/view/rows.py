@@ -9,17 +9,17 @@ from markupsafe import Markup
 
 from app.pages.prompt.active_features import ActiveFeatures
 from app.pages.prompt.query import FeatureName
-from app.pages.prompt.view.strip import fires, share_bar
+from app.rendering.addresses import dictionary_address
+from app.rendering.bars import fires, share_bar
 from app.rendering.contexts import activation_levels
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, number, percent
-from app.rendering.templates import address, noun
+from app.rendering.templates import noun
 from app.rendering.tokens import Typeset
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
 
 MOST_ROWS = 100
-_TOKENS_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Described:
 
     Attributes:
         name: as addresses have it.
-        address: of its page.
+        address: the address of the feature's page.
         noun: feature or neuron.
         label: what it means in words; empty: not said yet.
         tokens: those whose logits it raises most.
@@ -51,7 +51,7 @@ class FeatureLine:
         maximum: largest activation on the prompt, or on the chosen token.
         total: sum of its activations there.
         count: tokens of the prompt on which it fires.
-        density: of the harvest.
+        density: share of the tokens of the harvest on which it fires.
         share: the maximum as a share of that in the harvest.
         rarity: see `prompt_features.RARITY`.
         bar: the share, drawn.
@@ -78,8 +78,8 @@ class FeatureLines:
     Args:
         store: what features mean.
         dictionaries: by name, those that were read.
-        typeset: of their model.
-        n_tokens: of the prompt.
+        typeset: the tokens of the dictionaries' model.
+        n_tokens: how many tokens the prompt has.
     """
 
     def __init__(
@@ -99,13 +99,13 @@ class FeatureLines:
         wanted: dict[str, list[int]] = {}
         for name in dict.fromkeys(names):
             wanted.setdefault(name.dictionary, []).append(name.index)
-        found = {}
+        described = {}
         for dictionary, indices in wanted.items():
             view = self._dictionaries[dictionary]
-            base = address(view.model, view.name)
+            base = dictionary_address(view.model, view.name)
             for index, row in self._store.rows(view, indices).items():
-                found[FeatureName(dictionary, index)] = self._described(view, base, row)
-        return found
+                described[FeatureName(dictionary, index)] = self._described(view, base, row)
+        return described
 
     def lines(
         self,
@@ -123,13 +123,12 @@ class FeatureLines:
         ]
 
     def _described(self, view: DictionaryView, base: str, row: FeatureRow) -> Described:
-        tokens = row.raised.ids.tolist()[:_TOKENS_SHOWN]
         return Described(
             FeatureName(view.name, row.index),
             f"{base}/{row.index}",
             noun(view),
             row.label,
-            tuple(trusted(self._typeset.label[token]) for token in tokens),
+            tuple(trusted(self._typeset.label[token]) for token in row.strongest),
         )
 
     def _line(

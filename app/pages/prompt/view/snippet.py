@@ -69,8 +69,10 @@ def snippet(page: PromptPage, base: str) -> str:
     if page.prediction:
         where = _target(query)
         parts.append(_ATTRIBUTE.format(options=where))
-        for dictionary in dict.fromkeys(one.dictionary for one in query.together):
-            features = [one.index for one in query.together if one.dictionary == dictionary]
+        for dictionary in dict.fromkeys(feature.dictionary for feature in query.together):
+            features = [
+                feature.index for feature in query.together if feature.dictionary == dictionary
+            ]
             parts.append(
                 _TOGETHER.format(dictionary=ascii(dictionary), features=features, options=where)
             )

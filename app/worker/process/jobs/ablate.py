@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def ablate_contexts(request: AblateRequest, shelf: Shelf, limits: Limits) -> Iterator[Event]:
-    """Remove a feature from each context; a step is a batch of contexts, or loading."""
+    """Remove a feature from each context; a step is a batch of contexts, or loading.
+
+    For example /ablate
+    with an AblateRequest
+    """
     import torch
 
     from sae_core.interventions.ablation import ablate

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from app.worker.process.limits import Limits
-from app.worker.process.loading import load_dictionaries
 from app.worker.process.shelf import Shelf
+from app.worker.protocol.arrays import pack_float32, pack_int32
 from app.worker.protocol.events import (
     Attributed,
     Estimated,
@@ -16,8 +15,8 @@ from app.worker.protocol.events import (
     Occluded,
     OcclusionBase,
     Progress,
-    PromptRead,
     Together,
+    TokensRead,
 )
 from app.worker.protocol.requests import (
     AttributeRequest,
@@ -26,45 +25,50 @@ from app.worker.protocol.requests import (
     TogetherRequest,
 )
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 def read_text(request: ReadRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
-    """Read a prompt; a step is the pass over it, a dictionary, or loading."""
+    """Read a prompt; a step is the pass over it, a dictionary, or loading.
+
+    For example /read
+    with a ReadRequest
+    """
     from sae_core.interventions.prompt import prompt_firings, prompt_tokens, read_prompt
 
-    dictionaries = yield from load_dictionaries(request, shelf, request.dictionaries)
+    dictionaries = yield from shelf.dictionaries(request.model, request.dictionaries)
     model = shelf.model(request.model)
     tokens = prompt_tokens(model, request.prompt)
     points = {ref: model.hook_point(ref.hook_point) for ref in dictionaries}
     reading = read_prompt(model, tokens, tuple(points.values()))
-    yield PromptRead(
-        tokens=_int32(reading.tokens),
-        loss=_float32(reading.loss),
-        predicted=_int32(reading.predicted),
-        probabilities=_float32(reading.probabilities),
+    yield TokensRead(
+        tokens=pack_int32(reading.tokens.numpy()),
+        loss=pack_float32(reading.loss.float().numpy()),
+        predicted=pack_int32(reading.predicted.numpy()),
+        probabilities=pack_float32(reading.probabilities.float().numpy()),
     )
     for index, ref in enumerate(request.dictionaries):
         x = reading.activations[points[ref]]
         firings = prompt_firings(model, dictionaries[ref], tokens, x)
         yield FiringsRead(
             index=index,
-            positions=_int32(firings.rows),
-            features=_int32(firings.features),
-            values=_float32(firings.values),
+            positions=pack_int32(firings.rows.numpy()),
+            features=pack_int32(firings.features.numpy()),
+            values=pack_float32(firings.values.float().numpy()),
         )
 
 
 def attribute_prediction(
     request: AttributeRequest, shelf: Shelf, _limits: Limits
 ) -> Iterator[Event]:
-    """Ablate features one by one; a step is a batch of them, the estimates, or loading."""
+    """Ablate features one by one; a step is a batch of them, the estimates, or loading.
+
+    For example /attribute
+    with an AttributeRequest
+    """
     import torch
 
     from sae_core.interventions.attribution import predict
 
-    dictionaries = yield from load_dictionaries(request, shelf, [request.dictionary])
+    dictionaries = yield from shelf.dictionaries(request.model, [request.dictionary])
     prediction = predict(
         shelf.model(request.model),
         dictionaries[request.dictionary],
@@ -78,22 +82,27 @@ def attribute_prediction(
     estimates = prediction.estimates()
     yield Estimated(
         log_probability=prediction.log_probability,
-        features=_int32(prediction.features),
-        loss_change=_float32(estimates),
+        features=pack_int32(prediction.features.numpy()),
+        loss_change=pack_float32(estimates.float().numpy()),
     )
     for effects in prediction.effects(estimates):
         yield Attributed(
-            features=_int32(effects.features), loss_change=_float32(effects.loss_change)
+            features=pack_int32(effects.features.numpy()),
+            loss_change=pack_float32(effects.loss_change.float().numpy()),
         )
 
 
 def ablate_together(request: TogetherRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
-    """Ablate several features at once."""
+    """Ablate several features at once.
+
+    For example /together
+    with a TogetherRequest
+    """
     import torch
 
     from sae_core.interventions.attribution import predict
 
-    dictionaries = yield from load_dictionaries(request, shelf, [request.dictionary])
+    dictionaries = yield from shelf.dictionaries(request.model, [request.dictionary])
     prediction = predict(
         shelf.model(request.model),
         dictionaries[request.dictionary],
@@ -107,12 +116,16 @@ def ablate_together(request: TogetherRequest, shelf: Shelf, _limits: Limits) -> 
 
 
 def occlude_tokens(request: OccludeRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
-    """Leave tokens out one by one; a step is a batch of them, or loading."""
+    """Leave tokens out one by one; a step is a batch of them, or loading.
+
+    For example /occlude
+    with an OccludeRequest
+    """
     import torch
 
     from sae_core.interventions.occlusion import read_feature
 
-    dictionaries = yield from load_dictionaries(request, shelf, [request.dictionary])
+    dictionaries = yield from shelf.dictionaries(request.model, [request.dictionary])
     reading = read_feature(
         shelf.model(request.model),
         dictionaries[request.dictionary],
@@ -124,13 +137,6 @@ def occlude_tokens(request: OccludeRequest, shelf: Shelf, _limits: Limits) -> It
     yield OcclusionBase(position=reading.position, activation=reading.activation)
     for occluded in occlusions:
         yield Occluded(
-            positions=_int32(occluded.positions), activations=_float32(occluded.activations)
+            positions=pack_int32(occluded.positions.numpy()),
+            activations=pack_float32(occluded.activations.float().numpy()),
         )
-
-
-def _int32(tensor: Tensor) -> bytes:
-    return tensor.numpy().astype("<i4").tobytes()
-
-
-def _float32(tensor: Tensor) -> bytes:
-    return tensor.float().numpy().astype("<f4").tobytes()

@@ -12,17 +12,19 @@ from app.pages.prompt.active_features import ActiveFeatures, active_features, ef
 from app.pages.prompt.differences import SAME, compare
 from app.pages.prompt.query import FeatureName
 from app.store.types.catalogue import FeatureScales
-from app.worker.client.readings import Firings
+from app.worker.client.readings import PromptFirings
 
 N_POSITIONS, D_SAE = 40, 25
 NAMES = ("mlp", "neurons")
 
 
-def firings(seed: int, n: int = 300) -> Firings:
+def firings(seed: int, n: int = 300) -> PromptFirings:
     rng = np.random.default_rng(seed)
     places = np.sort(rng.choice(N_POSITIONS * D_SAE, n, replace=False))
     values = rng.choice([0.5, 1.0, 1.5, 2.0], n).astype(np.float32)  # with ties
-    return Firings((places // D_SAE).astype(np.int32), (places % D_SAE).astype(np.int32), values)
+    return PromptFirings(
+        (places // D_SAE).astype(np.int32), (places % D_SAE).astype(np.int32), values
+    )
 
 
 def scales(seed: int) -> FeatureScales:
@@ -90,7 +92,7 @@ def test_every_column_is_that_of_a_plain_loop(seed: int, token: int | None) -> N
 
 def test_a_feature_that_never_fired_counts_half_a_firing() -> None:
     scale = FeatureScales(np.zeros(2), np.zeros(2, np.int64), 1000)
-    fired = Firings(
+    fired = PromptFirings(
         np.array([1, 2], np.int32), np.array([1, 1], np.int32), np.array([2.0, 0.5], np.float32)
     )
     whole = active_features(["m"], [fired], [scale])
@@ -111,7 +113,7 @@ def test_where_a_feature_fires_is_said_of_the_whole_prompt() -> None:
 
 
 def test_no_firing_at_all() -> None:
-    none = Firings(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    none = PromptFirings(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
     empty = active_features(["m"], [none], [scales(1)])
     assert len(empty) == 0
     assert empty.ordered(empty.maximum).tolist() == []
@@ -134,7 +136,7 @@ def test_orders_break_ties_by_dictionary_and_index_and_put_the_unknown_last() ->
 def test_two_prompts_differ_as_a_plain_loop_says() -> None:
     first, second = some(1), some(5)
     one, two = plainly(1, None), plainly(5, None)
-    found = compare(first, second)
+    found = compare(NAMES, first.shares, second.shares)
     said = {d.feature: (kind, d.change) for kind, all_ in found.items() for d in all_}
     for name in one.keys() | two.keys():
         change = (two[name].share if name in two else 0) - (one[name].share if name in one else 0)
@@ -153,18 +155,18 @@ def test_two_prompts_differ_as_a_plain_loop_says() -> None:
         sizes = [abs(d.change) for d in differences]
         assert sizes == sorted(sizes, reverse=True)
         for d in differences:
-            assert d.first == first.row(d.feature)
-            assert d.second == second.row(d.feature)
+            assert (d.kind == "gained") == (first.row(d.feature) is None)
+            assert (d.kind == "lost") == (second.row(d.feature) is None)
 
 
 def test_a_prompt_does_not_differ_from_itself() -> None:
-    assert not any(compare(some(1), some(1)).values())
+    assert not any(compare(NAMES, some(1).shares, some(1).shares).values())
 
 
 def test_a_feature_of_an_empty_prompt_is_gained() -> None:
-    none = Firings(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    none = PromptFirings(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
     empty = active_features(NAMES, [none, none], [scales(7), scales(8)])
-    found = compare(empty, some(1))
+    found = compare(NAMES, empty.shares, some(1).shares)
     assert len(found["gained"]) == len(some(1))
     assert not found["lost"]
-    assert len(compare(some(1), empty)["lost"]) == len(some(1))
+    assert len(compare(NAMES, some(1).shares, empty.shares)["lost"]) == len(some(1))

@@ -53,7 +53,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, live: PretendPrompts) -> It
 @pytest.fixture
 def site(shared: Client, live: PretendPrompts) -> Client:
     live.reset()
-    shared.http.app.state.site.prompts.forget()  # type: ignore[attr-defined]
+    shared.forget_prompts()
     return shared
 
 

@@ -12,7 +12,8 @@ import pytest
 from app.errors import WorkerUnavailable
 from app.pages.prompt import effects_stream as prompt_stream
 from app.pages.prompt.effects_stream import EffectsStream, merged
-from app.worker.client.attributions import Attribution, Ranking, ranking
+from app.pages.prompt.ranking import EffectRanking, ranking
+from app.worker.client.attributions import Attribution
 from app.worker.client.prompts import Remembered
 from app.worker.protocol.events import Attributed, Estimated, Progress, Result
 from app.worker.protocol.requests import AttributeRequest, DictionaryRef, ModelRef
@@ -49,7 +50,7 @@ def request(dictionary: str) -> AttributeRequest:
 REQUESTS = {name: request(name) for name in ("one", "two", "three")}
 
 
-def draw(known: Ranking) -> str:
+def draw(known: EffectRanking) -> str:
     return f"{known.known} of {len(known.names)}"
 
 
@@ -185,7 +186,7 @@ def test_the_table_is_worked_out_in_a_thread_and_only_when_it_is_drawn(
 ) -> None:
     threads = []
 
-    def counted(*given: object) -> Ranking:
+    def counted(*given: object) -> EffectRanking:
         threads.append(threading.get_ident())
         return ranking(*given)  # type: ignore[arg-type]
 

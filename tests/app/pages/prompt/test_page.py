@@ -343,7 +343,7 @@ def test_a_dictionary_that_is_not_harvested_is_not_offered(
 def test_a_page_reads_the_rows_of_a_dictionary_in_one_statement(on: Prompts) -> None:
     on.page()
     seen: list[str] = []
-    engine = on.site.store._engine
+    engine = on.site.store.engine
     listener = lambda _c, _u, statement, *_: seen.append(statement)  # noqa: E731
     event.listen(engine, "before_cursor_execute", listener)
     try:

@@ -15,7 +15,7 @@ from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.protocol.requests import DoseRequest, SteerRequest
 from tests.app.pretend.clients import Client, filled
 from tests.app.pretend.steering import OVERFLOWS, PretendSteering, steering_worker
-from tests.app.web.test_live_stream import parsed
+from tests.app.web.test_stream import parsed
 from tests.factories import PIECES
 
 API = "/api/v1/m/demo"
@@ -315,7 +315,15 @@ def test_presets(site: Client) -> None:
     assert preset["name"] == "more/docs 🙂"
     assert preset["address"] == "/m/demo/steer?text=def&f=mlp-12:2:add:1.5:off&seed=3"
     assert preset["settings"]["edits"][0]["strength"] == 1.5
-    post(site, "/presets", {"name": "more/docs 🙂", "settings": settings | {"seed": 4}})
+    other = {"name": "more/docs 🙂", "settings": settings | {"seed": 4}}
+    refused = post(site, "/presets", other)
+    assert refused.status_code == 409
+    assert "has a preset 'more/docs 🙂' with other settings" in refused.json()["detail"]
+    (only,) = site.get(f"{API}/presets").json()["presets"]
+    assert only["settings"]["seed"] == 3
+    # The same again is no conflict, and whoever says so replaces it.
+    assert post(site, "/presets", {"name": "more/docs 🙂", "settings": settings}).status_code == 200
+    assert post(site, "/presets", other | {"replace": True}).status_code == 200
     (only,) = site.get(f"{API}/presets").json()["presets"]
     assert only["settings"]["seed"] == 4
     assert "more/docs" in site.get("/m/demo/steer").text

@@ -18,7 +18,7 @@ from app.worker.protocol.events import Pane
 from app.worker.protocol.requests import SteerRequest
 from tests.app.pretend.served import Served
 from tests.app.pretend.steering import PretendSteering, steering_worker, text_of
-from tests.app.web.test_live_stream import wait
+from tests.app.web.test_stream import wait
 from tests.contract.repository import ROOT
 
 EDIT = Edit(dictionary="mlp-12", feature=2, strength=1.5)

@@ -25,7 +25,7 @@ from tests.app.pretend.steering import (
     steering_worker,
     strengths_of,
 )
-from tests.app.web.test_live_stream import parsed, wait
+from tests.app.web.test_stream import parsed, wait
 from tests.factories import PIECES
 
 STEER = "/m/demo/steer"

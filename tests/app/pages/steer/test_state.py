@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.pages.steer.questions import Edit, SteerQuestion
-from app.pages.steer.state import Slider, SteerState
+from app.pages.steer.state import Slider, SteerState, is_number
 from app.worker.protocol.requests import SteerMode, SteerScope
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -140,3 +140,20 @@ def test_the_form_without_scripts() -> None:
     state = SteerState.submitted(given)
     assert state.address("m") == "/m/m/steer?text=a%0Ab&f=mlp:1:scale:0.5:off&f=mlp:2:add:3&n=12"
     assert state.adding("mlp", 9).sliders[-1] == Slider("mlp", "9")
+
+
+def test_what_names_no_feature_stays_in_the_address() -> None:
+    state = SteerState.submitted([("f", "17"), ("f", "m:2:add:1"), ("m", "add"), ("s", "3")])
+    assert state.malformed == ("17",)
+    assert state.address("demo") == "/m/demo/steer?f=m:2:add:3:off&f=17"
+    assert SteerState.read([("f", "m:2:add:3:off"), ("f", "17")]) == state
+
+
+@pytest.mark.parametrize("text", ["1", "-0.5", "5e-1", ".5", "1E+3"])
+def test_numbers_that_fields_show(text: str) -> None:
+    assert is_number(text)
+
+
+@pytest.mark.parametrize("text", ["", "abc", "+1", "1.", " 1", "1_0", "nan", "١"])
+def test_texts_that_number_fields_would_drop(text: str) -> None:
+    assert not is_number(text)

@@ -13,7 +13,7 @@ import pytest
 from app.errors import InvalidRequest
 from app.pages.sweeps.figures import SweepRow, contests, front, rows, seed_noise
 from app.pages.sweeps.page import COLUMNS, Order, pictures, styles
-from app.pages.sweeps.report import markdown, picture, told
+from app.pages.sweeps.report import markdown, picture, sentence
 from app.rendering.plots import (
     MOST_POINTS,
     STYLES,
@@ -153,7 +153,7 @@ def test_an_l0_that_was_missed_alone_gives_no_verdict() -> None:
     (contest,) = contests(found, extra)
     assert [one.fair for one in contest.standings] == [False, True]
     assert contest.clear is None
-    assert told(contest, 4).endswith("; no verdict, since one of the first two missed this L0")
+    assert sentence(contest, 4).endswith("; no verdict, since one of the first two missed this L0")
 
 
 def test_contests_need_two_and_the_fullest_size_comes_first() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app.pages.prompt.query import FeatureName
-from app.worker.client.attributions import Attribution, ranking
+from app.pages.prompt.ranking import ranking
+from app.worker.client.attributions import Attribution
 from app.worker.protocol.events import Attributed, Estimated, Progress
 
 

@@ -7,7 +7,8 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +103,29 @@ def test_cancelling_the_task_that_waits_cancels_the_work(
             await asyncio.to_thread(until, lambda: workbench.running == 1)
             waiting.cancel()
             await asyncio.to_thread(until, lambda: workbench.running == 0)
+
+    run(work())
+
+
+def test_a_stream_that_is_cancelled_at_any_moment_leaves_no_connection() -> None:
+    """Between connecting and sending is a moment at which a shared pool keeps the connection."""
+
+    async def leave(live: AsyncWorkerClient, moment: int) -> None:
+        waiting = asyncio.create_task(anext(live.ask(request([1]))))  # type: ignore[arg-type]
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+
+    async def work() -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+            async with streams(f"http://127.0.0.1:{listening.getsockname()[1]}") as live:
+                before = len(list(Path("/proc/self/fd").iterdir()))
+                for moment in range(60):
+                    for _ in range(3):
+                        await leave(live, moment)
+                assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
     run(work())
 

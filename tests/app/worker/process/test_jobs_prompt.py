@@ -23,8 +23,8 @@ from app.worker.protocol.events import (
     Occluded,
     OcclusionBase,
     Progress,
-    PromptRead,
     Together,
+    TokensRead,
 )
 from app.worker.protocol.requests import (
     REQUESTS,
@@ -118,7 +118,7 @@ def test_a_prompt_is_read_for_several_dictionaries(
     first = list(workbench.work(request))
     assert isinstance(first[0], Progress)
     read, *firings = results(iter(first))
-    assert isinstance(read, PromptRead)
+    assert isinstance(read, TokensRead)
     tokens = prompt_tokens(model, "a tiny text")
     assert int32(read.tokens).tolist() == tokens.tolist()
     n = len(tokens)
@@ -151,7 +151,7 @@ def test_a_prompt_is_read_for_several_dictionaries(
 
 def test_a_prompt_without_dictionaries(workbench: TorchWorkbench, ref: ModelRef) -> None:
     (read,) = workbench.work(ReadRequest(model=ref, prompt="", dictionaries=()))
-    assert isinstance(read, PromptRead)
+    assert isinstance(read, TokensRead)
     assert int32(read.tokens).tolist() == [0]
 
 

@@ -39,7 +39,7 @@ from app.worker.protocol.requests import (
 from sae_core.dictionaries.checkpoint import load_dictionary, neuron_basis
 from sae_core.errors import FeaturescopeError
 from sae_core.interventions import dose_response, generation, steering, traits
-from sae_core.interventions.next_token import Sampling as Chance
+from sae_core.interventions.next_token import TokenSampling
 from sae_core.interventions.prompt import prompt_tokens
 from sae_core.language_model.model import LanguageModel, load_model
 from tests.app.worker.tiny import (
@@ -138,14 +138,14 @@ def test_steered_text_is_that_of_the_science(
         NEURONS: neuron_basis(HOOK_POINT, D_MLP),
     }
     edits = [
-        steering.Edit(
+        steering.FeatureEdit(
             dictionaries[e.dictionary], e.feature, steering.Mode(e.mode), e.strength, e.maximum
         )
         for e in request.edits
     ]
     where = generation.Scope(scope)
     texts: tuple[list[int], list[int]] = ([], [])
-    for step in generation.generate(science, prompt, edits, 9, Chance(**SAMPLING), where):
+    for step in generation.generate(science, prompt, edits, 9, TokenSampling(**SAMPLING), where):
         for drawn in step:
             event = rest.pop(0)
             pane = list(Pane)[drawn.row]
@@ -165,7 +165,7 @@ def test_steered_text_is_that_of_the_science(
         assert event.activations == about.activations.tobytes()
         assert event.perplexity == about.perplexity
     assert isinstance(rest[2], SideEffects)
-    assert isinstance(effects, traits.SideEffects)
+    assert isinstance(effects, traits.SideEffectFeatures)
     assert rest[2].features == effects.features.tobytes()
     assert rest[2].unsteered == effects.unsteered.tobytes()
     assert rest[2].steered == effects.steered.tobytes()
@@ -183,14 +183,14 @@ def test_a_sweep_is_that_of_the_science(
 ) -> None:
     base, *points = spoken(workbench.work(ask_dose(model, features, mode=mode)))
     dictionary = load_dictionary(Path(str(features.path)))
-    edit = steering.Edit(dictionary, 3, steering.Mode(mode), 0.0, 1.5)
+    edit = steering.FeatureEdit(dictionary, 3, steering.Mode(mode), 0.0, 1.5)
     steps = dose_response.dose_response(
         science,
         edit,
         (-2.0, 0.0, 1.0),
         prompt_tokens(science, TEXT),
         5,
-        Chance(**SAMPLING),
+        TokenSampling(**SAMPLING),
         watched=(4, 9),
     )
     wanted = [vars(step) for step in steps if step is not None]

@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import Overloaded
 from app.worker.process.scheduler import Job, Scheduler
-from app.worker.protocol.events import Done, Event, Failed, FailureCode, Phase, Progress
+from app.worker.protocol.events import Done, Event, Failed, FailureCode, HealthPhase, Progress
 from sae_core.errors import ModelError
 
 
@@ -257,14 +257,14 @@ def test_a_device_that_is_missing_breaks_every_job_with_its_sentence() -> None:
         raise ModelError("This machine has no usable device 'cuda'.")
 
     bench = Bench(prepare)
-    assert bench.scheduler.phase == Phase.STARTING
+    assert bench.scheduler.phase == HealthPhase.STARTING
     bench.scheduler.start()
     bench.go(5)
     last = bench.result(bench.submit("a", 1))[-1]
     assert isinstance(last, Failed)
     assert last.code == FailureCode.REFUSED
     assert "no usable device" in last.message
-    assert bench.scheduler.phase == Phase.BROKEN
+    assert bench.scheduler.phase == HealthPhase.BROKEN
     bench.scheduler.close()
 
 

@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.worker.client.blocking import WorkerClient, WorkFailed
 from app.worker.process.limits import Limits
 from app.worker.protocol.arrays import unpack
-from app.worker.protocol.events import ContextDone, Failed, FailureCode, Phase
+from app.worker.protocol.events import ContextDone, Failed, FailureCode, HealthPhase
 from tests.app.worker.conftest import Until, serving
 from tests.app.worker.protocol.test_protocol import equal
 from tests.app.worker.workbenches import Behaviour, PretendWorkbench, effect_of, request
@@ -178,7 +178,7 @@ def test_health_answers_while_the_device_works(client: WorkerClient) -> None:
     began = time.monotonic()
     health = client.health()
     assert time.monotonic() - began < 0.3
-    assert health.phase == Phase.READY
+    assert health.phase == HealthPhase.READY
     assert (health.jobs, health.capacity, health.device) == (1, 4, "cpu")
     stream.close()
 
@@ -191,10 +191,10 @@ def test_health_answers_before_torch_is_imported(settings: Settings) -> None:
             imported.wait(10)
 
     with serving(settings, Slow(), Limits()) as client:
-        assert client.health().phase == Phase.STARTING
+        assert client.health().phase == HealthPhase.STARTING
         threading.Timer(0.1, imported.set).start()
         assert results(client, [1]) == [0]
-        assert client.health().phase == Phase.READY
+        assert client.health().phase == HealthPhase.READY
 
 
 @pytest.mark.parametrize(

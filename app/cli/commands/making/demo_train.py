@@ -1,0 +1,27 @@
+"""`featurescope demo-train`: the bundled demo's own parts, made anew."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from app.cli.options import RESUME, Commands, add_device, whole
+
+
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
+    """The parser of the command."""
+    parser = commands.add_parser(
+        "demo-train", help="make the bundled demo anew: tokenizer, model and dictionary"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="default: %(default)s")
+    add_device(parser)
+    parser.set_defaults(command=run, interrupted=RESUME)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make the demo's tokenizer, model and dictionaries."""
+    from app.jobs.demo.make import train_demo
+    from app.settings import read_settings
+
+    train_demo(read_settings(device=arguments.device), arguments.out, arguments.seed)

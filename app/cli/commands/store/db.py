@@ -1,0 +1,56 @@
+"""`featurescope db`: the schema of the store's database, and all of it as text."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from app.cli.options import Commands
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
+    """The parser of the command and those of its actions."""
+    parser = commands.add_parser("db", help="look after the store's database")
+    parser.set_defaults(command=run, interrupted="Interrupted.")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    upgrade = actions.add_parser("upgrade", help="bring the schema to this version's")
+    upgrade.set_defaults(action=_upgrade)
+    downgrade = actions.add_parser("downgrade", help="bring the schema back to an older one")
+    downgrade.add_argument("revision", help="the revision to go back to, or `base` for none")
+    downgrade.set_defaults(action=_downgrade)
+    dump = actions.add_parser("dump", help="print the store as text, always in the same order")
+    dump.set_defaults(action=_dump)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Carry out the action."""
+    from app.settings import read_settings
+
+    arguments.action(read_settings(), arguments)
+
+
+def _upgrade(settings: Settings, _arguments: argparse.Namespace) -> None:
+    from app.store.store import open_store
+
+    open_store(settings).close()
+    print("The store has this version's schema.")
+
+
+def _downgrade(settings: Settings, arguments: argparse.Namespace) -> None:
+    from app.store.database import connect, downgrade
+
+    downgrade(connect(settings.url), arguments.revision)
+    print(f"The store has the schema of revision {arguments.revision}.")
+
+
+def _dump(settings: Settings, _arguments: argparse.Namespace) -> None:
+    from app.store.store import open_store
+    from app.store.upkeep.dump import dump
+
+    with open_store(settings, upgrade=False) as store:
+        for line in dump(store.engine):
+            sys.stdout.write(line if line.endswith("\n") else line + "\n")

@@ -1,0 +1,47 @@
+"""`featurescope forget`: trainings that the pages need not show any more."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from app.cli.options import Commands
+
+if TYPE_CHECKING:
+    from app.store.tables.runs import TrainingRuns
+
+
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
+    """The parser of the command."""
+    parser = commands.add_parser(
+        "forget",
+        help="take a training, or the trainings of a sweep, out of the store",
+        description="Folders of dictionaries, checkpoints and results are never touched: "
+        "`featurescope sweep --import DIR` brings a sweep back.",
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("run", nargs="?", metavar="RUN", help="as the pages name it")
+    which.add_argument("--sweep", metavar="NAME", help="all runs of this sweep instead")
+    parser.set_defaults(command=run, interrupted="Interrupted; nothing was forgotten.")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Take the trainings out of the store and print which."""
+    from app.settings import read_settings
+    from app.store.store import open_store
+
+    with open_store(read_settings(), upgrade=False) as store:
+        _forget(store.runs, arguments)
+
+
+def _forget(runs: TrainingRuns, arguments: argparse.Namespace) -> None:
+    from app.errors import NotFound
+
+    if arguments.run:
+        runs.forget(arguments.run)
+        print(f"The run {arguments.run} is forgotten; its files stay.")
+    elif n := runs.forget_sweep(arguments.sweep):
+        print(f"The sweep {arguments.sweep} is forgotten, runs: {n}; its files stay.")
+    else:
+        known = ", ".join(runs.sweeps()) or "none"
+        raise NotFound(f"There is no sweep {arguments.sweep!r}; there are: {known}.")

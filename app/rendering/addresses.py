@@ -1,0 +1,36 @@
+"""Where each page is found: one function for each kind of address."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+
+def model_page_address(model: str, page: str = "prompt", **query: str) -> str:
+    """The address of a model's page, `prompt` or `steer`; empty query values are left out."""
+    kept = urlencode({name: value for name, value in query.items() if value}, safe=":")
+    return f"/m/{quote(model, safe='')}/{page}" + (f"?{kept}" if kept else "")
+
+
+def dictionary_address(model: str, dictionary: str, *rest: object, **query: object) -> str:
+    """The address of a dictionary's page, or of one below it; empty query values are left out."""
+    parts = "".join(f"/{quote(str(part), safe='')}" for part in (model, dictionary, *rest))
+    kept = {name: value for name, value in query.items() if value not in (None, "", False)}
+    return f"/d{parts}" + (f"?{urlencode(kept)}" if kept else "")
+
+
+def runs_address(*chosen: str, sweep: str = "") -> str:
+    """The address of the page of all runs, or of a sweep's, with the curves of the chosen ones."""
+    query = [("sweep", sweep)] if sweep else []
+    query += [("with", name) for name in chosen]
+    return "/runs" + (f"?{urlencode(query)}" if query else "")
+
+
+def run_address(name: str) -> str:
+    """The address of a run's page."""
+    return f"/runs/{quote(name, safe='')}"
+
+
+def sweep_address(name: str, **query: str) -> str:
+    """The address of a sweep's page; empty query values are left out."""
+    kept = {key: value for key, value in query.items() if value}
+    return f"/sweeps/{quote(name, safe='')}" + (f"?{urlencode(kept)}" if kept else "")
