@@ -27,7 +27,7 @@ from sae_core.language_model.architecture.anatomy import Anatomy
 from sae_core.language_model.architecture.findings import WRITES_AS, Place
 from sae_core.language_model.hook_point import HookKind, HookPoint, Side
 from sae_core.language_model.linear_parts import in_out
-from sae_core.language_model.module_hooks import Stop, keep, touching
+from sae_core.language_model.module_hooks import Stop, first, keep, touching
 
 _SMALL = 100_000_000  # parameters: up to here the last block is tried as well
 _HEADS, _NEURONS = HookKind.Z, HookKind.POST
@@ -107,15 +107,18 @@ class _Trial:
         numbers = torch.arange(1, 1 + 2 * length) * 7919
         self.tokens = (numbers % model.d_vocab).view(2, length)
         exact = model.dtype in (torch.float32, torch.float64)
+        self.exact = exact
         self.tolerance = 1e-3 if exact else 0.05
+        self.rounding = 4 * torch.finfo(model.dtype).eps
         found = model.examination
         self.faults, self.scales, self.flat = found.faults, found.scales, found.flat
         self.seen: dict[Place, Tensor] = {}
+        self.entering: list[list[Tensor]] = [[] for _ in range(model.n_layers)]
 
     def check_head(self) -> None:
         """The logits are those of the final hidden states, and these are d_model wide."""
         model = self.model
-        hidden = model.final_hidden(self.tokens)
+        hidden = self.hidden = model.final_hidden(self.tokens)
         logits = model.logits(self.tokens)
         width = int(model.module.get_submodule(model.layout.unembedding).weight.shape[1])
         if hidden.shape[-1] != model.d_model or width != model.d_model:
@@ -136,6 +139,8 @@ class _Trial:
         tensors: dict[Place, list[Tensor]] = {}
         with model.lock, ExitStack() as stack:
             for layer in range(model.n_layers):
+                given = _copying(self.entering[layer])
+                stack.enter_context(touching(model.block(layer), Side.INPUT, given))
                 for kind in model.layout.sites:
                     try:
                         module, side = model.site(layer, kind)
@@ -166,9 +171,11 @@ class _Trial:
         """Blocks follow one another, and each adds to the stream what its parts give."""
         for layer in range(self.model.n_layers):
             pre, post = self._of(layer, HookKind.RESID_PRE), self._of(layer, HookKind.RESID_POST)
-            after = self._of(layer + 1, HookKind.RESID_PRE)
-            if post is not None and after is not None and not self._close(post, after):
-                self._fail([layer], HookKind.RESID_POST, "is not what the next block is given")
+            if pre is not None and not self._close(pre, self.entering[layer][0]):
+                self._fail([layer], HookKind.RESID_PRE, "is not what the block is given")
+                pre = None
+            if post is not None and not self._goes_on(layer, post):
+                self._fail([layer], HookKind.RESID_POST, "is not what the model goes on with")
                 post = None
             if pre is None or post is None:
                 continue
@@ -180,6 +187,12 @@ class _Trial:
                 if not self._sum(layer, mid - pre, (HookKind.ATTN_OUT,)) and not whole:
                     self._fail([layer], HookKind.RESID_MID, "is no state of the stream")
 
+    def _goes_on(self, layer: int, post: Tensor) -> bool:
+        """Whether the stream behind a block is what the next one is given, or the final norm."""
+        if layer + 1 < self.model.n_layers:
+            return self._close(post, self.entering[layer + 1][0])
+        return self._close(first(self.model.final_norm(post)), self.hidden)
+
     def _sum(self, layer: int, change: Tensor, kinds: tuple[HookKind, ...]) -> bool:
         """Whether a change of the stream is the sum of its parts, each times a number."""
         parts = [x for kind in kinds if (x := self._added(layer, kind)) is not None]
@@ -189,13 +202,15 @@ class _Trial:
         wanted = change.double().flatten()[:, None]
         factors = torch.linalg.lstsq(columns.cpu(), wanted.cpu()).solution[:, 0]
         rest = columns.cpu() @ factors[:, None] - wanted.cpu()
-        if rest.norm() > self.tolerance * (wanted.norm() + 1e-6):
+        # The stream's own rounding is in its differences.
+        noise = self.rounding * float(self.seen[layer, HookKind.RESID_POST].double().norm())
+        if rest.norm() > self.tolerance * (wanted.norm() + 1e-6) + noise:
             for kind in kinds:
                 for other in (kind, *(k for k, added in WRITES_AS.items() if added is kind)):
                     self._fail([layer], other, "is not what the block adds to the stream")
             return False
-        for kind, factor in zip(kinds, factors.tolist(), strict=True):
-            if abs(factor - 1.0) > self.tolerance:
+        for kind, factor, part in zip(kinds, factors.tolist(), columns.T, strict=True):
+            if abs(factor - 1.0) > self.tolerance + noise / (float(part.norm()) + 1e-6):
                 self.scales[layer, kind] = factor
         return True
 
@@ -224,8 +239,13 @@ class _Trial:
 
     def _arrives(self, layer: int, kind: HookKind) -> bool:
         x = self.seen[layer, kind]
-        change = torch.linspace(-1, 1, x.shape[-1], device=x.device).to(x.dtype)
-        change = change.roll(3) * (x.float().square().mean().sqrt() + 0.1).to(x.dtype)
+        # As large as the stream itself: what is far smaller drowns there in half precision.
+        size = x.float().square().mean().sqrt() + 0.1
+        stream = self._of(layer, HookKind.RESID_POST)
+        if stream is not None and kind not in (_HEADS, _NEURONS):
+            size = torch.maximum(size, stream.float().square().mean().sqrt())
+        change = torch.linspace(-1, 1, x.shape[-1], device=x.device).roll(3) * size
+        change = change.to(x.dtype)
         if kind in (HookKind.RESID_PRE, HookKind.RESID_POST):
             return True  # a block's own input and output
         if kind is HookKind.RESID_MID:
@@ -257,9 +277,9 @@ class _Trial:
         if norm is not None:
             arrived = self._after(layer, kind, change, to)
             return arrived is None or self._close(arrived, norm(x + change))
-        first = kind in (HookKind.ATTN_OUT, HookKind.ATTN_RAW)
+        of_attention = kind in (HookKind.ATTN_OUT, HookKind.ATTN_RAW)
         end = HookKind.RESID_POST
-        if first and self._of(layer, HookKind.RESID_MID) is not None:
+        if of_attention and self._of(layer, HookKind.RESID_MID) is not None:
             end = HookKind.RESID_MID
         arrived, before = self._after(layer, kind, change, end), self._of(layer, end)
         if arrived is None or before is None:
@@ -314,8 +334,11 @@ class _Trial:
         )
 
     def _close(self, a: Tensor, b: Tensor) -> bool:
-        size = float(b.double().abs().max())
-        return float((a.double() - b.double()).abs().max()) <= self.tolerance * (size + 1e-6)
+        """Whether both are the same: in every entry, or in half precision on the whole."""
+        off, size = (a - b).double(), b.double()
+        if self.exact:
+            return float(off.abs().max()) <= self.tolerance * (float(size.abs().max()) + 1e-6)
+        return float(off.norm()) <= self.tolerance * (float(size.norm()) + 1e-6)
 
 
 def _copying(into: list[Tensor]) -> Callable[[Tensor], None]:
