@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
-from app.listening import LoopbackHosts, is_loopback
+from app.listening import KnownHosts, known_hosts
 from app.pages.dictionary import api as dictionary_api
 from app.pages.dictionary import routes as dictionary_pages
 from app.pages.feature import api as feature_api
@@ -116,7 +116,7 @@ def create_app(
     app.mount("/static", assets, name="static")
     app.add_middleware(HeadAsGet)
     app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=5)
-    if is_loopback(settings.host):
-        app.add_middleware(LoopbackHosts)
+    names, numbers = known_hosts(settings.host, settings.hosts)
+    app.add_middleware(KnownHosts, names=names, numbers=numbers)
     app.add_middleware(SecurityHeaders)
     return app

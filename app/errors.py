@@ -5,18 +5,36 @@ One place per medium turns them into a page, JSON, or a line on the terminal.
 
 from __future__ import annotations
 
+import errno
+
 from sae_core.errors import FeaturescopeError
 
 __all__ = [
+    "DISK_FULL",
+    "BodyTooLong",
     "Conflict",
     "FeaturescopeError",
     "InvalidRequest",
     "NotFound",
     "Overloaded",
+    "ReaderGone",
+    "Refused",
     "SettingsError",
     "StoreError",
     "WorkerUnavailable",
+    "disk_is_full",
 ]
+
+
+DISK_FULL = "The disk is full. Make room and run it again; what was published is intact."
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether a failure outside of the store means that the disk is full."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # safetensors says the system's reason in its own error, and only in words.
+    return f"os error {errno.ENOSPC})" in str(error)
 
 
 class NotFound(FeaturescopeError):
@@ -39,6 +57,14 @@ class InvalidRequest(FeaturescopeError):
         self.field = field
 
 
+class BodyTooLong(FeaturescopeError):
+    """A request has a longer body than is taken."""
+
+
+class Refused(FeaturescopeError):
+    """Whoever asks may not ask for this."""
+
+
 class SettingsError(FeaturescopeError):
     """A setting is malformed, or two settings contradict each other."""
 
@@ -49,6 +75,10 @@ class StoreError(FeaturescopeError):
 
 class WorkerUnavailable(FeaturescopeError):
     """The worker does not answer; it is starting, restarting, or out of reach."""
+
+
+class ReaderGone(WorkerUnavailable):
+    """Nobody reads the answer any longer."""
 
 
 class Overloaded(FeaturescopeError):

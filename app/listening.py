@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 import sys
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
@@ -93,31 +94,59 @@ def announce(what: str, listening: socket.socket) -> None:
     print(f"{what} is at {url_of(listening)}  (Ctrl-C stops it)", flush=True)
 
 
-class LoopbackHosts:
-    """Refuses other host names than this machine's own.
+def known_hosts(host: str, allowed: Sequence[str]) -> tuple[frozenset[str], bool]:
+    """The host names under which a server on an address answers, and whether numbers do, too.
 
-    A page elsewhere may point a name of its own at 127.0.0.1 (DNS rebinding) and would then read
+    A number cannot be pointed elsewhere, so that a network's address answers to all of them.
+    """
+    if is_loopback(host):
+        return frozenset(allowed), False
+    own = socket.gethostname().lower()
+    return frozenset((own, f"{own}.local", host.lower(), *allowed)), True
+
+
+class KnownHosts:
+    """Refuses host names that are not this server's own.
+
+    A page elsewhere may point a name of its own at this address (DNS rebinding) and would then read
     these pages through the browser; the Host header gives it away.
+
+    Args:
+        app: what answers otherwise.
+        names: under which it may be opened, besides this machine's own.
+        numbers: whether any numeric address will do.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, names: frozenset[str], numbers: bool) -> None:
         self.app = app
+        self._names = names
+        self._numbers = numbers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the application does, or refuse."""
-        if scope["type"] in ("http", "websocket") and not _names_this_machine(scope):
-            answer = PlainTextResponse(
-                "This Featurescope serves its own machine only. Open it as http://127.0.0.1 or "
-                "http://localhost with its port.\n",
-                status_code=400,
+        if scope["type"] in ("http", "websocket") and not self._knows(scope):
+            sentence = (
+                "This Featurescope does not answer to that name. Open it by its number, or allow "
+                "the name with FEATURESCOPE_ALLOWED_HOSTS.\n"
+                if self._numbers
+                else "This Featurescope serves its own machine only. Open it as http://127.0.0.1 "
+                "or http://localhost with its port.\n"
             )
-            await answer(scope, receive, send)
+            await PlainTextResponse(sentence, status_code=400)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
+    def _knows(self, scope: Scope) -> bool:
+        """Whether the Host header, without its port, names this server."""
+        host = Headers(scope=scope).get("host", "").lower()
+        name, _, port = host.rpartition(":")
+        host = (name if name and port.isdigit() else host).strip("[]")
+        return is_loopback(host) or host in self._names or (self._numbers and _is_number(host))
 
-def _names_this_machine(scope: Scope) -> bool:
-    """Whether the Host header, without its port, names this machine."""
-    host = Headers(scope=scope).get("host", "").lower()
-    name, _, port = host.rpartition(":")
-    return is_loopback((name if name and port.isdigit() else host).strip("[]"))
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

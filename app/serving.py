@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import socket
 from collections.abc import Callable
 
@@ -15,13 +14,13 @@ from app.errors import FeaturescopeError
 from app.listening import LISTEN_QUEUE, announce, check_address, listen
 from app.settings import Settings
 from app.store.store import open_store
+from app.worker import logs
 from app.worker.client.ablations import Ablations
 from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.client.supervisor import WorkerProcess
 from app.worker.server_limits import BoundedConnection, raise_descriptors
 
 LONGEST_HEAD = 2**20  # bytes of address and headers: a prompt is part of its page's address
-LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Announced(uvicorn.Server):
@@ -39,7 +38,8 @@ def build(settings: Settings) -> ASGIApp:
     store = open_store(settings)
     worker = None if settings.worker_url else WorkerProcess(settings)
     url = worker.url if worker else lambda: settings.worker_url
-    live = AsyncWorkerClient(url)
+    secret = worker.secret if worker else settings.worker_secret_text
+    live = AsyncWorkerClient(url, secret=secret)
     return create_app(settings, store, Ablations(store, live), worker, live)
 
 
@@ -65,7 +65,7 @@ def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None
     only to hear that it was in vain.
     """
     raise_descriptors()
-    logging.basicConfig(level=settings.log_level.upper(), format=LOG_LINE)
+    logs.set_up(settings.log_level)
     check_address(settings.host, settings.allow_network, "reads all pages and uses the worker")
     with listen(settings.host, settings.port) as listening:
         if prepare is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import SettingsError
@@ -51,10 +51,28 @@ class Settings(BaseSettings):
         description="Agree to serve on an address that other machines reach. There is no login: "
         "everybody who reaches it reads all pages and uses the worker.",
     )
+    allowed_hosts: str = Field(
+        default="",
+        description="Host names, with commas between, under which the pages (or a worker by "
+        "itself) may be opened from other machines, besides numeric addresses and this machine's "
+        "own name. Others are refused: a page elsewhere could point its own name here.",
+    )
+    database_connections: int = Field(
+        default=20,
+        ge=1,
+        le=1000,
+        description="Connections to the store that one process opens at most.",
+    )
     worker_url: str | None = Field(
         default=None,
         description="Address of a worker that runs by itself, such as `http://worker:8001`. "
         "Unset: serving starts a worker as its own child process.",
+    )
+    worker_secret: SecretStr | None = Field(
+        default=None,
+        description="What the web process says to the worker, which works for nobody else. Give "
+        "both the same; unset: a worker by itself asks for none, and one that serving starts gets "
+        "a new one at each start.",
     )
     worker_threads: int | None = Field(
         default=None,
@@ -105,6 +123,17 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """The allowed host names."""
+        names = (name.strip().lower() for name in self.allowed_hosts.split(","))
+        return tuple(name for name in names if name)
+
+    @property
+    def worker_secret_text(self) -> str:
+        """The worker's secret; empty: there is none."""
+        return self.worker_secret.get_secret_value() if self.worker_secret else ""
+
+    @property
     def url(self) -> str:
         """The store's address, the default filled in."""
         return self.database_url or f"sqlite:///{self.home / 'featurescope.db'}"
@@ -130,7 +159,7 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:
         return f"The settings contradict each other: {reason}."
     name = str(first["loc"][0])
-    shown = "" if name == "database_url" else f" (it is {first['input']!r})"
+    shown = "" if name in ("database_url", "worker_secret") else f" (it is {first['input']!r})"
     return f"The setting FEATURESCOPE_{name.upper()} cannot be used{shown}: {reason}."
 
 

@@ -17,7 +17,7 @@ from app.cli.commands.making import add, demo_train, evaluate, harvest, sweep, t
 from app.cli.commands.serving import demo, serve, worker
 from app.cli.commands.store import db, export, forget, import_, list_, remove
 from app.cli.options import Commands
-from sae_core.errors import FeaturescopeError
+from app.errors import DISK_FULL, FeaturescopeError, disk_is_full
 
 INTERRUPTED = 130
 
@@ -74,6 +74,11 @@ def run(words: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        print(f"featurescope: {DISK_FULL}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -20,6 +20,8 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from app.errors import StoreError
 from app.settings import resource
@@ -27,6 +29,8 @@ from app.settings import resource
 _log = logging.getLogger(__name__)
 _LOCK = 0x46656174  # advisory lock of Postgres that one writer at a time holds
 _SWITCH_SECONDS = 10.0
+CONNECTIONS = 20
+POOL_SECONDS = 10.0
 _SQLITE_SETTINGS = (
     "synchronous=NORMAL",
     "foreign_keys=ON",
@@ -35,26 +39,59 @@ _SQLITE_SETTINGS = (
 _HARVEST_OR_SERVE = "`featurescope serve` or `featurescope harvest`"
 
 
-def connect(url: str | URL, busy_seconds: float = 10.0) -> Engine:
+class Connections(QueuePool):
+    """The connections of one process, of which there is a bounded number."""
+
+    def connect(self) -> PoolProxiedConnection:
+        """One of them.
+
+        Raises:
+            StoreError: all stayed in use for too long.
+        """
+        try:
+            return super().connect()
+        except PoolTimeout as error:
+            raise StoreError(
+                f"All {self.size()} connections to the store are in use; try again in a moment, or "
+                "allow more with FEATURESCOPE_DATABASE_CONNECTIONS."
+            ) from error
+
+
+def connect(
+    url: str | URL,
+    busy_seconds: float = 10.0,
+    connections: int = CONNECTIONS,
+    pool_seconds: float = POOL_SECONDS,
+) -> Engine:
     """An engine for `sqlite:///…` or `postgresql+psycopg://…`.
 
     Args:
         url: where the store is; SQLite's folder is made.
         busy_seconds: how long a statement waits for another writer.
+        connections: open at once, at most.
+        pool_seconds: how long is waited for one of them.
 
     Raises:
         StoreError: the address makes no sense, or its folder cannot be made.
     """
+    pool: dict[str, Any] = {
+        "poolclass": Connections,
+        "pool_size": connections,
+        "max_overflow": 0,
+        "pool_timeout": pool_seconds,
+    }
     try:
         where = make_url(url)
         if where.drivername in ("postgres", "postgresql"):
             where = where.set(drivername="postgresql+psycopg")
         if where.drivername == "postgresql+psycopg":
             wait = f"-c lock_timeout={int(busy_seconds * 1000)}"
-            engine = create_engine(where, pool_pre_ping=True, connect_args={"options": wait})
+            engine = create_engine(
+                where, pool_pre_ping=True, connect_args={"options": wait}, **pool
+            )
         elif where.get_backend_name() == "sqlite" and where.database not in (None, "", ":memory:"):
-            Path(str(where.database)).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(where, connect_args={"timeout": busy_seconds})
+            Path(str(where.database)).parent.mkdir(0o700, parents=True, exist_ok=True)
+            engine = create_engine(where, connect_args={"timeout": busy_seconds}, **pool)
             event.listen(engine, "connect", _set_up_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         else:
@@ -64,6 +101,10 @@ def connect(url: str | URL, busy_seconds: float = 10.0) -> Engine:
             )
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"The address of the store makes no sense: {error}.") from error
+    except ValueError as error:
+        raise StoreError(
+            "The address of the store makes no sense: its port is no number."
+        ) from error
     except OSError as error:
         raise StoreError(f"The folder of the store cannot be made: {error}.") from error
     event.listen(engine, "handle_error", _translate)

@@ -60,7 +60,7 @@ def open_store(settings: Settings, *, upgrade: bool = True) -> Store:
         StoreError: the address makes no sense, the database cannot be reached, a newer version of
             Featurescope made it, or, without `upgrade`, it is empty or older.
     """
-    engine = database.connect(settings.url)
+    engine = database.connect(settings.url, connections=settings.database_connections)
     try:
         if upgrade:
             database.upgrade(engine)

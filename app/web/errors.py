@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,13 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    BodyTooLong,
     Conflict,
     FeaturescopeError,
     InvalidRequest,
     NotFound,
     Overloaded,
+    ReaderGone,
+    Refused,
     WorkerUnavailable,
 )
+from app.web.headers import SECURITY_HEADERS
 from app.web.schema import SENTENCE
 from app.web.site import Site
 
@@ -28,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[FeaturescopeError], int], ...] = (
     (NotFound, 404),
+    (Refused, 403),
+    (BodyTooLong, 413),
     (Conflict, 409),
     (InvalidRequest, 422),
 )
@@ -35,9 +41,11 @@ _UNAVAILABLE = 503
 RESTART_SECONDS = 2  # about what a worker needs to start again
 
 _TITLES = {
+    403: "Not from there",
     404: "Not here",
     405: "Not that way",
     409: "That is taken",
+    413: "Too long",
     422: "That cannot be used",
     500: "A defect in Featurescope",
     503: "Not now",
@@ -99,7 +107,7 @@ def respond(
 def _domain(request: Request, error: Exception) -> Response:
     assert isinstance(error, FeaturescopeError)
     status = status_of(error)
-    if status >= 500:
+    if status >= 500 and not isinstance(error, ReaderGone):  # of those there are crowds
         logger.warning("%s %s: %s", request.method, request.url.path, error)
     headers = None
     if isinstance(error, Overloaded):
@@ -152,7 +160,8 @@ def _name(where: Sequence[int | str]) -> str:
 
 def _defect(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return respond(request, 500, DEFECT)
+    # Starlette answers this one outside of all middleware.
+    return respond(request, 500, DEFECT, {**SECURITY_HEADERS, "Cache-Control": "no-store"})
 
 
 class _Short(reprlib.Repr):
@@ -163,8 +172,25 @@ class _Short(reprlib.Repr):
         self.maxstring = self.maxother = self.maxlong = 80
 
 
+def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The OpenAPI document, in which errors have the type that they are sent with."""
+    write = app.openapi
+
+    def document() -> dict[str, Any]:
+        written = write()
+        for operations in written["paths"].values():
+            for operation in operations.values():
+                for status, answer in operation["responses"].items():
+                    if status >= "400" and (contents := answer.get("content")):
+                        answer["content"] = {_PROBLEM: next(iter(contents.values()))}
+        return written
+
+    return document
+
+
 def install(app: FastAPI) -> None:
     """Let every error of the application end here."""
+    app.openapi = _document(app)  # type: ignore[method-assign]
     app.add_exception_handler(FeaturescopeError, _domain)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from app.rendering.tokens import printable
@@ -55,7 +56,13 @@ Printable = Annotated[str, BeforeValidator(printable)]
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {
+        "model": Problem,
+        "description": "The request cannot be read: its body is not UTF-8, or its host unknown.",
+    },
+    403: {"model": Problem, "description": "A page of another site asked."},
     404: {"model": Problem, "description": "There is no such thing; the sentence says why."},
+    413: {"model": Problem, "description": "The body is too long."},
     422: {"model": Problem, "description": "A value cannot be used; the sentence says why."},
     503: {"model": Problem, "description": "The store or the worker cannot answer now."},
 }
@@ -86,3 +93,16 @@ class Question(BaseModel):
     """Immutable, and refuses fields that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """JSON's true and false are no numbers, although Python takes them for 1 and 0."""
+        annotation = str(cls.model_fields[info.field_name or ""].annotation)
+        # Lists of text refuse them by themselves, each in its own words.
+        entries: Sequence[object] = (value,)
+        if isinstance(value, list | tuple) and "str" not in annotation:
+            entries = value
+        if "bool" not in annotation and any(isinstance(entry, bool) for entry in entries):
+            raise PydanticCustomError("number", "it should be a number or text, not true or false")
+        return value

@@ -4,6 +4,7 @@ For a strength, with p the unsteered and q the steered model:
 
     KL = mean over positions t of the prompt of  sum_v q(v | tok_<=t) log(q(v | ..) / p(v | ..))
     perplexity = exp(mean of -log p(tok_t | tok_<t))  over the continuation that q writes
+    distinct = distinct triples of tokens / all triples  of that continuation
 
 Means over the prompt leave special tokens out, which are never edited. A strength that drives the
 model out of its numbers has NaN for each of its figures; the others know nothing of it.
@@ -23,6 +24,7 @@ from sae_core.errors import SteeringError
 from sae_core.interventions.generation import Scope, check_room, continuations
 from sae_core.interventions.next_token import TokenSampling
 from sae_core.interventions.prompt import check_tokens, text_positions
+from sae_core.interventions.repetition import distinct_share
 from sae_core.interventions.steered_run import SteeredRun
 from sae_core.interventions.steering import FeatureEdit, Steering, hook_point_of
 from sae_core.interventions.traits import encoded_at_once
@@ -48,12 +50,14 @@ class DoseBaseline:
         perplexity: of its own continuation of the prompt.
         activation: the feature's mean activation over the prompt, model units.
         probabilities: those of the watched tokens directly after the prompt.
+        distinct: distinct triples of tokens in its continuation, of all triples.
         text: its continuation.
     """
 
     perplexity: float
     activation: float
     probabilities: tuple[float, ...]
+    distinct: float
     text: str
 
 
@@ -67,6 +71,7 @@ class DoseMeasurement:
         perplexity: of its continuation, as the unsteered model reads it.
         activation: the feature's mean activation over the prompt after the edit, model units.
         probabilities: those of the watched tokens directly after the prompt.
+        distinct: distinct triples of tokens in its continuation, of all triples; a loop has few.
         text: its continuation, up to where it has no numbers any more.
     """
 
@@ -75,6 +80,7 @@ class DoseMeasurement:
     perplexity: float
     activation: float
     probabilities: tuple[float, ...]
+    distinct: float
     text: str
 
 
@@ -231,6 +237,7 @@ def _unsteered(question: _Question) -> Generator[None, None, _Unsteered]:
         perplexity=own,
         activation=activation,
         probabilities=probabilities,
+        distinct=distinct_share(written.tokens[0]),
         text=written.texts[0],
     )
     return _Unsteered(result, early, before, whole, reading.hidden[0])
@@ -259,6 +266,7 @@ def _steered(
             perplexity=perplexities[row],
             activation=question.mean(base.early, reading.acts[row]),
             probabilities=probabilities[row],
+            distinct=distinct_share(written.tokens[row]),
             text=written.texts[row],
         )
         for row, edit in enumerate(edits)
@@ -271,7 +279,12 @@ def _figured(point: DoseMeasurement, broken: bool) -> DoseMeasurement:
     if broken or not (math.isfinite(point.kl) and math.isfinite(point.activation)):
         none = (math.nan,) * len(point.probabilities)
         return replace(
-            point, kl=math.nan, perplexity=math.nan, activation=math.nan, probabilities=none
+            point,
+            kl=math.nan,
+            perplexity=math.nan,
+            activation=math.nan,
+            probabilities=none,
+            distinct=math.nan,
         )
     return replace(point, kl=max(0.0, point.kl))  # rounding may bring it below
 

@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
 from app.errors import SettingsError
-from app.listening import check_address, is_loopback, listen, url_of
+from app.listening import (
+    KnownHosts,
+    check_address,
+    is_loopback,
+    known_hosts,
+    listen,
+    url_of,
+)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
@@ -43,3 +54,22 @@ def test_an_address_that_is_not_ours_is_refused() -> None:
 def test_the_url_opens_in_a_browser(host: str, shown: str) -> None:
     with listen(host, 0) as listening:
         assert url_of(listening) == f"http://{shown}:{listening.getsockname()[1]}/"
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "asked", "status"),
+    [
+        ("127.0.0.1", (), "localhost:8000", 200),
+        ("127.0.0.1", (), "192.0.2.1", 400),
+        ("127.0.0.1", ("near.test",), "near.test", 200),
+        ("0.0.0.0", (), "192.0.2.1:8000", 200),
+        ("0.0.0.0", (), "[2001:db8::1]:8000", 200),
+        ("0.0.0.0", (), socket.gethostname(), 200),
+        ("0.0.0.0", (), "elsewhere.test", 400),
+        ("0.0.0.0", ("near.test",), "near.test:80", 200),
+    ],
+)
+def test_host_names(host: str, allowed: tuple[str, ...], asked: str, status: int) -> None:
+    app = KnownHosts(PlainTextResponse("here"), *known_hosts(host, allowed))
+    answer = TestClient(app).get("/", headers={"Host": asked})
+    assert answer.status_code == status

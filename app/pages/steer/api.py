@@ -35,7 +35,7 @@ data: {"event":"done"}
 """  # noqa: E501
 _DOSE_EXAMPLE = """\
 event: dose
-data: {"event":"dose","strength":4.0,"kl":0.31,"perplexity":17.5,"activation":29.7,"probabilities":[0.2],"text":" self","shown":" self"}
+data: {"event":"dose","strength":4.0,"kl":0.31,"perplexity":17.5,"activation":29.7,"probabilities":[0.2],"distinct":0.97,"text":" self","shown":" self"}
 
 event: done
 data: {"event":"done"}
@@ -125,7 +125,7 @@ def save(model: TheModel, question: types.PresetQuestion) -> types.Preset:
 
 
 @router.delete(
-    "/presets/{name:path}",
+    "/presets/{name:anything}",
     status_code=204,
     response_class=Response,
     dependencies=[Depends(addressed)],

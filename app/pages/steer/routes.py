@@ -88,9 +88,7 @@ def _page(
         except InvalidRequest as error:
             problems["n"] = str(error)
         state = SteerState.of(question)  # as pages write it: fields hold no other forms of numbers
-    steered = [
-        slider.dictionary for slider in state.sliders if slider.dictionary in model.dictionaries
-    ]
+    steered = [s.dictionary for s in state.sliders if s.dictionary in model.dictionaries]
     view = model.dictionary(dictionary or steered[-1]) if dictionary or steered else model.facts
     rows = site.search.find(model.store, model.typeset, view, typed[:200])
     return SteerPage(

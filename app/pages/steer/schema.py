@@ -99,6 +99,9 @@ class DoseBaseEvent(LiveEvent):
     activation: float = Field(description="Mean activation of the feature over the prompt.")
     watched: list[str] = Field(description="The tokens that are followed, everything visible.")
     probabilities: list[float] = Field(description="Theirs after the prompt.")
+    distinct: Finite = Field(
+        description="Distinct triples of tokens in its continuation, of all triples."
+    )
 
 
 class DosePointEvent(LiveEvent):
@@ -112,6 +115,10 @@ class DosePointEvent(LiveEvent):
     perplexity: Finite = Field(description="Of the steered continuation under the unsteered model.")
     activation: Finite = Field(description="Mean activation that the feature reads back.")
     probabilities: list[Finite] = Field(description="Of the tokens that are followed.")
+    distinct: Finite = Field(
+        description="Distinct triples of tokens in the continuation, of all triples. A text that "
+        "repeats itself has few, however low its perplexity."
+    )
     text: str = Field(description="The continuation, up to where it has no numbers any more.")
     shown: str = Field(description="The same with everything visible, line feeds as ⏎.")
 

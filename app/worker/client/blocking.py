@@ -15,6 +15,7 @@ from app.worker.client.faults import (
     faults_translated,
     read_event,
     refuse,
+    request_headers,
 )
 from app.worker.protocol.events import Done, Failed, HealthReply, Progress, Result
 from app.worker.protocol.requests import WorkRequest
@@ -36,6 +37,7 @@ class WorkerClient:
         *,
         connect_seconds: float = 3.0,
         silence_seconds: float = 20.0,
+        secret: str = "",
     ) -> None:
         """Create a client.
 
@@ -45,8 +47,10 @@ class WorkerClient:
             connect_seconds: longest wait for a connection.
             silence_seconds: longest wait for the next line; the worker sends one every few seconds
                 while it computes.
+            secret: what the worker wants to hear before it works; empty: nothing.
         """
         self._base_url = base_url
+        self._secret = secret
         self._silence_seconds = silence_seconds
         # No connection is used twice: one kept from before a restart would fail the next request.
         # No proxy from the environment: the worker is on this machine or in this network.
@@ -88,7 +92,7 @@ class WorkerClient:
                 "POST",
                 self._url(request.path),
                 content=request.model_dump_json(),
-                headers={"Content-Type": "application/json"},
+                headers=request_headers(self._secret),
             ) as answer,
         ):
             if answer.status_code != httpx.codes.OK:

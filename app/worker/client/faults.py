@@ -12,10 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import InvalidRequest, Overloaded, WorkerUnavailable
 from app.worker.protocol.events import Done, Event, Failed, FailureCode, Progress, Result
+from app.worker.protocol.requests import CLIENT, SECRET
 from sae_core.errors import FeaturescopeError
 
 RESTARTING = "The worker is restarting; this page tries again by itself."
 SILENT = "The worker has not answered for {seconds:g} seconds; this page tries again by itself."
+BUSY = "The worker has too much to do to take one more question; this page tries again by itself."
+BUSY_SECONDS = 3
 NONE = "There is no worker: set FEATURESCOPE_WORKER_URL to the address of one."
 STRANGE = (
     "The worker's answer makes no sense here: let the web process and the worker run the same "
@@ -46,18 +49,37 @@ def faults_translated(silence_seconds: float) -> Iterator[None]:
         silence_seconds: how long was waited for the next line, for the sentence.
 
     Raises:
+        Overloaded: it does not take the question in time.
         WorkerUnavailable: it cannot be reached, went silent, died half-way or talks nonsense.
     """
     try:
         yield
     except httpx.ReadTimeout as error:
         raise WorkerUnavailable(SILENT.format(seconds=silence_seconds)) from error
+    except httpx.TimeoutException as error:
+        # Nobody took the connection or the question in time: a crowd, and no restart.
+        raise Overloaded(BUSY, BUSY_SECONDS) from error
     except httpx.HTTPError as error:
         log.warning("the worker does not answer: %r", error)
         raise WorkerUnavailable(RESTARTING) from error
     except ValidationError as error:
         log.error("not a message of the worker: %s", error)
         raise WorkerUnavailable(STRANGE) from error
+
+
+def request_headers(secret: str, client: str = "") -> dict[str, str]:
+    """What goes with a request for work.
+
+    Args:
+        secret: what the worker wants to hear; empty: nothing.
+        client: for whom it is; empty: for this process itself.
+    """
+    headers = {"Content-Type": "application/json"}
+    if secret:
+        headers[SECRET] = secret
+    if client:
+        headers[CLIENT] = client
+    return headers
 
 
 def read_event(line: str) -> Result | Progress | Done:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Protocol
 
 import httpx
 
 from app.errors import WorkerUnavailable
-from app.worker.client.faults import NONE, RESTARTING, faults_translated, read_event, refuse
+from app.worker.client.faults import (
+    NONE,
+    RESTARTING,
+    faults_translated,
+    read_event,
+    refuse,
+    request_headers,
+)
 from app.worker.protocol.events import Done, Failed, Progress, Result
 from app.worker.protocol.requests import WorkRequest
+
+asking: ContextVar[str] = ContextVar("asking", default="")
+"""Whose request is being answered: the worker shares its time fairly among those."""
 
 
 class LiveWorker(Protocol):
@@ -36,11 +47,13 @@ class AsyncWorkerClient:
         self,
         base_url: Callable[[], str | None],
         *,
-        connect_seconds: float = 3.0,
+        connect_seconds: float = 10.0,
         silence_seconds: float = 20.0,
+        secret: str = "",
     ) -> None:
         """Create a client; the arguments are those of `WorkerClient`."""
         self._base_url = base_url
+        self._secret = secret
         self._silence_seconds = silence_seconds
         self._timeout = httpx.Timeout(silence_seconds, connect=connect_seconds)
         self._streams: set[httpx.AsyncClient] = set()
@@ -61,7 +74,7 @@ class AsyncWorkerClient:
                     "POST",
                     base + request.path,
                     content=request.model_dump_json(),
-                    headers={"Content-Type": "application/json"},
+                    headers=request_headers(self._secret, asking.get()),
                 ) as answer,
             ):
                 if answer.status_code != httpx.codes.OK:

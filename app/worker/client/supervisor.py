@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -128,6 +129,9 @@ class WorkerProcess:
     that it had not accepted yet are closed like those that it had: nobody waits for the next child
     without knowing. The child ends when the pipe on its standard input closes, which a kill -9 of
     this process does too.
+
+    Attributes:
+        secret: what the child wants to hear before it works.
     """
 
     def __init__(
@@ -139,6 +143,7 @@ class WorkerProcess:
         self._settings = settings
         self._command = command
         self._patience = patience or Patience()
+        self.secret = settings.worker_secret_text or secrets.token_urlsafe(32)
         self._lock = threading.Lock()  # of start and stop
         self._guard = threading.Lock()  # of the state and the life
         self._state = WorkerState(WorkerPhase.OFF)
@@ -177,7 +182,7 @@ class WorkerProcess:
             if self._socket is not None:
                 return
             self._stopping.clear()
-            self._settings.home.mkdir(parents=True, exist_ok=True)
+            self._settings.home.mkdir(0o700, parents=True, exist_ok=True)
             self._socket = socket.create_server(("127.0.0.1", 0))
             self._socket.setblocking(False)
             self._address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -309,7 +314,8 @@ class WorkerProcess:
             )
 
     def _environment(self) -> dict[str, str]:
-        """This process's environment with our settings; the store's password stays here."""
+        """This process's environment with our settings and the secret; the store's password stays
+        here."""
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -319,6 +325,7 @@ class WorkerProcess:
             value = getattr(self._settings, name)
             if value is not None:
                 environment[f"FEATURESCOPE_{name.upper()}"] = str(value)
+        environment["FEATURESCOPE_WORKER_SECRET"] = self.secret
         return environment
 
 

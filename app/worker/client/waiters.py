@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from app.errors import FeaturescopeError, Overloaded, WorkerUnavailable
+from app.errors import FeaturescopeError, Overloaded, ReaderGone, WorkerUnavailable
 from app.worker.client.streaming import LiveWorker
 from app.worker.connection import while_connected
 from app.worker.protocol.events import Progress, Result
@@ -168,7 +168,7 @@ class Waiters:
                 answer = _of(question.task)
                 return await (answer if receive is None else while_connected(receive, answer))
         except ClientDisconnect:
-            raise WorkerUnavailable(GONE) from None
+            raise ReaderGone(GONE) from None
         except TimeoutError:
             raise WorkerUnavailable(LATE.format(seconds=self._seconds)) from None
         finally:

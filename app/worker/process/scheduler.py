@@ -5,8 +5,10 @@ A request's life here:
 1. `submit`, called on the server's event loop, puts the request's generator among the newcomers,
    or refuses it where as many jobs are held as the worker takes on.
 2. The device thread chooses a job: first any that has to be closed (cancelled, overdue, or the
-   worker is stopping), then in turns a newcomer and the job that has waited longest in the round.
-   A job with a full box is passed over until its reader has taken some events.
+   worker is stopping). Otherwise streams and short work take turns; of either, the client's turn
+   comes that had the last one longest ago; and of its jobs, in turns a newcomer and the one that
+   has waited longest in the round. A job with a full box is passed over until its reader has taken
+   some events.
 3. It takes one step of that job, and further ones while the turn has milliseconds left. Each step
    is one `next` of the generator and gives one event, which goes into the job's box; `wake` tells
    the event loop.
@@ -33,6 +35,7 @@ from app.worker.protocol.events import Done, Event, Failed, FailureCode, HealthP
 FULL = "The worker already holds {n} requests, as many as it takes on; try again in a moment."
 LATE = "The worker did not finish within {seconds:g} seconds; ask for less at a time, or again."
 STOPPED = "The worker is shutting down."
+SHARE = "You have {n} requests with the worker already, its share for one client; wait for them."
 RETRY_AFTER = 2
 
 log = logging.getLogger(__name__)
@@ -46,9 +49,17 @@ class Job:
     """
 
     def __init__(
-        self, steps: Iterator[Event], seconds: float, wake: Callable[[], object], room: int
+        self,
+        steps: Iterator[Event],
+        seconds: float,
+        wake: Callable[[], object],
+        room: int,
+        client: str = "",
+        streams: bool = False,
     ) -> None:
         self.steps = steps
+        self.client = client
+        self.streams = streams
         self.seconds = seconds
         self.deadline = time.monotonic() + seconds
         self.wake = wake
@@ -69,7 +80,9 @@ class Scheduler:
     A turn is one step and whatever more fits into a few milliseconds: the second of two contexts
     that were computed together costs nothing and need not wait. A newcomer's turn comes next, so
     that short work, which is most of the work, is done while long work goes on; newcomers and the
-    jobs under way take turns, so that neither starves. A job whose reader is slow is passed over
+    jobs under way take turns, so that neither starves; so do streams and short work, and clients.
+    Nobody takes all places: a quarter is left by each client to the others, an eighth by streams
+    to short work, and by that to streams. A job whose reader is slow is passed over
     while `room` of its events wait. A generator's `close` is its cancellation and runs on the
     device thread like its steps.
     """
@@ -99,6 +112,9 @@ class Scheduler:
         self._newcomers: deque[Job] = deque()
         self._round: deque[Job] = deque()
         self._newcomer_went = False
+        self._stream_went = False
+        self._turns = 0
+        self._last_turns: dict[str, int] = {}  # by client
         self._running: Job | None = None
         self._step_began = 0.0
         self._closing = False
@@ -116,21 +132,29 @@ class Scheduler:
         if self._thread.is_alive():
             self._thread.join(seconds)
 
-    def submit(self, steps: Iterator[Event], seconds: float, wake: Callable[[], object]) -> Job:
+    def submit(
+        self,
+        steps: Iterator[Event],
+        seconds: float,
+        wake: Callable[[], object],
+        client: str = "",
+        streams: bool = False,
+    ) -> Job:
         """Take on a generator that has not begun.
 
         Args:
             steps: one `next` is one step of work; it should take well under a second.
             seconds: deadline from now, the wait included.
             wake: called from the device thread whenever the job has news.
+            client: for whom it is; empty: for nobody whose share is counted.
+            streams: whether its answer is long and read while it comes.
 
         Raises:
-            Overloaded: the scheduler is full.
+            Overloaded: the scheduler is full, or as full of this client or kind as it may be.
         """
         with self._changed:
-            if self.jobs >= self.capacity:
-                raise Overloaded(FULL.format(n=self.capacity), RETRY_AFTER)
-            job = Job(steps, seconds, wake, self._room)
+            self._admit(client, streams)
+            job = Job(steps, seconds, wake, self._room, client, streams)
             if not self._closing:
                 self._newcomers.append(job)
                 self._changed.notify_all()
@@ -157,7 +181,20 @@ class Scheduler:
     @property
     def jobs(self) -> int:
         """Requests held, the running one included."""
-        return len(self._newcomers) + len(self._round) + (self._running is not None)
+        return len(self._held())
+
+    def _held(self) -> list[Job]:
+        running = self._running
+        return [*self._newcomers, *self._round, *([] if running is None else [running])]
+
+    def _admit(self, client: str, streams: bool) -> None:
+        held = self._held()
+        alike = sum(job.streams is streams for job in held)
+        if len(held) >= self.capacity or alike >= self.capacity - self.capacity // 8:
+            raise Overloaded(FULL.format(n=len(held)), RETRY_AFTER)
+        own = sum(job.client == client for job in held)
+        if client and own >= max(1, self.capacity - self.capacity // 4):
+            raise Overloaded(SHARE.format(n=own), RETRY_AFTER)
 
     @property
     def step_seconds(self) -> float:
@@ -221,15 +258,32 @@ class Scheduler:
                 if self._closing or job.stepless:
                     queue.remove(job)
                     return job
-        # Then newcomers and the round take turns.
-        ready = next((job for job in self._round if len(job.box) < job.room), None)
-        if self._newcomers and not (ready and self._newcomer_went):
-            self._newcomer_went = True
-            return self._newcomers.popleft()
-        self._newcomer_went = False
-        if ready:
-            self._round.remove(ready)
-        return ready
+        # Of what can go on, streams and short work take turns, and so do clients.
+        able = [*self._newcomers, *(job for job in self._round if len(job.box) < job.room)]
+        if not able:
+            self._newcomer_went = False
+            return None
+        able = [job for job in able if job.streams is not self._stream_went] or able
+        client = min(able, key=lambda job: self._last_turns.get(job.client, 0)).client
+        able = [job for job in able if job.client == client]
+        # Of a client's, newcomers and the round do.
+        newcomer = next((job for job in self._newcomers if job in able), None)
+        ready = next((job for job in self._round if job in able), None)
+        self._newcomer_went = newcomer is not None and not (ready and self._newcomer_went)
+        chosen = newcomer if self._newcomer_went else ready
+        assert chosen is not None
+        (self._newcomers if self._newcomer_went else self._round).remove(chosen)
+        self._note_turn(chosen)
+        return chosen
+
+    def _note_turn(self, job: Job) -> None:
+        self._turns += 1
+        self._stream_went = job.streams
+        present = {job.client, *(other.client for other in self._held())}
+        self._last_turns = {
+            client: turn for client, turn in self._last_turns.items() if client in present
+        }
+        self._last_turns[job.client] = self._turns
 
     def _until_deadline(self) -> float | None:
         """Seconds until a job that waits for its reader is overdue."""

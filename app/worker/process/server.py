@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -22,23 +22,29 @@ from starlette.routing import Route
 
 from app import __version__
 from app.errors import Overloaded
-from app.listening import LISTEN_QUEUE, LoopbackHosts, announce, is_loopback, listen
+from app.listening import LISTEN_QUEUE, KnownHosts, announce, known_hosts, listen
 from app.settings import Settings
+from app.worker import logs
 from app.worker.process.event_stream import EventStream
 from app.worker.process.jobs.registry import TorchWorkbench, Workbench
 from app.worker.process.limits import Limits
 from app.worker.process.scheduler import Scheduler
 from app.worker.protocol.events import Failed, FailureCode, HealthReply
-from app.worker.protocol.requests import REQUESTS, WorkRequest
+from app.worker.protocol.requests import CLIENT, REQUESTS, SECRET, STREAMS, WorkRequest
 from app.worker.server_limits import BoundedConnection, raise_descriptors
 
 GRACE_SECONDS = 3
+UNKNOWN = (
+    "This worker only works for the web process that knows its secret: give both the same "
+    "FEATURESCOPE_WORKER_SECRET."
+)
 
 
 class Worker:
     """The routes, over one scheduler and one workbench."""
 
-    def __init__(self, workbench: Workbench, device: str, limits: Limits) -> None:
+    def __init__(self, workbench: Workbench, device: str, limits: Limits, secret: str = "") -> None:
+        self.secret = secret
         self.workbench = workbench
         self.device = device
         self.limits = limits
@@ -67,6 +73,10 @@ class Worker:
         For example /read
         with a ReadRequest
         """
+        if not secrets.compare_digest(
+            request.headers.get(SECRET, "").encode(), self.secret.encode()
+        ):
+            return _refusal(401, UNKNOWN)
         # Only a page of our own origin can send this type without asking first, and we never agree.
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return _refusal(415, "Send the request as application/json.")
@@ -94,7 +104,13 @@ class Worker:
         news = asyncio.Event()
         wake = partial(asyncio.get_running_loop().call_soon_threadsafe, news.set)
         try:
-            job = self.scheduler.submit(self.workbench.work(message), seconds, wake)
+            job = self.scheduler.submit(
+                self.workbench.work(message),
+                seconds,
+                wake,
+                client=request.headers.get(CLIENT, "")[:200],
+                streams=kind in STREAMS,
+            )
         except Overloaded as error:
             return _refusal(503, str(error), FailureCode.OVERLOADED, error.retry_after)
         return EventStream(self.scheduler, job, news, self.limits.heartbeat_seconds)
@@ -123,6 +139,7 @@ def create_worker(
         workbench or TorchWorkbench(settings.device, settings.worker_threads, limits),
         settings.device,
         limits,
+        settings.worker_secret_text,
     )
 
     @asynccontextmanager
@@ -175,13 +192,11 @@ def serve_on(
     that its parent is gone.
     """
     raise_descriptors()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.set_up(settings.log_level)
     server = WorkerServer(
         app.state.scheduler,
         uvicorn.Config(
-            LoopbackHosts(app) if is_loopback(listening.getsockname()[0]) else app,
+            KnownHosts(app, *known_hosts(listening.getsockname()[0], settings.hosts)),
             http=BoundedConnection,
             backlog=LISTEN_QUEUE,
             log_config=None,

@@ -177,6 +177,7 @@ class DoseBase(Message):
     probabilities: tuple[float, ...] = Field(
         description="Of the watched tokens after the prompt, in their order."
     )
+    distinct: float = Field(description="Distinct triples of tokens in it, of all triples.")
 
 
 class DosePoint(Message):
@@ -190,6 +191,7 @@ class DosePoint(Message):
     perplexity: float = Field(description="Of the steered continuation, under the unsteered model.")
     activation: float = Field(description="Mean activation the feature reads back over the prompt.")
     probabilities: tuple[float, ...]
+    distinct: float = Field(description="Distinct triples of tokens in the text, of all triples.")
     text: str = Field(description="The continuation.")
 
 

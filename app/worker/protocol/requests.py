@@ -12,6 +12,8 @@ from typing import Annotated, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SECRET = "Featurescope-Secret"  # noqa: S105 - the header, whose value both processes know
+CLIENT = "Featurescope-Client"  # header: for whom the web process asks
 MOST_DICTIONARIES = 16  # read at once
 MOST_EDITS = 16
 MOST_STRENGTHS = 101
@@ -263,3 +265,6 @@ REQUESTS: tuple[type[WorkRequest], ...] = (
     SteerRequest,
     DoseRequest,
 )
+
+STREAMS: tuple[type[WorkRequest], ...] = (AttributeRequest, SteerRequest, DoseRequest)
+"""Kinds whose answers are long and read while they come; all others are short work."""

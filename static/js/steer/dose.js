@@ -8,6 +8,7 @@ import { stream } from "../stream.js";
 const REACH = [-10, 10];
 const STRENGTHS = Array.from({ length: 21 }, (_, n) => n - 10);
 const COHERENT = 2; // times the unsteered perplexity
+const DISTINCT = 0.5; // of the unsteered text's share of distinct triples: a loop has less
 const LONGEST = 40; // tokens of each continuation
 
 const curves = {
@@ -26,7 +27,8 @@ let abort = null;
 
 /** The widest range around 0 in which every text stays coherent; null: not even there. */
 function coherent() {
-  const fits = (point) => point.perplexity !== null && point.perplexity < COHERENT * base.perplexity;
+  const fits = (point) => point.perplexity !== null
+    && point.perplexity < COHERENT * base.perplexity && point.distinct >= DISTINCT * base.distinct;
   const near = (sign) => {
     let last = null;
     for (const point of points.filter((one) => one.strength * sign >= 0)
@@ -53,8 +55,8 @@ function drawAll() {
     name, points: points.map(({ strength: s, probabilities: { [at]: p } }) => [s, p === null ? null : 100 * p]),
   })), { coherent: range });
   if (points.length === asked.length) byId("coherent").textContent = range
-    ? `The text stays coherent from ${strength(range[0])} to ${strength(range[1])}: its perplexity is under twice the unsteered ${figure(base.perplexity)}.`
-    : "No strength leaves the text coherent, with a perplexity under twice the unsteered one.";
+    ? `The text stays coherent from ${strength(range[0])} to ${strength(range[1])}: its perplexity is under twice the unsteered ${figure(base.perplexity)}, and it repeats itself little: at least half the unsteered share of distinct triples of tokens, ${percent(base.distinct)}.`
+    : "No strength leaves the text coherent: with a perplexity under twice the unsteered one, and half its share of distinct triples of tokens.";
   if (chosen !== null) look(chosen);
 }
 
@@ -71,6 +73,7 @@ function look(wanted) {
     `at ${strength(chosen)}: perplexity ${figure(point.perplexity)}${point.perplexity === null ? "" : times}`,
     `KL ${figure(point.kl)} nats`,
     `reads ${figure(point.activation)}`,
+    `distinct triples ${percent(point.distinct)}`,
     ...chances,
   ].join(" · ");
   byId("at-text").replaceChildren(...marked(point.shown, true));

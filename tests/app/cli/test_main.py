@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -184,7 +185,11 @@ def test_an_empty_store_can_be_made_dumped_and_taken_back(
     assert run(["db", "upgrade"]) == 0
     assert run(["db", "dump"]) == 0
     first = capsys.readouterr().out
-    assert run(["db", "downgrade", "base"]) == 0
+    assert run(["db", "downgrade", "base"]) == 1  # nobody is there to be asked
+    asked = capsys.readouterr()
+    assert "deletes everything in the store" in asked.out
+    assert "--yes" in asked.err
+    assert run(["db", "downgrade", "base", "--yes"]) == 0
     assert run(["db", "dump"]) == 1
     assert "holds no store yet" in capsys.readouterr().err
     assert run(["db", "upgrade"]) == 0
@@ -233,3 +238,19 @@ def test_a_worker_says_where_it_listens() -> None:
         serving.send_signal(signal.SIGINT)
         out, err = serving.communicate(timeout=30)
     assert (serving.returncode, out, err.strip()) == (130, "", "Stopped.")
+
+
+def test_a_full_disk_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ):
+
+        def fail(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr("app.store.store.open_store", fail)
+        assert run(["db", "upgrade"]) == 1
+        assert "The disk is full. Make room" in capsys.readouterr().err

@@ -168,9 +168,19 @@ def test_every_loopback_address_checks_host_names(
         assert site.get("/", host=own).status_code == 200
 
 
-def test_served_to_a_network_any_name_is_good(sqlite_store: Store, tmp_path: Path) -> None:
-    with client(sqlite_store, tmp_path, host="0.0.0.0", allow_network=True) as open_site:
+def test_served_to_a_network_the_allowed_names_are_good(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    with client(
+        sqlite_store,
+        tmp_path,
+        host="0.0.0.0",
+        allow_network=True,
+        allowed_hosts="lab.example, other.example",
+    ) as open_site:
         assert open_site.get("/", host="lab.example").status_code == 200
+        assert open_site.get("/", host="192.0.2.7:8000").status_code == 200
+        assert open_site.get("/", host="evil.example").status_code == 400
 
 
 def test_random_and_jump_lead_to_features(site: Client) -> None:

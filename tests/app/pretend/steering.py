@@ -42,6 +42,7 @@ from tests.factories import PIECES
 PROMPT_TOKENS = (0, 1, 2)
 N_FEATURES = 3
 OVERFLOWS, STRONGEST_FINITE = "overflow", 8.0
+LOOPS, STRONGEST_PLAIN = "loop", 2.0
 DIES, REFUSES, SLOW = "die", "refuse", re.compile(r"slow (\d+)")
 
 
@@ -138,7 +139,9 @@ def _steer(request: SteerRequest) -> Iterator[Event]:
 
 
 def _dose(request: DoseRequest) -> Iterator[Event]:
-    yield DoseBase(perplexity=10.0, activation=0.1, probabilities=(0.05,) * len(request.watched))
+    yield DoseBase(
+        perplexity=10.0, activation=0.1, probabilities=(0.05,) * len(request.watched), distinct=0.9
+    )
     for strength in request.strengths:
         if request.prompt == OVERFLOWS and abs(strength) > STRONGEST_FINITE:
             yield DosePoint(
@@ -147,6 +150,7 @@ def _dose(request: DoseRequest) -> Iterator[Event]:
                 perplexity=math.nan,
                 activation=math.nan,
                 probabilities=(math.nan,) * len(request.watched),
+                distinct=math.nan,
                 text="",
             )
             continue
@@ -156,6 +160,7 @@ def _dose(request: DoseRequest) -> Iterator[Event]:
             perplexity=10.0 * 1.15 ** abs(strength),
             activation=max(0.0, strength * request.maximum),
             probabilities=tuple(0.05 + 0.005 * strength for _ in request.watched),
+            distinct=0.1 if request.prompt == LOOPS and strength > STRONGEST_PLAIN else 0.9,
             text=f" text at {strength:g}",
         )
 

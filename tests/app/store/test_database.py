@@ -1,6 +1,7 @@
 import errno
 import sqlite3
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -157,3 +158,25 @@ def test_any_text_is_escaped_and_back(name):
     safe.encode("utf-8")
     assert "\0" not in safe
     assert unescape(safe) == name
+
+
+def test_a_pool_that_runs_out_is_said(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pool.db'}"
+    engine = database.connect(url, connections=1, pool_seconds=0.05)
+    with (
+        engine.connect(),
+        pytest.raises(StoreError, match=r"All 1 connections.*FEATURESCOPE_DATABASE_CONNECTIONS"),
+        engine.connect(),
+    ):
+        pass
+    engine.dispose()
+
+
+def test_a_port_that_is_no_number_is_said() -> None:
+    with pytest.raises(StoreError, match="port is no number"):
+        database.connect("postgresql+psycopg://user@host:port/name")
+
+
+def test_a_home_that_is_made_here_is_private(tmp_path: Path) -> None:
+    database.connect(f"sqlite:///{tmp_path / 'home' / 'a.db'}").dispose()
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700

@@ -53,7 +53,7 @@ async def leave_many(port: int) -> None:
 def test_abandoned_streams_leave_no_connection(sqlite_store: Store, tmp_path: Path) -> None:
     factories.publish(sqlite_store, factories.sample())
     with steering_child(Settings(home=tmp_path, worker_threads=1)) as worker:
-        live = AsyncWorkerClient(worker.url)
+        live = AsyncWorkerClient(worker.url, secret=worker.secret)
         with Served(sqlite_store, tmp_path, live) as url:
             port = int(url.rpartition(":")[2])
             run(leave_many(port))  # what both keep anyway: pools, threads

@@ -104,6 +104,16 @@ def test_a_sweep_is_drawn_and_sets_the_slider(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("complaints")
+def test_a_text_that_repeats_itself_is_not_coherent(page: Page) -> None:
+    page.goto(f"{STEER}?text=loop&f=mlp-12:2:add:1&n=5")
+    complete(page)
+    page.get_by_role("button", name="Sweep").click()
+    expect(page.locator("#coherent")).to_contain_text("from −4 to +2: its perplexity is under")
+    expect(page.locator("#coherent")).to_contain_text("distinct triples of tokens, 90.0 %")
+    expect(page.locator("#at-figures")).to_contain_text("distinct triples 90.0 %")
+
+
+@pytest.mark.usefixtures("complaints")
 def test_the_strength_of_the_slider_is_among_those_swept(page: Page) -> None:
     page.goto(ONE.replace(":1&", ":0.5&"))
     complete(page)

@@ -232,7 +232,9 @@ def test_a_worker_that_dies_is_said_and_the_next_drag_works(
 ) -> None:
     with (
         steering_child(Settings(home=tmp_path)) as process,
-        Served(shared_store, tmp_path, AsyncWorkerClient(process.url)) as url,
+        Served(
+            shared_store, tmp_path, AsyncWorkerClient(process.url, secret=process.secret)
+        ) as url,
     ):
         page = browser.new_page(base_url=url)
         page.goto(f"{STEER}?text=die&f=mlp-12:2:add:1&n=40")

@@ -76,6 +76,8 @@ def test_every_strength_is_as_by_hand(
         tokens, _ = written(model, prompt, [hand], uniform, begin)
         pieces = [model.vocabulary.pieces[token] for token in tokens if token]
         assert point.text == b"".join(pieces).decode("utf-8", "replace")
+        triples = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+        assert point.distinct == len(set(triples)) / len(triples)
         logits, _ = steered_pass(model, [*prompt, *tokens], [])
         index = (torch.arange(len(prompt) - 1, len(prompt) + len(tokens) - 1), torch.tensor(tokens))
         perplexity = float((-logits.log_softmax(-1)[index].mean()).exp())

@@ -153,4 +153,5 @@ def _dose_event(point: dose_response.DoseBaseline | dose_response.DoseMeasuremen
         perplexity=point.perplexity,
         activation=point.activation,
         probabilities=point.probabilities,
+        distinct=point.distinct,
     )

@@ -263,6 +263,7 @@ def test_a_strength_without_numbers_is_null_and_the_others_stand(site: Client) -
         "perplexity": None,
         "activation": None,
         "probabilities": [None] * 3,
+        "distinct": None,
         "text": "",
         "shown": "",
     }

@@ -282,7 +282,9 @@ def test_a_worker_that_dies_is_said_and_the_next_request_is_answered(
 ) -> None:
     with (
         steering_child(Settings(home=tmp_path / "home")) as process,
-        Served(sqlite_store, tmp_path, AsyncWorkerClient(process.url)) as url,
+        Served(
+            sqlite_store, tmp_path, AsyncWorkerClient(process.url, secret=process.secret)
+        ) as url,
     ):
         api = f"{url}/api/v1/m/demo"
         answer = httpx.post(f"{api}/steer", json={"prompt": "die", "n_tokens": 50}, timeout=60)

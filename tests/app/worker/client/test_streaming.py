@@ -24,9 +24,9 @@ from tests.app.worker.workbenches import Behaviour, PretendWorkbench, request
 
 @asynccontextmanager
 async def streams(
-    url: str | None, silence_seconds: float = 5.0
+    url: str | None, silence_seconds: float = 5.0, secret: str = ""
 ) -> AsyncIterator[AsyncWorkerClient]:
-    client = AsyncWorkerClient(lambda: url, silence_seconds=silence_seconds)
+    client = AsyncWorkerClient(lambda: url, silence_seconds=silence_seconds, secret=secret)
     try:
         yield client
     finally:
@@ -155,7 +155,7 @@ def test_a_worker_that_is_silent() -> None:
 
 def test_a_worker_that_dies_half_way(ready: WorkerProcess) -> None:
     async def work() -> None:
-        async with streams(ready.url()) as live:
+        async with streams(ready.url(), secret=ready.secret) as live:
             stream = live.ask(request([1, 1], Behaviour.DIE))
             assert isinstance(await anext(stream), ContextDone)
             with pytest.raises(WorkerUnavailable, match="restarting"):

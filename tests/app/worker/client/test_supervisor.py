@@ -50,7 +50,7 @@ def unaccepted(process: WorkerProcess) -> int:
 
 @pytest.fixture
 def client(process: WorkerProcess) -> Iterator[WorkerClient]:
-    client = WorkerClient(process.url, silence_seconds=10)
+    client = WorkerClient(process.url, secret=process.secret, silence_seconds=10)
     yield client
     client.close()
 
@@ -78,13 +78,13 @@ def test_kill_in_the_middle_of_a_stream_and_recovery(
 
 
 def ask(process: WorkerProcess) -> None:
-    with closing(WorkerClient(process.url, silence_seconds=60)) as client:
+    with closing(WorkerClient(process.url, secret=process.secret, silence_seconds=60)) as client:
         list(client.ask(request([1])))
 
 
 def ask_live(process: WorkerProcess) -> None:
     async def read() -> None:
-        client = AsyncWorkerClient(process.url, silence_seconds=60)
+        client = AsyncWorkerClient(process.url, secret=process.secret, silence_seconds=60)
         try:
             async for _ in client.ask(request([1])):
                 pass
@@ -193,7 +193,7 @@ def test_a_child_whose_device_hangs_is_replaced(settings: Settings, until: Until
         return [sys.executable, "-m", "tests.app.worker.workbenches", str(descriptor)]
 
     process = WorkerProcess(settings, command, patience)
-    client = WorkerClient(process.url)
+    client = WorkerClient(process.url, secret=process.secret)
     process.start()
     with pytest.raises(WorkerUnavailable):
         list(client.ask(request([1], Behaviour.HANG)))
@@ -251,15 +251,19 @@ def test_the_child_gets_the_settings_but_not_the_stores_password(tmp_path: Path)
     settings = Settings(
         home=tmp_path, database_url="postgresql://u:secret@db/x", device="cpu", worker_threads=3
     )
-    environment = WorkerProcess(settings)._environment()
+    process = WorkerProcess(settings)
+    environment = process._environment()
     ours = {name: value for name, value in environment.items() if name.startswith("FEATURESCOPE_")}
     assert ours == {
         "FEATURESCOPE_HOME": str(tmp_path),
         "FEATURESCOPE_DEVICE": "cpu",
         "FEATURESCOPE_WORKER_THREADS": "3",
         "FEATURESCOPE_LOG_LEVEL": "warning",
+        "FEATURESCOPE_WORKER_SECRET": process.secret,
     }
-    assert "secret" not in str(environment)
+    assert len(process.secret) > 30
+    assert process.secret != WorkerProcess(settings).secret
+    assert "u:secret" not in str(environment)
 
 
 PARENT = """
@@ -277,7 +281,7 @@ process = WorkerProcess(Settings(home=sys.argv[1]), command)
 process.start()
 while process.state.phase != WorkerPhase.READY:
     time.sleep(0.02)
-stream = WorkerClient(process.url).ask(request([50] * 1000))
+stream = WorkerClient(process.url, secret=process.secret).ask(request([50] * 1000))
 next(stream)
 print(process.state.pid, flush=True)
 time.sleep(60)

@@ -39,8 +39,10 @@ class Bench:
             self.diary.append(f"{name} closed")
             raise
 
-    def submit(self, name: str, n: int, seconds: float = 30.0) -> Job:
-        return self.scheduler.submit(self.steps(name, n), seconds, self.news.set)
+    def submit(
+        self, name: str, n: int, seconds: float = 30.0, client: str = "", streams: bool = False
+    ) -> Job:
+        return self.scheduler.submit(self.steps(name, n), seconds, self.news.set, client, streams)
 
     def until_begun(self, job: Job) -> None:
         """Wait until the device thread is inside a step of the job."""
@@ -154,6 +156,42 @@ def test_a_full_scheduler_refuses(bench: Bench) -> None:
         bench.result(job)
     bench.go(1)
     assert bench.result(bench.submit("again", 1))[-1] == Done()
+
+
+def test_no_client_takes_all_places(bench: Bench) -> None:
+    jobs = [bench.submit(str(n), 1, client="greedy") for n in range(4)]
+    with pytest.raises(Overloaded, match="its share for one client"):
+        bench.submit("more", 1, client="greedy")
+    jobs.append(bench.submit("other", 1, client="modest"))
+    bench.go(5)
+    for job in jobs:
+        assert bench.result(job)[-1] == Done()
+
+
+def test_clients_and_kinds_take_turns(bench: Bench) -> None:
+    """The modest client's two steps and the stream's do not wait for the greedy one's six."""
+    first = bench.submit("first", 1)
+    bench.until_begun(first)
+    greedy = [bench.submit(f"greedy {n}", 2, client="greedy") for n in range(2)]
+    modest = bench.submit("modest", 2, client="modest")
+    stream = bench.submit("stream", 2, client="greedy", streams=True)
+    bench.go(9)
+    for job in (*greedy, modest, stream):
+        assert bench.result(job)[-1] == Done()
+    order = [entry.partition(" ")[0] for entry in bench.diary[1:]]
+    assert order[:2].count("stream") == 1
+    assert order[:6].count("modest") >= 1
+    assert order[:4].count("stream") == 2
+
+
+def test_streams_and_short_work_leave_each_other_places() -> None:
+    scheduler = Scheduler(lambda: None, capacity=8)
+    for streams in (True, False):
+        places = 7 if streams else 1
+        for _ in range(places):
+            scheduler.submit(iter(()), 30.0, lambda: None, streams=streams)
+        with pytest.raises(Overloaded):
+            scheduler.submit(iter(()), 30.0, lambda: None, streams=streams)
 
 
 def test_a_deadline_ends_a_job_between_steps(bench: Bench) -> None:

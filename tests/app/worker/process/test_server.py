@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from app.errors import InvalidRequest, Overloaded, WorkerUnavailable
 from app.settings import Settings
 from app.worker.client.blocking import WorkerClient, WorkFailed
+from app.worker.client.faults import faults_translated
 from app.worker.process.limits import Limits
 from app.worker.protocol.arrays import unpack
 from app.worker.protocol.events import ContextDone, Failed, FailureCode, HealthPhase
@@ -269,3 +271,25 @@ def test_another_server_on_that_port_is_told_apart(settings: Settings) -> None:
         with pytest.raises(WorkerUnavailable, match="same version"):
             list(wrong.ask(request([1])))
         wrong.close()
+
+
+def test_a_worker_with_a_secret_works_for_nobody_else(
+    settings: Settings, workbench: PretendWorkbench
+) -> None:
+    guarded = settings.model_copy(update={"worker_secret": SecretStr("between us")})
+    with serving(guarded, workbench, Limits(heartbeat_seconds=0.2)) as stranger:
+        with pytest.raises(InvalidRequest, match="FEATURESCOPE_WORKER_SECRET"):
+            list(stranger.ask(request([1])))
+        assert workbench.steps == 0
+        assert stranger.health().phase is not None  # says nothing that is not known
+        known = WorkerClient(lambda: url_of(stranger), secret="between us")
+        assert len(list(known.ask(request([1])))) == 1
+        known.close()
+
+
+@pytest.mark.parametrize("late", [httpx.ConnectTimeout("late"), httpx.WriteTimeout("late")])
+def test_a_crowd_is_not_called_a_restart(late: httpx.TimeoutException) -> None:
+    with pytest.raises(Overloaded) as raised, faults_translated(1.0):
+        raise late
+    assert "restart" not in str(raised.value)
+    assert raised.value.retry_after > 0

@@ -279,7 +279,7 @@ def test_the_real_worker_end_to_end(
 ) -> None:
     """A child process as serving starts it; only this test pays for a second torch."""
     process = WorkerProcess(settings)
-    client = WorkerClient(process.url, silence_seconds=60)
+    client = WorkerClient(process.url, secret=process.secret, silence_seconds=60)
     process.start()
     try:
         health = client.health(seconds=30)

@@ -75,6 +75,7 @@ def test_what_is_no_number_survives() -> None:
         perplexity=math.inf,
         activation=-math.inf,
         probabilities=(0.5, math.nan),
+        distinct=0.5,
         text="",
     )
     line = point.model_dump_json()
