@@ -247,7 +247,7 @@ def train_model(
 
 def save_model(model: GPT2LMHeadModel, tokenizer: Tokenizer, folder: Path) -> None:
     """Write an ordinary Hugging Face folder: config, fp16 safetensors, tokenizer."""
-    special = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
+    special = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "add_bos_token": True}
     fast: Any = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)  # type: ignore[no-untyped-call]
     nn.Module.to(model, torch.float16).save_pretrained(folder)
     fast.save_pretrained(folder)

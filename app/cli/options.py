@@ -60,6 +60,21 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_opening(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Whether BOS opens each context."""
+    parser.add_argument(
+        "--prepend-bos",
+        choices=("yes", "no"),
+        help="put BOS before each context, where the dictionary's files do not say (default: as "
+        "the model's own tokenizer does with plain text)",
+    )
+
+
+def opening(arguments: argparse.Namespace) -> bool | None:
+    """What `add_opening` was told; None: nothing."""
+    return None if arguments.prepend_bos is None else bool(arguments.prepend_bos == "yes")
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """What is computed on."""
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="what to compute on")
@@ -104,6 +119,7 @@ def add_dictionary(parser: argparse.ArgumentParser, *, required: bool = True) ->
     parser.add_argument("--tokens", type=whole(1), help="how much to read (default: all of it)")
     parser.add_argument("--context", type=whole(2), help="tokens in a context (default: 128)")
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="default: %(default)s")
+    add_opening(parser)
     add_device(parser)
 
 
@@ -121,4 +137,5 @@ def source_spec(arguments: argparse.Namespace) -> SourceSpec:
         n_ctx=arguments.context,
         writers=arguments.writers,
         writers_name=arguments.writers_name,
+        prepend_bos=opening(arguments),
     )

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from app.errors import InvalidRequest
-from app.jobs.source import Source, SourceSpec, open_source
+from app.jobs.source import OPENS_WITH_BOS, Source, SourceSpec, open_source
 from app.settings import Settings
 from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
@@ -133,6 +133,8 @@ def stored_spec(
         corpus=corpus or (_as_read(measured.reading) if measured else STDLIB),
         n_ctx=n_ctx or (measured.n_ctx if measured else harvested),
         dtype=view.model_dtype,
+        # Harvests of before this was noted had BOS wherever the model has one.
+        prepend_bos=view.details.get(OPENS_WITH_BOS, None if view.path else True),
     )
 
 

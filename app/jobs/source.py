@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,14 @@ from app.store.names import check_name
 from app.store.types.catalogue import CorpusRecord, DictionaryRecord, ModelRecord
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.harvest.fit_check import centres_in_vain
 from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.text.reading import TextReading, read
 from sae_core.text.tokenized import TokenizedCorpus, Windows
 
 N_CTX = 128
+# In a dictionary's details: whether BOS opened every text that it was harvested on.
+OPENS_WITH_BOS = "prepend_bos"
 FOLDERS_SHOWN = 12
 TRAINING_RECORD = "training.json"  # what a training of ours writes beside its dictionary, last
 # Held-out text of fewer tokens or documents than these tells too little of a dictionary.
@@ -46,6 +49,8 @@ class SourceSpec:
         writers_name: what pages call that dictionary; None: its folder's name.
         dtype: that the model runs in.
         revision: of a model on the Hub; None: its newest.
+        prepend_bos: whether BOS opens each context, where the dictionary's files do not say; None:
+            as the model's own tokenizer does with plain text.
     """
 
     model: str
@@ -59,6 +64,7 @@ class SourceSpec:
     writers_name: str | None = None
     dtype: str = "float32"
     revision: str | None = None
+    prepend_bos: bool | None = None
 
     def __post_init__(self) -> None:
         if (self.dictionary is None) == (self.neurons is None):
@@ -138,7 +144,8 @@ class Source:
             d_model=model.d_model,
             n_ctx=model.n_ctx,
             d_vocab=model.d_vocab,
-            vocabulary=model.vocabulary,
+            # The same for every dictionary of the model, however its texts are opened.
+            vocabulary=replace(model.vocabulary, bos=model.bos),
             details=model.facts,
         )
 
@@ -159,6 +166,7 @@ class Source:
             evaluation=evaluation,
             details={
                 **self.details,
+                OPENS_WITH_BOS: self.model.vocabulary.bos is not None,
                 **({"writers": self.spec.writers_title} if self.writers is not None else {}),
             },
         )
@@ -215,7 +223,9 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
     """
     model = load_model(spec.model, spec.dtype, settings.device, spec.revision)
     dictionary, checksum = open_dictionary(model, spec, settings.device)
-    windows = open_windows(settings, model, spec.corpus, spec.n_ctx)
+    model = opened_for(model, dictionary, spec.prepend_bos)
+    n_ctx = default_context(model, dictionary) if spec.n_ctx is None else spec.n_ctx
+    windows = open_windows(settings, model, spec.corpus, n_ctx)
     writers = load_dictionary(spec.writers, settings.device) if spec.writers else None
     if writers is not None and (writers.hook_point, writers.d_in) != (
         dictionary.hook_point,
@@ -236,6 +246,48 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
     )
 
 
+def opened_for(
+    model: LanguageModel, dictionary: Dictionary, prepend_bos: bool | None
+) -> LanguageModel:
+    """The model, reading texts as a dictionary was trained to see them.
+
+    Whether BOS opens a text is the dictionary's word; else what the user says (`prepend_bos`); else
+    what the model's own tokenizer does with plain text.
+
+    Raises:
+        InvalidRequest: the user and the dictionary disagree.
+    """
+    said = dictionary.trained_on.prepend_bos
+    if said is not None and prepend_bos not in (None, said):
+        raise InvalidRequest(
+            f"The dictionary was trained on texts {'with' if said else 'without'} BOS before them, "
+            "as its files say: leave --prepend-bos out."
+        )
+    opening = next(word for word in (said, prepend_bos, model.own_opening) if word is not None)
+    return model.opening(opening)
+
+
+def opening_sentence(model: LanguageModel, dictionary: Dictionary, prepend_bos: bool | None) -> str:
+    """Whether BOS opens each context of this model, and who says so."""
+    if model.bos is None:
+        return "nothing: the model has no token that opens a text"
+    name = model.vocabulary.pieces[model.bos].decode("utf-8", "replace")
+    if dictionary.trained_on.prepend_bos is not None:
+        who = "as the dictionary's files say"
+    elif prepend_bos is not None:
+        who = "as the command says"
+    else:
+        who = "as the model's own tokenizer does with plain text"
+    with_it = "with" if model.vocabulary.bos is not None else "without"
+    return f"{with_it} {name} before each context, {who}"
+
+
+def default_context(model: LanguageModel, dictionary: Dictionary | None = None) -> int:
+    """Positions in a window where nobody says: 128, or as many as model and training had."""
+    trained = None if dictionary is None else dictionary.trained_on.context_size
+    return min(N_CTX, model.n_ctx, N_CTX if trained is None or trained < 2 else trained)
+
+
 def open_windows(
     settings: Settings,
     model: LanguageModel,
@@ -251,7 +303,7 @@ def open_windows(
         InvalidRequest: the model's contexts are shorter.
         CorpusError: there is no such text.
     """
-    n_ctx = min(N_CTX, model.n_ctx) if n_ctx is None else n_ctx
+    n_ctx = default_context(model) if n_ctx is None else n_ctx
     if not 2 <= n_ctx <= model.n_ctx:
         raise InvalidRequest(
             f"A context of {n_ctx} tokens does not fit {model.name}: ask for 2 to {model.n_ctx}."
@@ -266,6 +318,12 @@ def open_dictionary(model: LanguageModel, spec: SourceSpec, device: str) -> tupl
     if spec.dictionary is not None:
         dictionary = load_dictionary(spec.dictionary, device)
         model.hook_point(dictionary.hook_point, dictionary.d_in)
+        if centres_in_vain(model, dictionary):
+            raise InvalidRequest(
+                f"{spec.dictionary} asks for a centred residual stream (center_writing_weights), "
+                f"which TransformerLens does not make of {model.name}, whose norms do not centre: "
+                "`featurescope add` reads it without."
+            )
         return dictionary, dictionary_checksum(spec.dictionary)
     assert spec.neurons is not None
     width = model.hook_point(spec.neurons).d_in

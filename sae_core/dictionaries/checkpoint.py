@@ -13,16 +13,22 @@ from torch import Tensor
 
 from sae_core.dictionaries.architectures import dictionary_classes
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
-from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary, TrainedOn
 from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
+from sae_core.dictionaries.settings import SAELENS, sift
 from sae_core.errors import CheckpointError
 from sae_core.files.atomic import atomic_file
 from sae_core.files.checksum import folder_checksum
 from sae_core.files.json_config import JsonConfig
-from sae_core.files.weight_files import read_tensors
+from sae_core.files.weight_files import check_is_weights, read_tensors
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
+# z = s x with s = sqrt(d_in) / mean ||x||. In a file it means that s is not in the weights yet.
+FIXED_SCALE = "expected_average_only_in"
+_STREAM = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
+_ROUNDED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+_OURS_BEFORE = {"device", "reshape_activations"}
 
 
 def save_dictionary(
@@ -31,6 +37,15 @@ def save_dictionary(
     """Write a dictionary so that SAELens 6 opens it."""
     core = _core(dictionary)
     norm = dictionary.norm if isinstance(dictionary, NormalisedDictionary) else InputNorm.NONE
+    metadata: dict[str, Any] = {
+        "hook_name": dictionary.hook_point,
+        "prepend_bos": dictionary.trained_on.prepend_bos,
+    }
+    if dictionary.trained_on.context_size is not None:
+        metadata["context_size"] = dictionary.trained_on.context_size
+    if norm is InputNorm.CENTRED:  # as SAELens says it
+        metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
+        norm = InputNorm.NONE
     config: dict[str, Any] = {
         "architecture": dictionary.architecture,
         "d_in": dictionary.d_in,
@@ -40,7 +55,7 @@ def save_dictionary(
         "apply_b_dec_to_input": dictionary.apply_b_dec_to_input,
         "normalize_activations": str(norm),
         "reshape_activations": "none",
-        "metadata": {"hook_name": dictionary.hook_point},
+        "metadata": metadata,
     }
     config |= core.own_config()
     weights = {
@@ -65,13 +80,77 @@ def load_dictionary(
     config = JsonConfig.read(folder / CONFIG)
     metadata = config.values.get("metadata")
     hook_point = metadata.get("hook_name") if isinstance(metadata, dict) else None
-    if not isinstance(hook_point, str):
+    if not isinstance(hook_point, str) or not isinstance(metadata, dict):
         raise CheckpointError(f"{config.path} does not give metadata.hook_name.")
+    sift(config.values, SAELENS, config.path)
+    if config.values.get("normalize_activations") in (FIXED_SCALE, True):
+        raise CheckpointError(
+            f"{config.path} says normalize_activations = {FIXED_SCALE}: a factor of the input is "
+            "not in its weights yet. `featurescope add` puts it there."
+        )
     path = folder / WEIGHTS
     weights = read_tensors(path)
     if "W_enc" in weights:  # before anything of the size that the settings claim is allocated
         _check_shape("W_enc", weights, (config.size("d_in"), config.size("d_sae")), path)
-    return filled(empty_dictionary(hook_point, config), weights, path, device, dtype)
+    norm = with_centring(config.word("normalize_activations", "none"), metadata, hook_point)
+    config.values["normalize_activations"] = norm
+    weights = rounded(weights, config.values.get("dtype"))
+    dictionary = filled(empty_dictionary(hook_point, config), weights, path, device, dtype)
+    dictionary.trained_on = trained_on(config.values, metadata)
+    return dictionary
+
+
+def trained_on(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> TrainedOn:
+    """What SAELens' settings and metadata say of the text that a dictionary was trained on."""
+    if set(metadata) == {"hook_name"} and set(config) >= _OURS_BEFORE:
+        return TrainedOn(prepend_bos=True)  # Featurescope's own, of before it said so
+    prepend_bos, size = metadata.get("prepend_bos"), metadata.get("context_size")
+    whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
+    return TrainedOn(
+        prepend_bos if isinstance(prepend_bos, bool) else None, size if whole else None
+    )
+
+
+def with_centring(norm: str, metadata: Mapping[str, Any], hook_point: Any) -> str:
+    """A normalisation, of a dictionary that may have been trained on a centred residual stream.
+
+    TransformerLens takes the mean over d_model off the stream by `center_writing_weights`. Heads
+    and neurons read the stream through a norm that takes it off anyway: nothing changes there.
+
+    Raises:
+        CheckpointError: the model was changed in a way that cannot be done again here.
+    """
+    asked = metadata.get("model_from_pretrained_kwargs")
+    if not isinstance(asked, Mapping) or not isinstance(hook_point, str):
+        return norm
+    kind = hook_point.rpartition(".")[2]
+    if kind == "hook_z":
+        for key in ("fold_value_biases", "refactor_factored_attn_matrices"):
+            if asked.get(key):
+                raise CheckpointError(
+                    f"It was trained on heads' outputs of a model changed by {key}, which this "
+                    "one's are not: use a dictionary of another hook point, or one that was "
+                    f"trained without {key}."
+                )
+    if not asked.get("center_writing_weights") or kind not in _STREAM:
+        return norm
+    if norm == InputNorm.CONSTANT_NORM:
+        raise CheckpointError(
+            "It was trained on activations that were centred and then scaled to one norm "
+            "(center_writing_weights with constant_norm_rescale), which is not read here."
+        )
+    return str(InputNorm.CENTRED) if norm == InputNorm.NONE else norm
+
+
+def rounded(weights: Mapping[str, Tensor], dtype: Any) -> dict[str, Tensor]:
+    """Weights as a dictionary of that dtype computes with them, whatever its file holds.
+
+    SAELens keeps the thresholds of a bfloat16 dictionary in float32, and rounds them on loading.
+    """
+    low = _ROUNDED.get(str(dtype).removeprefix("torch."))
+    if low is None:
+        return dict(weights)
+    return {name: tensor.to(low).to(tensor.dtype) for name, tensor in weights.items()}
 
 
 def empty_dictionary(hook_point: str, config: JsonConfig) -> Dictionary:
@@ -111,6 +190,7 @@ def filled(
         if name not in weights:
             raise CheckpointError(f"{path} lacks the tensor {name}.")
         _check_shape(name, weights, shape, path)
+        check_is_weights(name, weights[name], path)
         if not bool(torch.isfinite(weights[name]).all()):
             raise CheckpointError(f"{name} in {path} holds NaN or infinity.")
     if extra := sorted(set(weights) - set(expected)):
@@ -146,8 +226,6 @@ def _core(dictionary: Dictionary) -> Dictionary:
 
 def _norm(config: JsonConfig) -> InputNorm:
     name = config.word("normalize_activations", "none")
-    if name == "expected_average_only_in":  # a fixed scale, folded into the weights by now
-        return InputNorm.NONE
     try:
         return InputNorm(name)
     except ValueError as error:

@@ -32,10 +32,26 @@ class Firings:
     values: Tensor
 
 
+@dataclass(frozen=True)
+class TrainedOn:
+    """How the activations came about that a dictionary was trained on, where its files say so.
+
+    Attributes:
+        prepend_bos: whether BOS opened each context; None: nobody says.
+        context_size: positions in a context; None: nobody says.
+    """
+
+    prepend_bos: bool | None = None
+    context_size: int | None = None
+
+
 class Dictionary(nn.Module):
     """What all architectures share: the weights' shapes and the linear decoder.
 
     Equation: x_hat = f W_dec + b_dec, with W_dec [d_sae, d_in] and b_dec [d_in].
+
+    Attributes:
+        trained_on: what its files say of the text that it was trained on.
     """
 
     architecture: ClassVar[str]
@@ -52,6 +68,7 @@ class Dictionary(nn.Module):
         self.d_in = d_in
         self.d_sae = d_sae
         self.apply_b_dec_to_input = apply_b_dec_to_input
+        self.trained_on = TrainedOn()
 
     @classmethod
     def from_config(cls, hook_point: str, config: JsonConfig) -> Self:

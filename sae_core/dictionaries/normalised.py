@@ -20,15 +20,19 @@ class InputNorm(StrEnum):
 
         LAYER_NORM:     mean = mean(x), scale = std(x) with d_in - 1 in its denominator,
                         divisor = scale + 1e-5;
-        CONSTANT_NORM:  mean = 0, scale = divisor = ||x|| / sqrt(d_in).
+        CONSTANT_NORM:  mean = 0, scale = divisor = ||x|| / sqrt(d_in);
+        CENTRED:        mean = mean(x), scale = divisor = 1.
 
     Sources: `LN` in openai/sparse_autoencoder (model.py), whose small constant stands in the
-    divisor alone; `_setup_activation_normalization` in SAELens 6.
+    divisor alone; `_setup_activation_normalization` in SAELens 6. CENTRED is the residual stream of
+    a model whose writing weights TransformerLens centred (`center_writing_weights`), which is
+    ours less its mean over d_model.
     """
 
     NONE = "none"
     LAYER_NORM = "layer_norm"
     CONSTANT_NORM = "constant_norm_rescale"
+    CENTRED = "centred"
 
 
 class NormalisedDictionary(Dictionary):
@@ -48,6 +52,7 @@ class NormalisedDictionary(Dictionary):
         self.inner = inner
         self.norm = norm
         self.b_dec = inner.b_dec
+        self.trained_on = inner.trained_on
 
     def normalise(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the inner dictionary is given.
@@ -64,6 +69,8 @@ class NormalisedDictionary(Dictionary):
             return x / scale.clamp_min(torch.finfo(x.dtype).tiny), scale, torch.zeros_like(scale)
         mean = x.mean(dim=-1, keepdim=True)
         centred = x - mean
+        if self.norm is InputNorm.CENTRED:
+            return centred, torch.ones_like(mean), mean
         scale = centred.std(dim=-1, keepdim=True)
         return centred / (scale + _EPSILON), scale, mean
 

@@ -6,10 +6,11 @@ import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from sae_core.errors import CheckpointError, HubError
 
@@ -22,6 +23,9 @@ DICTIONARY_FILES = (
     "ae.pt",
     "params.npz",
     "params.safetensors",
+    "hyperparams.json",
+    "checkpoints/final.safetensors",
+    "activation_scaler.json",
 )
 _WEIGHTS = tuple(name for name in DICTIONARY_FILES if not name.endswith(".json"))
 _PART = re.compile(r"[\w.][\w.+=:@-]*")
@@ -38,10 +42,12 @@ class Release:
         repository: `owner/name` on the Hub.
         rule: a pattern of the release's own names, and the path it stands for; None: they are
             paths.
+        overrides: settings that SAELens' list puts in place of the files' own.
     """
 
     repository: str
     rule: tuple[str, str] | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def path(self, name: str) -> str | None:
         """Where in the repository; None where it has no such name."""
@@ -53,10 +59,11 @@ class Release:
 
 def _known() -> dict[str, Release]:
     """The releases used most, by rules; SAELens' own list has them one by one."""
+    centred = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
     known = {
-        "gpt2-small-res-jb": Release("jbloom/GPT2-Small-SAEs-Reformatted"),
+        "gpt2-small-res-jb": Release("jbloom/GPT2-Small-SAEs-Reformatted", overrides=centred),
         "gpt2-small-res-jb-feature-splitting": Release(
-            "jbloom/GPT2-Small-Feature-Splitting-Experiment-Layer-8"
+            "jbloom/GPT2-Small-Feature-Splitting-Experiment-Layer-8", overrides=centred
         ),
         "gemma-2-9b-res-matryoshka-dc": Release(
             "chanind/gemma-2-9b-batch-topk-matryoshka-saes-w-32k-l0-60"
@@ -96,10 +103,12 @@ class Found:
         path: of its folder, or of its file.
         facts: where it came from, for the provenance page: `repository`, `path` and `commit` where
             it is from the Hub; else empty.
+        overrides: settings that SAELens' list of releases puts in place of the files' own.
     """
 
     path: Path
     facts: dict[str, str]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_dictionary(name: str | Path, revision: str | None = None) -> Found:
@@ -128,7 +137,7 @@ def find_dictionary(name: str | Path, revision: str | None = None) -> Found:
             "OWNER/REPOSITORY/PATH, or a SAELens name such as "
             "gpt2-small-res-jb/blocks.8.hook_resid_pre."
         )
-    repository, inside = _place(parts)
+    repository, inside, overrides = _place(parts)
     wanted = [inside] if inside else []
     wanted += [f"{inside}/{file}" if inside else file for file in DICTIONARY_FILES]
     folder = fetch(repository, wanted, revision)
@@ -137,7 +146,8 @@ def find_dictionary(name: str | Path, revision: str | None = None) -> Found:
             f"{repository} on the Hugging Face Hub has no dictionary at {inside or 'its root'}: "
             f"{_listing(repository, folder.name)}"
         )
-    return Found(folder / inside, {"repository": repository, "path": inside, "commit": folder.name})
+    facts = {"repository": repository, "path": inside, "commit": folder.name}
+    return Found(folder / inside, facts, overrides)
 
 
 def fetch(repository: str, wanted: Sequence[str], revision: str | None = None) -> Path:
@@ -200,8 +210,8 @@ def _is_part(part: str) -> bool:
     return bool(_PART.fullmatch(part)) and part not in (".", "..")
 
 
-def _place(parts: Sequence[str]) -> tuple[str, str]:
-    """Repository and path of a name's parts.
+def _place(parts: Sequence[str]) -> tuple[str, str, Mapping[str, Any]]:
+    """Repository and path of a name's parts, and the settings that SAELens' list overrides.
 
     Raises:
         CheckpointError: it is a release without such a dictionary.
@@ -213,21 +223,24 @@ def _place(parts: Sequence[str]) -> tuple[str, str]:
             pattern = (RELEASES[release].rule or ("",))[0]
             shown = pattern.replace("\\", "").replace("(d+)", "N")
             raise CheckpointError(f"{release} has no {inside!r}: its names are {shown}.")
-        return RELEASES[release].repository, path
+        return RELEASES[release].repository, path, RELEASES[release].overrides
     if (listed := _in_saelens(release)) is not None:
-        repository, paths = listed
+        repository, paths, overrides = listed
         if inside not in paths:
             names = ", ".join(list(paths)[:_SHOWN])
             raise CheckpointError(f"{release} has no {inside!r}: its names are {names}, ….")
-        return repository, paths[inside]
-    return "/".join(parts[:2]), "/".join(parts[2:])
+        return repository, paths[inside], overrides
+    repository = "/".join(parts[:2])
+    # The same files under the name of their repository.
+    by_repository = {known.repository: known.overrides for known in RELEASES.values()}
+    return repository, "/".join(parts[2:]), by_repository.get(repository, {})
 
 
-def _in_saelens(release: str) -> tuple[str, dict[str, str]] | None:
-    """Repository and paths by name, from SAELens' own list, where it is installed.
+def _in_saelens(release: str) -> tuple[str, dict[str, str], dict[str, Any]] | None:
+    """Repository, paths by name and overrides, from SAELens' own list, where it is installed.
 
     SAELens is not imported. Its list is YAML of one plain shape, in which a line is enough to say
-    what it is.
+    what it is, and its depth where that belongs.
     """
     spec = importlib.util.find_spec("sae_lens")
     for place in (spec.submodule_search_locations or []) if spec else []:
@@ -238,17 +251,39 @@ def _in_saelens(release: str) -> tuple[str, dict[str, str]] | None:
         if not any(line == f"{release}:" for line in lines):
             continue
         repository, name, paths = "", "", {}
+        overrides: dict[str, Any] = {}
+        inside: list[tuple[int, dict[str, Any]]] = []  # of config_overrides, with their depths
         for line in takewhile(lambda line: line.startswith((" ", "-")), lines):
             key, _, value = line.lstrip(" -").partition(":")
             value = value.strip().strip("'\"")
-            if key == "repo_id":
+            depth = len(line) - len(line.lstrip(" "))
+            while inside and depth <= inside[-1][0]:
+                inside.pop()
+            if key == "config_overrides":
+                inside = [(depth, overrides)]
+            elif inside:
+                below: dict[str, Any] = {}
+                inside[-1][1][key] = _plain(value) if value else below
+                inside.append((depth, below))
+            elif key == "repo_id":
                 repository = value
             elif key == "id":
                 name = value
             elif key == "path":
                 paths[name] = value
-        return repository, paths
+        return repository, paths, overrides
     return None
+
+
+def _plain(word: str) -> Any:
+    """A plain value of YAML."""
+    named = {"true": True, "false": False, "null": None}
+    if word in named:
+        return named[word]
+    try:
+        return int(word)
+    except ValueError:
+        return word
 
 
 def _has_weights(path: Path) -> bool:

@@ -55,6 +55,23 @@ def read_pickle(path: Path) -> dict[str, Any]:
     return dict(loaded)
 
 
+_WEIGHTS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def check_is_weights(name: str, tensor: Tensor, path: Path) -> None:
+    """Refuse a tensor that stands for weights but is none: whole numbers, or eight bits.
+
+    Raises:
+        CheckpointError: it is quantised or counts something; what it means is not in the tensor.
+    """
+    if tensor.dtype not in _WEIGHTS:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise CheckpointError(
+            f"{name} in {path} is {kind}: quantised weights mean nothing without their scales, "
+            "which are not read here. Save the dictionary in float32, float16 or bfloat16."
+        )
+
+
 def check_file(path: Path) -> None:
     """Refuse what is no file, or only stands for one.
 

@@ -37,7 +37,9 @@ def _dense_counts(log: FiringLog) -> NDArray[np.int64]:
         order = np.argsort(tokens, kind="stable")
         tokens, features = tokens[order], features[order]
         # Blocks far below 2^24 tokens: float32 counts are exact.
-        cuts = np.searchsorted(tokens, np.arange(0, tokens[-1] + 1 if len(tokens) else 0, 16_384))
+        if not len(tokens):
+            continue  # a run in which nothing of the joint sample fired
+        cuts = np.searchsorted(tokens, np.arange(0, tokens[-1] + 1, 16_384))
         for begin, end in zip(cuts, [*cuts[1:], len(tokens)], strict=True):
             block = torch.zeros(16_384, d_sae)
             block[tokens[begin:end] % 16_384, features[begin:end]] = 1.0

@@ -12,20 +12,19 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
+from sae_core.dictionaries.checkpoint import FIXED_SCALE
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.formats.parts import IN_UNITS
 from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
 from sae_core.errors import HarvestError
 from sae_core.harvest.harvest import HarvestPlan
-from sae_core.language_model.hook_point import HookKind
 from sae_core.language_model.model import LanguageModel
 
 NEIGHBOURS = 1
 PENALTY = 1.1
-FOLDED_NORM = "expected_average_only_in"
+FOLDED_NORM = FIXED_SCALE
 NORMS = (str(InputNorm.NONE), FOLDED_NORM, *(str(n) for n in InputNorm if n is not InputNorm.NONE))
 _ROWS = 512
-# What has the unit of an activation; the rest are directions and ratios.
-_IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
 
 
 class Sample(NamedTuple):
@@ -91,6 +90,15 @@ def variant_of(dictionary: Dictionary) -> Variant:
     return Variant(dictionary.hook_point, dictionary.apply_b_dec_to_input, str(norm))
 
 
+def centres_in_vain(model: LanguageModel, dictionary: Dictionary) -> bool:
+    """Whether a dictionary wants the stream centred of a model whose norms do not centre.
+
+    TransformerLens leaves such a model (RMSNorm) as it is, whatever it is asked for.
+    """
+    centred = isinstance(dictionary, NormalisedDictionary) and dictionary.norm is InputNorm.CENTRED
+    return centred and not model.centres
+
+
 @torch.inference_mode()
 def fit(dictionary: Dictionary, x: Tensor) -> Fit:
     """How a dictionary does on activations x [n, d_in], n > 1."""
@@ -133,7 +141,7 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
         scale = core.d_in**0.5 / float(x.float().norm(dim=-1).mean())
         with torch.no_grad():
             for name, parameter in core.named_parameters():
-                if name in _IN_UNITS:
+                if name in IN_UNITS:
                     parameter.div_(scale)
         return core
     norm = InputNorm(variant.norm)
@@ -201,18 +209,22 @@ def first_tokens(model: LanguageModel, plan: HarvestPlan, n_tokens: int) -> Samp
 
 def fitting_hook_points(model: LanguageModel, d_in: int) -> list[str]:
     """Kinds of hook points whose activation is that wide, as `blocks.N.KIND`."""
-    return [f"blocks.N.{kind}" for kind in model.layout.sites if _width(model, 0, kind) == d_in]
+    kinds = [
+        kind
+        for kind in model.layout.sites
+        if any(
+            kind in model.kinds(layer) and model.width(layer, kind) == d_in
+            for layer in range(model.n_layers)
+        )
+    ]
+    return [f"blocks.N.{kind}" for kind in kinds]
 
 
 def _places(model: LanguageModel, dictionary: Dictionary) -> Iterator[str]:
     """The hook point's own kind in every layer, other kinds near it, of the same width."""
     here = model.hook_point(dictionary.hook_point)
     for layer in range(model.n_layers):
-        for kind in model.layout.sites:
+        for kind in model.kinds(layer):
             wanted = kind is here.kind or abs(layer - here.layer) <= NEIGHBOURS
-            if wanted and _width(model, layer, kind) == dictionary.d_in:
+            if wanted and model.width(layer, kind) == dictionary.d_in:
                 yield f"blocks.{layer}.{kind}"
-
-
-def _width(model: LanguageModel, layer: int, kind: HookKind) -> int:
-    return model.hook_point(f"blocks.{layer}.{kind}").d_in

@@ -155,7 +155,7 @@ def check_room(model: LanguageModel, n_prompt: int, n_tokens: int) -> None:
 
 def end_tokens(model: LanguageModel) -> frozenset[int]:
     """The tokens that end a text: those the model's files name, and BOS, which opens the next."""
-    ends = {model.vocabulary.bos}
+    ends = {model.bos}
     for config in (model.module.config.get_text_config(), model.module.generation_config):
         ids = getattr(config, "eos_token_id", None)
         ends.update(ids if isinstance(ids, list) else [ids])

@@ -13,7 +13,7 @@ from sae_core.dictionaries.dictionary import Dictionary, Firings
 from sae_core.errors import PromptError, PromptLengthError
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
-from sae_core.language_model.module_hooks import touching
+from sae_core.language_model.module_hooks import keep
 from sae_core.language_model.predictions import log_probabilities
 
 N_PREDICTED = 5
@@ -129,7 +129,7 @@ def read_prompt(
     with ExitStack() as stack:
         stack.enter_context(model.lock)
         for point, kept in seen.items():
-            stack.enter_context(touching(*model.site(point.layer, point.kind), kept.append))
+            stack.enter_context(model.touching(point.layer, point.kind, keep(kept)))
         hidden = model.final_hidden(tokens[None])[0]
     # Predictions piece by piece: the logits of a whole prompt may not fit into memory.
     following = tokens[1:].to(hidden.device)

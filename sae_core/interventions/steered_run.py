@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,7 +14,7 @@ from sae_core.interventions.steering import Steering
 from sae_core.language_model.decoding import body, empty_past, head, shortcuts
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
-from sae_core.language_model.module_hooks import touching
+from sae_core.language_model.module_hooks import keep
 
 # How much of a text is run at a time, so that no piece takes long. What a piece gives depends, in
 # its last bits, on its size: pieces are cut by what is known beforehand, never by the clock.
@@ -78,15 +77,14 @@ class SteeredRun:
             # Without kept keys and values the whole text runs again; only its new end is returned.
             self._fed = tokens = torch.cat([self._fed, tokens], dim=1)
             position, known = 0, position
-        seen: dict[HookPoint, Tensor] = {}
+        seen: dict[HookPoint, list[Tensor]] = {point: [] for point in watched}
         with ExitStack() as stack:
             stack.enter_context(model.lock)
             stack.enter_context(self.steering.applied(tokens.tolist(), position))
-            for point in watched:
-                see = partial(seen.__setitem__, point)
-                stack.enter_context(touching(*model.site(point.layer, point.kind), see))
+            for point, kept in seen.items():
+                stack.enter_context(model.touching(point.layer, point.kind, keep(kept)))
             hidden = model.final_hidden(tokens, self._past)
-        return Fed(hidden[:, known:], {point: x[:, known:] for point, x in seen.items()})
+        return Fed(hidden[:, known:], {point: x[:, known:] for point, (x,) in seen.items()})
 
     def feed_in_pieces(self, tokens: Tensor, watched: Sequence[HookPoint] = ()) -> Iterator[Fed]:
         """Feed tokens [rows, pos] a few positions at a time, so that no piece takes long."""

@@ -39,7 +39,7 @@ class CleanRun:
         tokens: [batch, pos].
         x: activation at the hook point, [batch, pos, d_in].
         resid: what entered the hook point's block, [batch, pos, d_model].
-        attention: what the attention of that block returned.
+        attention: what the attention of that block returned; None where the block has none.
         hidden: what the unembedding reads, [batch, pos, d_model].
         tuples: whether blocks return tuples.
         past: keys and values of each layer, [batch, heads, pos, d_head] each; None where they were
@@ -169,7 +169,7 @@ class CleanRun:
             stack.enter_context(self._passed_through(layer + whole_block))
             if not whole_block:
                 entry = self.model.block(layer)
-                stack.enter_context(touching(entry, Side.INPUT, lambda _: self.resid))
+                stack.enter_context(touching(entry, Side.INPUT, lambda _: self.resid.clone()))
                 stack.enter_context(self._with_attention(first(self.attention), x))
             stack.enter_context(self.model.replaced(self.hook_point, lambda _: x))
             yield
@@ -185,7 +185,7 @@ class CleanRun:
 
     def run_on_rows(self, rows: Tensor, x: Tensor) -> Tensor:
         """As `rerun_rows`, always through what remains of the block."""
-        norm = self.model.module.get_submodule(self.model.layout.final_norm)
+        norm = self.model.final_norm
         if self.hook_point.kind is HookKind.RESID_POST:
             return first(norm(x[None]))[0]
         attention = first(self.attention).flatten(0, 1)[rows][None]
@@ -207,8 +207,14 @@ class CleanRun:
         if kind is HookKind.Z:
             attention = self.model.site(self.hook_point.layer, kind)[0](x)
         module = _attention(self.model, self.hook_point)
-        output = with_first(self.attention, attention)
-        with answering(module, lambda *_, **__: output):
+        if module is None:
+            raise LookupError("this block has no attention that could answer")
+
+        # A copy each time: the model may change what it is given (Falcon).
+        def answer(*_: Any, **__: Any) -> Any:
+            return with_first(self.attention, attention.clone())
+
+        with answering(module, answer):
             yield
 
     def _pass_through(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
@@ -237,15 +243,15 @@ def _clean_run(
     seen: dict[str, Any] = {}
     cache = _cache(()) if keep_past else None
     block = model.block(hook_point.layer)
-    with (
-        model.lock,
-        touching(block, Side.INPUT, _keep(seen, "resid")),
-        touching(*model.site(hook_point.layer, hook_point.kind), _keep(seen, "x")),
-        watching(_attention(model, hook_point), _keep(seen, "attention")),
-        watching(block, _keep(seen, "block")),
-    ):
+    with model.lock, ExitStack() as stack:
+        stack.enter_context(touching(block, Side.INPUT, _keep(seen, "resid")))
+        stack.enter_context(model.touching(hook_point.layer, hook_point.kind, _keep(seen, "x")))
+        if (attention := _attention(model, hook_point)) is not None:
+            stack.enter_context(watching(attention, _keep(seen, "attention")))
+        stack.enter_context(watching(block, _keep(seen, "block")))
         hidden = model.final_hidden(tokens, cache)
-    tuples = isinstance(seen.pop("block"), tuple)
+    seen.setdefault("attention", None)
+    tuples = isinstance(seen.pop("block"), (tuple, list))
     past = None if cache is None else tuple((kept.keys, kept.values) for kept in cache.layers)
     return CleanRun(model, hook_point, tokens, hidden=hidden, tuples=tuples, past=past, **seen)
 
@@ -271,11 +277,21 @@ def _cache(past: KeysAndValues) -> Any:
 
 
 def _keep(seen: dict[str, Any], name: str) -> Callable[[Any], None]:
-    return lambda value: seen.__setitem__(name, value)
+    """Keep a copy: the model may change the very tensor later on (Falcon does)."""
+
+    def see(value: Any) -> None:
+        seen[name] = with_first(value, first(value).clone())
+
+    return see
 
 
-def _attention(model: LanguageModel, hook_point: HookPoint) -> nn.Module:
-    return model.block(hook_point.layer).get_submodule(model.layout.attention)
+def _attention(model: LanguageModel, hook_point: HookPoint) -> nn.Module | None:
+    """The block's attention; None in a block that has another part in its place."""
+    try:
+        module = model.block(hook_point.layer).get_submodule(model.layout.attention)
+    except AttributeError:
+        return None
+    return module if model.layout.attention else None
 
 
 _verdicts: WeakKeyDictionary[LanguageModel, dict[tuple[HookPoint, bool], bool]]

@@ -69,7 +69,7 @@ def head(model: LanguageModel) -> Callable[[Tensor], Tensor]:
 
 
 def _whole_body(model: LanguageModel) -> Body:
-    base = model.module.base_model
+    base = model.body
 
     def body(tokens: Tensor, _position: int, past: Any) -> Tensor:
         output = base(input_ids=tokens, past_key_values=past, use_cache=True)

@@ -72,7 +72,9 @@ class ModelFolder:
     def tokenizer(self, d_vocab: int) -> Tokenizer:
         """The tokenizer in `tokenizer.json`, none of whose tokens is beyond `d_vocab`.
 
-        It cuts and pads nothing, even where the file was saved with such settings.
+        It cuts and pads nothing, even where the file was saved with such settings. Tokens that were
+        added without a row of the embedding, such as a fine-tune's [PAD], are left out: the model
+        was never given one.
         """
         path = self.path / "tokenizer.json"
         try:
@@ -83,7 +85,9 @@ class ModelFolder:
         tokenizer.no_padding()
         ids = tokenizer.get_vocab(with_added_tokens=True).values()
         highest = max(ids, default=0)
-        if highest >= d_vocab:
+        if highest >= d_vocab and max(tokenizer.get_vocab(False).values(), default=0) < d_vocab:
+            tokenizer = _without_tokens_beyond(tokenizer, d_vocab)
+        elif highest >= d_vocab:
             raise ModelError(
                 f"{path} has {len(ids)} tokens, numbered up to {highest}, but the model knows "
                 f"{d_vocab} only: give the tokenizer that belongs to it."
@@ -97,6 +101,18 @@ class ModelFolder:
         `bos_token_id`.
         """
         return self._token("bos_token", tokenizer, d_vocab)
+
+    def opens_with(self, tokenizer: Tokenizer, bos: int | None) -> bool:
+        """Whether the model's own tokenizer puts that token before plain text.
+
+        What `tokenizer.json` adds around a text decides, as it does in the transformers library;
+        or `add_bos_token`, where the former adds nothing and the latter says true.
+        """
+        if bos is not None and self.json("tokenizer_config.json").get("add_bos_token") is True:
+            return True
+        added: list[int] = tokenizer.encode("a").ids[:1]
+        plain: list[int] = tokenizer.encode("a", add_special_tokens=False).ids[:1]
+        return bos is not None and added == [bos] != plain
 
     def eos(self, tokenizer: Tokenizer, d_vocab: int) -> int | None:
         """The token that ends a text, likewise."""
@@ -114,6 +130,15 @@ class ModelFolder:
         if isinstance(number, list):  # several end a text in newer chat models
             number = number[0] if number else None
         return number if isinstance(number, int) and 0 <= number < d_vocab else None
+
+
+def _without_tokens_beyond(tokenizer: Tokenizer, d_vocab: int) -> Tokenizer:
+    settings = json.loads(tokenizer.to_str())
+    settings["added_tokens"] = [
+        token for token in settings["added_tokens"] if token["id"] < d_vocab
+    ]
+    kept: Tokenizer = Tokenizer.from_str(json.dumps(settings))
+    return kept
 
 
 def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:

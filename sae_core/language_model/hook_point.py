@@ -14,7 +14,11 @@ _NAME = re.compile(r"blocks\.(\d+)\.(.+)")
 
 
 class HookKind(StrEnum):
-    """Where in its block a hook point lies, by transformer_lens' name."""
+    """Where in its block a hook point lies, by transformer_lens' name.
+
+    `hook_attn_out` and `hook_mlp_out` are what is added to the residual stream; `attn.hook_out` and
+    `mlp.hook_out` what the modules return, which differs where a norm follows (Gemma 2, OLMo 2).
+    """
 
     RESID_PRE = "hook_resid_pre"
     Z = "attn.hook_z"
@@ -23,6 +27,8 @@ class HookKind(StrEnum):
     POST = "mlp.hook_post"
     MLP_OUT = "hook_mlp_out"
     RESID_POST = "hook_resid_post"
+    ATTN_RAW = "attn.hook_out"
+    MLP_RAW = "mlp.hook_out"
 
 
 class Side(StrEnum):
@@ -52,6 +58,7 @@ class Layout:
     Attributes:
         blocks: path of the list of blocks.
         attention: path of the attention module within a block.
+        mlp: path of the MLP within a block; empty where the block itself does its work.
         final_norm: path of the norm before the unembedding.
         unembedding: path of the unembedding.
         sites: for each kind of hook point that the architecture has, its tensor.
@@ -62,6 +69,17 @@ class Layout:
     final_norm: str
     unembedding: str
     sites: Mapping[HookKind, HookSite]
+    mlp: str = ""
+
+    def site(self, kind: HookKind) -> HookSite | None:
+        """Where a kind of hook point lies; None where the architecture has none such.
+
+        A module's output has a name everywhere, also where it is what is added to the stream.
+        """
+        raw = {HookKind.ATTN_RAW: self.attention, HookKind.MLP_RAW: self.mlp}
+        if (known := self.sites.get(kind)) is None and raw.get(kind):
+            return HookSite(raw[kind], Side.OUTPUT)
+        return known
 
 
 @dataclass(frozen=True)
@@ -123,7 +141,12 @@ def _layout(
         HookKind.RESID_POST: HookSite("", Side.OUTPUT),
     }
     return Layout(
-        f"{root}.{blocks}", attention[0], f"{root}.{final_norm}", "lm_head", MappingProxyType(sites)
+        f"{root}.{blocks}",
+        attention[0],
+        f"{root}.{final_norm}",
+        "lm_head",
+        MappingProxyType(sites),
+        mlp[0],
     )
 
 

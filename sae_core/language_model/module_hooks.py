@@ -22,14 +22,48 @@ class Stop(Exception):
 
 
 def first(output: Any) -> Tensor:
-    """The tensor of a module's output, which may be a tuple that begins with it."""
-    tensor: Tensor = output[0] if isinstance(output, tuple) else output
+    """The tensor of a module's output, which may be a tuple or list that begins with it."""
+    tensor: Tensor = output[0] if isinstance(output, (tuple, list)) else output
     return tensor
 
 
 def with_first(output: Any, tensor: Tensor) -> Any:
     """A module's output with its tensor exchanged."""
-    return (tensor, *output[1:]) if isinstance(output, tuple) else tensor
+    if isinstance(output, (tuple, list)):
+        return type(output)((tensor, *output[1:]))
+    return tensor
+
+
+def _name_of_input(kwargs: dict[str, Any]) -> str:
+    """Under which name a module is given its input: the library's usual one, or the first tensor's.
+
+    Raises:
+        LookupError: it is given no tensor.
+    """
+    if "hidden_states" in kwargs:
+        return "hidden_states"
+    for name, value in kwargs.items():
+        if isinstance(value, Tensor):
+            return name
+    raise LookupError("a module was given no tensor")
+
+
+def unflattened(touch: Touch, sizes: list[int]) -> Touch:
+    """A touch of [batch, pos, width] where the model has [batch * pos, width] (OPT's MLP).
+
+    `sizes` holds batch and positions by the time that it is called.
+    """
+
+    def reshaped(x: Tensor) -> Tensor | None:
+        new = touch(x.view(*sizes, x.shape[-1]))
+        return None if new is None else new.reshape(x.shape)
+
+    return reshaped
+
+
+def keep(into: list[Tensor]) -> Callable[[Tensor], None]:
+    """A touch that keeps a copy: a model may change the very tensor later on (Falcon does)."""
+    return lambda x: into.append(x.clone())
 
 
 @contextmanager
@@ -43,8 +77,9 @@ def touching(module: nn.Module, side: Side, touch: Touch) -> Iterator[None]:
         if args:
             new = touch(args[0])
             return None if new is None else ((new, *args[1:]), kwargs)
-        new = touch(kwargs["hidden_states"])
-        return None if new is None else (args, {**kwargs, "hidden_states": new})
+        name = _name_of_input(kwargs)
+        new = touch(kwargs[name])
+        return None if new is None else (args, {**kwargs, name: new})
 
     def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
         new = touch(first(output))

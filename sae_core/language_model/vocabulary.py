@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,31 +59,86 @@ class Vocabulary:
 
 
 def read_vocabulary(tokenizer: Tokenizer, d_vocab: int, bos: int | None) -> Vocabulary:
-    """The bytes behind each id of a byte-level or SentencePiece-style tokenizer.
+    """The bytes behind each id, so that the pieces of a text, put together, read as the text.
 
     `d_vocab` may exceed the tokenizer's size (padded embeddings): the extra ids are named
     `<unused N>` and count as special.
     """
-    byte_of = _byte_of_symbol()
-    byte_level = "ByteLevel" in repr(tokenizer.decoder) or "ByteLevel" in repr(
-        tokenizer.pre_tokenizer
-    )
     added = tokenizer.get_added_tokens_decoder()
     special = {i for i, token in added.items() if token.special}
+    spell = _spelling(tokenizer)
     pieces: list[bytes] = []
     for i in range(d_vocab):
         symbol = tokenizer.id_to_token(i)
         if symbol is None:
             special.add(i)
             pieces.append(f"<unused {i}>".encode())
-        elif i in added:
+        elif i in special:
             pieces.append(symbol.encode())
-        elif byte_level and all(c in byte_of for c in symbol):
-            pieces.append(bytes(byte_of[c] for c in symbol))
-        elif match := _BYTE_FALLBACK.fullmatch(symbol):
-            pieces.append(bytes([int(match[1], 16)]))
         else:
-            pieces.append(symbol.replace("▁", " ").encode("utf-8", "surrogatepass"))
+            pieces.append(spell(i, symbol, i in added))
     if bos is not None:
         special.add(bos)
     return Vocabulary(tuple(pieces), frozenset(i for i in special if i < d_vocab), bos)
+
+
+def _spelling(tokenizer: Tokenizer) -> Callable[[int, str, bool], bytes]:
+    """What makes the bytes of a token of its id, its symbol, and whether it was added by hand.
+
+    Byte-level tokenizers and those in SentencePiece's manner say it by the symbol alone, including
+    bytes that are no whole character. All others (word pieces, whole words, BPE with an ending) are
+    asked for what they decode.
+    """
+    decoder = repr(tokenizer.decoder)
+    if "ByteLevel" in decoder or "ByteLevel" in repr(tokenizer.pre_tokenizer):
+        byte_of = _byte_of_symbol()
+
+        def of_bytes(_: int, symbol: str, by_hand: bool) -> bytes:
+            if not by_hand and all(c in byte_of for c in symbol):
+                return bytes(byte_of[c] for c in symbol)
+            return symbol.encode() if by_hand else _blanks(symbol)
+
+        return of_bytes
+    known = ("▁", "Metaspace", "ByteFallback")
+    if any(word in decoder or word in repr(tokenizer.normalizer) for word in known):
+        return lambda _, symbol, __: _blanks(symbol)
+    if (ending := _ending(tokenizer)) is not None:
+        return lambda _, symbol, __: _with_ending(symbol, ending)
+    anchor = _anchor(tokenizer)
+    before = "" if anchor is None else tokenizer.decode([anchor], skip_special_tokens=False)
+
+    def decoded(token: int, symbol: str, _: bool) -> bytes:
+        if anchor is None:
+            return _blanks(symbol)
+        both: str = tokenizer.decode([anchor, token], skip_special_tokens=False)
+        if not both.startswith(before):
+            return _blanks(symbol)
+        return both.removeprefix(before).encode("utf-8", "surrogatepass")
+
+    return decoded
+
+
+def _blanks(symbol: str) -> bytes:
+    """A symbol in SentencePiece's manner: a byte by its number, or text with its own blank."""
+    if match := _BYTE_FALLBACK.fullmatch(symbol):
+        return bytes([int(match[1], 16)])
+    return symbol.replace("▁", " ").encode("utf-8", "surrogatepass")
+
+
+def _ending(tokenizer: Tokenizer) -> str | None:
+    """What stands at the end of a word's last token, such as `</w>`."""
+    decoder = json.loads(tokenizer.to_str()).get("decoder") or {}
+    return str(decoder["suffix"]) if decoder.get("type") == "BPEDecoder" else None
+
+
+def _with_ending(symbol: str, ending: str) -> bytes:
+    text = f"{symbol.removesuffix(ending)} " if symbol.endswith(ending) else symbol
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _anchor(tokenizer: Tokenizer) -> int | None:
+    """A token that is a plain word, which others can be decoded after."""
+    special = set(tokenizer.get_added_tokens_decoder())
+    ordered = sorted(tokenizer.get_vocab(with_added_tokens=False).items(), key=lambda pair: pair[1])
+    words = (i for symbol, i in ordered if symbol.isascii() and symbol.isalnum())
+    return next((i for i in words if i not in special), None)

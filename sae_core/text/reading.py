@@ -94,7 +94,7 @@ def _array(path: Path, reading: TextReading, model: LanguageModel, cache: Path) 
             f"{path} is a token array, whose documents are read in their order: leave --shuffle "
             "out; windows are drawn by the seed in any case."
         )
-    ends = frozenset(i for i in (model.vocabulary.bos, model.eos) if i is not None)
+    ends = frozenset(i for i in (model.bos, model.eos) if i is not None)
     encoded = encoded_array(path, model.d_vocab, ends, cache, reading.n_tokens)
     spelling = hashlib.sha256(model.tokenizer.to_str().encode()).hexdigest()
     read_as_far = (

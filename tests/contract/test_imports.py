@@ -36,7 +36,7 @@ def test_the_science_knows_nothing_of_web_and_database() -> None:
 
 def test_one_module_imports_transformer_lens() -> None:
     importers = [name for name in modules("app/", "sae_core/") if "transformer_lens" in _tops(name)]
-    assert importers == ["sae_core/language_model/model.py"]
+    assert importers == ["sae_core/language_model/architecture/layouts.py"]
 
 
 def test_nothing_is_unpickled() -> None:

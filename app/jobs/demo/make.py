@@ -25,6 +25,7 @@ from sae_core.demo_model import (
     train_tokenizer,
 )
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
+from sae_core.dictionaries.dictionary import TrainedOn
 from sae_core.evaluation.evaluation import evaluate, mean_loss
 from sae_core.files.atomic import atomic_file
 from sae_core.files.checksum import folder_checksum
@@ -113,6 +114,7 @@ def _dictionary(
 
         checkpoint = work / f"{own.name}.ckpt"
         trained = train(stream, config, own.hook_point, checkpoint, show, downstream)
+    trained.dictionary.trained_on = TrainedOn(windows.bos is not None, windows.n_ctx)
     save_dictionary(trained.dictionary, out / own.name, torch.float16)
     kept = load_dictionary(out / own.name, str(model.device))  # float16 rounds what is evaluated
     figures = evaluate(model, kept, windows, windows.of_documents(held_out=True)).figures()

@@ -7,15 +7,30 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
 from pathlib import Path
 from typing import Never
 
 from tqdm import tqdm
 
 from app.errors import InvalidRequest
-from app.jobs.harvest.fit_warnings import LOOKED_AT, check_width, look, remedy_sentence
+from app.jobs.harvest.fit_warnings import (
+    LOOKED_AT,
+    assumption_sentence,
+    check_width,
+    compared,
+    look,
+    remedy_sentence,
+)
 from app.jobs.harvest.harvest import harvest_source
-from app.jobs.source import Source, SourceSpec, open_windows
+from app.jobs.source import (
+    Source,
+    SourceSpec,
+    default_context,
+    open_windows,
+    opened_for,
+    opening_sentence,
+)
 from app.rendering.addresses import dictionary_address
 from app.settings import Settings
 from app.store.names import check_name
@@ -32,7 +47,9 @@ from sae_core.errors import CheckpointError
 from sae_core.files.hub import find_dictionary
 from sae_core.harvest.fit_check import (
     NORMS,
+    Fit,
     Variant,
+    centres_in_vain,
     first_tokens,
     text_activations,
     variant_of,
@@ -64,8 +81,11 @@ class Addition:
         dtype: that the model runs in.
         revision: of the model on the Hub.
         sae_revision: of the dictionary there.
-        n_ctx: positions in a window; None: 128, or the model's context where that is shorter.
+        n_ctx: positions in a window; None: 128, or as many as the model's context has, or the
+            dictionary was trained on, where those are fewer.
         seed: of every draw.
+        prepend_bos: whether BOS opens each context, where the dictionary's files do not say; None:
+            as the model's own tokenizer does with plain text.
     """
 
     model: str
@@ -83,6 +103,7 @@ class Addition:
     sae_revision: str | None = None
     n_ctx: int | None = None
     seed: int = 0
+    prepend_bos: bool | None = None
 
     def __post_init__(self) -> None:
         for name in self.titles:
@@ -132,15 +153,23 @@ def harvest_addition(
             format=addition.format,
             hook_point=addition.hook_point,
             mapping=addition.mapping or None,
+            norm=addition.norm,
+            overrides=located.overrides,
             device=settings.device,
         )
         check_width(model, opened.dictionary)
+        opened.dictionary.hook_point = model.usual_name(opened.dictionary.hook_point)
         say(
             f"dictionary  {opened.facts['format']}, {opened.dictionary.architecture}, "
             f"{opened.dictionary.d_sae:,} features at {opened.dictionary.hook_point}"
         )
+        _say_what_is_in_the_files(say, opened)
+        opened = _centred_in_vain_no_more(say, model, opened)
+        model = opened_for(model, opened.dictionary, addition.prepend_bos)
+        say(f"opening     {opening_sentence(model, opened.dictionary, addition.prepend_bos)}")
+        n_ctx = addition.n_ctx or default_context(model, opened.dictionary)
         with _reading(addition.reading.n_tokens) as on_tokens:
-            windows = open_windows(settings, model, addition.reading, addition.n_ctx, on_tokens)
+            windows = open_windows(settings, model, addition.reading, n_ctx, on_tokens)
         corpus = windows.corpus
         say(
             f"text        {corpus.source}: {corpus.n_documents:,} documents, "
@@ -151,6 +180,12 @@ def harvest_addition(
         plan = plan_harvest(windows, addition.reading.n_tokens, addition.seed, packed=packed)
         dictionary = _as_asked(model, opened.dictionary, addition, plan)
         warnings = _try(model, dictionary, plan, say)
+        if opened.assumed_norm is not None and addition.norm is None:
+            norms = (variant_of(dictionary).norm, opened.assumed_norm)
+            fits = compared(model, dictionary, plan, opened.assumed_norm)
+            say(f"note        {assumption_sentence(fits, norms)}")
+        if addition.norm is not None:
+            opened.facts["input normalisation"] = f"{addition.norm}, as the command says"
         # Harvest what lies in a folder from which the worker can open it again.
         details = opened.facts | located.facts | ({"warnings": warnings} if warnings else {})
         folder = _kept(settings, located.path, opened, dictionary, addition)
@@ -175,9 +210,8 @@ def _try(
     findings = look(model, dictionary, plan)
     fit = findings.fit
     say(
-        f"a look      at {fit.n_tokens:,} tokens: L0 {fit.l0:.3g}, explains "
-        f"{100 * fit.explained:.1f} % of the variance, {100 * fit.silent_share:.1f} % of features "
-        "silent"
+        f"a look      at {fit.n_tokens:,} tokens: L0 {fit.l0:.3g}, {_explains(fit)}, "
+        f"{100 * fit.silent_share:.1f} % of features silent"
     )
     warnings = [*findings.warnings]
     if findings.remedy is not None:
@@ -187,6 +221,39 @@ def _try(
     for sentence in warnings:
         say(f"warning     {sentence}")
     return warnings
+
+
+def _explains(fit: Fit) -> str:
+    """How well it reconstructs; far below nothing a percentage says less than the FVU."""
+    if fit.explained >= -1:
+        return f"explains {100 * fit.explained:.1f} % of the variance"
+    return f"explains less than nothing (FVU {fit.fvu:.3g})"
+
+
+def _say_what_is_in_the_files(say: Callable[[str], None], opened: Opened) -> None:
+    for sentence in opened.facts["changes"]:
+        say(f"done        {sentence}")
+    for sentence in opened.facts["notes"]:
+        say(f"note        {sentence}")
+    if unknown := opened.facts["settings not understood"]:
+        say(
+            f"note        Settings of its files that are not understood here: {'; '.join(unknown)}."
+        )
+
+
+def _centred_in_vain_no_more(
+    say: Callable[[str], None], model: LanguageModel, opened: Opened
+) -> Opened:
+    """The dictionary without the centring that TransformerLens makes of other models alone."""
+    if not centres_in_vain(model, opened.dictionary):
+        return opened
+    say(
+        "note        center_writing_weights changes nothing in a model whose norms do not centre: "
+        "it is left out, as TransformerLens does."
+    )
+    wanted = dataclass_replace(variant_of(opened.dictionary), norm="none")
+    plain = varied(opened.dictionary, wanted, opened.dictionary.b_dec[None])
+    return dataclass_replace(opened, dictionary=plain)
 
 
 def _spec(addition: Addition, folder: Path) -> SourceSpec:
@@ -200,6 +267,7 @@ def _spec(addition: Addition, folder: Path) -> SourceSpec:
         n_ctx=addition.n_ctx,
         dtype=addition.dtype,
         revision=addition.revision,
+        prepend_bos=addition.prepend_bos,
     )
 
 
@@ -254,6 +322,7 @@ def _kept(
                 return path
     variant = variant_of(dictionary)
     facts = [opened.checksum, opened.format, *vars(variant).values(), addition.norm]
+    facts += [opened.facts["changes"], *vars(dictionary.trained_on).values()]
     if addition.norm:  # its scale is the text's
         facts += [str(dictionary.b_dec.double().sum().item())]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError
@@ -18,12 +18,14 @@ from sae_core.harvest.fit_check import (
     fitting_hook_points,
     text_activations,
     variant_of,
+    varied,
 )
 from sae_core.harvest.harvest import HarvestPlan
 from sae_core.language_model.model import LanguageModel
 
 LOOKED_AT = 4096  # tokens
 POOR_FVU = 0.5
+DOUBTFUL_FVU = 0.3  # above it another use is looked for, though nothing else looks wrong
 BETTER = 0.5  # of the unexplained variance: what a remedy must leave at most
 DENSE_SHARE = 0.5
 SILENT_SHARE = 0.9
@@ -70,13 +72,40 @@ def look(model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan) -> Fin
     """Try a dictionary on the first tokens of a harvest and say what looks wrong."""
     sample = first_tokens(model, plan, LOOKED_AT)
     figures = fit(dictionary, text_activations(model, dictionary.hook_point, sample))
-    warnings = tuple(_warnings(figures, dictionary))
-    if not warnings:
+    warnings = list(_warnings(figures, dictionary))
+    if not warnings and not figures.fvu > DOUBTFUL_FVU:
         return Findings(figures, (), None)
     best = next(iter(alternatives(model, dictionary, sample)), None)
-    if best is not None and not best.fit.fvu <= BETTER * figures.fvu:
+    # Half of what is unexplained may still be far worse than nothing: good it must be, too.
+    if best is not None and not best.fit.fvu <= min(BETTER * figures.fvu, POOR_FVU):
         best = None
-    return Findings(figures, warnings, best)
+    if best is not None and not warnings:
+        warnings.append(
+            f"It explains {_percent(figures.explained)} of the variance, which is little"
+        )
+        warnings[-1] += " beside what another use of it explains."
+    return Findings(figures, tuple(warnings), best)
+
+
+def compared(
+    model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan, norm: str
+) -> tuple[Fit, Fit]:
+    """How a dictionary does as it stands, and with another normalisation of its input."""
+    sample = first_tokens(model, plan, LOOKED_AT)
+    x = text_activations(model, dictionary.hook_point, sample)
+    other = varied(dictionary, replace(variant_of(dictionary), norm=norm), x)
+    return fit(dictionary, x), fit(other, x)
+
+
+def assumption_sentence(fits: tuple[Fit, Fit], norms: tuple[str, str]) -> str:
+    """Which of two normalisations, neither of which the files rule out, explains more."""
+    as_assumed, other = fits
+    text = (
+        f"The files leave open what is done to the input: {norms[0]} is assumed and explains "
+        f"{_percent(as_assumed.explained)}, {norms[1]} explains {_percent(other.explained)}"
+    )
+    better = other.fvu < as_assumed.fvu
+    return f"{text}: give --normalise {norms[1]}." if better else f"{text}."
 
 
 def _warnings(figures: Fit, dictionary: Dictionary) -> Sequence[str]:
@@ -142,6 +171,7 @@ _NORM_WORDS = {
     FOLDED_NORM: "with its input scaled to a mean norm of sqrt(d_in)",
     "layer_norm": "with each input centred and scaled to unit variance",
     "constant_norm_rescale": "with each input scaled to the norm sqrt(d_in)",
+    "centred": "with each input centred over d_model",
 }
 
 

@@ -35,7 +35,7 @@ from app.jobs.training.run_reporter import RunReporter, without_distributions
 from app.settings import Settings
 from app.store.store import open_store
 from sae_core.dictionaries.checkpoint import dictionary_checksum, save_dictionary
-from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary, TrainedOn
 from sae_core.errors import DiskError, FeaturescopeError, TrainingError
 from sae_core.evaluation.evaluation import evaluate
 from sae_core.language_model.model import load_model
@@ -134,7 +134,8 @@ class _Sweep:
     ) -> None:
         self._plan, self._folder = plan, folder
         self._keep = keep_weights
-        self._model = load_model(plan.model, device=settings.device)
+        model = load_model(plan.model, device=settings.device)
+        self._model = model.opening(model.own_opening)
         self._model.hook_point(plan.hook_point)  # is there such a one?
         self._windows = open_windows(settings, self._model, plan.corpus, plan.n_ctx)
         self._store = open_store(settings)
@@ -320,6 +321,8 @@ class _Sweep:
 
     def _saved(self, run: PlannedRun, dictionary: Dictionary) -> tuple[str, str | None]:
         """Checksum of the dictionary's files, and where they are kept."""
+        windows = self._windows
+        dictionary.trained_on = TrainedOn(windows.bos is not None, windows.n_ctx)
         if self._keep:
             kept = f"{DICTIONARIES}/{run.name}"
             save_dictionary(dictionary, self._folder / kept)

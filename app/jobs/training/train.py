@@ -26,6 +26,7 @@ from sae_core.dictionaries.checkpoint import (
     load_dictionary,
     save_dictionary,
 )
+from sae_core.dictionaries.dictionary import TrainedOn
 from sae_core.errors import DiskError, TrainingError
 from sae_core.evaluation.evaluation import evaluate
 from sae_core.evaluation.figures import Evaluation
@@ -59,6 +60,8 @@ class TrainingSpec:
         cache: folder in which activations are kept for other trainings; None: they are not.
         name: what pages call the run; None: the folder's name.
         command: the command line, for the page.
+        prepend_bos: whether BOS opens each context; None: as the model's own tokenizer does with
+            plain text.
     """
 
     model: str
@@ -70,6 +73,7 @@ class TrainingSpec:
     cache: Path | None = None
     name: str | None = None
     command: str = ""
+    prepend_bos: bool | None = None
 
     @property
     def title(self) -> str:
@@ -124,6 +128,9 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
             ) as reporter,
         ):
             trained = _train(spec, parts, reporter.on_point)
+            trained.dictionary.trained_on = TrainedOn(
+                parts.model.vocabulary.bos is not None, parts.windows.n_ctx
+            )
             save_dictionary(trained.dictionary, spec.out)
             result = _evaluate(settings, spec, parts)
             checksum = dictionary_checksum(spec.out)
@@ -151,6 +158,7 @@ def _open(settings: Settings, spec: TrainingSpec) -> _Parts:
     config = spec.config
     method_class(config.architecture).check(config)
     model = load_model(spec.model, device=settings.device)
+    model = model.opening(model.own_opening if spec.prepend_bos is None else spec.prepend_bos)
     model.hook_point(spec.hook_point)  # is there such a one?
     windows = open_windows(settings, model, spec.corpus, spec.n_ctx)
     stream = activation_stream(

@@ -19,6 +19,8 @@ def model_ref(dictionary: DictionaryView) -> ModelRef:
         path=dictionary.model_path,
         checksum=dictionary.model_checksum,
         dtype=dictionary.model_dtype,
+        # Harvests of before this was noted had BOS wherever the model has one.
+        prepend_bos=bool(dictionary.details.get("prepend_bos", True)),
     )
 
 

@@ -81,19 +81,20 @@ class Shelf:
 
     def holds(self, model: ModelRef, dictionary: DictionaryRef) -> bool:
         """Whether both are loaded already."""
-        return (model, None) in self._loaded and (model, dictionary) in self._loaded
+        weights = _weights(model)
+        return (weights, None) in self._loaded and (weights, dictionary) in self._loaded
 
     def model(self, ref: ModelRef) -> LanguageModel:
-        """The language model.
+        """The language model, reading texts with BOS or without.
 
         Raises:
             ModelError: it cannot be loaded, is not the one that was asked for, or is too large.
         """
-        key = (ref, None)
+        key = (_weights(ref), None)
         model: LanguageModel = self._loaded.get(
             key, lambda: _model_bytes(ref), lambda: _load_model(ref, self._device), key
         )
-        return model
+        return model.opening(ref.prepend_bos)
 
     def dictionary(self, model_ref: ModelRef, ref: DictionaryRef) -> Dictionary:
         """The dictionary, known to fit its model.
@@ -104,11 +105,12 @@ class Shelf:
             ModelError: both together are too large.
         """
         model = self.model(model_ref)
+        weights = _weights(model_ref)
         dictionary: Dictionary = self._loaded.get(
-            (model_ref, ref),
+            (weights, ref),
             lambda: _dictionary_bytes(ref),
             lambda: _load_dictionary(ref, model, self._device),
-            (model_ref, None),
+            (weights, None),
         )
         return dictionary
 
@@ -128,6 +130,11 @@ class Shelf:
                 yield Progress(done=0, total=0)
             loaded[ref] = self.dictionary(model_ref, ref)
         return loaded
+
+
+def _weights(ref: ModelRef) -> ModelRef:
+    """What is loaded of a model, the same however its texts are opened."""
+    return ref.model_copy(update={"prepend_bos": True})
 
 
 def _model_bytes(ref: ModelRef) -> int:

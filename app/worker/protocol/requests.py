@@ -61,6 +61,9 @@ class ModelRef(Message):
     path: str = Field(min_length=1, description="Folder of the model, as the worker sees it.")
     checksum: Checksum = Field(description="What the folder's weights must hash to.")
     dtype: str = Field(default="float32", description="The precision the harvest ran in.")
+    prepend_bos: bool = Field(
+        default=True, description="Whether BOS opens a text, where the model has one."
+    )
 
 
 class DictionaryRef(Message):

@@ -66,8 +66,8 @@ class TopKDictionary(Dictionary):
 
     @override
     def activate(self, pre: Tensor) -> Tensor:
-        top = pre.topk(self.k, dim=-1, sorted=False)
-        return torch.zeros_like(pre).scatter_(-1, top.indices, torch.relu(top.values))
+        values, indices = largest(pre, self.k)
+        return torch.zeros_like(pre).scatter_(-1, indices, torch.relu(values))
 
     @override
     def encode_feature(self, x: Tensor, feature: int) -> Tensor:
@@ -111,8 +111,7 @@ class TopKDictionary(Dictionary):
 
     @override
     def encode_sparse(self, x: Tensor) -> Firings:
-        top = self.pre_activations(x).topk(self.k, dim=-1, sorted=False)
-        return sparse_top(top.values, top.indices)
+        return sparse_top(*largest(self.pre_activations(x), self.k))
 
     @property
     @override
@@ -125,6 +124,25 @@ class TopKDictionary(Dictionary):
     def rows_of(self, features: Tensor) -> Tensor:
         rows = self.W_dec[features]
         return functional.normalize(rows, dim=-1) if self.rescale_acts_by_decoder_norm else rows
+
+
+def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row of [..., d_sae] and their features, [..., k] each.
+
+    Of features that are exactly as large as the last of them, the first are taken: `topk` itself
+    chooses by the sizes of the problem, so that two passes could differ.
+    """
+    n = pre.shape[-1]
+    if k >= n:
+        return pre, torch.arange(n, device=pre.device).expand(pre.shape)
+    values, indices = pre.topk(k + 1, dim=-1)
+    tied = ((values[..., k - 1] == values[..., k]) & (values[..., k] > 0)).nonzero(as_tuple=True)
+    values, indices = values[..., :k], indices[..., :k]
+    if len(tied[0]):
+        order = pre[tied].sort(dim=-1, descending=True, stable=True)
+        values, indices = values.clone(), indices.clone()
+        values[tied], indices[tied] = order.values[:, :k], order.indices[:, :k]
+    return values, indices
 
 
 def sparse_top(values: Tensor, indices: Tensor) -> Firings:

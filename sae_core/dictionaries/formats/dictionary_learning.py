@@ -16,6 +16,7 @@ not into the backups of an interrupted training: those are folded here, as its `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sae_core.dictionaries.formats.parts import Parts, TensorFile, row_norms, transposed
+from sae_core.dictionaries.dictionary import TrainedOn
+from sae_core.dictionaries.formats.parts import Asked, Parts, TensorFile, row_norms, transposed
+from sae_core.dictionaries.settings import DICTIONARY_LEARNING, sift
 from sae_core.errors import CheckpointError
 from sae_core.files.json_config import JsonConfig
 from sae_core.files.weight_files import check_file, read_pickle
@@ -36,32 +39,57 @@ _BIASES = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
 _SAID = ("lm_name", "layer", "submodule_name", "trainer_class", "norm_factor", "steps", "lr")
 
 
+# Which class a trainer trains; up to July 2024 the trainer alone was noted.
+_CLASS_OF_TRAINER = {
+    "StandardTrainer": "AutoEncoder",
+    "StandardTrainerAprilUpdate": "AutoEncoder",
+    "PAnnealTrainer": "AutoEncoder",
+    "StandardTrainerNew": "AutoEncoderNew",
+    "GatedSAETrainer": "GatedAutoEncoder",
+    "GatedAnnealTrainer": "GatedAutoEncoder",
+    "TrainerTopK": _TOPK,
+    "TopKTrainer": _TOPK,
+    "BatchTopKTrainer": "BatchTopKSAE",
+    "TrainerBatchTopK": "BatchTopKSAE",
+    "MatryoshkaBatchTopKTrainer": "MatryoshkaBatchTopKSAE",
+    "TrainerJumpRelu": "JumpReluAutoEncoder",
+    "JumpReluTrainer": "JumpReluAutoEncoder",
+}
+_STATE = re.compile(r"ae_\d+\.pt")  # of a running training, in the folder `checkpoints`
+
+
 def recognise(path: Path) -> bool:
-    """Whether that is a folder of dictionary_learning, or its `ae.pt`."""
+    """Whether that is a folder of dictionary_learning, its `ae.pt`, or one of its checkpoints."""
+    if _STATE.fullmatch(path.name):
+        return _config_of(path) is not None
     return path.name == _WEIGHTS or (path / _WEIGHTS).exists()
 
 
-def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+def _config_of(file: Path) -> Path | None:
+    """The settings that belong to a file of weights: beside it, or beside its folder."""
+    places = [file.parent / _CONFIG, file.parent.parent / _CONFIG]
+    return next((place for place in places if place.is_file()), None)
+
+
+def read(path: Path, asked: Asked) -> Parts:
     """A dictionary of dictionary_learning.
 
     Raises:
         CheckpointError: a file is missing, damaged or would have to be unpickled, or the class is
             not one of those above.
     """
-    del mapping
-    folder = path.parent if path.name == _WEIGHTS else path
-    file = folder / _WEIGHTS
-    check_file(folder / _CONFIG)
-    settings = JsonConfig.read(folder / _CONFIG)
+    del asked
+    file = path if path.suffix == ".pt" else path / _WEIGHTS
+    config_path = _config_of(file) or file.parent / _CONFIG
+    check_file(config_path)
+    settings = JsonConfig.read(config_path)
+    sifted = sift(settings.values, DICTIONARY_LEARNING, config_path)
     trainer = settings.values.get("trainer")
     if not isinstance(trainer, dict):
         raise CheckpointError(f"{settings.path} does not give 'trainer', which names the class.")
-    kind = trainer.get("dict_class")
-    if kind not in _KNOWN:
-        raise CheckpointError(
-            f"{settings.path} names the class {kind!r}, which is not read here: use one of "
-            f"{', '.join(_KNOWN)}."
-        )
+    kind = _class_named(trainer, settings.path)
+    buffer = settings.values.get("buffer")
+    buffer = buffer if isinstance(buffer, dict) else {}
     state = read_pickle(file)
     norm = None
     if isinstance(backup := state.get("ae"), Mapping):
@@ -87,15 +115,50 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
             f"an interrupted training's norm factor {scale:g} was folded into the biases"
         )
     said = {key: trainer[key] for key in _SAID if isinstance(trainer.get(key), (str, int, float))}
-    place = _hook_point(trainer)
+    place = _hook_point(trainer, buffer.get("io", "out"))
     return Parts(
         config,
         weights,
-        (file, folder / _CONFIG),
+        (file, config_path),
         place,
         _CONFIG if place else "",
         {"dict_class": kind} | said,
         tuple(changes),
+        _trained_on(buffer),
+        sifted.unknown,
+        sifted.notes,
+    )
+
+
+def _class_named(trainer: Mapping[str, Any], path: Path) -> str:
+    """The dictionary's class, by its own name or that of its trainer.
+
+    Raises:
+        CheckpointError: it is none of those that are read.
+    """
+    kind = trainer.get("dict_class")
+    if kind is None:
+        made_by = trainer.get("trainer_class")
+        kind = _CLASS_OF_TRAINER.get(str(made_by))
+        if kind is None:
+            raise CheckpointError(
+                f"{path} names no dict_class, and the trainer_class {made_by!r} is not known: add "
+                f'"dict_class" there, one of {", ".join(_KNOWN)}.'
+            )
+    if kind not in _KNOWN:
+        raise CheckpointError(
+            f"{path} names the class {kind!r}, which is not read here: use one of "
+            f"{', '.join(_KNOWN)}."
+        )
+    return str(kind)
+
+
+def _trained_on(buffer: Mapping[str, Any]) -> TrainedOn:
+    """What the buffer of activations says; it tokenizes as the model's own tokenizer does."""
+    size = buffer.get("ctx_len")
+    return TrainedOn(
+        False if buffer.get("add_special_tokens") is False else None,
+        size if isinstance(size, int) and size > 0 else None,
     )
 
 
@@ -150,9 +213,13 @@ def _normalise_rows(weights: dict[str, Tensor]) -> bool:
     return True
 
 
-def _hook_point(trainer: Mapping[str, Any]) -> str | None:
-    """Where the trainer's notes say; only its residual streams have a name that is sure."""
+def _hook_point(trainer: Mapping[str, Any], end: Any) -> str | None:
+    """Where the trainer's notes say; only its residual streams have a name that is sure.
+
+    `end` is which of the block's tensors the buffer kept: what comes "out" of it, or goes "in".
+    """
     layer, place = trainer.get("layer"), str(trainer.get("submodule_name") or "")
-    if isinstance(layer, int) and place.startswith("resid_post"):
-        return f"blocks.{layer}.hook_resid_post"
+    kinds = {"out": "hook_resid_post", "in": "hook_resid_pre"}
+    if isinstance(layer, int) and place.startswith("resid_post") and end in kinds:
+        return f"blocks.{layer}.{kinds[end]}"
     return None

@@ -8,13 +8,25 @@ Equation (google-deepmind, the tutorial notebook of Gemma Scope, class JumpReLUS
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-from sae_core.dictionaries.formats.parts import Parts, TensorFile
+from sae_core.dictionaries.formats.parts import Asked, Parts, TensorFile
+from sae_core.dictionaries.settings import GEMMA_SCOPE, Sifted, sift
+from sae_core.errors import CheckpointError
+from sae_core.files.json_config import JsonConfig
 from sae_core.files.weight_files import read_tensors
 
 _FILES = ("params.npz", "params.safetensors")
+_CONFIG = "config.json"
+_OTHERS = re.compile(r"(transcoders?|clt|crosscoders?)(_all)?|.*gemma-scope.*(trans|cross)coders?")
+# Where the second edition reads, by the module's name within its block.
+_MODULES = {
+    "output": "hook_resid_post",
+    "self_attn.o_proj.input": "attn.hook_z",
+    "post_feedforward_layernorm.output": "hook_mlp_out",
+    "mlp.output": "mlp.hook_out",
+    "input": "hook_resid_pre",
+}
 _PLACES = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
 _PLACES |= {"resid_post": "hook_resid_post", "mlp_out": "hook_mlp_out", "attn_out": "attn.hook_z"}
 
@@ -24,24 +36,80 @@ def recognise(path: Path) -> bool:
     return path.name in _FILES or any((path / name).is_file() for name in _FILES)
 
 
-def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+def read(path: Path, asked: Asked) -> Parts:
     """A dictionary of Gemma Scope.
 
     Raises:
         CheckpointError: it is damaged, or no JumpReLU dictionary.
     """
-    del mapping
+    del asked
     if path.name not in _FILES:
         path = path / next((name for name in _FILES if (path / name).is_file()), _FILES[0])
     stored = read_tensors(path)
+    settings = path.parent / _CONFIG
+    sifted, said, place = Sifted(), {}, None
+    if settings.is_file():
+        config_file = JsonConfig.read(settings)
+        said = {key: v for key, v in config_file.values.items() if isinstance(v, (str, int, float))}
+        _refuse_transcoder(config_file)
+        sifted = sift(config_file.values, GEMMA_SCOPE, settings)
+        place = _place_of_module(config_file)
+    else:
+        _refuse_by_name(path)
     # The second edition writes w_enc and w_dec.
     tensors = TensorFile(path, {re.sub("^w_", "W_", name): t for name, t in stored.items()})
     names = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
     weights = {name: tensors.take(name) for name in names}
     tensors.refuse_rest()
     config = {"architecture": "jumprelu", "apply_b_dec_to_input": False}
-    place = _hook_point(path)
-    return Parts(config, weights, (path,), place, "the folders' names" if place else "")
+    by_name = _hook_point(path)
+    files = (path, settings) if settings.is_file() else (path,)
+    return Parts(
+        config,
+        weights,
+        files,
+        place or by_name,
+        _CONFIG if place else "the folders' names" if by_name else "",
+        said,
+        unknown=sifted.unknown,
+        notes=sifted.notes,
+    )
+
+
+def _refuse_transcoder(config: JsonConfig) -> None:
+    """Refuse what its own settings call something else than a dictionary of one activation."""
+    kind = config.values.get("type", "sae")
+    ends = (config.values.get("hf_hook_point_in"), config.values.get("hf_hook_point_out"))
+    moves = None not in ends and ends[0] != ends[1]
+    if kind != "sae" or moves:
+        raise CheckpointError(
+            f"{config.path} says that this is a {kind if kind != 'sae' else 'transcoder'}: it "
+            f"predicts {ends[1] or 'one activation'} from {ends[0] or 'another'} and is no "
+            "dictionary of either. Use one of resid_post, attn_out or mlp_out."
+        )
+    if (architecture := config.values.get("architecture", "jump_relu")) != "jump_relu":
+        raise CheckpointError(
+            f"{config.path} has the architecture {architecture!r}: only jump_relu is read."
+        )
+
+
+def _refuse_by_name(path: Path) -> None:
+    """The first edition has no settings beside its weights: the folders' names tell."""
+    names = [part for part in path.parent.resolve().parts[-5:] if _OTHERS.fullmatch(part)]
+    if names:
+        raise CheckpointError(
+            f"{path} lies in a folder of transcoders or crosscoders ({names[-1]}), which predict "
+            "one activation from another and are no dictionaries of either. Use one of resid_post, "
+            "attn_out or mlp_out; if it is a dictionary after all, copy it elsewhere."
+        )
+
+
+def _place_of_module(config: JsonConfig) -> str | None:
+    """The hook point of a module's name such as `model.layers.3.output`."""
+    name = str(config.values.get("hf_hook_point_in") or "")
+    match = re.fullmatch(r"(?:.*\.)?layers\.(\d+)\.(.+)", name)
+    kind = _MODULES.get(match[2]) if match else None
+    return f"blocks.{match[1]}.{kind}" if match and kind else None
 
 
 def _hook_point(path: Path) -> str | None:

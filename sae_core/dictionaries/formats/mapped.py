@@ -4,7 +4,9 @@ A mapping has entries such as `W_enc=encoder.weight.T`: a role, and the tensor t
 for its transpose. Roles are SAELens' names: W_enc [d_in, d_sae], W_dec [d_sae, d_in], b_enc,
 b_dec, threshold, b_gate, b_mag, r_mag. Biases that are not named are 0; a W_dec that is not named
 is the transpose of W_enc. Besides tensors there are settings: `architecture`, `k`,
-`apply_b_dec_to_input` and `normalize_activations`, with SAELens' values.
+`apply_b_dec_to_input` and `normalize_activations`, with SAELens' values, and `ignore`, names of
+tensors that are left out on purpose. Tensors that lie deeper in a file have all names on the way,
+such as `state_dict.encoder.weight`.
 
 A fixed normalisation of the input, z = (x - input_mean) * input_scale, is two more roles, each a
 tensor or a number, and is folded into the weights (in float64), so that activations and decoder
@@ -17,21 +19,24 @@ rows are in the model's own units:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sae_core.dictionaries.formats.parts import Parts, transposed
+from sae_core.dictionaries.formats.parts import Asked, Parts, transposed
 from sae_core.errors import CheckpointError
-from sae_core.files.weight_files import read_pickle, read_tensors
+from sae_core.files.weight_files import check_is_weights, read_pickle, read_tensors
 
 _MATRICES = ("W_enc", "W_dec")
 _BIASES = ("b_enc", "threshold", "b_gate", "b_mag", "r_mag")
 _INPUT = ("input_mean", "input_scale")
-_SETTINGS = ("architecture", "k", "apply_b_dec_to_input", "normalize_activations")
+_SETTINGS = ("architecture", "k", "apply_b_dec_to_input", "normalize_activations", "ignore")
+# Names of tensors that make another architecture of a dictionary, or scale what it reads.
+_TELLING = re.compile(r"(?i)threshold|gate|r_mag|b_mag|mag_bias|scaling|norm_factor|log_theta")
 ROLES = (*_MATRICES, "b_dec", *_BIASES, *_INPUT, *_SETTINGS)
 _OWN = {
     "standard": ("b_enc",),
@@ -68,13 +73,14 @@ def parse_mapping(entries: list[str]) -> dict[str, str]:
     return mapping
 
 
-def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+def read(path: Path, asked: Asked) -> Parts:
     """A dictionary from a file of tensors.
 
     Raises:
         CheckpointError: the file is damaged, a tensor that the mapping names is not there, or the
             mapping leaves open what is needed.
     """
+    mapping = asked.mapping
     file = only_file(path)
     if file is None:
         raise CheckpointError(
@@ -111,14 +117,21 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
         "normalize_activations": mapping.get("normalize_activations", "none"),
     }
     if architecture == "topk":
-        config["k"] = _whole(mapping.get("k"))
+        config["k"] = _whole(mapping.get("k"), stored)
     changes: tuple[str, ...] = ()
     if any(role in mapping for role in _INPUT):
         mean = _vector(stored, mapping.get("input_mean"), d_in, W_enc, file).double()
         scale = _vector(stored, mapping.get("input_scale", "1"), 1, W_enc, file).double()
         _fold(weights, mean, scale, config["apply_b_dec_to_input"], file)
         changes = ("the fixed normalisation of the input was folded into the weights",)
-    return Parts(config, weights, (file,), facts={"mapping": dict(mapping)}, changes=changes)
+    return Parts(
+        config,
+        weights,
+        (file,),
+        facts={"mapping": dict(mapping)},
+        changes=changes,
+        notes=_unnamed(stored, mapping, file),
+    )
 
 
 def _fold(
@@ -167,7 +180,18 @@ def tensors_in(file: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is damaged, or would have to be unpickled.
     """
-    return read_tensors(file) if file.suffix in (".safetensors", ".npz") else read_pickle(file)
+    if file.suffix in (".safetensors", ".npz"):
+        return dict(read_tensors(file))
+    return dict(_flat(read_pickle(file)))
+
+
+def _flat(stored: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, Any]]:
+    """Entries of nested mappings by their whole names, such as `state_dict.encoder.weight`."""
+    for name, value in stored.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{inside}{name}.")
+        else:
+            yield f"{inside}{name}", value
 
 
 def listed(stored: Mapping[str, Any]) -> str:
@@ -183,9 +207,11 @@ def _named(stored: Mapping[str, Any], name: str, file: Path) -> Tensor:
     else:
         tensor = stored.get(name.removesuffix(".T"))
         if isinstance(tensor, Tensor):
+            check_is_weights(name, tensor, file)
             return transposed(tensor, file, name)
     if not isinstance(tensor, Tensor):
         raise CheckpointError(f"{file} has no tensor {name}: it has {listed(stored)}.")
+    check_is_weights(name, tensor, file)
     return tensor
 
 
@@ -202,7 +228,38 @@ def _vector(
     return tensor.expand(size).clone() if tensor.numel() == 1 else tensor
 
 
-def _whole(value: str | None) -> int:
-    if value is None or not value.isdecimal():
+def _whole(value: str | None, stored: Mapping[str, Any]) -> int:
+    """A number as it is given, or as the file has it under that name."""
+    found = stored.get(value) if value is not None else None
+    if isinstance(found, Tensor) and found.numel() == 1:
+        found = found.item()
+    word = str(found) if isinstance(found, int) and not isinstance(found, bool) else value
+    if word is None or not word.isdecimal():
         raise CheckpointError(f"k is {value!r}: give --tensor k=NUMBER, of features a token has.")
-    return int(value)
+    return int(word)
+
+
+def _unnamed(stored: Mapping[str, Any], mapping: Mapping[str, str], file: Path) -> tuple[str, ...]:
+    """What to tell the user of tensors that the mapping leaves out.
+
+    Raises:
+        CheckpointError: one of them is by its name a part of another architecture.
+    """
+    named = {name for value in mapping.values() for name in (value, value.removesuffix(".T"))}
+    named |= {name for word in mapping.get("ignore", "").split(",") if (name := word.strip())}
+    rest = {
+        name: tensor
+        for name, tensor in stored.items()
+        if isinstance(tensor, Tensor) and tensor.is_floating_point() and name not in named
+    }
+    telling = [name for name in rest if _TELLING.search(name)]
+    if telling:
+        raise CheckpointError(
+            f"{file} holds {listed({name: rest[name] for name in telling})}, which nobody named "
+            "and which would change what the features are: name it (the roles are threshold, "
+            "b_gate, b_mag, r_mag), or leave it out on purpose: --tensor "
+            f"ignore={','.join(telling)}."
+        )
+    if not rest:
+        return ()
+    return (f"Tensors of its file that nobody named, and that are not used: {listed(rest)}.",)

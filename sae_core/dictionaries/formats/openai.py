@@ -5,7 +5,8 @@ Equation (openai/sparse_autoencoder, model.py), where it normalises with the `LN
 
     f = activation((z - pre_bias) W_enc^T + latent_bias),    z_hat = W_dec f + pre_bias.
 
-It normalises where the activation is TopK: its `from_state_dict` decides so.
+It normalises where the activation is TopK: its `from_state_dict` decides so. Its own `train.py`
+never does (their issue 19), and the file does not say which it was: that is assumed, and told.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sae_core.dictionaries.formats.parts import Parts, TensorFile, transposed
+from sae_core.dictionaries.formats.parts import Asked, Parts, TensorFile, transposed
 from sae_core.dictionaries.normalised import InputNorm
 from sae_core.errors import CheckpointError
 from sae_core.files.weight_files import read_pickle
 
+_ASSUMED = (
+    "That its input is layer-normed is assumed: the file does not say. OpenAI's model.py takes "
+    "TopK to mean so, and its train.py never normalises."
+)
 _STATISTICS = ("stats_last_nonzero", "latents_activation_frequency", "latents_mean_square")
 
 
@@ -36,13 +41,12 @@ def recognise(path: Path) -> bool:
         return False
 
 
-def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+def read(path: Path, asked: Asked) -> Parts:
     """A dictionary of OpenAI's.
 
     Raises:
         CheckpointError: it is damaged, has to be unpickled, or is none of theirs.
     """
-    del mapping
     file = _file(path)
     if file is None:
         raise CheckpointError(f"{path} holds no single .pt file: give the file itself.")
@@ -66,7 +70,15 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
         "b_dec": tensors.take("pre_bias"),
     }
     tensors.refuse_rest()
-    return Parts(config, weights, (file,), facts={"activation": activation})
+    assumed = activation == "TopK" and asked.norm is None
+    return Parts(
+        config,
+        weights,
+        (file,),
+        facts={"activation": activation},
+        notes=(_ASSUMED,) if assumed else (),
+        assumed_norm=str(InputNorm.NONE) if assumed else None,
+    )
 
 
 def _file(path: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.formats import (
     dictionary_learning,
     gemma_scope,
+    llama_scope,
     mapped,
     openai,
     saelens,
     sparsify,
 )
-from sae_core.dictionaries.formats.parts import Parts
+from sae_core.dictionaries.formats.parts import Asked, Parts
 from sae_core.errors import CheckpointError
 from sae_core.files.checksum import folder_checksum
 from sae_core.files.json_config import JsonConfig
@@ -28,7 +30,7 @@ from sae_core.files.json_config import JsonConfig
 _SHOWN = 5
 _NORM_WORDS = {
     "none": "none",
-    "expected_average_only_in": "a fixed scale, folded into the weights before they were saved",
+    "centred": "the mean over d_model taken off each activation, and added back",
     "layer_norm": "each activation centred and scaled to unit variance, and scaled back",
     "constant_norm_rescale": "each activation scaled to the norm sqrt(d_in), and scaled back",
 }
@@ -45,14 +47,17 @@ class Opened:
         checksum: SHA-256 over the files that were read.
         facts: for the provenance page, JSON values by what the page calls them: `format`,
             `files`, `checksum of the files`, `hook point from`, `input normalisation`, `changes`
-            (sentences: what was folded into the weights) and `says of itself`, whatever else the
-            files say.
+            (sentences: what was folded into the weights), `settings not understood`, `notes`
+            (sentences for those who read its figures) and `says of itself`, whatever else the files
+            say.
+        assumed_norm: another normalisation that the files allow just as well; None: they say.
     """
 
     dictionary: Dictionary
     format: str
     checksum: str
     facts: dict[str, Any]
+    assumed_norm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,12 @@ class Format:
     Attributes:
         title: what users call it.
         recognise: whether a file or folder looks like it.
-        read: the parts of one, given a mapping of tensor names where the user gave one.
+        read: the parts of one, given what the user says of it.
     """
 
     title: str
     recognise: Callable[[Path], bool]
-    read: Callable[[Path, Mapping[str, str]], Parts]
+    read: Callable[[Path, Asked], Parts]
 
 
 FORMATS: Mapping[str, Format] = {
@@ -77,6 +82,7 @@ FORMATS: Mapping[str, Format] = {
         "dictionary_learning", dictionary_learning.recognise, dictionary_learning.read
     ),
     "gemma_scope": Format("Gemma Scope", gemma_scope.recognise, gemma_scope.read),
+    "llama_scope": Format("OpenMOSS Llama Scope", llama_scope.recognise, llama_scope.read),
     "openai": Format("OpenAI sparse_autoencoder", openai.recognise, openai.read),
     "mapped": Format("plain tensors with a mapping", mapped.recognise, mapped.read),
 }
@@ -88,6 +94,8 @@ def open_dictionary(
     format: str | None = None,  # noqa: A002
     hook_point: str | None = None,
     mapping: Mapping[str, str] | None = None,
+    norm: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Opened:
@@ -99,6 +107,9 @@ def open_dictionary(
         hook_point: where it belongs; None: as its files say.
         mapping: for `mapped`: which tensor of the file is W_enc, W_dec and so on, and settings
             (see `sae_core.dictionaries.formats.mapped`); giving one means that format.
+        norm: what the user says is done to the input, where the files leave that open; the
+            caller does it (`sae_core.harvest.fit_check.varied`).
+        overrides: settings that take the place of the files' own, as a list of releases gives them.
         device: where its weights go.
         dtype: of its weights.
 
@@ -117,8 +128,9 @@ def open_dictionary(
             "either of the two."
         )
     with _misfits_explained(path):
-        parts = FORMATS[name].read(path, mapping or {})
-    place = hook_point or parts.hook_point
+        parts = FORMATS[name].read(path, Asked(mapping or {}, norm, overrides or {}))
+    listed = None if overrides is None else overrides.get("hook_name")
+    place = hook_point or listed or parts.hook_point
     if place is None:
         raise CheckpointError(
             f"{path} does not say which activation it was trained on: name it, for example "
@@ -126,19 +138,26 @@ def open_dictionary(
         )
     with _misfits_explained(path):
         dictionary = _built(parts, place, device, dtype)
-    folder = parts.files[0].parent
+    dictionary.trained_on = parts.trained_on
+    folder = Path(os.path.commonpath([file.parent for file in parts.files]))
     names = [str(file.relative_to(folder)) for file in parts.files]
     checksum = folder_checksum(folder, names)
     facts = {
         "format": FORMATS[name].title,
         "files": names,
         "checksum of the files": checksum,
-        "hook point from": "the command" if hook_point else parts.hook_point_from,
+        "hook point from": "the command"
+        if hook_point
+        else "SAELens' list of releases"
+        if listed
+        else parts.hook_point_from,
         "input normalisation": _NORM_WORDS[str(parts.config.get("normalize_activations", "none"))],
         "changes": list(parts.changes),
+        "settings not understood": list(parts.unknown),
+        "notes": list(parts.notes),
         "says of itself": parts.facts,
     }
-    return Opened(dictionary, name, checksum, facts)
+    return Opened(dictionary, name, checksum, facts, parts.assumed_norm)
 
 
 def recognised(path: Path) -> str:
@@ -176,6 +195,7 @@ def _misfits_explained(path: Path) -> Iterator[None]:
 
 def _built(parts: Parts, hook_point: str, device: str, dtype: torch.dtype) -> Dictionary:
     path = parts.files[0]
+    settings = next((file for file in parts.files if file.suffix == ".json"), path)
     W_enc = parts.weights.get("W_enc")
     if W_enc is None or W_enc.dim() != 2:
         found = "is missing" if W_enc is None else f"has shape {list(W_enc.shape)}"
@@ -184,10 +204,10 @@ def _built(parts: Parts, hook_point: str, device: str, dtype: torch.dtype) -> Di
     for key, size in sizes.items():
         if parts.config.get(key, size) != size:
             raise CheckpointError(
-                f"The settings beside {path} say {key} = {parts.config[key]}, but its encoder has "
+                f"The settings in {settings} say {key} = {parts.config[key]}, but its encoder has "
                 f"{size}: files of two dictionaries were mixed."
             )
-    config = JsonConfig(path, parts.config | sizes)
+    config = JsonConfig(settings, parts.config | sizes)
     return filled(empty_dictionary(hook_point, config), parts.weights, path, device, dtype)
 
 

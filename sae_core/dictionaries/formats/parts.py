@@ -10,7 +10,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sae_core.dictionaries.dictionary import TrainedOn
 from sae_core.errors import CheckpointError
+from sae_core.files.weight_files import check_is_weights
+
+# What has the unit of an activation; the rest are directions and ratios.
+IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user says of a dictionary's files.
+
+    Attributes:
+        mapping: which tensor is which, where the format does not name them.
+        norm: what is done to the input first, in SAELens' words; None: as the files say.
+        overrides: settings that take the place of the files' own, such as SAELens' list of releases
+            gives them.
+    """
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    norm: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -26,6 +47,10 @@ class Parts:
         hook_point_from: which file or name says so.
         facts: what else the files say, for the provenance page; JSON values.
         changes: what was done to the weights to bring them here, a sentence each.
+        trained_on: what the files say of the text that it was trained on.
+        unknown: settings of the files that nobody here understands, as `name = value`.
+        notes: what those who read its figures should know, a sentence each.
+        assumed_norm: another normalisation that its files allow just as well; None: they say.
     """
 
     config: dict[str, Any]
@@ -35,6 +60,10 @@ class Parts:
     hook_point_from: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
+    trained_on: TrainedOn = field(default_factory=TrainedOn)
+    unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    assumed_norm: str | None = None
 
 
 class TensorFile:
@@ -60,6 +89,8 @@ class TensorFile:
                     raise CheckpointError(
                         f"{name} in {self.path} is a {type(tensor).__name__}, not a tensor."
                     )
+                if tensor.numel() > 1:
+                    check_is_weights(name, tensor, self.path)
                 return tensor
         raise CheckpointError(
             f"{self.path} lacks the tensor {' or '.join(names)}: it has "
@@ -81,6 +112,23 @@ class TensorFile:
             raise CheckpointError(
                 f"{self.path} holds tensors not understood: {sorted(self._left)}."
             )
+
+
+def folded_scale(weights: Mapping[str, Tensor], scale: float, path: Path) -> dict[str, Tensor]:
+    """Weights of a dictionary of z = scale * x as those of one of x itself.
+
+    Encoders are positively homogeneous, f(s x; b) = s f(x; b / s): every bias and threshold is
+    divided by the scale (in float64), and activations and decoder rows are in the model's units.
+
+    Raises:
+        CheckpointError: the scale is no positive number.
+    """
+    if not (0.0 < scale < float("inf")):
+        raise CheckpointError(f"The scale of the input in {path} is {scale}: it must be above 0.")
+    return {
+        name: tensor.double() / scale if name in IN_UNITS else tensor
+        for name, tensor in weights.items()
+    }
 
 
 def transposed(tensor: Tensor, path: Path, name: str) -> Tensor:

@@ -13,9 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from sae_core.dictionaries.checkpoint import CONFIG, WEIGHTS
-from sae_core.dictionaries.formats.parts import Parts, TensorFile
+from sae_core.dictionaries.checkpoint import (
+    CONFIG,
+    FIXED_SCALE,
+    WEIGHTS,
+    rounded,
+    trained_on,
+    with_centring,
+)
+from sae_core.dictionaries.formats import llama_scope
+from sae_core.dictionaries.formats.parts import Asked, Parts, TensorFile, folded_scale
+from sae_core.dictionaries.normalised import InputNorm
+from sae_core.dictionaries.settings import SAELENS, sift
 from sae_core.errors import CheckpointError
 from sae_core.files.json_config import JsonConfig
 from sae_core.files.weight_files import check_file, read_tensors
@@ -27,13 +38,14 @@ _BIASES = {
     "gated": ("b_gate", "b_mag", "r_mag"),
 }
 _ACTIVATIONS = ("relu", "topk")
+SCALER = "activation_scaler.json"
 _SAID = ("model_name", "dataset_path", "context_size", "prepend_bos", "sae_lens_version")
 
 
 def recognise(path: Path) -> bool:
     """Whether that is a folder of SAELens, whole or not."""
     if (path / WEIGHTS).exists():
-        return True
+        return not llama_scope.recognise(path)  # which has a file of that name as well
     if not (path / CONFIG).is_file() or (path / "sae.safetensors").exists():
         return False
     try:
@@ -43,16 +55,16 @@ def recognise(path: Path) -> bool:
     return "d_sae" in values or "hook_point" in values
 
 
-def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+def read(path: Path, asked: Asked) -> Parts:
     """A dictionary of SAELens.
 
     Raises:
         CheckpointError: a file is missing or damaged, or it is of a kind not supported here.
     """
-    del mapping
     check_file(path / CONFIG)
     stored = JsonConfig.read(path / CONFIG)
-    values = _modern(stored.values)
+    sifted = sift(stored.values, SAELENS, stored.path)
+    values = _modern(_overridden(stored.values, asked.overrides))
     architecture = _architecture(values, stored.path)
     tensors = TensorFile(path / WEIGHTS, read_tensors(path / WEIGHTS))
     weights = {name: tensors.take(name) for name in ("W_enc", "W_dec", "b_dec")}
@@ -73,16 +85,20 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
         weights["W_dec"] = factor.double()[:, None] * weights["W_dec"]
         changes.append(f"the finetuned {name} of each feature was folded into its decoder row")
     tensors.refuse_rest()
-    config = {key: values[key] for key in ("d_in", "d_sae", "normalize_activations")}
-    config = {key: value for key, value in config.items() if value is not None}
+    weights = rounded(weights, values.get("dtype"))
+    norm = str(values["normalize_activations"])
+    if norm == FIXED_SCALE:
+        weights, norm = _without_fixed_scale(weights, path, asked.norm, changes)
+    config = {key: values[key] for key in ("d_in", "d_sae") if values[key] is not None}
+    metadata = values["metadata"]
+    place = metadata.get("hook_name")
+    config |= {"normalize_activations": with_centring(norm, metadata, place)}
     config |= {"architecture": architecture, "apply_b_dec_to_input": values["apply_b_dec_to_input"]}
     if architecture == "topk":
         config |= {"k": values.get("k")}
         config |= {
             "rescale_acts_by_decoder_norm": values.get("rescale_acts_by_decoder_norm", False)
         }
-    metadata = values["metadata"]
-    place = metadata.get("hook_name")
     return Parts(
         config,
         weights,
@@ -91,7 +107,52 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
         CONFIG,
         {key: metadata[key] for key in _SAID if _is_plain(metadata.get(key))},
         tuple(changes),
+        trained_on(stored.values, metadata),
+        sifted.unknown,
+        sifted.notes,
     )
+
+
+def _overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of a list of releases in their place, wherever a file keeps them."""
+    whole = dict(values)
+    metadata = whole.get("metadata")
+    if isinstance(metadata, dict):
+        own = {key: value for key, value in overrides.items() if key not in whole}
+        whole["metadata"] = metadata | own
+        return whole | {key: value for key, value in overrides.items() if key in values}
+    return whole | dict(overrides)
+
+
+def _without_fixed_scale(
+    weights: dict[str, Tensor], path: Path, norm: str | None, changes: list[str]
+) -> tuple[dict[str, Tensor], str]:
+    """Weights in the model's units, of a dictionary that was trained on activations times a factor.
+
+    SAELens writes `none` once the factor is in the weights: this is the state of a running
+    training, which keeps it in a file beside.
+
+    Raises:
+        CheckpointError: it is not there, and the user does not say what is to be done.
+    """
+    file = path / SCALER
+    if file.is_file():
+        scaler = JsonConfig.read(file)
+        factor = scaler.values.get("scaling_factor")
+        if isinstance(factor, (int, float)) and not isinstance(factor, bool):
+            changes.append(
+                f"the factor {factor:g} of the input ({SCALER}) was folded into biases and "
+                "thresholds"
+            )
+            return folded_scale(weights, float(factor), file), str(InputNorm.NONE)
+    if norm is None:
+        raise CheckpointError(
+            f"{path / CONFIG} says normalize_activations = {FIXED_SCALE}: it was trained on "
+            f"activations times a factor that is not in its weights yet, and {SCALER}, which has "
+            f"the factor, is not beside it. Give --normalise {FIXED_SCALE} to take the factor from "
+            "your text, or --normalise none if you know that it is in the weights."
+        )
+    return weights, str(InputNorm.NONE)
 
 
 def _modern(old: dict[str, Any]) -> dict[str, Any]:
@@ -111,11 +172,14 @@ def _modern(old: dict[str, Any]) -> dict[str, Any]:
     values.setdefault("d_in", None)
     values.setdefault("d_sae", None)
     chosen = values.get("activation_fn_kwargs")
-    if values.get("activation_fn") == "topk" and isinstance(chosen, dict) and "k" in chosen:
-        values |= {"architecture": "topk", "k": chosen["k"]}
+    if values.get("activation_fn") == "topk":
+        k = chosen.get("k") if isinstance(chosen, dict) else None
+        k = values.get("k") if k is None else k
+        if k is not None:
+            values |= {"architecture": "topk", "k": k}
     norm = values.get("normalize_activations")
     if isinstance(norm, bool) or norm is None:  # true: a fixed scale, before it had a name
-        values["normalize_activations"] = "expected_average_only_in" if norm else "none"
+        values["normalize_activations"] = FIXED_SCALE if norm else "none"
     return values
 
 
@@ -139,11 +203,16 @@ def _architecture(values: dict[str, Any], path: Path) -> str:
             f"{path} has the activation {activation!r}: only {' and '.join(_ACTIVATIONS)} are "
             "understood."
         )
-    head = values.get("hook_head_index", values["metadata"].get("hook_head_index"))
-    if head is not None or values.get("hook_point_head_index") is not None:
+    if activation == "topk" and architecture != "topk":
         raise CheckpointError(
-            f"{path} was trained on one attention head alone: use a dictionary of all heads "
-            "together (attn.hook_z)."
+            f"{path} has the activation topk, but does not say how many features a token keeps: "
+            'add "activation_fn_kwargs": {"k": NUMBER} there.'
+        )
+    written = values["metadata"].get("hook_name_out")
+    if written is not None and written != values["metadata"].get("hook_name"):
+        raise CheckpointError(
+            f"{path} is a transcoder: it reads {values['metadata'].get('hook_name')} and writes "
+            f"{written}, and is no dictionary of either."
         )
     return str(architecture)
 

@@ -8,29 +8,24 @@ Equation (EleutherAI/sparsify, sparse_coder.py and fused_encoder.py):
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-from sae_core.dictionaries.formats.parts import Parts, TensorFile, transposed
+from sae_core.dictionaries.formats.parts import Asked, Parts, TensorFile, transposed
+from sae_core.dictionaries.settings import SPARSIFY, sift
 from sae_core.errors import CheckpointError
 from sae_core.files.json_config import JsonConfig
 from sae_core.files.weight_files import check_file, read_tensors
 
 _CONFIG, _WEIGHTS = "cfg.json", "sae.safetensors"
-# Names of modules whose output the trainer reads, after the number of the block.
+# Names of modules whose output the trainer reads, after the number of the block. Where a norm
+# follows (Gemma 2, OLMo 2), that is not what is added to the stream.
 _PLACES = {
     None: "hook_resid_post",
-    "mlp": "hook_mlp_out",
-    "attn": "hook_attn_out",
-    "self_attn": "hook_attn_out",
-    "attention": "hook_attn_out",
-}
-_REFUSED = {
-    "transcode": "a transcoder: it predicts a module's output from its input",
-    "skip_connection": "a coder with a skip connection",
-    "embed_skip": "a coder with a skip connection from the embedding",
-    "gram_lookup": "a coder that first subtracts a table of n-grams",
-    "signed": "a coder with negative activations",
+    "mlp": "mlp.hook_out",
+    "attn": "attn.hook_out",
+    "self_attn": "attn.hook_out",
+    "attention": "attn.hook_out",
+    "self_attention": "attn.hook_out",
 }
 
 
@@ -39,21 +34,16 @@ def recognise(path: Path) -> bool:
     return (path / _WEIGHTS).exists()
 
 
-def read(path: Path, mapping: Mapping[str, str]) -> Parts:
+def read(path: Path, asked: Asked) -> Parts:
     """A dictionary of sparsify.
 
     Raises:
         CheckpointError: a file is missing or damaged, or it is more than a TopK dictionary.
     """
-    del mapping
+    del asked
     check_file(path / _CONFIG)
     settings = JsonConfig.read(path / _CONFIG)
-    for key, what in _REFUSED.items():
-        if settings.flag(key, False):
-            raise CheckpointError(
-                f"{path} is {what}, which is no dictionary of one activation: use one that was "
-                f"trained without {key}."
-            )
+    sifted = sift(settings.values, SPARSIFY, settings.path)
     if (activation := settings.word("activation", "topk")) != "topk":
         raise CheckpointError(f"{path} has the activation {activation!r}: only topk is understood.")
     file = path / _WEIGHTS
@@ -74,7 +64,15 @@ def read(path: Path, mapping: Mapping[str, str]) -> Parts:
     if settings.values.get("num_latents"):
         config["d_sae"] = settings.size("num_latents")
     place = _hook_point(path.resolve().name)
-    return Parts(config, weights, (file, path / _CONFIG), place, "the folder's name")
+    return Parts(
+        config,
+        weights,
+        (file, path / _CONFIG),
+        place,
+        "the folder's name",
+        unknown=sifted.unknown,
+        notes=sifted.notes,
+    )
 
 
 def _hook_point(name: str) -> str | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,14 @@ from app.store.database import connect
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from app.store.upkeep.dump import dump
+from app.worker.client.references import model_ref
+from app.worker.process.shelf import Shelf
 from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
+from sae_core.dictionaries.dictionary import TrainedOn
 from sae_core.errors import CheckpointError, CorpusError, HarvestError, HookPointError
 from sae_core.harvest.fit_check import Sample, text_activations
+from sae_core.interventions.prompt import prompt_tokens
 from sae_core.language_model.model import load_model
 from sae_core.text.reading import Packing, TextReading
 from tests.sae_core.tiny_dictionaries import random_dictionary
@@ -123,6 +129,53 @@ def test_what_is_done_to_the_input_can_be_said(settings: Settings, parts: Path) 
     assert "warning" in said
     with pytest.raises(InvalidRequest, match="no normalisation 'batch': use one of none, exp"):
         addition(parts, norm="batch")
+
+
+@pytest.mark.parametrize(
+    ("word", "option", "opens", "who"),
+    [
+        (True, None, True, "the dictionary's files say"),
+        (False, None, False, "the dictionary's files say"),
+        (None, True, True, "the command says"),
+        (None, None, False, "the model's own tokenizer"),
+    ],
+)
+def test_who_says_whether_bos_opens_a_text(
+    settings: Settings,
+    parts: Path,
+    tmp_path: Path,
+    word: bool | None,
+    option: bool | None,
+    opens: bool,
+    who: str,
+) -> None:
+    dictionary = load_dictionary(parts / "good")
+    dictionary.trained_on = TrainedOn(word, 16)
+    save_dictionary(dictionary, tmp_path / "said")
+    what = replace(addition(parts), sae=str(tmp_path / "said"), prepend_bos=option, n_ctx=None)
+    view, said = added(settings, what)
+    assert f"{'with' if opens else 'without'} <|endoftext|> before each context, as {who}" in said
+    assert view.details["prepend_bos"] is opens
+    assert view.harvest is not None
+    assert view.harvest.n_ctx == 16  # as many as it was trained on
+    # The worker opens a prompt, and runs every text, as the harvest did.
+    model = Shelf("cpu", 1 << 30).model(model_ref(view))
+    assert (prompt_tokens(model, "fox")[0] == 0) == opens
+    if word is not None:
+        with pytest.raises(InvalidRequest, match="leave --prepend-bos out"):
+            added(settings, replace(what, prepend_bos=not word, name="other"))
+
+
+def test_settings_of_the_files_are_told(settings: Settings, parts: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(parts / "good", folder)
+    config = json.loads((folder / "cfg.json").read_text())
+    config["metadata"] |= {"seqpos_slice": [3, None], "mystery": 1}
+    (folder / "cfg.json").write_text(json.dumps(config))
+    view, said = added(settings, replace(addition(parts), sae=str(folder)))
+    assert "note        It was trained on positions 3 to the end" in said
+    assert "not understood here: metadata.mystery = 1." in said
+    assert view.details["settings not understood"] == ["metadata.mystery = 1"]
 
 
 @pytest.mark.parametrize("packing", [Packing.JOINED])

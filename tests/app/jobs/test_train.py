@@ -266,7 +266,7 @@ def test_a_text_shorter_than_a_context_is_a_sentence(
 ) -> None:
     (tmp_path / "short.txt").write_text("A fox")
     assert run(_words(parts, tmp_path / "out", corpus=str(tmp_path / "short.txt"))) == 1
-    assert "less than one context of 23" in capsys.readouterr().err
+    assert "less than one context of 24" in capsys.readouterr().err
 
 
 def test_another_training_does_not_touch_a_folder(

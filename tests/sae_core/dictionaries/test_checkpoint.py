@@ -130,7 +130,7 @@ def test_keys_are_those_of_saelens(
     save_dictionary(first, tmp_path / "b")
     saved = json.loads((tmp_path / "b" / "cfg.json").read_text())
     assert set(saved) == _SAELENS_KEYS | own_keys
-    assert saved["metadata"] == {"hook_name": HOOK}
+    assert saved["metadata"] == {"hook_name": HOOK, "prepend_bos": None}
     before = load_file(tmp_path / "a" / "sae_weights.safetensors")
     after = load_file(tmp_path / "b" / "sae_weights.safetensors")
     assert set(after) == {"W_enc", "W_dec", "b_dec"} | own_tensors

@@ -168,3 +168,27 @@ def test_neurons_that_are_never_negative_are_reconstructed_exactly() -> None:
 def test_a_k_that_does_not_fit_is_refused(k: int) -> None:
     with pytest.raises(CheckpointError, match=f"k = {k} does not fit a dictionary of 7"):
         TopKDictionary(HOOK, 4, 7, k)
+
+
+def test_of_exact_twins_the_first_is_taken_however_it_is_asked() -> None:
+    """`torch.topk` chooses among equal values by the sizes of the problem."""
+    dictionary = _random("topk")
+    with torch.no_grad():
+        for twin in range(350, 700):
+            dictionary.W_enc[:, twin] = dictionary.W_enc[:, twin - 350]
+            dictionary.b_enc[twin] = dictionary.b_enc[twin - 350]
+    x = _x().flatten(0, 1)
+    pre = dictionary.pre_activations(x)
+    expected = torch.zeros_like(pre)
+    for row, values in enumerate(pre.tolist()):
+        order = sorted(range(D_SAE), key=lambda f: (-values[f], f))
+        for feature in order[:9]:
+            expected[row, feature] = max(0.0, values[feature])
+    assert torch.equal(dictionary.encode(x), expected)
+    firings = dictionary.encode_sparse(x)
+    assert torch.equal((expected > 0).nonzero(), torch.stack([firings.rows, firings.features], 1))
+    split = int((expected[:, :350] > 0).sum()) - int((expected[:, 350:] > 0).sum())
+    assert split == len(x)  # nine are an odd number: each row has one twin without the other
+    for feature in firings.features.unique()[:40].tolist():
+        fires = dictionary.encode_feature(x, feature) > 0
+        assert torch.equal(fires, expected[:, feature] > 0)

@@ -116,6 +116,28 @@ def test_a_folder_of_another_harvest_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("d_sae", [50, 1500])  # dense and sparse counting
+def test_a_run_in_which_nothing_fired_counts_nothing(tmp_path: Path, d_sae: int) -> None:
+    """A dictionary that fires on nothing, and one that is silent in a part of the text."""
+    none = {"slots": np.zeros(0, np.int64), "features": np.zeros(0, np.int64)}
+    none["values"] = np.zeros(0, np.float32)
+    silent = FiringLog(tmp_path / "silent", _header(0.6, d_sae))
+    for number in range(3):
+        silent.append(**(_batch(number, d_sae) | none))  # type: ignore[arg-type]
+        silent.flush(number + 1)
+    assert joint_counts(silent).nnz == 0
+    gap = FiringLog(tmp_path / "gap", _header(0.6, d_sae))
+    whole = FiringLog(tmp_path / "whole", _header(0.6, d_sae))
+    for number in range(3):
+        batch = _batch(number, d_sae) | (none if number == 1 else {})
+        for log, often in ((gap, True), (whole, number == 2)):
+            log.append(**batch)  # type: ignore[arg-type]
+            if often:
+                log.flush(number + 1)
+    assert (joint_counts(gap) != joint_counts(whole)).nnz == 0
+    assert joint_counts(gap).nnz > 0
+
+
+@pytest.mark.parametrize("d_sae", [50, 1500])  # dense and sparse counting
 def test_joint_counts_equal_a_dense_product(tmp_path: Path, d_sae: int) -> None:
     log = _fill(FiringLog(tmp_path, _header(0.6, d_sae)), range(5), flush_every=2, d_sae=d_sae)
     sampled = log._in_joint_sample(log.windows)

@@ -71,6 +71,8 @@ def test_a_variant_is_the_weights_behind_that_input(norm: str, subtracts: bool) 
         scale = scale * x.norm(dim=1).mean() / 12**0.5
     elif norm == "layer_norm":
         mean, scale = x.mean(1, keepdim=True), x.std(1, keepdim=True)
+    elif norm == "centred":
+        mean = x.mean(1, keepdim=True)
     elif norm == "constant_norm_rescale":
         scale = x.norm(dim=1, keepdim=True) / 12**0.5
     z = (x - mean) / scale

@@ -161,7 +161,7 @@ class Forced:
     def __init__(self, vocabulary: Any, texts: Sequence[Sequence[int]], ends: Any) -> None:
         config = SimpleNamespace(eos_token_id=ends, get_text_config=lambda: config)
         module = SimpleNamespace(config=config, generation_config=SimpleNamespace())
-        model = SimpleNamespace(vocabulary=vocabulary, module=module)
+        model = SimpleNamespace(vocabulary=vocabulary, bos=vocabulary.bos, module=module)
         self.steering = SimpleNamespace(model=model, rows=[()] * len(texts))
         self.texts = texts
         self.fed: list[list[int]] = []

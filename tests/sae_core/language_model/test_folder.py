@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, processors
 
 from sae_core.errors import HubError, ModelError
+from sae_core.interventions.prompt import prompt_tokens
 from sae_core.language_model.model import load_model
-from tests.sae_core.tiny_models import save_folder, tiny_bloom
+from tests.sae_core.tiny_models import END, save_folder, tiny_bloom
 
 
 def change_json(path: Path, **changes: Any) -> None:
@@ -149,7 +150,42 @@ def test_a_tokenizer_with_tokens_that_the_model_lacks_is_refused(copy: Path) -> 
     tokenizer.add_special_tokens([f"<extra {n}>" for n in range(spare)])
     tokenizer.save(str(copy / "tokenizer.json"))
     assert load_model(copy).vocabulary.special == {0, *range(size, 300)}
+    # A pad token that a fine-tune added without a row of the embedding never occurs in text.
     tokenizer.add_special_tokens(["<one too many>"])
     tokenizer.save(str(copy / "tokenizer.json"))
+    model = load_model(copy)
+    assert model.tokenizer.token_to_id("<one too many>") is None
+    assert len(model.vocabulary.pieces) == 300
+    assert model.tokenizer.encode("a dog").ids == tokenizer.encode("a dog").ids
+
+
+def test_a_tokenizer_whose_own_tokens_the_model_lacks_is_refused(copy: Path) -> None:
+    letters = {chr(0x4E00 + n): n for n in range(301)}
+    Tokenizer(models.WordLevel(letters, unk_token="一")).save(str(copy / "tokenizer.json"))
     with pytest.raises(ModelError, match=r"has 301 tokens, .* up to 300, but the model knows 300"):
         load_model(copy)
+
+
+@pytest.mark.parametrize(
+    ("post_processor", "flag", "opens"),
+    [(True, None, True), (False, None, False), (False, True, True), (True, False, True)],
+)
+def test_whether_the_model_s_own_tokenizer_opens_a_text(
+    copy: Path, post_processor: bool, flag: bool | None, opens: bool
+) -> None:
+    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    if post_processor:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{END} $A", special_tokens=[(END, 0)]
+        )
+    tokenizer.save(str(copy / "tokenizer.json"))
+    settings = {"bos_token": END} | ({} if flag is None else {"add_bos_token": flag})
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings))
+    model = load_model(copy)
+    assert model.own_opening is opens
+    assert (model.bos, model.vocabulary.bos) == (0, 0)
+    without = model.opening(False)
+    assert without.vocabulary.bos is None
+    assert without.vocabulary.special == model.vocabulary.special
+    assert without.opening(True) is model
+    assert prompt_tokens(without, "a dog").tolist() == prompt_tokens(model, "a dog").tolist()[1:]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sae_core.errors import HookPointError, ModelError
-from sae_core.language_model import model as language_model
+from sae_core.language_model.architecture.layouts import layout_by_transformer_lens
 from sae_core.language_model.clean_run import takes_up
 from sae_core.language_model.hook_point import KNOWN_LAYOUTS, HookKind, HookPoint
 from sae_core.language_model.model import LanguageModel, load_model
@@ -101,7 +101,7 @@ def test_the_table_of_known_layouts_is_what_transformer_lens_says(architecture: 
     if architecture != "GPT2LMHeadModel":
         sizes |= {"num_key_value_heads": 2, "intermediate_size": 40}
     module = kind(kind.config_class(**sizes))
-    assert language_model._layout_by_transformer_lens(module) == KNOWN_LAYOUTS[architecture]
+    assert layout_by_transformer_lens(module) == KNOWN_LAYOUTS[architecture]
 
 
 @pytest.mark.parametrize("build", [tiny_gemma2, tiny_neox])

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from app.cli.options import RESUME, Commands, add_device, tokens, whole
+from app.cli.options import (
+    RESUME,
+    Commands,
+    add_device,
+    add_opening,
+    opening,
+    tokens,
+    whole,
+)
 
-NORMS = ("none", "expected_average_only_in", "layer_norm", "constant_norm_rescale")
+NORMS = ("none", "expected_average_only_in", "layer_norm", "constant_norm_rescale", "centred")
 
 
 def register(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -81,7 +89,15 @@ def _dictionary(parser: argparse.ArgumentParser) -> None:
     dictionary = parser.add_argument_group("how the dictionary is read, where its files do not say")
     dictionary.add_argument(
         "--format",
-        choices=("saelens", "sparsify", "dictionary_learning", "gemma_scope", "openai", "mapped"),
+        choices=(
+            "saelens",
+            "sparsify",
+            "dictionary_learning",
+            "gemma_scope",
+            "llama_scope",
+            "openai",
+            "mapped",
+        ),
         help="default: found by looking inside",
     )
     dictionary.add_argument(
@@ -98,6 +114,7 @@ def _dictionary(parser: argparse.ArgumentParser) -> None:
         "--subtract-b-dec", choices=("yes", "no"), help="take b_dec off the input first"
     )
     dictionary.add_argument("--normalise", choices=NORMS, help="do this to the input first")
+    add_opening(dictionary)
     dictionary.add_argument("--sae-revision", help="on the Hub (default: its newest)")
 
 
@@ -132,6 +149,7 @@ def run(arguments: argparse.Namespace) -> None:
         sae_revision=arguments.sae_revision,
         n_ctx=arguments.context,
         seed=arguments.seed,
+        prepend_bos=opening(arguments),
     )
     settings = read_settings(device=arguments.device)
     harvest_addition(settings, addition, print, replace=arguments.replace)

@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from app.cli.options import RESUME, Commands, add_device, tokens, whole
+from app.cli.options import RESUME, Commands, add_device, add_opening, opening, tokens, whole
 from sae_core.training.config import Normalisation, TrainingConfig
 
 _DEFAULTS = TrainingConfig()
@@ -39,6 +39,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="DIR",
         help="keep the activations there, for other trainings on the same (default: nowhere)",
     )
+    add_opening(parser)
     add_device(parser)
     _config(parser)
     parser.set_defaults(command=run, interrupted=RESUME, parser=parser)
@@ -125,6 +126,7 @@ def run(arguments: argparse.Namespace) -> None:
         cache=arguments.cache,
         name=arguments.name,
         command=_spelled(arguments),
+        prepend_bos=opening(arguments),
     )
     print(train(read_settings(device=arguments.device), spec), file=sys.stderr)
 

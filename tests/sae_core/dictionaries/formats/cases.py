@@ -34,6 +34,16 @@ CASES: dict[str, tuple[str, Callable[[Path], Written]]] = {
     "saelens 3 gated": ("saelens", lambda p: writers.saelens(p / "a", "gated", old=True)),
     "saelens 3 jumprelu": ("saelens", lambda p: writers.saelens(p / "a", "jumprelu", old=True)),
     "saelens 3 finetuned": ("saelens", lambda p: writers.finetuned(p / "a")),
+    "llama scope": ("llama_scope", lambda p: writers.llama_scope(p / "a")),
+    "llama scope, learned thresholds": (
+        "llama_scope",
+        lambda p: writers.llama_scope(p / "a", newer=True),
+    ),
+    "llama scope TopK": ("llama_scope", lambda p: writers.llama_scope(p / "a", "topk")),
+    "llama scope ReLU, not scaled": (
+        "llama_scope",
+        lambda p: writers.llama_scope(p / "a", "relu", norm_activation="none"),
+    ),
     "learned ReLU": ("dictionary_learning", lambda p: writers.learned(p / "a", "AutoEncoder")),
     "learned new": ("dictionary_learning", lambda p: writers.learned(p / "a", "AutoEncoderNew")),
     "learned gated": (

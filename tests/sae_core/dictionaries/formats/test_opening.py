@@ -27,6 +27,8 @@ def test_facts_for_the_provenance_page(tmp_path: Path) -> None:
         "hook point from": "cfg.json",
         "input normalisation": "none",
         "changes": [],
+        "settings not understood": [],
+        "notes": [],
         "says of itself": {"model_name": "tiny", "context_size": 64, "prepend_bos": True},
     }
     opened = open_dictionary(writers.learned(tmp_path / "b", "AutoEncoder").path)
@@ -57,9 +59,9 @@ def test_a_pattern_of_layers_is_filled_in(tmp_path: Path) -> None:
     ("folder", "hook_point"),
     [
         ("layers.5", "blocks.5.hook_resid_post"),
-        ("layers.5.mlp", "blocks.5.hook_mlp_out"),
-        ("gpt_neox.layers.5.attention", "blocks.5.hook_attn_out"),
-        ("h.11.attn", "blocks.11.hook_attn_out"),
+        ("layers.5.mlp", "blocks.5.mlp.hook_out"),
+        ("gpt_neox.layers.5.attention", "blocks.5.attn.hook_out"),
+        ("h.11.attn", "blocks.11.attn.hook_out"),
     ],
 )
 def test_sparsify_folders_are_named_after_modules(

@@ -242,9 +242,18 @@ def test_shapes_that_readers_stumble_over(
 
 def test_a_kind_of_number_without_arithmetic(tmp_path: Path) -> None:
     file = writers.saelens(tmp_path / "a", "standard").path / "sae_weights.safetensors"
-    eighths = {name: t.to(torch.float8_e4m3fn) for name, t in load_file(file).items()}
-    save_file(eighths, file)
-    _refused(tmp_path / "a", "do not fit together")
+    whole = load_file(file)
+    save_file({name: t.to(torch.float8_e4m3fn) for name, t in whole.items()}, file)
+    _refused(tmp_path / "a", "W_enc in .* is float8_e4m3fn: quantised")
+    save_file(whole | {"W_dec": (100 * whole["W_dec"]).to(torch.int8)}, file)
+    _refused(tmp_path / "a", "W_dec in .* is int8: quantised")
+
+
+def test_topk_without_k_is_a_question(tmp_path: Path) -> None:
+    folder = writers.saelens(tmp_path / "a", "standard", old=True).path
+    path = folder / "cfg.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"activation_fn_str": "topk"}))
+    _refused(folder, "how many features a token keeps")
 
 
 @pytest.mark.parametrize(

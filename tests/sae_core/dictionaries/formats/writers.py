@@ -277,6 +277,60 @@ def openai(file: Path, activation: str) -> Written:
     return Written(file, encode, rebuild, lambda x: enter(x)[1])
 
 
+def llama_scope(
+    folder: Path, act_fn: str = "jumprelu", newer: bool = False, **changes: Any
+) -> Written:
+    """OpenMOSS/Language-Model-SAEs: `SparseAutoEncoder.encode` with dataset-wise norms."""
+    t = random_tensors(
+        7, W=(D_SAE, D_IN), D=(D_IN, D_SAE), b=(D_SAE,), c=(D_IN,), log_threshold=(D_SAE,)
+    )
+    settings: dict[str, Any] = {
+        "hook_point_in": "blocks.1.hook_resid_pre", "hook_point_out": "blocks.1.hook_resid_pre",
+        "d_model": D_IN, "d_sae": D_SAE, "act_fn": act_fn, "jump_relu_threshold": 0.3, "top_k": K,
+        "norm_activation": "dataset-wise", "sparsity_include_decoder_norm": True,
+        "dataset_average_activation_norm": {"in": 7.0, "out": 7.0},
+        "apply_decoder_bias_to_pre_encoder": False,
+    }  # fmt: skip
+    settings |= changes
+    (folder / "checkpoints").mkdir(parents=True)
+    if newer:
+        del settings["dataset_average_activation_norm"]
+        settings["sae_type"] = "sae"
+        stored = {"W_E": t["W"].T, "W_D": t["D"].T, "b_E": t["b"], "b_D": t["c"]}
+        stored["log_jumprelu_threshold"] = t["log_threshold"]
+        stored["dataset_average_activation_norm.blocks.1.hook_resid_pre"] = torch.tensor(7.0)
+        save_file(
+            {n: x.contiguous() for n, x in stored.items()}, folder / "sae_weights.safetensors"
+        )
+        (folder / "config.json").write_text(json.dumps(settings))
+    else:
+        stored = {"encoder.weight": t["W"], "decoder.weight": t["D"]}
+        stored |= {"encoder.bias": t["b"], "decoder.bias": t["c"]}
+        save_file(stored, folder / "checkpoints" / "final.safetensors")
+        (folder / "hyperparams.json").write_text(json.dumps(settings))
+    w = _double(t)
+    norms = w["D"].norm(dim=0)
+    norms = norms if settings["sparsity_include_decoder_norm"] else torch.ones_like(norms)
+    threshold = w["log_threshold"].exp() if newer else torch.full_like(norms, 0.3)
+    scaled = settings["norm_activation"] == "dataset-wise"
+    scale = D_IN**0.5 / 7.0 if scaled else 1.0
+
+    def encode(x: Tensor) -> Tensor:
+        pre = ((scale * x) @ w["W"].T + w["b"]) * norms
+        if act_fn == "topk":
+            return top_k(pre, K) / norms
+        return pre.relu() * (pre > (threshold if act_fn == "jumprelu" else 0.0)) / norms
+
+    # TopK is kept with rows of norm 1, so one unit of it is one of its own times the row's norm.
+    unit = norms[None] if act_fn == "topk" else torch.ones(1, 1).double()
+    return Written(
+        folder,
+        encode,
+        lambda x: (encode(x) @ w["D"].T + w["c"]) / scale,
+        lambda x: unit / scale,
+    )
+
+
 def sparsify(folder: Path) -> Written:
     """EleutherAI sparsify: `SparseCoder.save_to_disk`, `encode` (fused_encoder.py), `decode`."""
     folder.mkdir(parents=True)

@@ -1,0 +1,219 @@
+"""Many architectures: every hook point that is offered holds what it promises, or it is refused.
+
+A sample by default; all of them with `EVERY_ARCHITECTURE=1`. The reference is the library's own
+model, with hidden states as it gives them and hooks that know nothing of ours.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.errors import HookPointError, ModelError
+from sae_core.harvest.logit_weights import logit_weights
+from sae_core.interventions.ablation import ablate
+from sae_core.language_model.clean_run import clean_run
+from sae_core.language_model.hook_point import HookKind
+from sae_core.language_model.model import LanguageModel, load_model
+from tests.sae_core.language_model.zoo import ARCHITECTURES, WRAPPERS, build
+from tests.sae_core.tiny_dictionaries import random_dictionary
+from tests.sae_core.tiny_models import save_folder
+
+SAMPLE = (
+    "bloom", "cohere", "deepseek_v3", "falcon", "gemma2", "gpt1", "granite", "lfm2", "llama4",
+    "llava", "mixtral", "olmo2", "opt", "qwen3_5",
+)  # fmt: skip
+REFUSED = {"mamba": "how long a context may be", "persimmon": "how PersimmonForCausalLM is built"}
+EVERY = [name for name in (*ARCHITECTURES, *WRAPPERS) if name not in REFUSED]
+NAMES = EVERY if os.environ.get("EVERY_ARCHITECTURE") else SAMPLE
+# Experts' products are computed in float32 at most, and XGLM's positions are float32 tables.
+SINGLE = {
+    "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "granite_moe", "gpt_oss", "deepseek_v3",
+    "deepseek_v2", "phimoe", "qwen3_next", "jetmoe", "llama4", "xglm",
+}  # fmt: skip
+CLOSE = {"rtol": 1e-3, "atol": 1e-4}
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[LanguageModel, torch.nn.Module]:
+    """A model as we load it, and as the library does, both in float64 where that computes so."""
+    folder = save_folder(build(request.param), tmp_path_factory.mktemp("zoo") / "model")
+    kind = AutoModelForImageTextToText if request.param in WRAPPERS else AutoModelForCausalLM
+    dtype = "float32" if request.param in SINGLE else "float64"
+    plain = kind.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    return load_model(folder, dtype=dtype), plain
+
+
+@pytest.fixture(scope="module")
+def tokens() -> Tensor:
+    draw = torch.Generator().manual_seed(1)
+    return torch.cat([torch.zeros(2, 1), torch.randint(6, 256, (2, 11), generator=draw)], 1).long()
+
+
+def offered(model: LanguageModel) -> list[str]:
+    return [f"blocks.{n}.{kind}" for n in range(model.n_layers) for kind in model.kinds(n)]
+
+
+def test_the_stream_is_the_library_s_hidden_states(
+    pair: tuple[LanguageModel, torch.nn.Module], tokens: Tensor
+) -> None:
+    model, plain = pair
+    with torch.no_grad():
+        output = plain(input_ids=tokens, output_hidden_states=True)
+    torch.testing.assert_close(model.logits(tokens), output.logits)
+    for layer in range(model.n_layers):
+        assert {HookKind.RESID_PRE, HookKind.RESID_POST} <= set(model.kinds(layer))
+        pre = model.capture(tokens, model.hook_point(f"blocks.{layer}.hook_resid_pre"))
+        torch.testing.assert_close(pre, output.hidden_states[layer])
+        if layer + 1 < model.n_layers:
+            post = model.capture(tokens, model.hook_point(f"blocks.{layer}.hook_resid_post"))
+            torch.testing.assert_close(post, output.hidden_states[layer + 1])
+
+
+def test_reading_running_on_and_ablation_agree_with_whole_passes(
+    pair: tuple[LanguageModel, torch.nn.Module], tokens: Tensor
+) -> None:
+    model, plain = pair
+    for name in offered(model):
+        point = model.hook_point(name)
+        module, side = model.site(point.layer, point.kind)
+        dictionary = random_dictionary(name, point.d_in).to(model.dtype)
+        x = model.capture(tokens, point)
+        assert x.shape == (*tokens.shape, point.d_in), name
+        torch.testing.assert_close(model.capture_and_logits(tokens, point).x, x, msg=name)
+        run = clean_run(model, tokens, point)
+        torch.testing.assert_close(run.x, x, msg=name)
+        feature = int(dictionary.encode(x)[:, 1:].sum((0, 1)).argmax())
+        without = partial(_without, dictionary, feature, (tokens != 0).to(model.dtype))
+
+        path = f"{model.layout.blocks}.{point.layer}"
+        path += (
+            f".{model.layout.site(point.kind).path}"
+            if module is not model.block(point.layer)
+            else ""
+        )
+        own = plain.get_submodule(path)
+        if point.kind is not HookKind.RESID_MID:  # whose place is more than a module's end
+            with torch.no_grad():
+                handle = _exchanged(own, str(side), without)
+                changed = plain(input_ids=tokens).logits
+                handle.remove()
+            hidden = run.rerun(without(x))
+            ours = model.head(hidden.flatten(0, 1)).view_as(changed)
+            _assert_close(ours, changed, name)
+            clean = model.logits(tokens).log_softmax(-1)[:, :-1]
+            target = tokens[:, 1:, None]
+            expected = clean.gather(-1, target) - changed.log_softmax(-1)[:, :-1].gather(-1, target)
+            for row, effect in enumerate(ablate(model, dictionary, feature, list(tokens))):
+                found = torch.zeros(tokens.shape[1], dtype=torch.float64)
+                found[torch.from_numpy(effect.positions.astype(int))] = torch.from_numpy(
+                    effect.loss_change
+                ).double()
+                _assert_close(found[1:], expected[row, :, 0].double(), name)
+
+
+def _assert_close(ours: Tensor, theirs: Tensor, name: str) -> None:
+    torch.testing.assert_close(ours, theirs, **CLOSE, msg=lambda text: f"{name}: {text}")
+
+
+def _path(whole: torch.nn.Module, part: torch.nn.Module) -> str:
+    return next(path for path, module in whole.named_modules() if module is part)
+
+
+def _without(dictionary: Dictionary, feature: int, text: Tensor, x: Tensor) -> Tensor:
+    acts = dictionary.encode_feature(x, feature) * text
+    return x - acts[..., None] * dictionary.decoder_row(feature)
+
+
+def _exchanged(module: torch.nn.Module, side: str, edit):  # type: ignore[no-untyped-def]
+    """A hook on the plain model; what is flat there is brought to [batch, pos, width] and back."""
+
+    def shaped(x: Tensor) -> Tensor:
+        return edit(x.view(2, -1, x.shape[-1])).reshape(x.shape)
+
+    def before(_, args, kwargs):  # type: ignore[no-untyped-def]
+        if args:
+            return (shaped(args[0]), *args[1:]), kwargs
+        name = next(n for n, v in kwargs.items() if isinstance(v, Tensor))
+        name = "hidden_states" if "hidden_states" in kwargs else name
+        return args, kwargs | {name: shaped(kwargs[name])}
+
+    def after(_, __, output):  # type: ignore[no-untyped-def]
+        if isinstance(output, (tuple, list)):
+            return type(output)([shaped(output[0]), *output[1:]])
+        return shaped(output)
+
+    if side == "input":
+        return module.register_forward_pre_hook(before, with_kwargs=True)
+    return module.register_forward_hook(after)
+
+
+def test_logit_weights_are_what_a_feature_adds_in_the_last_block(
+    pair: tuple[LanguageModel, torch.nn.Module], tokens: Tensor
+) -> None:
+    """With the final norm's divisor held, a small change in the last block moves the logits so."""
+    model, _ = pair
+    layer = model.n_layers - 1
+    post = model.hook_point(f"blocks.{layer}.hook_resid_post")
+    mlps = {HookKind.POST, HookKind.MLP_OUT, HookKind.MLP_RAW, HookKind.RESID_POST}
+    for kind in set(model.kinds(layer)) & mlps:
+        point = model.hook_point(f"blocks.{layer}.{kind}")
+        if model.norm_behind(layer, kind) is not None:
+            continue  # its own division depends on the token
+        dictionary = random_dictionary(point.name, point.d_in).to(model.dtype)
+        weights = logit_weights(model, dictionary, slice(0, 4)).double()
+        before = model.capture(tokens, post)
+        for feature in range(4):
+            change = 1e-2 * dictionary.decoder_row(feature)
+            with model.replaced(point, partial(torch.add, change)):
+                moved = 1e2 * (model.capture(tokens, post) - before)
+            effect = moved.float() @ model.unembedding()
+            expected = (effect - effect.mean(-1, keepdim=True))[0, 3].double()
+            torch.testing.assert_close(weights[feature], expected, rtol=1e-3, atol=5e-3)
+
+
+def test_logits_are_the_unembedding_s_of_the_normed_stream(
+    pair: tuple[LanguageModel, torch.nn.Module], tokens: Tensor
+) -> None:
+    """The scale of the logits (Cohere, Granite), far below any soft cap."""
+    model, _ = pair
+    hidden = 1e-2 * torch.randn(3, model.d_model).to(model.dtype)
+    plain = hidden @ model.module.get_submodule(model.layout.unembedding).weight.T
+    given = model.head(hidden) - model.head(torch.zeros_like(hidden))
+    weight = model.module.get_submodule(model.layout.unembedding).weight
+    scale = float((given * plain).sum() / (plain * plain).sum())
+    torch.testing.assert_close(given, scale * plain, rtol=1e-3, atol=1e-6)
+    assert model._logit_scale == pytest.approx(scale, rel=1e-3)
+    assert weight.shape[1] == model.d_model
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_a_sentence(tmp_path: Path, name: str) -> None:
+    folder = save_folder(build(name), tmp_path / "model")
+    with pytest.raises(ModelError, match=REFUSED[name]) as caught:
+        load_model(folder)
+    assert len(str(caught.value)) < 400
+
+
+def test_neurons_of_experts_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    model = load_model(save_folder(build("mixtral"), tmp_path / "model"))
+    with pytest.raises(HookPointError, match="many experts take turns"):
+        model.hook_point("blocks.1.mlp.hook_post")
+    assert HookKind.MLP_OUT in model.kinds(1)
+
+
+def test_blocks_that_differ_offer_what_they_have(tmp_path: Path) -> None:
+    model = load_model(save_folder(build("lfm2"), tmp_path / "model"))
+    assert HookKind.Z in model.kinds(1)
+    assert HookKind.Z not in model.kinds(0)
+    with pytest.raises(HookPointError, match="built differently"):
+        model.hook_point("blocks.0.attn.hook_z")
