@@ -27,6 +27,7 @@ from app.errors import (
 from app.web.headers import SECURITY_HEADERS
 from app.web.schema import SENTENCE
 from app.web.site import Site
+from app.web.ways_on import ways_on
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,32 @@ DEFECT = (
     "The log of the server names it; please report it with that."
 )
 _LENGTHS = {"too_long": ("max_length", "at most"), "too_short": ("min_length", "at least")}
+_EXPECTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "an object",
+    "enum": "{expected}",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number with fewer digits",
+    "int_type": "a whole number",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "model_attributes_type": "an object",
+    "model_type": "an object",
+    "string_too_long": "at most {max_length} characters long",
+    "string_too_short": "at least {min_length} characters long",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+"""What the kinds of a validator's errors ask for, with the bounds that they state."""
 _PROBLEM = "application/problem+json"
 
 
@@ -101,6 +128,7 @@ def respond(
         status=status,
         title=title,
         sentence=sentence,
+        ways=ways_on(site.store, request.path_params) if status == HTTPStatus.NOT_FOUND else [],
     )
 
 
@@ -146,11 +174,27 @@ def sentence_of(problem: Any) -> str:
         key, bound = length
         entries, allowed = problem["ctx"]["actual_length"], problem["ctx"][key]
         return f"{name} cannot have {entries} entries: it takes {bound} {allowed}."
+    if problem["type"] == "missing":
+        return f"{name} is missing."
     given = _Short().repr(problem.get("input"))
-    expected = problem["msg"].removeprefix("Value error, ")
-    expected = expected[:1].lower() + expected[1:].replace("Input should", "It should")
-    expected = expected.replace("input should be", "it must be")
-    return f"{name} cannot be {given}: {expected}."
+    return f"{name} cannot be {given}: {_expected(problem)}."
+
+
+def _expected(problem: Any) -> str:
+    """What a value has to be, as half a sentence of ours wherever the validator's is not one."""
+    words = _EXPECTED.get(problem["type"])
+    if words is not None:
+        return "it has to be " + words.format(
+            **{k: _bound(v) for k, v in problem.get("ctx", {}).items()}
+        )
+    expected: str = problem["msg"].removeprefix("Value error, ")
+    expected = expected[:1].lower() + expected[1:]
+    return expected.replace("input should", "it should")
+
+
+def _bound(value: Any) -> Any:
+    """A bound as people write it: 2 and not 2.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _name(where: Sequence[int | str]) -> str:

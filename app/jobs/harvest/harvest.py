@@ -74,7 +74,9 @@ def harvest_source(
             _ablate_top(store, source, view, reporter)
     finally:
         reporter.clear()
-    print(f"{source.title} is harvested: {plan.n_tokens:,} tokens.", file=sys.stderr)
+    # As pages count them: special tokens within the text are read, but are no text.
+    n_tokens = view.n_tokens if view is not None else plan.n_tokens
+    print(f"{source.title} is harvested: {n_tokens:,} tokens.", file=sys.stderr)
 
 
 def _check_names(store: Store, source: Source) -> None:

@@ -25,7 +25,7 @@ def context(
         tokens=tokens,
         text=[typeset.real[token] for token in tokens],
         positions=example.positions,
-        values=[float(f"{value:.9g}") for value in example.values],
+        values=[float(value) for value in example.values],
         effect=None if stored is None else effect(stored, typeset),
     )
 

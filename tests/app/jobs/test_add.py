@@ -18,7 +18,7 @@ from app.errors import InvalidRequest
 from app.jobs.harvest.add import Addition, harvest_addition
 from app.settings import Settings
 from app.store.database import connect
-from app.store.store import Store
+from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
 from app.store.upkeep.dump import dump
 from app.worker.client.references import model_ref
@@ -234,7 +234,9 @@ def test_the_command(
     assert run([*command, "--tokens", "0.3k", "--context", "16", "--seed", "2"]) == 0
     printed = capsys.readouterr()
     assert "features at blocks.1.hook_resid_post" in printed.out
-    assert "tiny/good is harvested" in printed.err
+    with open_store(Settings(home=tmp_path / "home")) as store:
+        n_tokens = store.dictionary("tiny", "good").n_tokens  # as pages count them
+    assert f"tiny/good is harvested: {n_tokens:,} tokens." in printed.err
     assert run([*command, "--tensor", "W_enc"]) == 1
     assert "--tensor takes ROLE=NAME" in capsys.readouterr().err
 

@@ -184,7 +184,7 @@ def test_what_cannot_be_used_is_said_beside_its_field(page: Page, complaints: li
     page.get_by_label("temperature").fill("0.5")
     expect(place).to_be_hidden()
     page.get_by_label("2: strength, in multiples of its maximum").nth(1).fill("2000")
-    expect(page.locator("#sliders .problem")).to_contain_text("less than or equal to 1000")
+    expect(page.locator("#sliders .problem")).to_contain_text("at most 1000")
     page.get_by_label("2: strength, in multiples of its maximum").nth(1).fill("2")
     expect(page.locator("#sliders .problem")).to_be_hidden()
     page.get_by_label("Prompt", exact=True).fill("refuse")

@@ -152,7 +152,7 @@ BAD = [
         422,
         "/steer",
         {"edits": [EDIT | {"strength": 1e9}]},
-        "less than or equal to 1000",
+        "at most 1000",
         "edits.0.strength",
     ),
     (
@@ -186,7 +186,7 @@ BAD = [
     (422, "/steer", {"edits": [EDIT | {"feature": -1}]}, "feature cannot be -1", "edits.0.feature"),
     (422, "/steer", {"edits": [EDIT | {"maximum": 5}]}, "maximum cannot be 5", "edits.0.maximum"),
     (422, "/steer", {"temperature": -0.1}, "temperature cannot be -0.1", "temperature"),
-    (422, "/steer", {"top_p": 0}, "greater than 0", "top_p"),
+    (422, "/steer", {"top_p": 0}, "more than 0", "top_p"),
     (
         422,
         "/steer",

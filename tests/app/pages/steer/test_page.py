@@ -107,7 +107,7 @@ def test_what_cannot_be_used_is_said_beside_its_field(
         ("mlp-12:99:add:1", "features 0 to 11; there is no feature 99"),
         ("mlp-12:x:add:1", "feature cannot be &#39;x&#39;"),
         ("mlp-12:1:add:nan", "finite number"),
-        ("mlp-12:1:add:-1e99", "greater than or equal to -1000"),
+        ("mlp-12:1:add:-1e99", "at least -1000"),
         ("no:1:add:1", "it has mlp-12, neurons"),
         ("mlp-12:" + "9" * 30 + ":add:1", "less than 9223372036854775808"),
     ],
