@@ -11,14 +11,12 @@ from __future__ import annotations
 import os
 import platform
 import random
-import re
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from app.errors import FeaturescopeError
 from app.settings import Settings, read_settings
 from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
+from benchmarks.served import serving
 from sae_core.harvest.records import ContextEffect, GroupKind, WindowRecord
 
 DEFAULT = "demo/mlp-4096"
@@ -98,7 +97,8 @@ def measure(settings: Settings, title: str, n_features: int = N_FEATURES) -> Res
             model, _, name = title.partition("/")
             dictionary = store.dictionary(model, name)
             features = alive_features(store, dictionary, n_features + 1)
-            with serving(copied) as http:
+            with serving(copied) as served:
+                http = served.http
                 # The first request loads the model: measured is a worker that is in use.
                 fetch(http, dictionary, features[0])
                 uncached = tuple(fetch(http, dictionary, index) for index in features[1:])
@@ -136,36 +136,6 @@ def copy_without_effects(settings: Settings, folder: Path) -> Settings:
         device=settings.device,
         worker_threads=settings.worker_threads,
     )
-
-
-@contextmanager
-def serving(settings: Settings) -> Iterator[httpx.Client]:
-    """The product in a process of its own, as the command starts it."""
-    environment = os.environ | {
-        "FEATURESCOPE_HOME": str(settings.home),
-        "FEATURESCOPE_DATABASE_URL": str(settings.database_url),
-        "FEATURESCOPE_DEVICE": settings.device,
-    }
-    environment.pop("FEATURESCOPE_WORKER_URL", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve", "--port", "0"],
-        stdout=subprocess.PIPE,
-        env=environment,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        found = None
-        while found is None and (line := process.stdout.readline()):
-            found = re.search(r"http://\S+", line)
-        if found is None:
-            raise FeaturescopeError("The server did not start; what it said stands above.")
-        with httpx.Client(base_url=found[0], timeout=120.0, trust_env=False) as http:
-            yield http
-    finally:
-        process.terminate()
-        process.wait(15)
-        process.stdout.close()
 
 
 def alive_features(store: Store, dictionary: DictionaryView, n: int) -> list[int]:

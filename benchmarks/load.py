@@ -24,7 +24,8 @@ import numpy as np
 
 from app.settings import read_settings
 from app.store.store import open_store
-from benchmarks.ablation import DEFAULT, alive_features, copy_without_effects, fetch, serving
+from benchmarks.ablation import DEFAULT, alive_features, copy_without_effects, fetch
+from benchmarks.served import Served, serving
 
 N_CLIENTS = 8
 SECONDS = 30.0
@@ -91,7 +92,8 @@ def measure() -> Result:
         with open_store(copied, upgrade=False) as store:
             dictionary = store.dictionary(model, name)
             features = alive_features(store, dictionary, 400)
-        with serving(copied) as http:
+        with serving(copied) as served:
+            http = served.http
             next(tokens_of(http, question(features[0], 0)))  # the model is loaded now
             stop = threading.Event()
             counts = [0] * N_CLIENTS
@@ -120,7 +122,7 @@ def measure() -> Result:
             stop.set()
             for client in clients:
                 client.join()
-            recovery = recovered_after(http, Path(folder), features[0])
+            recovery = recovered_after(served, features[0])
     return Result(tuple(rates), tuple(ablation_ms), recovery)
 
 
@@ -147,11 +149,12 @@ def tokens_of(http: httpx.Client, body: dict[str, Any]) -> Iterator[None]:
                 return
 
 
-def recovered_after(http: httpx.Client, home: Path, feature: int) -> float:
+def recovered_after(served: Served, feature: int) -> float:
     """Kill the worker while it writes; seconds until another request gets its first token."""
+    http = served.http
     with closing(tokens_of(http, question(feature, 1))) as tokens:
         next(tokens)
-        os.kill(worker_of(home), signal.SIGKILL)
+        os.kill(served.worker, signal.SIGKILL)
         killed = time.perf_counter()
         for _ in tokens:
             pass
@@ -164,20 +167,6 @@ def recovered_after(http: httpx.Client, home: Path, feature: int) -> float:
             pass
         time.sleep(0.1)
     raise SystemExit("The worker did not come back within two minutes.")
-
-
-def worker_of(home: Path) -> int:
-    """The process that works for the server with this home folder (Linux)."""
-    wanted = f"FEATURESCOPE_HOME={home}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            found = b"app.worker" in command and wanted in (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if found:
-            return int(process.name)
-    raise SystemExit("No worker is running.")
 
 
 if __name__ == "__main__":

@@ -10,37 +10,19 @@ from __future__ import annotations
 import http.client
 import os
 import platform
-import re
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import httpx
 import numpy as np
+
+from benchmarks.served import Served, cpu_seconds_of, memory_of, serving
 
 TITLES = ("demo/mlp-4096", "demo/mlp-neurons")
 N_PAGES = 200
 P95_AT_MOST_MS = 20.0
 START_AT_MOST_S = 2.0
-
-
-@dataclass(frozen=True)
-class Served:
-    """A running web process.
-
-    Attributes:
-        http: a client of it.
-        pid: its process.
-        start_seconds: from its start to its first page.
-    """
-
-    http: httpx.Client
-    pid: int
-    start_seconds: float
 
 
 @dataclass(frozen=True)
@@ -118,38 +100,6 @@ def ask(served: Served, urls: Sequence[str]) -> Answers:
     used = 1e3 * (cpu_seconds_of(served.pid) - began) / len(urls)
     connection.close()
     return Answers(times, sizes, used)
-
-
-def cpu_seconds_of(pid: int) -> float:
-    """Processor time of a process, its threads included, on Linux."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_of(pid: int) -> float:
-    """Resident megabytes, on Linux."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    match = re.search(r"VmRSS:\s+(\d+) kB", status)
-    return int(match[1]) / 1e3 if match else float("nan")
-
-
-@contextmanager
-def serving() -> Iterator[Served]:
-    """`featurescope serve` on a free port, over the store that the settings name."""
-    begin = time.perf_counter()
-    command = [sys.executable, "-m", "app", "serve", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            match = re.search(r"http://\S+", line)
-            if match is None:
-                raise SystemExit(f"featurescope serve said {line!r} instead of its URL.")
-            with httpx.Client(base_url=match[0], timeout=60) as http:
-                http.get("/").raise_for_status()
-                yield Served(http, process.pid, time.perf_counter() - begin)
-        finally:
-            process.terminate()
 
 
 if __name__ == "__main__":

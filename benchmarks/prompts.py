@@ -25,7 +25,8 @@ from safetensors.numpy import load_file
 
 from app.settings import read_settings
 from app.store.store import open_store
-from benchmarks.ablation import DEFAULT, alive_features, copy_without_effects, serving
+from benchmarks.ablation import DEFAULT, alive_features, copy_without_effects
+from benchmarks.served import serving
 
 N_PROMPTS = 60
 N_COMPARED = 20
@@ -93,7 +94,8 @@ def measure() -> Result:
             b"".join(pieces[token] for token in prompt[1:]).decode("utf-8", "replace")
             for prompt in prompts[: N_PROMPTS + 1]
         ]
-        with serving(copied) as http:
+        with serving(copied) as served:
+            http = served.http
             page = f"/m/{model}/prompt"
             # Until the worker has started, the page says so with a status of its own.
             while http.get(page, params={"text": texts[0], "d": name}).status_code != 200:

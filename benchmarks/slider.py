@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.pages import serving
+from benchmarks.served import Served, serving
 from scripts.screenshots import launch
 
 ADDRESS = (
@@ -57,7 +56,7 @@ def main() -> int:
         page.locator("#steer[data-complete]").wait_for(timeout=1e3 * PATIENCE_SECONDS)
         page.evaluate(WATCH)
         times = [drag(page, number) for number in range(N_DRAGS)]
-        recovery = recover(page, served.pid)
+        recovery = recover(page, served)
         browser.close()
     p50, p95 = (float(np.percentile(times, share)) for share in (50, 95))
     print(f"slider, {N_DRAGS} drags of {N_POSITIONS} positions, {os.cpu_count()} cores")
@@ -98,14 +97,11 @@ def press(page: Page) -> tuple[float, float]:
     return x, y
 
 
-def recover(page: Page, server: int) -> float:
+def recover(page: Page, served: Served) -> float:
     """Kill the worker while a text streams; seconds until a drag has its text."""
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(server)], capture_output=True, text=True, check=True
-    )
     page.locator("#n").fill("200")
     page.wait_for_timeout(150)
-    os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+    os.kill(served.worker, signal.SIGKILL)
     began = time.monotonic()
     page.locator("#steered .broken:not([hidden])").wait_for(timeout=1e3 * PATIENCE_SECONDS)
     drag(page, 0)
