@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -34,7 +34,6 @@ from sae_core.language_model.loading import read_module
 from sae_core.language_model.module_hooks import (
     Stop,
     answering,
-    keep,
 )
 from sae_core.language_model.vocabulary import Vocabulary, read_vocabulary
 
@@ -44,18 +43,6 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-
-
-class CaptureAndLogits(NamedTuple):
-    """What `LanguageModel.capture_and_logits` returns.
-
-    Attributes:
-        x: activation at the hook point, [batch, pos, d_in].
-        logits: [batch, pos, d_vocab].
-    """
-
-    x: Tensor
-    logits: Tensor
 
 
 class LanguageModel(Examinable):
@@ -143,14 +130,6 @@ class LanguageModel(Examinable):
             output = self.module(input_ids=self._checked(tokens), use_cache=False)
         logits: Tensor = output.logits
         return logits
-
-    @torch.no_grad()
-    def capture_and_logits(self, tokens: Tensor, hook_point: HookPoint) -> CaptureAndLogits:
-        """Activation and logits from one forward pass over tokens [batch, pos]."""
-        seen: list[Tensor] = []
-        with self.lock, self.touching(hook_point.layer, hook_point.kind, keep(seen)):
-            logits = self.logits(tokens)
-        return CaptureAndLogits(seen[0], logits)
 
     @override
     @contextmanager

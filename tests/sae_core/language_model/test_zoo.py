@@ -7,6 +7,8 @@ model, with hidden states as it gives them and hooks that know nothing of ours.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +21,15 @@ from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError, ModelError
 from sae_core.harvest.logit_weights import logit_weights
 from sae_core.interventions.ablation import ablate
+from sae_core.interventions.attribution import predict
+from sae_core.interventions.generation import STEERED, generate
+from sae_core.interventions.next_token import TokenSampling
+from sae_core.interventions.steered_run import SteeredRun
+from sae_core.interventions.steering import FeatureEdit, Mode, Steering
 from sae_core.language_model.clean_run import clean_run
-from sae_core.language_model.hook_point import HookKind
+from sae_core.language_model.hook_point import HookKind, HookPoint
 from sae_core.language_model.model import LanguageModel, load_model
+from tests.sae_core.language_model.plain_hooks import edited
 from tests.sae_core.language_model.zoo import ARCHITECTURES, WRAPPERS, build
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder
@@ -50,7 +58,7 @@ def pair(
     kind = AutoModelForImageTextToText if request.param in WRAPPERS else AutoModelForCausalLM
     dtype = "float32" if request.param in SINGLE else "float64"
     plain = kind.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
-    return load_model(folder, dtype=dtype), plain
+    return load_model(folder, dtype=dtype), plain.requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -83,50 +91,128 @@ def test_reading_running_on_and_ablation_agree_with_whole_passes(
     pair: tuple[LanguageModel, torch.nn.Module], tokens: Tensor
 ) -> None:
     model, plain = pair
+    clean = model.logits(tokens).log_softmax(-1)[:, :-1]
     for name in offered(model):
         point = model.hook_point(name)
-        module, side = model.site(point.layer, point.kind)
         dictionary = random_dictionary(name, point.d_in).to(model.dtype)
         x = model.capture(tokens, point)
         assert x.shape == (*tokens.shape, point.d_in), name
-        torch.testing.assert_close(model.capture_and_logits(tokens, point).x, x, msg=name)
         run = clean_run(model, tokens, point)
         torch.testing.assert_close(run.x, x, msg=name)
         feature = int(dictionary.encode(x)[:, 1:].sum((0, 1)).argmax())
         without = partial(_without, dictionary, feature, (tokens != 0).to(model.dtype))
+        changed = whole_pass(plain, model, point, tokens, without)
+        hidden = run.rerun(without(x))
+        _assert_close(model.head(hidden.flatten(0, 1)).view_as(changed), changed, name)
+        target = tokens[:, 1:, None]
+        expected = clean.gather(-1, target) - changed.log_softmax(-1)[:, :-1].gather(-1, target)
+        for row, effect in enumerate(ablate(model, dictionary, feature, list(tokens))):
+            change = torch.zeros(tokens.shape[1], dtype=torch.float64)
+            change[torch.from_numpy(effect.positions.astype(int))] = torch.from_numpy(
+                effect.loss_change
+            ).double()
+            _assert_close(change[1:], expected[row, :, 0].double(), name)
 
-        path = f"{model.layout.blocks}.{point.layer}"
-        path += (
-            f".{model.layout.site(point.kind).path}"
-            if module is not model.block(point.layer)
-            else ""
-        )
-        own = plain.get_submodule(path)
-        if point.kind is not HookKind.RESID_MID:  # whose place is more than a module's end
-            with torch.no_grad():
-                handle = _exchanged(own, str(side), without)
-                changed = plain(input_ids=tokens).logits
-                handle.remove()
-            hidden = run.rerun(without(x))
-            ours = model.head(hidden.flatten(0, 1)).view_as(changed)
-            _assert_close(ours, changed, name)
-            clean = model.logits(tokens).log_softmax(-1)[:, :-1]
-            target = tokens[:, 1:, None]
-            expected = clean.gather(-1, target) - changed.log_softmax(-1)[:, :-1].gather(-1, target)
-            for row, effect in enumerate(ablate(model, dictionary, feature, list(tokens))):
-                found = torch.zeros(tokens.shape[1], dtype=torch.float64)
-                found[torch.from_numpy(effect.positions.astype(int))] = torch.from_numpy(
-                    effect.loss_change
-                ).double()
-                _assert_close(found[1:], expected[row, :, 0].double(), name)
+
+@pytest.fixture(scope="module")
+def prompt() -> Tensor:
+    """Longer than the windows that some of the models attend to."""
+    draw = torch.Generator().manual_seed(3)
+    return torch.cat([torch.zeros(1), torch.randint(6, 256, (20,), generator=draw)]).long()
+
+
+def test_steered_texts_are_those_of_whole_passes(
+    pair: tuple[LanguageModel, torch.nn.Module], prompt: Tensor
+) -> None:
+    """At temperature 0, and logit by logit, keys and values kept or not."""
+    model, plain = pair
+    unsteered = whole_pass(plain, model, None, prompt[None])[0, -1]
+    for name in offered(model):
+        point = model.hook_point(name)
+        dictionary = random_dictionary(name, point.d_in, d_sae=8).to(model.dtype)
+        acts = dictionary.encode(model.capture(prompt[None], point))[0, 1:]
+        often = (acts > 0).sum(0).argsort(descending=True)[:2].tolist()
+        size = float(acts.max())
+        edits = [
+            FeatureEdit(dictionary, often[0], Mode.ADD, 0.5, size),
+            FeatureEdit(dictionary, often[1], Mode.CLAMP, 0.7, size),
+        ]
+
+        def steered(ids: Tensor) -> Tensor:
+            edit = partial(_steered, edits, (ids != 0).to(model.dtype))  # noqa: B023
+            return whole_pass(plain, model, point, ids[None], edit)[0, -1]  # noqa: B023
+
+        run = SteeredRun(Steering(model, [(), edits]))
+        logits = run.next_logits(run.feed(prompt.expand(2, -1)).hidden[:, -1])
+        _assert_close(logits[0], unsteered, name)
+        text, pieces = prompt, list[str]()
+        for step in generate(model, prompt, edits, 5, TokenSampling(0.0)):
+            for drawn in step:
+                if drawn.row != STEERED:
+                    continue
+                expected = steered(text)
+                _assert_close(logits[1], expected, f"{name}, token {drawn.step}")
+                assert drawn.token == int(expected.argmax()), name
+                assert drawn.probability == pytest.approx(
+                    float(expected.softmax(-1)[drawn.token]), rel=1e-3, abs=1e-4
+                )
+                pieces.append(drawn.text)
+                text = torch.cat([text, torch.tensor([drawn.token])])
+                logits = run.step([drawn.token, drawn.token])
+        assert "".join(pieces) == model.tokenizer.decode(text[len(prompt) :].tolist())
+
+
+def test_attribution_is_that_of_whole_passes(
+    pair: tuple[LanguageModel, torch.nn.Module], prompt: Tensor
+) -> None:
+    """Each feature's exact effect, and its first-order estimate from the plain model's gradient."""
+    model, plain = pair
+    position, target = len(prompt), 33
+    clean = whole_pass(plain, model, None, prompt[None])[0, -1].log_softmax(-1)[target]
+    text = (prompt != 0).to(model.dtype)
+    for name in offered(model):
+        point = model.hook_point(name)
+        dictionary = random_dictionary(name, point.d_in, d_sae=6).to(model.dtype)
+        prediction = predict(model, dictionary, prompt, position, target)
+        estimates = prediction.estimates()
+        effects: dict[int, float] = {}
+        for some in prediction.effects(estimates):
+            effects |= dict(zip(some.features.tolist(), some.loss_change.tolist(), strict=True))
+        for feature, effect in effects.items():
+            without = partial(_without, dictionary, feature, text)
+            after = whole_pass(plain, model, point, prompt[None], without)[0, -1]
+            expected = clean - after.log_softmax(-1)[target]
+            _assert_close(torch.tensor(effect).double(), expected.double(), name)
+
+        kept = torch.ones(dictionary.d_sae, dtype=model.dtype, requires_grad=True)
+
+        def scaled(x: Tensor) -> Tensor:
+            acts = (dictionary.encode(x) * text[:, None]).detach()  # noqa: B023
+            return x + (acts * (kept - 1)) @ dictionary.decoder_rows  # noqa: B023
+
+        score = whole_pass(plain, model, point, prompt[None], scaled)[0, -1].log_softmax(-1)
+        (slopes,) = torch.autograd.grad(score[target], kept)
+        features = prediction.features
+        _assert_close(estimates, slopes[features].to(estimates.dtype), name)
+
+
+def whole_pass(
+    plain: torch.nn.Module,
+    model: LanguageModel,
+    point: HookPoint | None,
+    tokens: Tensor,
+    edit: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Logits of the library's own model, edited at a hook point by a hook of plain PyTorch."""
+    with ExitStack() as stack:
+        if point is not None and edit is not None:
+            stack.enter_context(edited(plain, model.layout, point, len(tokens), edit))
+        logits: Tensor = plain(input_ids=tokens, use_cache=False).logits
+    return logits
 
 
 def _assert_close(ours: Tensor, theirs: Tensor, name: str) -> None:
     torch.testing.assert_close(ours, theirs, **CLOSE, msg=lambda text: f"{name}: {text}")
-
-
-def _path(whole: torch.nn.Module, part: torch.nn.Module) -> str:
-    return next(path for path, module in whole.named_modules() if module is part)
 
 
 def _without(dictionary: Dictionary, feature: int, text: Tensor, x: Tensor) -> Tensor:
@@ -134,27 +220,15 @@ def _without(dictionary: Dictionary, feature: int, text: Tensor, x: Tensor) -> T
     return x - acts[..., None] * dictionary.decoder_row(feature)
 
 
-def _exchanged(module: torch.nn.Module, side: str, edit):  # type: ignore[no-untyped-def]
-    """A hook on the plain model; what is flat there is brought to [batch, pos, width] and back."""
-
-    def shaped(x: Tensor) -> Tensor:
-        return edit(x.view(2, -1, x.shape[-1])).reshape(x.shape)
-
-    def before(_, args, kwargs):  # type: ignore[no-untyped-def]
-        if args:
-            return (shaped(args[0]), *args[1:]), kwargs
-        name = next(n for n, v in kwargs.items() if isinstance(v, Tensor))
-        name = "hidden_states" if "hidden_states" in kwargs else name
-        return args, kwargs | {name: shaped(kwargs[name])}
-
-    def after(_, __, output):  # type: ignore[no-untyped-def]
-        if isinstance(output, (tuple, list)):
-            return type(output)([shaped(output[0]), *output[1:]])
-        return shaped(output)
-
-    if side == "input":
-        return module.register_forward_pre_hook(before, with_kwargs=True)
-    return module.register_forward_hook(after)
+def _steered(edits: list[FeatureEdit], text: Tensor, x: Tensor) -> Tensor:
+    new = x
+    for edit in edits:
+        aim = edit.strength * edit.maximum
+        amount = torch.full_like(x[..., 0], aim)
+        if edit.mode is Mode.CLAMP:
+            amount = aim - edit.dictionary.encode_feature(x, edit.feature)
+        new = new + (amount * text)[..., None] * edit.dictionary.decoder_row(edit.feature)
+    return new
 
 
 def test_logit_weights_are_what_a_feature_adds_in_the_last_block(
