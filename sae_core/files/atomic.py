@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import platform
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +15,7 @@ from pathlib import Path
 from sae_core.errors import DiskError
 
 _NO_ENTRY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+_ENDING = ".part"
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
 
@@ -23,10 +27,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         DiskError: it cannot be written; what was at `path` before is still there.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = _draft(path, os.getpid())
     try:
         with _explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _clear_up(path)
             yield draft
             with draft.open("rb+") as written:
                 os.fsync(written.fileno())
@@ -46,9 +51,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         DiskError: it cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = _draft(path, os.getpid())
     try:
         with _explained(path):
+            _clear_up(path)
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
             yield draft
@@ -56,6 +62,37 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 draft.replace(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _draft(path: Path, process: int) -> Path:
+    """Where a process of this machine writes what becomes `path`."""
+    return path.with_name(f"{_beginning(path)}{process}{_ENDING}")
+
+
+def _beginning(path: Path) -> str:
+    return f".{path.name}.{zlib.crc32(platform.node().encode()):08x}-"
+
+
+def _clear_up(path: Path) -> None:
+    """Remove the drafts of `path` that killed processes of this machine have left."""
+    for left in path.parent.glob(f"{glob.escape(_beginning(path))}*{_ENDING}"):
+        process = left.name.removeprefix(_beginning(path)).removesuffix(_ENDING)
+        if not process.isdigit() or _runs(int(process)):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's, or no number of a process
+        return True
+    return True
 
 
 @contextmanager

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +39,38 @@ def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
         (draft / "late").write_text("late")
     assert [p.name for p in path.iterdir()] == ["whole"]
     assert [p.name for p in path.parent.iterdir()] == ["run"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sae_core.files.atomic import atomic_file, atomic_folder
+
+kind = {"file": atomic_file, "folder": atomic_folder}[sys.argv[1]]
+with kind(Path(sys.argv[2])) as draft:
+    (draft / "half" if draft.is_dir() else draft).write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_process_left_is_cleared_up_by_the_next(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "export[1].json"
+    command = [sys.executable, "-c", KILLED, kind, str(path)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    beginning = left.name.rpartition("-")[0]
+    of_others = [
+        tmp_path / ".export[1].json.part",
+        tmp_path / left.name.replace("[1]", "1"),
+        tmp_path / f"{beginning}-{os.getppid()}.part",  # of a process that runs
+    ]
+    for other in of_others:
+        other.write_text("not ours")
+    with atomic_file(path) as draft:
+        draft.write_text("whole")
+    assert sorted(tmp_path.iterdir()) == sorted([path, *of_others])
+    assert path.read_text() == "whole"
 
 
 @pytest.mark.parametrize(
