@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from app.errors import StoreError
 from app.settings import resource
+from app.store.failures import HARVEST_OR_SERVE, failures_explained, translate
+from app.store.sqlite import SqliteFile, copy_of
 
 _log = logging.getLogger(__name__)
 _LOCK = 0x46656174  # advisory lock of Postgres that one writer at a time holds
-_SWITCH_SECONDS = 10.0
 CONNECTIONS = 20
 POOL_SECONDS = 10.0
-_SQLITE_SETTINGS = (
-    "synchronous=NORMAL",
-    "foreign_keys=ON",
-    "journal_size_limit=33554432",  # a publication lets the log grow; later it shrinks to this
-)
-_HARVEST_OR_SERVE = "`featurescope serve` or `featurescope harvest`"
 
 
 class Connections(QueuePool):
@@ -90,10 +80,9 @@ def connect(
                 where, pool_pre_ping=True, connect_args={"options": wait}, **pool
             )
         elif where.get_backend_name() == "sqlite" and where.database not in (None, "", ":memory:"):
-            Path(str(where.database)).parent.mkdir(0o700, parents=True, exist_ok=True)
+            file = SqliteFile(Path(str(where.database)))
             engine = create_engine(where, connect_args={"timeout": busy_seconds}, **pool)
-            event.listen(engine, "connect", _set_up_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
+            file.listen(engine)
         else:
             raise StoreError(
                 f"The store cannot be at {where.drivername}. Give `sqlite:///path/to/file` or "
@@ -107,35 +96,8 @@ def connect(
         ) from error
     except OSError as error:
         raise StoreError(f"The folder of the store cannot be made: {error}.") from error
-    event.listen(engine, "handle_error", _translate)
+    event.listen(engine, "handle_error", translate)
     return engine
-
-
-def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin where we say so, reads included
-    with failures_explained():
-        _write_ahead(connection)
-        for setting in _SQLITE_SETTINGS:
-            connection.execute(f"PRAGMA {setting}").close()
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log. While another process switches, SQLite does not wait."""
-    end = time.monotonic() + _SWITCH_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL").close()
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                raise
-        time.sleep(0.02)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """A writer takes the lock at once, where waiting helps, and not at its first write."""
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager
@@ -216,7 +178,20 @@ def upgrade(engine: Engine) -> None:
     if revision == script.get_current_head():
         return
     _refuse_newer(script, revision, engine)
+    if revision is not None and engine.dialect.name == "sqlite":
+        _keep_copy(engine, revision)
     _migrate(engine, lambda config: command.upgrade(config, "head"))
+
+
+def _keep_copy(engine: Engine, revision: str) -> None:
+    """Keep a store as it is beside the one that is about to be upgraded."""
+    copied = copy_of(engine, f"schema-{revision}")
+    _log.warning(
+        "The store is of an older version of Featurescope (schema %s) and is upgraded; a copy of "
+        "what it was is %s.",
+        revision,
+        copied,
+    )
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -253,11 +228,11 @@ def check_revision(engine: Engine) -> None:
         return
     name = _place(engine)
     if revision is None:
-        raise StoreError(f"The database {name} holds no store yet. Run {_HARVEST_OR_SERVE}.")
+        raise StoreError(f"The database {name} holds no store yet. Run {HARVEST_OR_SERVE}.")
     _refuse_newer(script, revision, engine)
     raise StoreError(
         f"The store {name} was made by an older version of Featurescope (schema {revision}, this "
-        f"one needs {head}). Start {_HARVEST_OR_SERVE}, which upgrade it; copy it first."
+        f"one needs {head}). Start {HARVEST_OR_SERVE}, which upgrade it; copy it first."
     )
 
 
@@ -304,80 +279,6 @@ def _migrate(engine: Engine, run: Callable[[Config], None]) -> None:
         finally:
             if sqlite:
                 driver.execute("PRAGMA foreign_keys=ON")
-
-
-@contextmanager
-def failures_explained() -> Iterator[None]:
-    """What the drivers say by themselves, outside of SQLAlchemy, becomes a `StoreError` too."""
-    try:
-        yield
-    except (sqlite3.Error, psycopg.Error, OSError) as error:
-        if sentence := explain(error):
-            raise StoreError(sentence) from error
-        raise
-
-
-def _translate(context: ExceptionContext) -> None:
-    if sentence := explain(context.original_exception):
-        raise StoreError(sentence) from context.original_exception
-
-
-_FULL = "The disk of the store is full. Make room and run it again; what was published is intact."
-_LOCKED = (
-    "The store is locked: another process is writing to it. Wait until that harvest has ended and "
-    "try again; what was published is intact."
-)
-_DAMAGED = "The store is damaged or is no database. Restore it from a copy, or move it away."
-_READ_ONLY = "The store cannot be written: give this user the right to write to it."
-_NO_SCHEMA = f"The store has another schema. Start {_HARVEST_OR_SERVE}, which upgrade it."
-_UNREACHABLE = "The database cannot be reached. Start it, or correct FEATURESCOPE_DATABASE_URL."
-
-_SQLITE = {
-    sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_NOTADB: _DAMAGED,
-    sqlite3.SQLITE_READONLY: _READ_ONLY,
-    sqlite3.SQLITE_PERM: _READ_ONLY,
-    sqlite3.SQLITE_CANTOPEN: "The store's file cannot be opened: check its folder and rights.",
-    sqlite3.SQLITE_IOERR: "The store's disk fails to read or write. Check it, and its free space.",
-}
-_POSTGRES = {
-    "53100": _FULL,
-    "55P03": _LOCKED,
-    "40P01": _LOCKED,
-    "40001": _LOCKED,
-    "XX001": _DAMAGED,
-    "25006": _READ_ONLY,
-    "42501": _READ_ONLY,
-    "42P01": _NO_SCHEMA,
-    "42703": _NO_SCHEMA,
-}
-
-
-def explain(error: BaseException) -> str | None:
-    """The sentence for a failure that is no defect: what happened and what to do; else None."""
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is not None and code & 0xFF in _SQLITE:
-            return _SQLITE[code & 0xFF]
-        return _NO_SCHEMA if "no such table" in str(error) else None
-    if isinstance(error, psycopg.Error):
-        state = error.sqlstate or ""
-        if state in _POSTGRES:
-            return _POSTGRES[state]
-        if isinstance(error, psycopg.OperationalError) and state[:2] in (
-            "",
-            "08",
-            "28",
-            "3D",
-            "57",
-        ):
-            return f"{_UNREACHABLE} ({str(error).strip().splitlines()[0]})"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return _FULL
-    return None
 
 
 logging.getLogger("alembic").setLevel(logging.WARNING)

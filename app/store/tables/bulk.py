@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Double, LargeBinary, Table
 from sqlalchemy.types import TypeEngine
 
-from app.store.database import failures_explained
+from app.store.failures import failures_explained
 from app.store.schema import Base
 
 _BATCH = 1000

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select
 
 from app.errors import NotFound, StoreError
 from app.store.blobs.codec import pack_body, pack_numbers, pack_summary, pack_tokens
-from app.store.database import failures_explained
+from app.store.failures import failures_explained
 from app.store.schema import (
     StoredCorpus,
     StoredDictionary,

@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 from app.errors import FeaturescopeError, WorkerUnavailable
 from app.settings import Settings
@@ -298,10 +299,7 @@ class WorkerProcess:
                 life.process.kill()
 
     def _spawn(self, descriptor: int) -> subprocess.Popen[bytes]:
-        log_path = self.log_path
-        if log_path.exists() and log_path.stat().st_size > LOG_BYTES:
-            log_path.replace(log_path.with_suffix(".log.1"))
-        with log_path.open("ab") as output:
+        with self._log_file() as output:
             return subprocess.Popen(
                 list(self._command(descriptor)),
                 stdin=subprocess.PIPE,
@@ -312,6 +310,17 @@ class WorkerProcess:
                 # Ctrl-C on the terminal is for the web process, which then stops the worker.
                 start_new_session=True,
             )
+
+    def _log_file(self) -> BinaryIO:
+        """Where the child's output goes: nowhere, if the home folder cannot be written."""
+        log_path = self.log_path
+        try:
+            if log_path.exists() and log_path.stat().st_size > LOG_BYTES:
+                log_path.replace(log_path.with_suffix(".log.1"))
+            return log_path.open("ab")
+        except OSError as error:
+            log.warning("what the worker writes is not kept: %s", error)
+            return Path(os.devnull).open("ab")
 
     def _environment(self) -> dict[str, str]:
         """This process's environment with our settings and the secret; the store's password stays

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import StoreError
-from app.store import database
+from app.store import database, failures
 from app.store.schema import escape, unescape
 from app.store.store import Store
 from app.store.upkeep.dump import dump
@@ -120,12 +120,12 @@ def test_what_drivers_say_becomes_what_to_do():
 
     failure = sqlite3.OperationalError("database or disk is full")
     failure.sqlite_errorcode = sqlite3.SQLITE_FULL
-    assert database.explain(failure) == database.explain(Postgres())
+    assert failures.explain(failure) == failures.explain(Postgres())
     readonly = sqlite3.OperationalError("attempt to write")
     readonly.sqlite_errorcode = sqlite3.SQLITE_READONLY | (1 << 8)
-    assert "right to write" in str(database.explain(readonly))
-    assert database.explain(sqlite3.IntegrityError("UNIQUE constraint failed")) is None
-    assert database.explain(ValueError("a defect")) is None
+    assert "right to write" in str(failures.explain(readonly))
+    assert failures.explain(sqlite3.IntegrityError("UNIQUE constraint failed")) is None
+    assert failures.explain(ValueError("a defect")) is None
 
 
 def test_a_defect_stays_a_defect(engine):
