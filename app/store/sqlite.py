@@ -67,14 +67,13 @@ class SqliteFile:
         if not _is_read_only(self._path):
             return None
         opened = sqlite3.connect(self._named("mode=ro"), uri=True, **options)
-        with closing(opened.cursor()) as cursor:
-            try:
-                cursor.execute("SELECT count(*) FROM sqlite_master")
-                return opened
-            except sqlite3.OperationalError as error:
-                opened.close()
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or self._unwritten:
-                    raise
+        try:
+            opened.execute("SELECT count(*) FROM sqlite_master").close()
+            return opened
+        except sqlite3.OperationalError as error:
+            opened.close()
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or self._unwritten:
+                raise
         # Nobody has it open, and the lock file cannot be made: as long as it stays the same file.
         return sqlite3.connect(self._named("mode=ro&immutable=1"), uri=True, **options)
 
