@@ -1,12 +1,12 @@
-"""Do SAELens and this project mean the same by a folder? Both read what the other one wrote.
+"""Does SAELens mean the same by a folder of ours? It opens what is trained and saved here.
 
     python -m venv saelens && saelens/bin/pip install 'torch==2.13.*' 'sae-lens==6.54.*'
     python -m benchmarks.saelens_agreement saelens/bin/python
 
-A few steps of each architecture are trained here, saved, and opened by SAELens in its environment;
-a dictionary of each kind is made there, saved, and opened here. Stated are the largest differences
-of encode and decode in float32. SAELens cannot share an environment with this project, so neither
-side is imported before it is known which one this is.
+A few steps of each architecture are trained here, saved, and opened by SAELens in its environment.
+Stated are the largest differences of encode and decode in float32. SAELens cannot share an
+environment with this project, so neither side is imported before it is known which one this is.
+The other way is `benchmarks.agreement`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -91,59 +91,11 @@ def read_ours(folder: Path) -> None:
         seen = load_file(folder / architecture / SEEN)
         with torch.no_grad():
             acts = sae.encode(seen["x"])
-            _report("ours there", architecture, seen, acts, sae.decode(acts))
+            _report(architecture, seen, acts, sae.decode(acts))
 
 
-def write_theirs(folder: Path) -> None:
-    """In SAELens' environment: save a dictionary of each kind, and what it gives."""
-    from sae_lens.registry import get_sae_training_class
-    from sae_lens.saes.sae import SAE, SAEMetadata
-
-    x = Activations().batch(STEPS)
-    own: dict[str, dict[str, Any]] = {
-        "topk": {"k": L0},
-        "batchtopk": {"k": L0},
-        "matryoshka": {"k": L0, "matryoshka_widths": [D_SAE // 4, D_SAE]},
-        "jumprelu": {"jumprelu_init_threshold": 0.1},
-    }
-    names = {"matryoshka": "matryoshka_batchtopk"}
-    for seed, architecture in enumerate(ARCHITECTURES):
-        torch.manual_seed(seed)
-        build, configure = get_sae_training_class(names.get(architecture, architecture))
-        metadata = SAEMetadata(hook_name=HOOK_POINT)
-        options = own.get(architecture, {})
-        sae = build(configure(d_in=D_IN, d_sae=D_SAE, metadata=metadata, **options))
-        with torch.no_grad():
-            for name, parameter in sae.named_parameters():
-                parameter.add_(0.2 * (torch.rand_like(parameter) - (name != "threshold") * 0.5))
-            if hasattr(sae, "topk_threshold"):
-                sae.topk_threshold.fill_(0.15)
-            sae.fold_activation_norm_scaling_factor(0.7)
-            sae.save_inference_model(folder / architecture)
-            saved = SAE.load_from_disk(folder / architecture, device="cpu")
-            acts = saved.encode(x)
-            save_file(
-                {"x": x, "acts": acts, "x_hat": saved.decode(acts)}, folder / architecture / SEEN
-            )
-
-
-def read_theirs(folder: Path) -> None:
-    """Open folders that SAELens wrote, print the differences."""
-    from sae_core.dictionaries.checkpoint import load_dictionary
-
-    for architecture in ARCHITECTURES:
-        dictionary = load_dictionary(folder / architecture)
-        seen = load_file(folder / architecture / SEEN)
-        acts = dictionary.encode(seen["x"])
-        x_hat = dictionary.decode(acts, seen["x"])
-        _report("theirs here", architecture, seen, acts, x_hat)
-
-
-def _report(
-    way: str, architecture: str, seen: dict[str, Tensor], acts: Tensor, x_hat: Tensor
-) -> None:
+def _report(architecture: str, seen: dict[str, Tensor], acts: Tensor, x_hat: Tensor) -> None:
     facts = {
-        "way": way,
         "architecture": architecture,
         "l0": float((acts > 0).sum() / len(acts)),
         "encode": float((acts - seen["acts"]).abs().max()),
@@ -153,24 +105,19 @@ def _report(
 
 
 def compare(interpreter: str) -> int:
-    """Both ways through both interpreters; how many promises were missed."""
-    with tempfile.TemporaryDirectory() as folder:
-        lines = []
-        for python, side in ((sys.executable, "ours"), (interpreter, "theirs")):
-            lines += _run(python, f"write-{side}", folder)
-        lines += _run(interpreter, "read-ours", folder) + _run(
-            sys.executable, "read-theirs", folder
-        )
+    """Write with this interpreter, read with the other one; how many promises were missed."""
     missed = 0
-    print(f"{'':12} {'architecture':12} {'L0':>6} {'encode':>9} {'decode':>9}")
-    for line in lines:
-        facts = json.loads(line)
-        kept = max(facts["encode"], facts["decode"]) <= PROMISED and facts["l0"] > 0
-        missed += not kept
-        print(
-            f"{facts['way']:12} {facts['architecture']:12} {facts['l0']:6.1f} "
-            f"{facts['encode']:9.1e} {facts['decode']:9.1e}{'' if kept else '  too far apart'}"
-        )
+    print(f"{'architecture':12} {'L0':>6} {'encode':>9} {'decode':>9}")
+    with tempfile.TemporaryDirectory() as folder:
+        _run(sys.executable, "write", folder)
+        for line in _run(interpreter, "read", folder):
+            facts = json.loads(line)
+            kept = max(facts["encode"], facts["decode"]) <= PROMISED and facts["l0"] > 0
+            missed += not kept
+            print(
+                f"{facts['architecture']:12} {facts['l0']:6.1f} "
+                f"{facts['encode']:9.1e} {facts['decode']:9.1e}{'' if kept else '  too far apart'}"
+            )
     return missed
 
 
@@ -183,21 +130,16 @@ def _run(python: str, side: str, folder: str) -> list[str]:
 
 
 def main() -> int:
-    """Compare, or be one of the four halves."""
+    """Compare, or be one of the two halves."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("interpreter", nargs="?", help="a Python that has SAELens")
-    halves = {
-        "write_ours": ("ours", write_ours),
-        "read_ours": ("ours", read_ours),
-        "write_theirs": ("theirs", write_theirs),
-        "read_theirs": ("theirs", read_theirs),
-    }
+    halves = {"write": write_ours, "read": read_ours}
     for name in halves:
-        parser.add_argument("--" + name.replace("_", "-"), type=Path, help=argparse.SUPPRESS)
+        parser.add_argument(f"--{name}", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    for name, (folder, half) in halves.items():
-        if (chosen := getattr(options, name)) is not None:
-            half(chosen / folder)
+    for name, half in halves.items():
+        if (folder := getattr(options, name)) is not None:
+            half(folder)
             return 0
     if options.interpreter is None:
         parser.error("give the interpreter of an environment with SAELens")
