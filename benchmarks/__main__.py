@@ -2,7 +2,8 @@
 
 They use the harvested demo under FEATURESCOPE_HOME and harvest it first where it is not there.
 Commands of their own are those that need more: `benchmarks.adding` (a model, a dictionary and a
-text), `benchmarks.training_quality` (an hour), `benchmarks.saelens_agreement` (SAELens).
+text), `benchmarks.training_quality` (an hour), `benchmarks.saelens_agreement`,
+`benchmarks.agreement` (other libraries).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def main(names: list[str]) -> int:
         training,
         training_memory,
     )
+    from benchmarks.crowd.__main__ import main as crowd
 
     known: dict[str, Callable[[], int | None]] = {
         "harvest": harvest.main,
@@ -45,6 +47,7 @@ def main(names: list[str]) -> int:
         "pages": pages.main,
         "slider": slider.main,
         "load": load.main,
+        "crowd": lambda: crowd([]),
         "store": store.main,
         "training": training.main,
         "training_memory": training_memory.main,
