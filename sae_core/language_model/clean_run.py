@@ -117,12 +117,10 @@ class CleanRun:
             rest = whole[:, begin:]
             return rest.expand(n, *rest.shape[1:]).contiguous()
 
-        return replace(
-            self,
-            tokens=rows(self.tokens),
-            resid=rows(self.resid),
-            attention=with_first(self.attention, rows(first(self.attention))),
-        )
+        attention = self.attention
+        if attention is not None:  # a block of a hybrid model may have another part in its place
+            attention = with_first(attention, rows(first(attention)))
+        return replace(self, tokens=rows(self.tokens), resid=rows(self.resid), attention=attention)
 
     def _end_of(self, x: Tensor, past: KeysAndValues) -> Tensor:
         """As `run_on`, but the last position's alone, [n, d_model].

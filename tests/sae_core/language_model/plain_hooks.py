@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sae_core.language_model.hook_point import HookKind, HookPoint, Layout
 
 Edit = Callable[[Tensor], Tensor]
+_IN_PLACE_OF_ATTENTION = ("conv", "linear_attn")
 
 
 @contextmanager
@@ -26,13 +27,16 @@ def edited(plain: Any, layout: Layout, point: HookPoint, rows: int, edit: Edit) 
             scale = getattr(plain.config.get_text_config(), "residual_multiplier", 1.0)
             entering: list[Tensor] = []
             stack.callback(_entering(block, lambda x: entering.append(x) or x).remove)
-            site = layout.sites[HookKind.ATTN_OUT]
+            known = layout.sites.get(HookKind.ATTN_OUT)
+            paths = (known.path if known else layout.attention, *_IN_PLACE_OF_ATTENTION)
+            parts = dict(block.named_modules())
+            mixer = next(parts[path] for path in paths if path in parts)
 
             def moved(added: Tensor) -> Tensor:
                 mid = entering[-1] + scale * added
                 return added + (edit(mid) - mid) / scale
 
-            stack.callback(_leaving(block.get_submodule(site.path), moved).remove)
+            stack.callback(_leaving(mixer, moved).remove)
         else:
             own = layout.site(point.kind)
             assert own is not None
