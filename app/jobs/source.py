@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from app.errors import InvalidRequest
 from app.settings import Settings
 from app.store.names import check_name
-from app.store.types.catalogue import CorpusRecord, DictionaryRecord, ModelRecord
+from app.store.types.catalogue import LOSS_NOISE, CorpusRecord, DictionaryRecord, ModelRecord
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.harvest.fit_check import centres_in_vain
+from sae_core.interventions.rounding import SHORT_DTYPES, loss_noise
 from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.text.reading import TextReading, read
 from sae_core.text.tokenized import TokenizedCorpus, Windows
@@ -31,6 +33,7 @@ TRAINING_RECORD = "training.json"  # what a training of ours writes beside its d
 # Held-out text of fewer tokens or documents than these tells too little of a dictionary.
 FEWEST_TOKENS = 20_000
 FEWEST_DOCUMENTS = 30
+NOISE_TOKENS = 1024  # how much text shows how far rounding moves losses
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,16 @@ class Source:
                 **self.details,
                 OPENS_WITH_BOS: self.model.vocabulary.bos is not None,
                 **({"writers": self.spec.writers_title} if self.writers is not None else {}),
+                **({LOSS_NOISE: self._loss_noise()} if self.model.dtype in SHORT_DTYPES else {}),
             },
         )
+
+    def _loss_noise(self) -> float:
+        """How far rounding alone moves a loss on a few windows of this text, nats."""
+        hook_point = self.model.hook_point(self.dictionary.hook_point, self.dictionary.d_in)
+        drawn = self.windows.gather(self.windows.select(NOISE_TOKENS, seed=0))
+        tokens, is_text = (torch.from_numpy(part) for part in drawn)
+        return loss_noise(self.model, hook_point, tokens, is_text)
 
     def corpus_record(self) -> CorpusRecord:
         """The text as the store keeps it."""

@@ -18,15 +18,12 @@ from numpy.typing import NDArray
 
 from app.rendering.numbers import decimals, nats
 from app.rendering.tokens import Typeset, printable
+from app.rendering.underlines import ALL, EFFECT_STEPS, Underlines
 from sae_core.harvest.records import ContextEffect, ExampleGroup, WindowRecord
 
 ACTIVATION_LEVELS = 16
 SHORT_BEFORE = 24
 SHORT_AFTER = 16
-EFFECT_STEPS = (0.005, 0.02, 0.06, 0.2, 0.6, 2.0)
-"""Changes of the loss, in nats, from which an underline is one step thicker."""
-
-_STEPS = np.array(EFFECT_STEPS, dtype=np.float32)
 _UNDERLINES = (
     "",
     *(f"u{level}" for level in range(1, len(EFFECT_STEPS) + 1)),
@@ -198,9 +195,18 @@ class ContextWriter:
         maximum: largest activation of the feature, which gets the full orange.
         base: address of the feature's page.
         style: short or full, with or without line breaks.
+        underlines: which changes of the loss are drawn.
     """
 
-    def __init__(self, typeset: Typeset, maximum: float, base: str, style: ContextStyle) -> None:
+    def __init__(
+        self,
+        typeset: Typeset,
+        maximum: float,
+        base: str,
+        style: ContextStyle,
+        underlines: Underlines = ALL,
+    ) -> None:
+        self._underlines = underlines
         self._maximum = maximum
         self._base = escape(base)
         self._style = style
@@ -283,9 +289,9 @@ class ContextWriter:
         )
         measured = [effect.loss_change for effect in effects if effect is not None]
         values = np.concatenate(measured)[shown]
-        levels = _STEPS.searchsorted(np.abs(values), side="right")
-        levels[(levels > 0) & (values < 0)] += len(EFFECT_STEPS)
-        looks[places] += _UNDERLINED * levels
+        levels = self._underlines.levels(values)
+        # Those that lower the loss come after those that raise it.
+        looks[places] += _UNDERLINED * np.where(levels < 0, len(EFFECT_STEPS) - levels, levels)
         every = [""] * len(cut.tokens)
         for place, change in zip(places.tolist(), values.tolist(), strict=True):
             every[place] = nats(change)

@@ -15,6 +15,7 @@ from app.rendering.numbers import activation, count, percent
 from app.rendering.templates import noun
 from app.rendering.token_rows import TokenRow, token_rows
 from app.rendering.tokens import Typeset
+from app.rendering.underlines import Underlines
 from app.store.types.catalogue import DictionaryView, FeatureView
 from sae_core.harvest.records import ContextEffect, ExampleGroup, GroupKind, Ranking
 
@@ -123,7 +124,9 @@ class FeaturePage:
         self.noun = noun(dictionary)
         self._typeset = typeset
         self.address = dictionary_address(dictionary.model, dictionary.name, view.record.index)
-        self._writer = ContextWriter(typeset, view.record.maximum, self.address, style)
+        self._writer = ContextWriter(
+            typeset, view.record.maximum, self.address, style, Underlines.of(dictionary)
+        )
 
     @property
     def dead(self) -> bool:

@@ -20,6 +20,7 @@ from app.rendering.addresses import (
 from app.rendering.assets import Assets
 from app.rendering.markup import trusted
 from app.rendering.tokens import printable
+from app.rendering.underlines import Underlines
 from app.store.types.catalogue import DictionaryView
 
 _EXACT_FVU = 1e-6
@@ -77,6 +78,7 @@ class Renderer:
             "asset": assets.address,
             "caveat": caveat,
             "noun": noun,
+            "underlines": Underlines.of,
             "model_page_address": model_page_address,
             "run_address": run_address,
             "runs_address": runs_address,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-import numpy as np
 from markupsafe import Markup
 
 from app.rendering.contexts import (
-    EFFECT_STEPS,
     SHORT_AFTER,
     SHORT_BEFORE,
     Context,
@@ -18,9 +16,8 @@ from app.rendering.contexts import (
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, nats
 from app.rendering.tokens import Typeset, printable
+from app.rendering.underlines import Underlines
 from sae_core.harvest.records import ContextEffect
-
-_STEPS = np.array(EFFECT_STEPS, dtype=np.float32)
 
 
 def list_items(
@@ -28,20 +25,27 @@ def list_items(
     effects: Mapping[int, ContextEffect],
     typeset: Typeset,
     maximum: float,
+    underlines: Underlines,
 ) -> Markup:
     """The contexts of a group as list items, cut to the surroundings of their strongest tokens."""
     return trusted(
         "".join(
-            _item(context, effects.get(context.window.number), typeset, maximum)
+            _item(context, effects.get(context.window.number), typeset, maximum, underlines)
             for context in contexts
         )
     )
 
 
-def _item(context: Context, effect: ContextEffect | None, typeset: Typeset, maximum: float) -> str:
+def _item(
+    context: Context,
+    effect: ContextEffect | None,
+    typeset: Typeset,
+    maximum: float,
+    underlines: Underlines,
+) -> str:
     looks, titles = _fires(context, maximum)
     if effect is not None:
-        _changes(effect, looks, titles)
+        _changes(effect, underlines, looks, titles)
     low = max(0, context.peak - SHORT_BEFORE)
     tokens = context.window.tokens.tolist()[low : context.peak + SHORT_AFTER + 1]
     html = []
@@ -75,12 +79,15 @@ def _fires(context: Context, maximum: float) -> tuple[dict[int, list[str]], dict
 
 
 def _changes(
-    effect: ContextEffect, looks: dict[int, list[str]], titles: dict[int, list[str]]
+    effect: ContextEffect,
+    underlines: Underlines,
+    looks: dict[int, list[str]],
+    titles: dict[int, list[str]],
 ) -> None:
     """Add what ablation changes."""
-    levels = _STEPS.searchsorted(np.abs(effect.loss_change), side="right").tolist()
+    levels = underlines.levels(effect.loss_change).tolist()
     changes = effect.loss_change.tolist()
     for position, level, change in zip(effect.positions.tolist(), levels, changes, strict=True):
         if level:
-            looks.setdefault(position, []).append(f"{'u' if change > 0 else 'n'}{level}")
+            looks.setdefault(position, []).append(f"u{level}" if level > 0 else f"n{-level}")
             titles.setdefault(position, []).append(f"Δloss if ablated {nats(change)} nats")

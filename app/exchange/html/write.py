@@ -17,6 +17,7 @@ from app.rendering.feature import FeaturePage, GroupPart
 from app.rendering.markup import trusted
 from app.rendering.templates import Renderer
 from app.rendering.tokens import Typeset
+from app.rendering.underlines import Underlines
 from app.settings import resource
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureView
@@ -64,7 +65,8 @@ class ExportedFeature:
 
     def _items(self, group: ExampleGroup) -> Markup:
         contexts, maximum = self.page.contexts(group), self.view.record.maximum
-        return list_items(contexts, self.view.effects, self._typeset, maximum)
+        underlines = Underlines.of(self.view.dictionary)
+        return list_items(contexts, self.view.effects, self._typeset, maximum, underlines)
 
     @property
     def unknown(self) -> int:

@@ -16,6 +16,8 @@ from sae_core.language_model.vocabulary import Vocabulary
 Sort = Literal["index", "density", "maximum", "label"]
 SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "label")
 N_STRONGEST = 4
+LOSS_NOISE = "loss_noise"
+"""In a dictionary's details: how far rounding alone moves the loss of a token, r.m.s. in nats."""
 """How many of the tokens that a feature raises most stand for it in lists and are searched."""
 
 
@@ -183,6 +185,17 @@ class DictionaryView:
     def is_imported(self) -> bool:
         """Whether it came without model and weights: what is stored can be read, no more."""
         return self.model_path == ""
+
+    @property
+    def loss_noise(self) -> float | None:
+        """How far rounding alone moves the loss of a token, root mean square in nats.
+
+        0 where the model runs in float32 or float64; None: it was never measured.
+        """
+        if self.model_dtype in ("float32", "float64"):
+            return 0.0
+        noise = self.details.get(LOSS_NOISE)
+        return float(noise) if isinstance(noise, (int, float)) else None
 
     @property
     def title(self) -> str:

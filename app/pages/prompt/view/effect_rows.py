@@ -29,6 +29,7 @@ class EffectLine:
         exact: exact change; empty while it is not known.
         bar: the change, drawn; in outline while it is an estimate.
         checked: whether it belongs to the set that is ablated together.
+        rounding: the model's dtype, where the change is no more than its rounding; else empty.
     """
 
     line: FeatureLine
@@ -36,6 +37,7 @@ class EffectLine:
     exact: str
     bar: Markup
     checked: bool
+    rounding: str
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,19 @@ class Joint:
 
 
 def effects(
-    ranking: EffectRanking, features: ActiveFeatures, writer: FeatureLines, query: PromptQuery
+    ranking: EffectRanking,
+    features: ActiveFeatures,
+    writer: FeatureLines,
+    query: PromptQuery,
 ) -> EffectsTable:
-    """The table of what is known by now, largest change first."""
+    """The table of what is known by now, largest change first.
+
+    Args:
+        ranking: the changes, as far as they are known.
+        features: those active on the prompt.
+        writer: of their lines.
+        query: what the page was asked for.
+    """
     best, sure = ranking.best, np.isfinite(ranking.exact)
     placed = [(place, features.row(ranking.names[place])) for place in ranking.order]
     active = [(place, row) for place, row in placed if row is not None]
@@ -101,6 +113,11 @@ def effects(
                 exact=nats(float(ranking.exact[place])) if sure[place] else "",
                 bar=signed_bar(float(best[place]), largest, bool(sure[place])),
                 checked=name in query.together,
+                rounding=(
+                    drawn.dtype
+                    if abs(float(best[place])) < (drawn := writer.underlines(name)).rounding
+                    else ""
+                ),
             )
             for place, _ in shown
             if (name := ranking.names[place]) in lines

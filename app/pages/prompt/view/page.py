@@ -33,6 +33,7 @@ from app.pages.prompt.view.strip import Paint, paint_feature, paint_occlusion, s
 from app.rendering.addresses import model_page_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, nats, number
+from app.rendering.underlines import Underlines
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.readings import Reading
 from sae_core.harvest.records import ContextEffect
@@ -288,7 +289,7 @@ class PromptPages:
             peaks = [float(values.max(initial=0.0)) for _, values in fired]
             full = ever or max(peaks)
             paints = [
-                paint_feature(len(reading), *where, full, effect)
+                paint_feature(len(reading), *where, full, effect, Underlines.of(view))
                 for reading, where, effect in zip(readings, fired, ablated, strict=True)
             ]
             described = self._writer(readings[0]).described([name])[name]
@@ -299,6 +300,7 @@ class PromptPages:
                 (len(fired[0][0]), peaks[0]),
                 ever,
                 ablated[0],
+                Underlines.of(view),
             )
         return paints
 

@@ -16,6 +16,7 @@ from app.rendering.bars import share_bar
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, decimals, number, percent, signed
 from app.rendering.tokens import Typeset
+from app.rendering.underlines import Underlines
 from app.worker.client.readings import Occlusion, Reading
 from sae_core.harvest.records import ContextEffect
 
@@ -77,6 +78,7 @@ class FeaturePanel:
         ever: largest activation in the harvest.
         total: change of the loss over all tokens when it is ablated; empty: not known.
         strongest: the token that ablation hurts most, and by how much; None: none.
+        underlines: which changes of the loss are drawn.
     """
 
     described: Described
@@ -85,6 +87,7 @@ class FeaturePanel:
     ever: str
     total: str
     strongest: tuple[Markup, str] | None
+    underlines: Underlines
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,7 @@ def feature_panel(
     fired: tuple[int, float],
     ever: float,
     effect: ContextEffect | None,
+    underlines: Underlines,
 ) -> FeaturePanel:
     """The chosen feature.
 
@@ -219,6 +223,7 @@ def feature_panel(
         fired: on how many tokens it fires, and its largest activation there.
         ever: its largest activation in the harvest.
         effect: what ablating it does; None: not known.
+        underlines: which changes of the loss are drawn.
     """
     strongest = None
     total = ""
@@ -238,6 +243,7 @@ def feature_panel(
         ever=activation(ever, ever),
         total=total,
         strongest=strongest,
+        underlines=underlines,
     )
 
 

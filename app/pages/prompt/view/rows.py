@@ -16,6 +16,7 @@ from app.rendering.markup import trusted
 from app.rendering.numbers import activation, number, percent
 from app.rendering.templates import noun
 from app.rendering.tokens import Typeset
+from app.rendering.underlines import Underlines
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
 
@@ -93,6 +94,10 @@ class FeatureLines:
         self._dictionaries = dictionaries
         self._typeset = typeset
         self._n_tokens = n_tokens
+
+    def underlines(self, name: FeatureName) -> Underlines:
+        """Which changes of the loss are drawn for a feature, and which are rounding."""
+        return Underlines.of(self._dictionaries[name.dictionary])
 
     def described(self, names: Iterable[FeatureName]) -> dict[FeatureName, Described]:
         """The features of these names, as far as the store has them."""

@@ -12,15 +12,15 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from app.pages.prompt.query import FeatureName
-from app.rendering.contexts import EFFECT_STEPS, activation_levels
+from app.rendering.contexts import activation_levels
 from app.rendering.markup import trusted
 from app.rendering.numbers import decimals, nats, signed
 from app.rendering.tokens import Typeset
+from app.rendering.underlines import EFFECT_STEPS, Underlines
 from app.worker.client.readings import Reading
 from sae_core.harvest.records import ContextEffect
 
 _SEEN = 0.005  # shares of the activation below it are not coloured
-_STEPS = np.array(EFFECT_STEPS, dtype=np.float32)
 
 
 @dataclass
@@ -55,6 +55,7 @@ def paint_feature(
     values: NDArray[np.float32],
     maximum: float,
     effect: ContextEffect | None,
+    underlines: Underlines,
 ) -> Paint:
     """A feature on a prompt of n tokens, as its contexts show it.
 
@@ -64,6 +65,7 @@ def paint_feature(
         values: its activations there.
         maximum: the full orange.
         effect: what ablating it does; None: not known.
+        underlines: which changes of the loss are drawn.
     """
     paint = Paint.blank(n)
     paint.oranges[positions] = activation_levels(values, maximum)
@@ -71,8 +73,7 @@ def paint_feature(
     for position, value in zip(positions.tolist(), values.tolist(), strict=True):
         paint.values[position] = f"{value:.{digits}f}"
     if effect is not None:
-        levels = _STEPS.searchsorted(np.abs(effect.loss_change), side="right")
-        paint.lines[effect.positions] = np.where(effect.loss_change < 0, -levels, levels)
+        paint.lines[effect.positions] = underlines.levels(effect.loss_change)
         paint.changes = ["0"] * n
         for position, change in zip(
             effect.positions.tolist(), effect.loss_change.tolist(), strict=True
