@@ -20,7 +20,7 @@ demo: $(VENV)/.app ## Install, harvest the bundled demo once, serve it on this m
 	@FEATURESCOPE_HOME="$(CURDIR)/.featurescope" $(PY) -m app demo --port $(PORT)
 
 test: $(VENV)/.dev $(VENV)/.browser ## Run all tests, browser and Postgres included; a skip is a failure
-	@$(PY) -m pytest --no-skips $(ARGS)
+	@$(PY) -m pytest --no-skips -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev $(VENV)/.compose ## Style, types, docs, container files
 	@$(PY) -m ruff check .
