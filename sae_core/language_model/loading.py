@@ -44,9 +44,12 @@ def read_module(path: Path, dtype: torch.dtype) -> tuple[Any, list[str]]:
                 f"{path} holds a {_named(config)}, which the transformers library opens as no "
                 "language model: Featurescope reads decoder-only models, such as GPT-2 and Llama."
             )
+        # The library's one product for all experts computes in float32 at most.
+        experts = {"experts_implementation": "eager"} if dtype is torch.float64 else {}
         loaded: Any = fitting[0].from_pretrained(
             path,
             dtype=dtype,
+            **experts,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
