@@ -17,6 +17,7 @@ from sae_core.language_model.hook_point import (
 )
 
 _LIKENESS = "LlamaForCausalLM"
+_DOWN = "down_proj"  # what neurons write through in models of that likeness
 
 
 def layout_of(module: Any) -> Layout:
@@ -56,7 +57,12 @@ def layout_by_transformer_lens(module: Any) -> Layout:
     usual: list[HookKind] = [kind for kind in HookKind if kind not in raw]
     found = {kind: _site_of_alias(block, kind) for kind in usual}
     sites = {kind: site for kind, site in found.items() if site is not None}
-    blocks = str(block.name)
+    blocks, mlp = str(block.name), _name_of(block, "mlp")
+    if sites.get(HookKind.POST) == HookSite(mlp, Side.OUTPUT):
+        # The adapter speaks of experts; some blocks of such models are plain all the same.
+        own = f"{mlp}.{_DOWN}"
+        if any(_has(part, own) for part in module.get_submodule(blocks)):
+            sites[HookKind.POST] = HookSite(own, Side.INPUT)
     return with_raw_outputs(
         Layout(
             blocks=blocks,
@@ -64,7 +70,7 @@ def layout_by_transformer_lens(module: Any) -> Layout:
             final_norm=_name_in(components, "ln_final"),
             unembedding=str(components["unembed"].name),
             sites=sites,
-            mlp=_name_of(block, "mlp"),
+            mlp=mlp,
         )
     )
 

@@ -284,6 +284,17 @@ def test_neurons_of_experts_are_refused_in_a_sentence(tmp_path: Path) -> None:
     assert HookKind.MLP_OUT in model.kinds(1)
 
 
+@pytest.mark.parametrize(("name", "plain", "expert"), [("deepseek_v3", 0, 1), ("llama4", 0, 1)])
+def test_plain_blocks_among_experts_have_neurons(
+    tmp_path: Path, name: str, plain: int, expert: int
+) -> None:
+    model = load_model(save_folder(build(name), tmp_path / "model"))
+    assert model.hook_point(f"blocks.{plain}.mlp.hook_post").d_in == 40
+    with pytest.raises(HookPointError, match=r"built differently from others\. Block 1 has"):
+        model.hook_point(f"blocks.{expert}.mlp.hook_post")
+    assert HookKind.MLP_OUT in model.kinds(expert)
+
+
 def test_blocks_that_differ_offer_what_they_have(tmp_path: Path) -> None:
     model = load_model(save_folder(build("lfm2"), tmp_path / "model"))
     assert HookKind.Z in model.kinds(1)
