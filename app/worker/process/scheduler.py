@@ -5,10 +5,10 @@ A request's life here:
 1. `submit`, called on the server's event loop, puts the request's generator among the newcomers,
    or refuses it where as many jobs are held as the worker takes on.
 2. The device thread chooses a job: first any that has to be closed (cancelled, overdue, or the
-   worker is stopping). Otherwise streams and short work take turns; of either, the client's turn
-   comes that had the last one longest ago; and of its jobs, in turns a newcomer and the one that
-   has waited longest in the round. A job with a full box is passed over until its reader has taken
-   some events.
+   worker is stopping). Otherwise streams or short work, whichever has had less of the device's
+   time; of either, the client's turn comes that had the last one longest ago; and of its jobs, in
+   turns a newcomer and the one that has waited longest in the round. A job with a full box is
+   passed over until its reader has taken some events.
 3. It takes one step of that job, and further ones while the turn has milliseconds left. Each step
    is one `next` of the generator and gives one event, which goes into the job's box; `wake` tells
    the event loop.
@@ -37,6 +37,7 @@ LATE = "The worker did not finish within {seconds:g} seconds; ask for less at a 
 STOPPED = "The worker is shutting down."
 SHARE = "You have {n} requests with the worker already, its share for one client; wait for them."
 RETRY_AFTER = 2
+SLICE_SECONDS = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,8 @@ class Scheduler:
     A turn is one step and whatever more fits into a few milliseconds: the second of two contexts
     that were computed together costs nothing and need not wait. A newcomer's turn comes next, so
     that short work, which is most of the work, is done while long work goes on; newcomers and the
-    jobs under way take turns, so that neither starves; so do streams and short work, and clients.
+    jobs under way take turns, so that neither starves; so do clients. Streams and short work share
+    the time, since a step of a stream is a fraction of an ablation's.
     Nobody takes all places: a quarter is left by each client to the others, an eighth by streams
     to short work, and by that to streams. A job whose reader is slow is passed over
     while `room` of its events wait. A generator's `close` is its cancellation and runs on the
@@ -112,7 +114,7 @@ class Scheduler:
         self._newcomers: deque[Job] = deque()
         self._round: deque[Job] = deque()
         self._newcomer_went = False
-        self._stream_went = False
+        self._spent = {True: 0, False: 0}  # slices of time that streams and short work have had
         self._turns = 0
         self._last_turns: dict[str, int] = {}  # by client
         self._running: Job | None = None
@@ -216,11 +218,13 @@ class Scheduler:
         self._step_began = 0.0
         # One turn of one job after another.
         while (job := self._wait()) is not None:
+            began = time.monotonic()
             more = self._step(job)
             end = time.monotonic() + self._turn_seconds
             while more and time.monotonic() < end:
                 more = self._step(job)
             with self._changed:
+                self._note_time(job, time.monotonic() - began)
                 self._running = None
                 if not job.finished:
                     self._round.append(job)
@@ -263,7 +267,8 @@ class Scheduler:
         if not able:
             self._newcomer_went = False
             return None
-        able = [job for job in able if job.streams is not self._stream_went] or able
+        streams = self._spent[True] <= self._spent[False]
+        able = [job for job in able if job.streams is streams] or able
         client = min(able, key=lambda job: self._last_turns.get(job.client, 0)).client
         able = [job for job in able if job.client == client]
         # Of a client's, newcomers and the round do.
@@ -278,12 +283,18 @@ class Scheduler:
 
     def _note_turn(self, job: Job) -> None:
         self._turns += 1
-        self._stream_went = job.streams
         present = {job.client, *(other.client for other in self._held())}
         self._last_turns = {
             client: turn for client, turn in self._last_turns.items() if client in present
         }
         self._last_turns[job.client] = self._turns
+
+    def _note_time(self, job: Job, seconds: float) -> None:
+        """Put a turn's time down to streams or to short work, in whole slices."""
+        self._spent[job.streams] += 1 + int(seconds / SLICE_SECONDS)
+        if all(other.streams is job.streams for other in self._held()):
+            # Who is not there saves nothing up.
+            self._spent[not job.streams] = self._spent[job.streams]
 
     def _until_deadline(self) -> float | None:
         """Seconds until a job that waits for its reader is overdue."""

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from app.errors import Overloaded
+from app.worker.process import scheduler as scheduling
 from app.worker.process.scheduler import Job, Scheduler
 from app.worker.protocol.events import Done, Event, Failed, FailureCode, HealthPhase, Progress
 from sae_core.errors import ModelError
@@ -168,8 +169,9 @@ def test_no_client_takes_all_places(bench: Bench) -> None:
         assert bench.result(job)[-1] == Done()
 
 
-def test_clients_and_kinds_take_turns(bench: Bench) -> None:
+def test_clients_and_kinds_take_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The modest client's two steps and the stream's do not wait for the greedy one's six."""
+    monkeypatch.setattr(scheduling, "SLICE_SECONDS", 60.0)  # a turn is a turn
     first = bench.submit("first", 1)
     bench.until_begun(first)
     greedy = [bench.submit(f"greedy {n}", 2, client="greedy") for n in range(2)]
@@ -182,6 +184,29 @@ def test_clients_and_kinds_take_turns(bench: Bench) -> None:
     assert order[:2].count("stream") == 1
     assert order[:6].count("modest") >= 1
     assert order[:4].count("stream") == 2
+
+
+def test_streams_and_short_work_share_the_time() -> None:
+    """A stream's steps are short: several come between two long ones."""
+    order: list[str] = []
+
+    def steps(name: str, n: int, seconds: float) -> Iterator[Event]:
+        for done in range(n):
+            order.append(name)
+            time.sleep(seconds)
+            yield Progress(done=done + 1, total=n)
+
+    scheduler = Scheduler(lambda: None, capacity=4, turn_seconds=0.0)
+    jobs = [
+        scheduler.submit(steps("ablation", 3, 0.2), 30.0, lambda: None),
+        scheduler.submit(steps("stream", 12, 0.0), 30.0, lambda: None, streams=True),
+    ]
+    scheduler.start()
+    while not all(job.finished for job in jobs):
+        time.sleep(0.01)
+    scheduler.close()
+    second = [n for n, name in enumerate(order) if name == "ablation"][1]
+    assert order[:second].count("stream") > 3
 
 
 def test_streams_and_short_work_leave_each_other_places() -> None:
