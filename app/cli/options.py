@@ -116,7 +116,9 @@ def add_dictionary(parser: argparse.ArgumentParser, *, required: bool = True) ->
         metavar="NAME",
         help="what the pages call that dictionary (default: its folder)",
     )
-    parser.add_argument("--tokens", type=whole(1), help="how much to read (default: all of it)")
+    parser.add_argument(
+        "--tokens", type=tokens, help="how much to read, such as 40k (default: all of it)"
+    )
     parser.add_argument("--context", type=whole(2), help="tokens in a context (default: 128)")
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="default: %(default)s")
     add_opening(parser)

@@ -20,6 +20,8 @@ from app.errors import StoreError
 from app.listening import listen
 
 FEATURESCOPE = [sys.executable, "-m", "app"]
+
+
 HEAVY = ("torch", "numpy", "transformers", "fastapi", "sqlalchemy", "pydantic", "uvicorn")
 COMMANDS = [
     ["serve"],
@@ -44,6 +46,11 @@ COMMANDS = [
     ["verify"],
     ["version"],
 ]
+
+
+def hear_ctrl_c() -> None:
+    """In a child: a suite that a shell started in its background has Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +102,20 @@ def test_an_error_is_a_sentence_and_not_a_traceback(
     told = capsys.readouterr()
     assert told.err == "featurescope: The disk is full: make room and try again.\n"
     assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["harvest", "--model", "m", "--neurons", "blocks.0.mlp.hook_post"],
+        ["add", "--model", "m", "--sae", "s", "--corpus", "t"],
+        ["evaluate", "m/s"],
+        ["verify", "m/s"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_reads_numbers_of_tokens_alike(words: list[str]) -> None:
+    assert build_parser().parse_args([*words, "--tokens", "40k"]).tokens == 40_000
 
 
 def test_interrupting_a_harvest_says_how_to_go_on(
@@ -212,6 +233,7 @@ def test_serve_announces_its_url_when_it_answers_and_stops_quietly() -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        preexec_fn=hear_ctrl_c,
     ) as serving:
         assert serving.stdout is not None
         line = serving.stdout.readline()
@@ -229,6 +251,7 @@ def test_a_worker_says_where_it_listens() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,
     ) as serving:
         assert serving.stdout is not None
         line = serving.stdout.readline()

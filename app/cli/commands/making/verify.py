@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from app.cli.options import Commands, add_device, whole
+from app.cli.options import Commands, add_device, tokens, whole
 
 
 def register(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -26,9 +26,9 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--tokens",
-        type=whole(1),
+        type=tokens,
         default=16_384,
-        help="how much of that text to count on (default: %(default)s)",
+        help="how much of that text to count on, such as 40k (default: %(default)s)",
     )
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="default: %(default)s")
     add_device(parser)
