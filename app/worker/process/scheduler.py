@@ -267,7 +267,7 @@ class Scheduler:
         if not able:
             self._newcomer_went = False
             return None
-        streams = self._spent[True] <= self._spent[False]
+        streams = self._spent[True] < self._spent[False]
         able = [job for job in able if job.streams is streams] or able
         client = min(able, key=lambda job: self._last_turns.get(job.client, 0)).client
         able = [job for job in able if job.client == client]
