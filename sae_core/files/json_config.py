@@ -53,7 +53,10 @@ class JsonConfig:
 
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""
-        return bool(self.values.get(key, default))
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise CheckpointError(f"{key} in {self.path} is {value!r}, not true or false.")
+        return default if value is None else value
 
     def word(self, key: str, default: str) -> str:
         """A string."""

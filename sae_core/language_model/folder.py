@@ -119,6 +119,7 @@ class ModelFolder:
         return self._token("eos_token", tokenizer, d_vocab)
 
     def _token(self, role: str, tokenizer: Tokenizer, d_vocab: int) -> int | None:
+        key = f"{role}_id"
         for name in ("tokenizer_config.json", "special_tokens_map.json"):
             settings = self.json(name)
             if role in settings:
@@ -126,7 +127,10 @@ class ModelFolder:
                 token = token.get("content") if isinstance(token, dict) else token
                 number = None if token is None else tokenizer.token_to_id(token)
                 return number if number is not None and number < d_vocab else None
-        number = self.json("config.json").get(f"{role}_id")
+        config = self.json("config.json")
+        text = config.get("text_config")  # of a model that reads pictures too
+        places = [config, text] if isinstance(text, dict) else [config]
+        number = next((place[key] for place in places if place.get(key) is not None), None)
         if isinstance(number, list):  # several end a text in newer chat models
             number = number[0] if number else None
         return number if isinstance(number, int) and 0 <= number < d_vocab else None

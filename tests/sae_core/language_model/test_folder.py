@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, processors
 from sae_core.errors import HubError, ModelError
 from sae_core.interventions.prompt import prompt_tokens
 from sae_core.language_model.model import load_model
+from tests.sae_core.language_model.zoo import build
 from tests.sae_core.tiny_models import END, save_folder, tiny_bloom
 
 
@@ -125,6 +126,10 @@ def test_the_opening_token(copy: Path, settings: dict[str, Any], bos: int | None
     """The tokenizer's settings decide; without them the model's."""
     (copy / "tokenizer_config.json").write_text(json.dumps(settings))
     assert load_model(copy).vocabulary.bos == bos
+
+
+def test_the_opening_token_of_a_text_model_inside_another(tmp_path: Path) -> None:
+    assert load_model(save_folder(build("llava"), tmp_path / "model")).bos == 0
 
 
 def test_an_unknown_architecture_is_refused(copy: Path) -> None:

@@ -73,6 +73,15 @@ ARCHITECTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1,
         },
     ),
+    "opt, norms behind": (
+        "OPTForCausalLM",
+        "OPTConfig",
+        {
+            "vocab_size": D_VOCAB, "hidden_size": 32, "ffn_dim": 40, "num_hidden_layers": 3,
+            "num_attention_heads": 4, "max_position_embeddings": 64, "word_embed_proj_dim": 32,
+            "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1, "do_layer_norm_before": False,
+        },
+    ),
     "xglm": (
         "XGLMForCausalLM",
         "XGLMConfig",

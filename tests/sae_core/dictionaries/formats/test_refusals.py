@@ -154,6 +154,8 @@ def test_tensors_that_do_not_belong_together(tmp_path: Path) -> None:
         ({"normalize_activations": "covariance_whitening"}, "by 'covariance_whitening'"),
         ({"k": 41}, "k = 41 does not fit a dictionary of 40"),
         ({"k": None}, "is None, not a positive number"),
+        ({"apply_b_dec_to_input": "no"}, r"apply_b_dec_to_input in .*cfg.json is 'no', not true"),
+        ({"rescale_acts_by_decoder_norm": "false"}, "is 'false', not true or false"),
     ],
 )
 def test_a_saelens_dictionary_that_is_more(
