@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from sae_core.language_model.vocabulary import Vocabulary
 
-SPACE, NEWLINE, TAB = "␣", "⏎", "⇥"
+SPACE, NEWLINE, TAB, RETURN = "␣", "⏎", "⇥", "␍"  # the same as in static/js/marks.js
 
-_MARKS = {" ": SPACE, "\n": NEWLINE, "\t": TAB, "\r": "␍"}
+_MARKS = {" ": SPACE, "\n": NEWLINE, "\t": TAB, "\r": RETURN}
 _UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
 _UNSEEN |= {*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
 _HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}

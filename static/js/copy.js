@@ -1,6 +1,7 @@
 // Copying gives real tokens: what the page shows as ␣ ⏎ ⇥ goes to the clipboard as itself.
 
 import { copy } from "./clipboard.js";
+import { meantBy } from "./marks.js";
 
 const SHOWN_SECONDS = 1.2;
 
@@ -19,9 +20,9 @@ document.addEventListener("copy", (event) => {
   if (selection.isCollapsed || !start?.closest(".contexts")) return;
   const copied = selection.getRangeAt(0).cloneContents();
   for (const mark of copied.querySelectorAll("i")) {
-    if (mark.textContent === "⏎") mark.textContent = mark.nextSibling?.data?.startsWith("\n") ? "" : "\n";
-    else if (mark.textContent === "⇥") mark.textContent = "\t";
-    else if (mark.textContent === "␍") mark.textContent = "\r";
+    const meant = meantBy(mark.textContent);
+    // In running text the line break itself follows its sign.
+    if (meant) mark.textContent = meant === "\n" && mark.nextSibling?.data?.startsWith(meant) ? "" : meant;
   }
   event.clipboardData.setData("text/plain", copied.textContent);
   event.preventDefault();

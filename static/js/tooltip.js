@@ -1,4 +1,5 @@
 // One tooltip for tokens of every kind, on hover and on focus.
+import { NEWLINE, SPACE } from "./marks.js";
 
 export const MINUS = "−";
 const DELAY = 60;
@@ -17,7 +18,7 @@ export function fact(list, name, value) {
 }
 
 /** A token's text as it is shown, with nothing invisible in it. */
-export const visible = (token) => token.textContent.replace(/⏎\n/g, "⏎").replaceAll(" ", "␣");
+export const visible = (token) => token.textContent.replaceAll(`${NEWLINE}\n`, NEWLINE).replaceAll(" ", SPACE);
 
 const tooltip = element("div");
 tooltip.id = "tooltip";

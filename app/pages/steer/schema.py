@@ -120,7 +120,7 @@ class DosePointEvent(LiveEvent):
         "repeats itself has few, however low its perplexity."
     )
     text: str = Field(description="The continuation, up to where it has no numbers any more.")
-    shown: str = Field(description="The same with everything visible, line feeds as ⏎.")
+    shown: str = Field(description="The same with everything visible, white space as signs.")
 
 
 class WaitEvent(LiveEvent):

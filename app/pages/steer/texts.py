@@ -11,12 +11,12 @@ from markupsafe import Markup
 from app.pages.steer import schema as types
 from app.rendering.markup import trusted
 from app.rendering.numbers import percent
-from app.rendering.tokens import printable
+from app.rendering.tokens import NEWLINE, RETURN, TAB, printable
 from app.web.live.stream import LiveEvent
 from app.worker.protocol.events import Pane
 
 N_GIVEN = 160  # characters
-_MARKS = {"⏎": "<i>⏎</i>\n", "⇥": "<i>⇥</i>", "␍": "<i>␍</i>"}
+_MARKS = {NEWLINE: f"<i>{NEWLINE}</i>\n"} | {sign: f"<i>{sign}</i>" for sign in (TAB, RETURN)}
 
 
 @dataclass(frozen=True)

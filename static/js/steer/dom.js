@@ -1,4 +1,5 @@
 // Small things that all parts of the steering page use.
+import { cutAtSigns, meantBy, NEWLINE, SPACE } from "../marks.js";
 
 export const MINUS = "−";
 
@@ -49,13 +50,11 @@ export function meaning(feature) {
   return means;
 }
 
-const MARKS = /([␣⏎⇥␍])/;
-
-/** Text whose marks for white space are quiet; in running text a line really breaks after ⏎. */
+/** Text whose signs for white space are quiet; in running text a line really breaks after its sign. */
 export function marked(shown, broken = false) {
-  return shown.split(MARKS).filter(Boolean).flatMap((part) => {
-    if (!MARKS.test(part) || (broken && part === "␣")) return [part];
-    return broken && part === "⏎" ? [element("i", part), "\n"] : [element("i", part)];
+  return cutAtSigns(shown).flatMap((part) => {
+    if (!meantBy(part) || (broken && part === SPACE)) return [part];
+    return broken && part === NEWLINE ? [element("i", part), "\n"] : [element("i", part)];
   });
 }
 

@@ -1,4 +1,5 @@
 // A pane of text: new tokens take the places of old ones, so that nothing flickers or jumps.
+import { withSigns } from "../marks.js";
 import { element, figure, marked, percent, say } from "./dom.js";
 
 const GIVEN = 160; // characters of the prompt that are shown before the text
@@ -36,7 +37,7 @@ export class Pane {
   /** The prompt that the text continues; only its end where it is long. */
   show(prompt) {
     const end = prompt.length > GIVEN ? `…${prompt.slice(-GIVEN)}` : prompt;
-    const shown = end.replaceAll("\n", "⏎").replaceAll("\t", "⇥");
+    const shown = withSigns(end);
     if (this.given.dataset.shown === shown) return;
     this.given.dataset.shown = shown;
     this.given.replaceChildren(...marked(shown, true));
@@ -54,8 +55,7 @@ export class Pane {
       this.written.append(token);
     }
     if (!before || before.shown !== shown) {
-      const line = shown.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replaceAll("\r", "␍");
-      token.replaceChildren(...marked(line, true));
+      token.replaceChildren(...marked(withSigns(shown), true));
       token.removeAttribute("title");
     }
     token.className = event.end ? "end" : shown ? "" : "part";

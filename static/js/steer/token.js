@@ -1,4 +1,5 @@
 // What is known of a generated token, on hover and focus: a box that can be entered for its links.
+import { withSigns, SPACE } from "../marks.js";
 import { byId, element, featurePage, figure, MINUS, marked, meaning } from "./dom.js";
 
 const OPEN_MS = 60;
@@ -44,7 +45,7 @@ function features(facts) {
 function fill(facts) {
   const head = element("p", "", "token");
   const { event } = facts;
-  head.append(...marked(event.shown.replaceAll(" ", "␣").replaceAll("\n", "⏎") || "a part of a character"));
+  head.append(...marked(withSigns(event.shown.replaceAll(" ", SPACE)) || "a part of a character"));
   const list = element("dl");
   const { unsteered, steered } = facts.probabilities;
   if (unsteered) fact(list, "probability, unsteered", unsteered);

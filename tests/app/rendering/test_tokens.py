@@ -7,7 +7,18 @@ import json
 import numpy as np
 import pytest
 
-from app.rendering.tokens import Typeset, Typesets, printable, real, visible
+from app.rendering.tokens import (
+    NEWLINE,
+    RETURN,
+    SPACE,
+    TAB,
+    Typeset,
+    Typesets,
+    printable,
+    real,
+    visible,
+)
+from app.settings import resource
 from sae_core.language_model.vocabulary import Vocabulary
 
 
@@ -107,3 +118,9 @@ def test_a_typeset_is_made_once_and_again_for_another_vocabulary() -> None:
     typesets, first, second = Typesets(), vocabulary(b"a"), vocabulary(b"b")
     assert typesets.of(1, first) is typesets.of(1, first)
     assert typesets.of(1, second).inline[1] == "b"
+
+
+def test_scripts_use_the_same_signs() -> None:
+    script = (resource("static") / "js" / "marks.js").read_text()
+    for character, sign in ((" ", SPACE), (r"\n", NEWLINE), (r"\t", TAB), (r"\r", RETURN)):
+        assert f'"{character}": "{sign}"' in script
