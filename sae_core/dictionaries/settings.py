@@ -36,6 +36,19 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What a setting's value has to be, where it is not null.
+
+    Attributes:
+        fits: whether a value is that.
+        what: what it is, as the end of a sentence.
+    """
+
+    fits: Callable[[Any], bool]
+    what: str
+
+
+@dataclass(frozen=True)
 class KnownSettings:
     """The settings of one format, or of one part of its file.
 
@@ -45,6 +58,7 @@ class KnownSettings:
         refused: those of which only some values are honoured.
         noted: what to tell the user of a value; an empty sentence where there is nothing to say.
         parts: settings that hold settings.
+        kinds: what a value has to be, whichever list the setting is in.
     """
 
     used: frozenset[str] = frozenset()
@@ -52,6 +66,7 @@ class KnownSettings:
     refused: Mapping[str, Refusal] = field(default_factory=lambda: _NONE)
     noted: Mapping[str, Callable[[Any], str]] = field(default_factory=lambda: _NONE)
     parts: Mapping[str, KnownSettings] = field(default_factory=lambda: _NONE)
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,9 @@ def sift(values: Mapping[str, Any], known: KnownSettings, path: Path, inside: st
     unknown: list[str] = []
     notes: list[str] = []
     for name, value in values.items():
+        kind = known.kinds.get(name)
+        if kind is not None and value is not None and not kind.fits(value):
+            raise CheckpointError(f"{path} says {inside}{name} = {value!r}, not {kind.what}.")
         if (part := known.parts.get(name)) is not None and isinstance(value, Mapping):
             below = sift(value, part, path, f"{inside}{name}.")
             unknown += below.unknown
@@ -101,9 +119,28 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_slice(value: Any) -> bool:
+    numbers = value if isinstance(value, list) and len(value) <= 3 else [""]
+    return all(number is None or _is_whole(number) for number in numbers)
+
+
+def _is_list_of_tokens(value: Any) -> bool:
+    return isinstance(value, bool) or (
+        isinstance(value, list) and all(_is_whole(token) for token in value)
+    )
+
+
+def _is_dtype(value: Any) -> bool:
+    return str(value).removeprefix("torch.") in ("float64", "float32", "bfloat16", "float16")
+
+
 def _positions(value: Any) -> str:
     """On which positions of a context SAELens trained: Python's slice, as a list."""
-    if not isinstance(value, (list, tuple)) or not value:
+    if not value:
         return ""
     first, last = (value[0], value[1]) if len(value) > 1 else (None, value[0])
     step = value[2] if len(value) > 2 else None
@@ -111,16 +148,16 @@ def _positions(value: Any) -> str:
         return ""
     return (
         f"It was trained on positions {first or 0} to {'the end' if last is None else last} of a "
-        f"context{f', every {step},' if step not in (None, 1) else ''} alone (seqpos_slice): what "
-        "it says of others is a guess."
+        f"context{f', every {step},' if step not in (None, 1) else ''} alone (seqpos_slice): on "
+        "others it was never trained, and what it says there is a guess."
     )
 
 
 def _tokens(value: Any) -> str:
-    if not isinstance(value, (list, tuple)) or not value:
+    if isinstance(value, bool) or not value:
         return ""  # all special tokens or none: they are left out of every figure here anyway
     return (
-        f"It was trained without {len(value)} tokens (exclude_special_tokens: {_short(value)}): "
+        f"It was never trained on {len(value)} tokens (exclude_special_tokens: {_short(value)}): "
         "what it says of them, where they are no special tokens, is a guess."
     )
 
@@ -207,6 +244,17 @@ _SAELENS_METADATA = KnownSettings(
     refused=_PLACE,
     noted={"seqpos_slice": _positions, "exclude_special_tokens": _tokens},
     parts={"model_from_pretrained_kwargs": _MODEL_KWARGS},
+    kinds={
+        "prepend_bos": Kind(lambda value: isinstance(value, bool), "true or false"),
+        "context_size": Kind(
+            lambda value: _is_whole(value) and value > 0, "a positive whole number"
+        ),
+        "seqpos_slice": Kind(_is_slice, "a slice of positions: at most three whole numbers"),
+        "exclude_special_tokens": Kind(
+            _is_list_of_tokens, "a list of tokens' numbers, true or false"
+        ),
+        "dtype": Kind(_is_dtype, "one of float64, float32, bfloat16, float16"),
+    },
 )
 
 SAELENS = KnownSettings(
@@ -224,6 +272,7 @@ SAELENS = KnownSettings(
         ),
     },
     noted=_SAELENS_METADATA.noted,
+    kinds=_SAELENS_METADATA.kinds,
     parts={"metadata": _SAELENS_METADATA, "model_from_pretrained_kwargs": _MODEL_KWARGS},
 )
 

@@ -132,7 +132,7 @@ def test_before_version_6_settings_lie_flat(tmp_path: Path) -> None:
     [
         ({"seqpos_slice": [5, None]}, "positions 5 to the end"),
         ({"seqpos_slice": [0, 100, 2]}, "positions 0 to 100 of a context, every 2, alone"),
-        ({"exclude_special_tokens": [0, 1, 7]}, "without 3 tokens"),
+        ({"exclude_special_tokens": [0, 1, 7]}, "never trained on 3 tokens"),
         ({"model_from_pretrained_kwargs": {"checkpoint_value": 512}}, "checkpoint 512"),
     ],
 )
@@ -224,3 +224,23 @@ def test_thresholds_are_compared_as_the_dictionary_s_dtype_has_them(tmp_path: Pa
     assert not torch.equal(rounded, low["threshold"].double())
     for dictionary in (double(path.parent).dictionary, load_dictionary(path.parent)):
         assert torch.equal(dictionary.threshold.double(), rounded)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "config"),
+    [
+        ({"prepend_bos": "no"}, {}),
+        ({"context_size": "64"}, {}),
+        ({"context_size": 0}, {}),
+        ({"seqpos_slice": 5}, {}),
+        ({"seqpos_slice": ["5"]}, {}),
+        ({"exclude_special_tokens": "bos"}, {}),
+        ({}, {"dtype": "float99"}),
+    ],
+)
+def test_what_is_no_value_of_a_setting_is_refused(
+    tmp_path: Path, metadata: dict[str, Any], config: dict[str, Any]
+) -> None:
+    name = next(iter(metadata | config))
+    with pytest.raises(CheckpointError, match=rf"cfg.json says .*{name} = .*, not "):
+        double(saelens(tmp_path / "a", "topk", metadata, **config).path)
