@@ -170,6 +170,7 @@ class Source:
             details={
                 **self.details,
                 OPENS_WITH_BOS: self.model.vocabulary.bos is not None,
+                "texts open": opening_sentence(self.model, self.dictionary, self.spec.prepend_bos),
                 **({"writers": self.spec.writers_title} if self.writers is not None else {}),
                 **({LOSS_NOISE: self._loss_noise()} if self.model.dtype in SHORT_DTYPES else {}),
             },
@@ -281,7 +282,10 @@ def opened_for(
 def opening_sentence(model: LanguageModel, dictionary: Dictionary, prepend_bos: bool | None) -> str:
     """Whether BOS opens each context of this model, and who says so."""
     if model.bos is None:
-        return "nothing: the model has no token that opens a text"
+        why = "the model has no token that opens a text"
+        if dictionary.trained_on.prepend_bos:
+            return f"nothing, although the dictionary was trained with BOS: {why}"
+        return f"nothing: {why}"
     name = model.vocabulary.pieces[model.bos].decode("utf-8", "replace")
     if dictionary.trained_on.prepend_bos is not None:
         who = "as the dictionary's files say"

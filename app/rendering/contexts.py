@@ -130,8 +130,7 @@ def _feeds_before(
     """Line feeds in each window's text before its peak."""
     if not windows:
         return []
-    first_text = 0 if typeset.vocabulary.bos is None else 1
-    texts = [window.tokens[first_text:peak] for window, peak in zip(windows, peaks, strict=True)]
+    texts = [window.tokens[:peak] for window, peak in zip(windows, peaks, strict=True)]
     feeds = typeset.vocabulary.newlines[np.concatenate(texts)].cumsum()
     ends = list(accumulate(map(len, texts), initial=0))
     totals = np.concatenate(([0], feeds))[ends].tolist()

@@ -61,6 +61,7 @@ from sae_core.text.reading import Packing, TextReading
 
 DICTIONARIES = "dictionaries"
 _FILES = {".pt", ".pth", ".npz", ".safetensors"}
+_CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,11 @@ class Addition:
         """Names of model and dictionary on the pages."""
         sae = Path(self.sae).expanduser()
         sae = sae.resolve() if sae.exists() else sae
-        name = sae.parent.name if sae.suffix in _FILES and sae.is_file() else sae.name
+        name = sae.name
+        if sae.suffix in _FILES and sae.is_file():
+            name, training = sae.parent.name, sae.parent.parent.name
+            if name == _CHECKPOINTS:  # of which a training has many
+                name = f"{training}-{sae.stem}"
         model = Path(self.model).expanduser()
         return (
             self.model_name or (model.resolve().name if model.exists() else model.name),

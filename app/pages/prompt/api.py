@@ -11,6 +11,7 @@ from app.errors import InvalidRequest, WorkerUnavailable
 from app.pages.prompt import answers
 from app.pages.prompt import schema as types
 from app.pages.prompt.active_features import active_features
+from app.pages.prompt.opening import alike
 from app.pages.prompt.session import Target, attribute_request, target_at
 from app.pages.prompt.tokens import token_of
 from app.rendering.tokens import Typeset
@@ -22,6 +23,7 @@ from app.web.schema import ERRORS, floats
 from app.web.site import TheSite
 from app.worker.client.faults import STRANGE
 from app.worker.client.readings import Reading
+from app.worker.client.references import check_alike
 from app.worker.protocol import events
 from app.worker.protocol.arrays import unpack_float32, unpack_int32
 from app.worker.protocol.events import Progress, Result
@@ -54,10 +56,13 @@ def activations(
     For example /api/v1/m/demo/activations
     with {"prompt": "def f"}
     """
-    names = list(model.dictionaries) if question.dictionaries is None else question.dictionaries
-    views = [model.dictionary(name) for name in dict.fromkeys(names)]
-    views = views[:MOST_DICTIONARIES]
-    reading, store = site.prompts.read(model.facts, question.prompt, views), model.store
+    if question.dictionaries is None:
+        views = list(alike(model.dictionaries, model.facts).values())[:MOST_DICTIONARIES]
+    else:
+        views = [model.dictionary(name) for name in dict.fromkeys(question.dictionaries)]
+        check_alike(views, "dictionaries")
+    reader = views[0] if views else model.facts
+    reading, store = site.prompts.read(reader, question.prompt, views), model.store
     return types.Activations(
         model=model.name,
         model_checksum=model.facts.model_checksum,
@@ -84,7 +89,7 @@ def ablation(question: types.AblationQuestion, model: TheModel, site: TheSite) -
     with {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
     """
     view = model.dictionary(question.dictionary, question.feature)
-    reading = site.prompts.read(model.facts, question.prompt)
+    reading = site.prompts.read(view, question.prompt)
     (effect,) = site.prompts.ablate(view, question.feature, [reading.ids])
     return types.Ablation(
         model=view.model,
@@ -117,7 +122,7 @@ def attribution(question: types.AttributionQuestion, model: TheModel, site: TheS
     with {"prompt": "def f", "dictionary": "mlp-4096", "position": 1}
     """
     view = model.dictionary(question.dictionary, *(question.features or ()))
-    reading = site.prompts.read(model.facts, question.prompt)
+    reading = site.prompts.read(view, question.prompt)
     target = _target(question, reading, model.typeset)
     request = attribute_request(view, reading.ids, target, question.features)
     return LiveStream(site.live.ask(request), lambda event: _say(event, target, model.typeset))
@@ -134,7 +139,7 @@ def together(
     with {"prompt": "def f", "dictionary": "mlp-4096", "features": [12, 1733]}
     """
     view = model.dictionary(question.dictionary, *question.features)
-    reading = site.prompts.read(model.facts, question.prompt)
+    reading = site.prompts.read(view, question.prompt)
     target = _target(question, reading, model.typeset)
     features = sorted(set(question.features))
     change = site.prompts.together(view, reading.ids, target.position, target.token, features)
@@ -160,7 +165,7 @@ def occlusion(
     with {"prompt": "def f", "dictionary": "mlp-4096", "feature": 12}
     """
     view = model.dictionary(question.dictionary, question.feature)
-    reading = site.prompts.read(model.facts, question.prompt)
+    reading = site.prompts.read(view, question.prompt)
     if question.position is not None and question.position >= len(reading):
         raise InvalidRequest(
             f"There is no token {question.position}: the prompt has {len(reading)}, from 0."

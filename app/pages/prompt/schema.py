@@ -70,7 +70,8 @@ class ActivationsQuestion(Question):
     dictionaries: tuple[Name, ...] | None = Field(
         default=None,
         max_length=MOST_DICTIONARIES,
-        description="Names; null: all of the model that are harvested.",
+        description="Names; null: all that are harvested and read texts as the first one does, "
+        "with BOS before them or without.",
         examples=[["mlp-4096"]],
     )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidRequest
 from app.pages.prompt.active_features import ActiveFeatures, active_features
+from app.pages.prompt.opening import alike, opening_sentence
 from app.pages.prompt.query import FeatureName, PromptQuery, check_typed
 from app.pages.prompt.ranking import EffectRanking, ranking
 from app.pages.prompt.tokens import neutral_token, token_of
@@ -121,13 +122,26 @@ class PromptSession:
 
     @cached_property
     def chosen(self) -> dict[str, DictionaryView]:
-        """The dictionaries that are read: those named and the chosen feature's, or all."""
+        """The dictionaries that are read: those named and the chosen feature's, or all.
+
+        One text is read in one way: those are left out that would have it opened otherwise.
+        """
         known = self.model.dictionaries
         named = [name for name in self.query.dictionaries if name in known]
         names = (named or list(known))[:MOST_DICTIONARIES]
+        leading = names[0]
         if (feature := self.query.feature) and feature.dictionary in known:
-            names = [*dict.fromkeys([*names, feature.dictionary])][-MOST_DICTIONARIES:]
-        return {name: known[name] for name in names}
+            leading = feature.dictionary
+            names = [*dict.fromkeys([*names, leading])][-MOST_DICTIONARIES:]
+        return alike({name: known[name] for name in names}, known[leading])
+
+    @property
+    def opening(self) -> str:
+        """Whether BOS opens the prompt, and which dictionaries would have it otherwise."""
+        read = list(self.chosen.values())
+        every = self.model.dictionaries
+        same = alike(every, read[0])
+        return opening_sentence(self.vocabulary, read, [name for name in every if name not in same])
 
     @property
     def reading(self) -> Reading:
@@ -154,7 +168,7 @@ class PromptSession:
     def _read(self, text: str) -> Reading:
         if text not in self._readings:
             views = list(self.chosen.values())
-            self._readings[text] = self.work.read(self.model.facts, text, views)
+            self._readings[text] = self.work.read(views[0], text, views)
         return self._readings[text]
 
     def active(self, reading: Reading, token: int | None = None) -> ActiveFeatures:

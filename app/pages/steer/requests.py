@@ -10,7 +10,7 @@ from app.errors import InvalidRequest
 from app.pages.steer.questions import Continuation, DoseQuestion, Edit, SteerQuestion
 from app.store.types.catalogue import DictionaryView, FeatureRow
 from app.web.model import AddressedModel, unknown
-from app.worker.client.references import dictionary_ref, model_ref
+from app.worker.client.references import check_alike, dictionary_ref, model_ref
 from app.worker.protocol.requests import DoseRequest, Sampling, SteerEdit, SteerRequest
 
 
@@ -59,10 +59,12 @@ def steer(model: AddressedModel, question: SteerQuestion) -> SteerTask:
         named = question.traits or (question.edits[0].dictionary if question.edits else "")
         traits = model.dictionary(named) if named else model.facts
     rows = rows_of(model, question.edits)
+    steered = [model.dictionary(edit.dictionary) for edit in question.edits if edit.on]
+    check_alike(steered, "edits")
     places = tuple(place for place, edit in enumerate(question.edits) if edit.on)
     return SteerTask(
         SteerRequest(
-            model=model_ref(model.facts),
+            model=model_ref(steered[0] if steered else model.facts),
             edits=tuple(_edit(question.edits[place], model, rows[place]) for place in places),
             traits=dictionary_ref(traits) if traits else None,
             **_continuation(question),
@@ -85,7 +87,7 @@ def dose(model: AddressedModel, question: DoseQuestion) -> DoseTask:
     row = model.row(dictionary, question.feature, "feature")
     return DoseTask(
         DoseRequest(
-            model=model_ref(model.facts),
+            model=model_ref(dictionary),
             dictionary=dictionary_ref(dictionary),
             feature=question.feature,
             mode=question.mode,

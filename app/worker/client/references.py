@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.errors import InvalidRequest
 from app.store.types.catalogue import DictionaryView
 from app.worker.protocol.requests import DictionaryRef, ModelRef
@@ -19,9 +21,32 @@ def model_ref(dictionary: DictionaryView) -> ModelRef:
         path=dictionary.model_path,
         checksum=dictionary.model_checksum,
         dtype=dictionary.model_dtype,
-        # Harvests of before this was noted had BOS wherever the model has one.
-        prepend_bos=bool(dictionary.details.get("prepend_bos", True)),
+        prepend_bos=opens_with_bos(dictionary),
     )
+
+
+def opens_with_bos(dictionary: DictionaryView) -> bool:
+    """Whether texts are read with BOS before them, as this dictionary was harvested.
+
+    Harvests of before this was noted had BOS wherever the model has one.
+    """
+    return bool(dictionary.details.get("prepend_bos", True))
+
+
+def check_alike(views: Sequence[DictionaryView], field: str) -> None:
+    """Refuse to read one text with dictionaries that read texts in different ways.
+
+    Raises:
+        InvalidRequest: naming one of each.
+    """
+    with_bos = [view.name for view in views if opens_with_bos(view)]
+    without = [view.name for view in views if not opens_with_bos(view)]
+    if with_bos and without:
+        raise InvalidRequest(
+            f"{with_bos[0]} reads texts with the token that opens them, {without[0]} without: one "
+            "text cannot be both. Ask about one of them at a time.",
+            field,
+        )
 
 
 def without_model(title: str) -> str:

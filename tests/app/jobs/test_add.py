@@ -156,6 +156,7 @@ def test_who_says_whether_bos_opens_a_text(
     view, said = added(settings, what)
     assert f"{'with' if opens else 'without'} <|endoftext|> before each context, as {who}" in said
     assert view.details["prepend_bos"] is opens
+    assert who in view.details["texts open"]
     assert view.harvest is not None
     assert view.harvest.n_ctx == 16  # as many as it was trained on
     # The worker opens a prompt, and runs every text, as the harvest did.
@@ -164,6 +165,16 @@ def test_who_says_whether_bos_opens_a_text(
     if word is not None:
         with pytest.raises(InvalidRequest, match="leave --prepend-bos out"):
             added(settings, replace(what, prepend_bos=not word, name="other"))
+
+
+def test_checkpoints_of_a_training_have_names_of_their_own(parts: Path, tmp_path: Path) -> None:
+    file = tmp_path / "trainer_0" / "checkpoints" / "ae_5000.pt"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert replace(addition(parts), sae=str(file)).titles[1] == "trainer_0-ae_5000"
+    weights = file.parent.parent / "ae.pt"
+    weights.touch()
+    assert replace(addition(parts), sae=str(weights)).titles[1] == "trainer_0"
 
 
 def test_settings_of_the_files_are_told(settings: Settings, parts: Path, tmp_path: Path) -> None:

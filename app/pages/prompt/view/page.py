@@ -136,6 +136,11 @@ class PromptPage:
         return list(self.session.model.dictionaries.values())
 
     @property
+    def opening(self) -> str:
+        """Whether BOS opens the prompt."""
+        return self.session.opening
+
+    @property
     def chosen(self) -> list[str]:
         """Names of those that are read."""
         return list(self.session.chosen)
