@@ -54,7 +54,7 @@ def test_every_dependency_has_a_lower_bound() -> None:
 def test_every_import_is_declared() -> None:
     """What is imported by name stands in pyproject.toml and is not only somebody's dependency."""
     assert _imported("app/", "sae_core/", "migrations/") - _declared().keys() == set()
-    # SAELens cannot share an environment with this project: its side of a benchmark runs elsewhere.
-    elsewhere = {"sae-lens"}
+    # These cannot share an environment with this project: their side of a benchmark runs elsewhere.
+    elsewhere = {"sae-lens", "dictionary-learning", "sparsify"}
     found = _imported("tests/", "benchmarks/", "scripts/") - _declared("test").keys()
     assert found - elsewhere == set()
