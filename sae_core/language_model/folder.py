@@ -195,8 +195,8 @@ def _checked(folder: ModelFolder) -> ModelFolder:
     tokenizer = folder.path / "tokenizer.json"
     if not tokenizer.is_file():
         raise ModelError(
-            f"{folder.path} has no tokenizer.json: save the model's fast tokenizer into it "
-            "(AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER))."
+            f"{folder.path} has no tokenizer.json: copy the one that was published with the model "
+            "(save_pretrained of transformers 5 may write another: a LlamaTokenizer's differs)."
         )
     _refuse_pointer(tokenizer)
     return folder
