@@ -5,10 +5,10 @@ A request's life here:
 1. `submit`, called on the server's event loop, puts the request's generator among the newcomers,
    or refuses it where as many jobs are held as the worker takes on.
 2. The device thread chooses a job: first any that has to be closed (cancelled, overdue, or the
-   worker is stopping). Otherwise streams or short work, whichever has had less of the device's
-   time; of either, the client's turn comes that had the last one longest ago; and of its jobs, in
-   turns a newcomer and the one that has waited longest in the round. A job with a full box is
-   passed over until its reader has taken some events.
+   worker is stopping). Otherwise the client's turn comes that has had least of the device's time;
+   of its streams and its short work, that which has; and of those, in turns a newcomer and the one
+   that has waited longest in the round. A job with a full box is passed over until its reader has
+   taken some events.
 3. It takes one step of that job, and further ones while the turn has milliseconds left. Each step
    is one `next` of the generator and gives one event, which goes into the job's box; `wake` tells
    the event loop.
@@ -37,7 +37,7 @@ LATE = "The worker did not finish within {seconds:g} seconds; ask for less at a 
 STOPPED = "The worker is shutting down."
 SHARE = "You have {n} requests with the worker already, its share for one client; wait for them."
 RETRY_AFTER = 2
-SLICE_SECONDS = 0.01
+SLICE_SECONDS = 0.001
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +75,41 @@ class Job:
         return self.cancelled or time.monotonic() >= self.deadline
 
 
+class _Used:
+    """The device's time that a client has had.
+
+    Attributes:
+        slices: in all, of `SLICE_SECONDS`.
+    """
+
+    def __init__(self, slices: int) -> None:
+        self.slices = slices
+        self._lead = 0  # of streams over short work
+
+    @property
+    def streams_are_next(self) -> bool:
+        """Whether streams have had less than short work."""
+        return self._lead < 0
+
+    def add(self, streams: bool, slices: int) -> None:
+        """Count a turn."""
+        self.slices += slices
+        self._lead += slices if streams else -slices
+
+    def settle(self) -> None:
+        """Nothing is owed to streams or short work, of which there is none."""
+        self._lead = 0
+
+
 class Scheduler:
     """Advances generators fairly: no job waits for another one's end.
 
     A turn is one step and whatever more fits into a few milliseconds: the second of two contexts
     that were computed together costs nothing and need not wait. A newcomer's turn comes next, so
     that short work, which is most of the work, is done while long work goes on; newcomers and the
-    jobs under way take turns, so that neither starves; so do clients. Streams and short work share
-    the time, since a step of a stream is a fraction of an ablation's.
+    jobs under way take turns, so that neither starves. Clients share the time, not the turns: a
+    step of a stream is a fraction of an ablation's. Who comes begins with what the least served has
+    had: nobody saves time up by being away, or gets more by asking in small pieces.
     Nobody takes all places: a quarter is left by each client to the others, an eighth by streams
     to short work, and by that to streams. A job whose reader is slow is passed over
     while `room` of its events wait. A generator's `close` is its cancellation and runs on the
@@ -114,9 +141,7 @@ class Scheduler:
         self._newcomers: deque[Job] = deque()
         self._round: deque[Job] = deque()
         self._newcomer_went = False
-        self._spent = {True: 0, False: 0}  # slices of time that streams and short work have had
-        self._turns = 0
-        self._last_turns: dict[str, int] = {}  # by client
+        self._used: dict[str, _Used] = {}  # by client
         self._running: Job | None = None
         self._step_began = 0.0
         self._closing = False
@@ -224,7 +249,7 @@ class Scheduler:
             while more and time.monotonic() < end:
                 more = self._step(job)
             with self._changed:
-                self._note_time(job, time.monotonic() - began)
+                self._note(job, time.monotonic() - began)
                 self._running = None
                 if not job.finished:
                     self._round.append(job)
@@ -262,39 +287,45 @@ class Scheduler:
                 if self._closing or job.stepless:
                     queue.remove(job)
                     return job
-        # Of what can go on, streams and short work take turns, and so do clients.
+        # Of what can go on, the clients share the time, and of each the streams and short work.
         able = [*self._newcomers, *(job for job in self._round if len(job.box) < job.room)]
         if not able:
             self._newcomer_went = False
             return None
-        streams = self._spent[True] < self._spent[False]
+        least = min(able, key=lambda job: self._of(job.client).slices)
+        able = [job for job in able if job.client == least.client]
+        streams = self._of(least.client).streams_are_next
         able = [job for job in able if job.streams is streams] or able
-        client = min(able, key=lambda job: self._last_turns.get(job.client, 0)).client
-        able = [job for job in able if job.client == client]
-        # Of a client's, newcomers and the round do.
+        # Of those, newcomers and the round take turns.
         newcomer = next((job for job in self._newcomers if job in able), None)
         ready = next((job for job in self._round if job in able), None)
         self._newcomer_went = newcomer is not None and not (ready and self._newcomer_went)
         chosen = newcomer if self._newcomer_went else ready
         assert chosen is not None
         (self._newcomers if self._newcomer_went else self._round).remove(chosen)
-        self._note_turn(chosen)
         return chosen
 
-    def _note_turn(self, job: Job) -> None:
-        self._turns += 1
-        present = {job.client, *(other.client for other in self._held())}
-        self._last_turns = {
-            client: turn for client, turn in self._last_turns.items() if client in present
-        }
-        self._last_turns[job.client] = self._turns
+    def _of(self, client: str) -> _Used:
+        """What a client has had of the device's time; who comes, as much as the least served."""
+        if client not in self._used:
+            present = {job.client for job in self._held()} & self._used.keys()
+            least = min((self._used[other].slices for other in present), default=0)
+            self._used[client] = _Used(least)
+        return self._used[client]
 
-    def _note_time(self, job: Job, seconds: float) -> None:
-        """Put a turn's time down to streams or to short work, in whole slices."""
-        self._spent[job.streams] += 1 + int(seconds / SLICE_SECONDS)
-        if all(other.streams is job.streams for other in self._held()):
-            # Who is not there saves nothing up.
-            self._spent[not job.streams] = self._spent[job.streams]
+    def _note(self, job: Job, seconds: float) -> None:
+        """Put a turn's time down to its client, and forget who has left and is owed nothing."""
+        used, held = self._of(job.client), self._held()
+        used.add(job.streams, 1 + int(seconds / SLICE_SECONDS))
+        if all(other.streams is job.streams for other in held if other.client == job.client):
+            used.settle()
+        present = {other.client for other in held}
+        least = min((self._of(client).slices for client in present), default=used.slices)
+        self._used = {
+            client: used
+            for client, used in self._used.items()
+            if client in present or used.slices > least
+        }
 
     def _until_deadline(self) -> float | None:
         """Seconds until a job that waits for its reader is overdue."""
