@@ -174,6 +174,13 @@ class Method(ABC):
         silent += len(x)
         silent[result.fired] = 0
 
+    def settle(self, batches: Iterator[Tensor]) -> None:  # noqa: B027
+        """Measure anew what follows the weights only slowly; methods with such a state override it.
+
+        Args:
+            batches: some of the last inputs, training units, [n, d_in] each.
+        """
+
     @abstractmethod
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> Dictionary:
         """The dictionary in model units, with x_train = (x_model - shift) * scale folded in."""

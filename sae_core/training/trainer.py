@@ -24,6 +24,8 @@ from sae_core.training.state import TrainingProgress, load_progress, run_identit
 POINT_EVERY = 50
 CHECKPOINT_EVERY = 5
 _CONSTANT = 1e-12  # of the mean squared norm: a variance that is rounding alone
+_SHORT = 500  # steps, in which running averages (rate 0.01) forget where they began
+_SETTLING = 16  # batches
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,9 @@ def train(
             save_progress(checkpoint, identity, method, adam, TrainingProgress(done, tuple(curve)))
         if on_point is not None:
             on_point(point)
+    if config.steps < _SHORT:
+        last = range(max(0, config.steps - _SETTLING), config.steps)
+        method.settle(units.into(stream.batch(step)) for step in last)
     return Trained(method.finished(hook_point, units.scale, units.shift), tuple(curve))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -18,7 +20,8 @@ class BatchTopK(TopKFamily):
     """L = E ||x - x_hat||^2 + AuxK, f = the n * k largest of relu((x - b_dec) W_enc + b_enc).
 
     The choice is made over a whole batch of n tokens. The least activation that stays, averaged
-    over batches (rate 0.01), is the threshold of the finished dictionary, a JumpReLU.
+    over batches (rate 0.01), is the threshold of the finished dictionary, a JumpReLU; after a short
+    training, which that average lags behind, its mean over the last batches.
 
     Source: Bussmann et al. 2024, "BatchTopK Sparse Autoencoders".
     """
@@ -40,6 +43,18 @@ class BatchTopK(TopKFamily):
             threshold += torch.where(threshold > 0, _FORGET, 1.0) * (least - threshold)
         values = chosen.values.to(self.parameters["W_dec"].dtype)
         return codes_of_entries(chosen.rows, chosen.features, values, len(pre))
+
+    @override
+    @torch.no_grad()
+    def settle(self, batches: Iterator[Tensor]) -> None:
+        """The mean of what the least kept activation is now, without the average's memory."""
+        least = []
+        for x in batches:
+            pre = self.pre_activations(x - self.parameters["b_dec"])
+            chosen = largest_of_batch(pre, self._count(len(pre)), pre.new_zeros(()))
+            least += [chosen.values.amin().double()] if len(chosen.values) else []
+        if least:
+            self.state["threshold"].copy_(torch.stack(least).mean())
 
     @override
     def activate(self, pre: Tensor) -> Tensor:

@@ -229,3 +229,19 @@ def test_the_rate_rises_and_falls() -> None:
     assert set(rates[9:81]) == {1.0}
     assert rates[80:] == pytest.approx([0.05 * n for n in range(20, 0, -1)])
     assert rate_at(replace(config, warmup=0, decay=0), 2.0, 99) == 2.0
+
+
+@pytest.mark.parametrize("architecture", ["batchtopk", "matryoshka"])
+def test_a_short_training_keeps_the_l0_that_was_asked_for(
+    tmp_path: Path, architecture: str
+) -> None:
+    """The threshold is where the weights are at the end, and so it is when taken up again."""
+    config = replace(CONFIG, architecture=architecture, l0=6, tokens=64 * 80)
+    stream, file = SyntheticStream(), tmp_path / "run.ckpt"
+    trained = train(stream, config, HOOK, file, point_every=10)
+    x = torch.cat([stream.batch(number) for number in range(2000, 2020)])
+    l0 = float((trained.dictionary.encode(x) > 0).sum() / len(x))
+    assert l0 == pytest.approx(6, rel=0.1)
+    assert l0 == pytest.approx(trained.curve[-1].l0, rel=0.1)
+    again = train(stream, config, HOOK, file, point_every=10).dictionary
+    assert torch.equal(again.threshold, trained.dictionary.threshold)
