@@ -47,6 +47,12 @@ def caveat(dictionary: DictionaryView) -> str:
     )
 
 
+def notes(dictionary: DictionaryView) -> list[str]:
+    """What its files say that readers of its figures must know, such as positions left out."""
+    kept = dictionary.details.get("notes")
+    return [note for note in kept if isinstance(note, str)] if isinstance(kept, list) else []
+
+
 class Renderer:
     """The templates and what all of them may use."""
 
@@ -77,6 +83,7 @@ class Renderer:
             "dictionary_address": dictionary_address,
             "asset": assets.address,
             "caveat": caveat,
+            "notes": notes,
             "noun": noun,
             "underlines": Underlines.of,
             "model_page_address": model_page_address,
