@@ -128,6 +128,10 @@ class EvaluationDetails:
     densities: Densities
     bands: BandEffects | None = field(metadata={"description": "Null: not computed."})
     decoder: DecoderGeometry | None = field(metadata={"description": "Null: not computed."})
+    interval_method: str | None = field(
+        default=None,
+        metadata={"description": "How intervals were computed; null: by resampling documents."},
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sae_core.errors import HarvestError
-from sae_core.evaluation.document_sums import DocumentSums, Totals, interval
+from sae_core.evaluation.document_sums import METHOD, DocumentSums, Totals, interval
 from sae_core.evaluation.figures import (
     ActiveCounts,
     BandEffects,
@@ -23,6 +23,8 @@ LOSSES = ("l_clean", "l_recon", "l_zero", "l_mean", "kl")
 MOST_POSITIONS = 128
 MOST_BUCKETS = 48
 BUCKETS_A_DECADE = 4
+# Figures that cannot be negative.
+_LEAST = dict.fromkeys(("l0", "fvu", *LOSSES), 0.0)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 Ints = NDArray[np.int64]
@@ -101,18 +103,19 @@ class EvaluationSums:
         n_tokens, n_targets = int(totals["tokens"].sum()), int(totals["targets"])
         if n_targets == 0 or totals["deviation"].sum() == 0.0:
             raise HarvestError(f"{n_tokens} tokens are too few to evaluate on: give more text.")
-        # Every figure once from the sums over all documents, and once from each resample.
+        # Every figure once from the sums over all documents, and once without each of them.
         figures = {name: float(value) for name, value in ratios(totals).items()}
         if wrong := [name for name in ("fvu", *LOSSES) if not np.isfinite(figures[name])]:
             raise HarvestError(
                 f"{', '.join(wrong)} are no finite numbers on these {n_tokens} tokens: the model's "
                 "or the dictionary's weights, or the dtype they run in, overflow."
             )
-        resampled = self._sums.resampled()
+        left_out = self._sums.left_out()
+        without = ratios(left_out)
         intervals = {
             name: ends
-            for name, values in ratios(resampled).items()
-            if (ends := interval(values, n_documents)) and np.isfinite(figures[name])
+            for name, figure in figures.items()
+            if (ends := interval(figure, without[name], _LEAST.get(name, -np.inf)))
         }
         has_bands = bool(self._band_firings.any())
         return Evaluation(
@@ -123,18 +126,19 @@ class EvaluationSums:
             dead_share=float((self._firings == 0).mean()),
             details=EvaluationDetails(
                 intervals=intervals,
+                interval_method=METHOD,
                 active=_active(self._active),
-                positions=_positions(totals, resampled, self._width, n_documents),
+                positions=_positions(totals, left_out, self._width),
                 densities=_densities(self._firings, n_tokens),
-                bands=self._bands(totals, resampled) if has_bands else None,
+                bands=self._bands(totals, left_out) if has_bands else None,
                 decoder=decoder,
             ),
         )
 
-    def _bands(self, totals: Totals, resampled: Totals) -> BandEffects:
+    def _bands(self, totals: Totals, left_out: Totals) -> BandEffects:
         """What each band carries, with the intervals of the shares."""
-        n_documents = self._sums.n_documents
-        shares, drawn = band_shares(totals), band_shares(resampled)
+        shares = band_shares(totals)
+        without = band_shares(left_out)
         activation = self._band_activation / self._band_activation.sum()
         return BandEffects(
             firings=tuple(self._band_firings.tolist()),
@@ -142,8 +146,7 @@ class EvaluationSums:
             losses=tuple((_band_sums(totals) / totals["targets"]).tolist()),
             shares=tuple(s if np.isfinite(s) else None for s in shares.tolist()),
             intervals=tuple(
-                interval(values, n_documents) if np.isfinite(share) else None
-                for share, values in zip(shares, drawn.T, strict=True)
+                interval(*of_band) for of_band in zip(shares.tolist(), without.T, strict=True)
             ),
         )
 
@@ -152,7 +155,7 @@ def ratios(totals: Totals) -> dict[str, Floats]:
     """Every figure that is a function of sums over documents; not finite where it has no value.
 
     Args:
-        totals: from `DocumentSums.totals`, or `resampled`: then a figure for each resample.
+        totals: from `DocumentSums.totals`, or `left_out`: then a figure for each document.
     """
     tokens = totals["tokens"].sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -185,17 +188,20 @@ def _band_sums(totals: Totals) -> Floats:
     return np.concatenate([totals["l_recon"][..., None], totals["bands"][..., 1:]], axis=-1)
 
 
-def _positions(totals: Totals, resampled: Totals, width: int, n_documents: int) -> PositionFit:
+def _positions(totals: Totals, left_out: Totals, width: int) -> PositionFit:
     """FVU of each group of `width` positions that holds text."""
     known = np.flatnonzero(totals["deviation"])
+    fvu = (totals["error"] / np.maximum(totals["deviation"], 1e-300))[known].tolist()
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = resampled["error"][:, known] / resampled["deviation"][:, known]
+        without = left_out["error"][:, known] / left_out["deviation"][:, known]
     return PositionFit(
         starts=tuple((known * width).tolist()),
         width=width,
         n_tokens=tuple(totals["tokens"][known].astype(int).tolist()),
-        fvu=tuple((totals["error"] / np.maximum(totals["deviation"], 1e-300))[known].tolist()),
-        intervals=tuple(interval(values, n_documents) for values in drawn.T),
+        fvu=tuple(fvu),
+        intervals=tuple(
+            interval(*at_place, least=0.0) for at_place in zip(fvu, without.T, strict=True)
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 // What contexts say of a token: what fires there, what ablation changes, which predictions move.
 import { position, tokens } from "./contexts.js";
+import { SPACE } from "./marks.js";
 import { element, explain, fact, MINUS, visible } from "./tooltip.js";
 
 const details = new Map();
@@ -66,7 +67,7 @@ export function predictions(effect, at) {
     const line = element("tr");
     for (const one of [raised[i], lowered[i]]) {
       line.append(
-        element("td", one ? one.text.replaceAll(" ", "␣") : ""),
+        element("td", one ? one.text.replaceAll(" ", SPACE) : ""),
         element("td", one ? signed(one.change) : ""),
       );
     }

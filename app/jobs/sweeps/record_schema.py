@@ -75,6 +75,7 @@ class DetailsFile(_Part):
     model_config = ConfigDict(extra="forbid")
 
     intervals: dict[Text, tuple[Figure, Figure]] = {}
+    interval_method: Text | None = None
 
 
 class EvaluationFile(_Part):

@@ -21,8 +21,9 @@ def without_distributions(figures: Mapping[str, Any]) -> dict[str, Any]:
     """`Evaluation.figures()` with the intervals, but not the histograms: those of many trainings
     would be too much, and the dictionary's own page has them."""
     kept = {key: value for key, value in figures.items() if key != "details"}
-    intervals = figures.get("details", {}).get("intervals")
-    return kept | ({"details": {"intervals": intervals}} if intervals else {})
+    details = figures.get("details", {})
+    intervals = {key: details[key] for key in ("intervals", "interval_method") if key in details}
+    return kept | ({"details": intervals} if details.get("intervals") else {})
 
 
 class RunReporter:

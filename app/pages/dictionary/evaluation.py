@@ -85,6 +85,12 @@ class EvaluationPage:
         return self.evaluation.details if self.evaluation else None
 
     @property
+    def resampled(self) -> bool:
+        """Whether its intervals are an older version's, from documents drawn anew."""
+        details = self.details
+        return bool(details and details.intervals and details.interval_method is None)
+
+    @property
     def rows(self) -> list[Row]:
         """The figures that are one number each."""
         return rows(self.evaluation) if self.evaluation else []
