@@ -37,7 +37,9 @@ def test_shortcuts_press_what_is_on_the_page(page: Page) -> None:
 
 
 def test_the_prompt_is_two_keys_away(page: Page) -> None:
-    for address in (FEATURE, f"{FEATURE}/groups/top", "/d/demo/mlp-12"):
+    table = "/d/demo/mlp-12"
+    ways = ("", "/about", "/evaluation")
+    for address in (FEATURE, f"{FEATURE}/groups/top", *(table + way for way in ways)):
         page.goto(address)
         page.keyboard.press("g")
         page.keyboard.press("p")

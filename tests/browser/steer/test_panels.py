@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.app.pretend.steering import PretendSteering
 from tests.browser.steer.conftest import ONE, STEER, complete, slider
+from tests.browser.test_looks import violations
 
 
 @pytest.mark.usefixtures("complaints")
@@ -218,10 +218,6 @@ def test_the_page_is_accessible_and_fits(
 
 def _problems(page: Page) -> list[str]:
     """What axe finds, and whether anything lies beyond the edge."""
-    found = [
-        f"{rule['id']}: {node['target']} {node.get('failureSummary', '')}"
-        for rule in Axe().run(page).response["violations"]
-        for node in rule["nodes"][:3]
-    ]
+    found = violations(page)
     overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     return found + ([f"scrolls sideways by {overflow} px"] if overflow > 0 else [])
