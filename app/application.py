@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
@@ -37,6 +38,8 @@ from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import AsyncWorkerClient, LiveWorker
 from app.worker.client.supervisor import WorkerProcess
 from app.worker.client.waiters import Waiters
+
+THREADS = 10  # nobody waits in one: more would only take the interpreter from each other
 
 API_DESCRIPTION = (
     "Everything that Featurescope's pages show, as JSON. Activations are in units of the model's "
@@ -77,6 +80,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = min(THREADS, settings.database_connections)
         try:
             if worker is not None:
                 await run_in_threadpool(worker.start)

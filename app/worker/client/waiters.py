@@ -26,7 +26,7 @@ from app.worker.connection import while_connected
 from app.worker.protocol.events import Progress, Result
 from app.worker.protocol.requests import WorkRequest
 
-MOST_WAITING = 64  # different questions
+MOST_WAITING = 256  # different questions; to wait costs less than to be refused and ask again
 MOST_READERS = 1000
 WAIT_SECONDS = 330.0  # a little more than the worker takes on; its own deadline comes first
 MOST_ROUNDS = 64  # answers that one request may need, one after the other
