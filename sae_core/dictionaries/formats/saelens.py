@@ -38,6 +38,7 @@ _BIASES = {
     "gated": ("b_gate", "b_mag", "r_mag"),
 }
 _ACTIVATIONS = ("relu", "topk")
+_IN_TRAINING = ("batchtopk", "matryoshka_batchtopk")
 SCALER = "activation_scaler.json"
 _SAID = ("model_name", "dataset_path", "context_size", "prepend_bos", "sae_lens_version")
 
@@ -190,6 +191,12 @@ def _architecture(values: dict[str, Any], path: Path) -> str:
         CheckpointError: it is not, or a part of it is not understood.
     """
     architecture = values["architecture"]
+    if architecture in _IN_TRAINING:
+        raise CheckpointError(
+            f"{path.parent} is a checkpoint of a running training ({architecture}), which chooses "
+            "among the tokens of a batch: use the folder that the finished training wrote, in "
+            "which it is a jumprelu."
+        )
     if architecture not in _BIASES:
         why = (
             "a transcoder: it predicts one activation from another and is no dictionary of either"

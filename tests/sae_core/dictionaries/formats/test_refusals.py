@@ -149,6 +149,7 @@ def test_tensors_that_do_not_belong_together(tmp_path: Path) -> None:
     [
         ({"architecture": "transcoder"}, "a transcoder: it predicts one activation from another"),
         ({"architecture": "temporal"}, "of the architecture 'temporal', which is not read here"),
+        ({"architecture": "batchtopk"}, "a checkpoint of a running training .*is a jumprelu"),
         ({"activation_fn": "tanh-relu"}, "has the activation 'tanh-relu'"),
         ({"hook_head_index": 3}, "trained on one attention head alone"),
         ({"normalize_activations": "covariance_whitening"}, "by 'covariance_whitening'"),
