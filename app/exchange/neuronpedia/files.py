@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidRequest
+from sae_core.files.unpacking import most_unpacked
 
 LARGEST_FILE = 2_000_000_000  # bytes of one file, unpacked
 LONGEST_LINE = 64_000_000
@@ -131,15 +132,17 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    """The file's bytes, unpacked, as far as `LARGEST_FILE`."""
+    """The file's bytes, unpacked, as far as `LARGEST_FILE` and what its own size makes likely."""
     size = 0
     try:
+        most = min(LARGEST_FILE, most_unpacked(path.stat().st_size))
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 size += len(chunk)
-                if size > LARGEST_FILE:
+                if size > most:
                     raise InvalidRequest(
-                        f"{path} unpacks to more than {LARGEST_FILE:,} bytes: split it."
+                        f"{path} unpacks to more than {most:,} bytes, the most that is taken of a "
+                        "file of its size: split it, or unpack it first."
                     )
                 yield chunk
     except (OSError, EOFError, zlib.error) as error:

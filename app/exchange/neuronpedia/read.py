@@ -31,6 +31,8 @@ from app.store.types.catalogue import (
 from sae_core.harvest.records import FeatureRecord
 
 NOT_STATED = "not stated"
+MOST_MISSING = 131_072  # features that a small export may leave out: what is not there costs room
+MISSING_PER_FEATURE = 1000
 _UNFIT = re.compile(r"[^\w .+@=,-]+")
 
 
@@ -164,7 +166,7 @@ def import_export(
         source = _Source(files, ForeignText(store.vocabulary(known.model_id)))
         source.survey()
     # Second pass: records, while the store takes them.
-    d_sae = max(source.indices) + 1
+    d_sae = _width(source.indices)
     say(f"Importing {len(source.indices):,} features with {len(source.text):,} contexts")
     labels = _labels(files, d_sae)
     n_tokens = source.tokens.n_tokens
@@ -287,6 +289,22 @@ def _details(source: _Source, d_sae: int, labelled: int) -> dict[str, Any]:
         "labels in it": labelled,
         "lacks": lacks,
     }
+
+
+def _width(indices: set[int]) -> int:
+    """Features of the dictionary, as far as the largest index that is there.
+
+    Raises:
+        InvalidRequest: nearly all of them are missing: each would take its room in the store.
+    """
+    d_sae = max(indices) + 1
+    most = MOST_MISSING + MISSING_PER_FEATURE * len(indices)
+    if d_sae > most:
+        raise InvalidRequest(
+            f"There is a feature {d_sae - 1:,} among {len(indices):,} features in all; so few are "
+            f"taken up to {most - 1:,}. Import more of them together."
+        )
+    return d_sae
 
 
 def _labels(files: ExportFiles, d_sae: int) -> dict[int, str]:

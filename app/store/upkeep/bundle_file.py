@@ -21,6 +21,7 @@ from typing import Any
 
 from app.errors import InvalidRequest
 from sae_core.files.atomic import atomic_file
+from sae_core.files.unpacking import most_unpacked
 
 FORMAT = "featurescope bundle"
 VERSION = 1
@@ -203,7 +204,8 @@ class BundleReader:
 
     def _read_manifest(self) -> Manifest:
         size = self._sizes.get(_MANIFEST, -1)
-        if not 0 <= size <= _LARGEST_MANIFEST:
+        most = min(_LARGEST_MANIFEST, most_unpacked(self._path.stat().st_size))
+        if not 0 <= size <= most:
             raise self._damaged("it has no manifest")
         try:
             values = json.loads(self._read(_MANIFEST, size))
@@ -230,6 +232,8 @@ class BundleReader:
             raise self._damaged("its parts are not those that its manifest names")
         if any(self._sizes[part.name] != part.n_bytes for part in parts):
             raise self._damaged("its parts are not as large as its manifest says")
+        if sum(self._sizes.values()) > most_unpacked(self._path.stat().st_size):
+            raise self._damaged("it would unpack to far more than a store of its size")
         return manifest
 
 

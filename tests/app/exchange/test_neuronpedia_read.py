@@ -292,6 +292,29 @@ def test_a_file_that_unpacks_to_too_much_is_refused(
         _import(sqlite_store, tmp_path)
 
 
+def test_a_small_file_that_unpacks_to_far_more_is_refused(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sae_core.files.unpacking.ALWAYS", 1 << 10)
+    packed = gzip.compress(b'{"features": []}' + b" " * (1 << 20))
+    (tmp_path / "batch-0.json.gz").write_bytes(packed)
+    most = f"{(1 << 10) + 100 * len(packed):,}"
+    with pytest.raises(InvalidRequest, match=f"unpacks to more than {most} bytes"):
+        _import(sqlite_store, tmp_path)
+
+
+def test_a_few_features_of_a_large_number_are_refused(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.exchange.neuronpedia.read.MOST_MISSING", 10)
+    monkeypatch.setattr("app.exchange.neuronpedia.read.MISSING_PER_FEATURE", 2)
+    (tmp_path / "batch-0.json").write_text(json.dumps(saedashboard.batch([0, 14])))
+    with pytest.raises(InvalidRequest, match=r"a feature 14 among 2 features.*up to 13"):
+        _import(sqlite_store, tmp_path)
+    (tmp_path / "batch-0.json").write_text(json.dumps(saedashboard.batch([0, 13])))
+    assert _import(sqlite_store, tmp_path).d_sae == 14
+
+
 def test_a_folder_in_place_of_a_batch_is_named(sqlite_store: Store, tmp_path: Path) -> None:
     (tmp_path / "batch-0.json").mkdir()
     with pytest.raises(InvalidRequest, match="cannot be read"):

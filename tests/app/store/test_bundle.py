@@ -320,6 +320,18 @@ def test_rows_that_make_no_sense_are_refused(
         import_bundle(other_sqlite, path)
 
 
+def test_a_bundle_that_would_unpack_to_far_more_than_it_is_is_refused(
+    full: Engine, other_sqlite: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.zip"
+    export_bundle(full, path)
+    monkeypatch.setattr("sae_core.files.unpacking.ALWAYS", 0)
+    import_bundle(other_sqlite, path)
+    monkeypatch.setattr("sae_core.files.unpacking.RATIO", 1)
+    with pytest.raises(InvalidRequest, match="far more than a store of its size"):
+        import_bundle(other_sqlite, path)
+
+
 def test_a_full_disk_leaves_nothing(
     full: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
