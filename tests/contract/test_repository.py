@@ -89,3 +89,10 @@ def test_links_between_pages_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", [".ci/run", "scripts/browser.sh", "scripts/constraints.sh"])
 def test_scripts_can_be_run(name: str) -> None:
     assert (ROOT / name).stat().st_mode & stat.S_IXUSR
+
+
+def test_no_secret_has_a_default_that_everybody_knows() -> None:
+    lines = Path("docker-compose.yml").read_text().splitlines()
+    secrets = [line for line in lines if "SECRET:" in line]
+    assert secrets
+    assert all("${WORKER_SECRET:?" in line for line in secrets)
