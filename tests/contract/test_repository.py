@@ -92,7 +92,7 @@ def test_scripts_can_be_run(name: str) -> None:
 
 
 def test_no_secret_has_a_default_that_everybody_knows() -> None:
-    lines = Path("docker-compose.yml").read_text().splitlines()
+    lines = (ROOT / "docker-compose.yml").read_text().splitlines()
     secrets = [line for line in lines if "SECRET:" in line]
     assert secrets
     assert all("${WORKER_SECRET:?" in line for line in secrets)
