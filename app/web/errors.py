@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from app.errors import (
     BodyTooLong,
@@ -152,7 +153,21 @@ def _http(request: Request, error: Exception) -> Response:
         405: f"{request.url.path} does not answer to {request.method}.",
     }.get(error.status_code, str(error.detail))
     headers = dict(error.headers) if error.headers else None
+    if headers and "Allow" in headers:
+        headers["Allow"] = ", ".join(_methods(request))
     return respond(request, error.status_code, sentence, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods that an address answers to; the router names those of its first route."""
+    routes = request.app.routes
+    return [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    ]
 
 
 def _invalid(request: Request, error: Exception) -> Response:

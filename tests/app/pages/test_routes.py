@@ -132,6 +132,20 @@ def test_other_methods_are_refused(site: Client) -> None:
     assert "does not answer to POST" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("address", "methods"),
+    [
+        ("/d/demo/mlp-12", "GET"),
+        ("/api/v1/m/demo/presets", "GET, POST"),
+        ("/api/v1/m/demo/steer", "POST"),
+        ("/api/v1/m/demo/presets/mine", "DELETE"),
+    ],
+)
+def test_a_refused_method_names_all_others(site: Client, address: str, methods: str) -> None:
+    answer = site.http.request("OPTIONS", address)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
 @pytest.mark.parametrize("address", [*PAGES, "/nothing", "/static/css/base.css", "/api/v1"])
 def test_head_answers_like_get_without_a_body(site: Client, address: str) -> None:
     head, got = site.http.head(address), site.get(address)
