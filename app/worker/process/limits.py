@@ -25,7 +25,7 @@ class Limits:
         memory_bytes: room for the weights of models and dictionaries kept loaded.
     """
 
-    jobs: int = 128
+    jobs: int = 256
     body_bytes: int = 4 * 2**20
     body_seconds: float = 30.0
     contexts: int = 1024
