@@ -66,7 +66,7 @@ class SqliteFile:
             )
         if not _is_read_only(self._path):
             return None
-        opened = sqlite3.connect(self._named("mode=ro"), uri=True, **options)
+        opened: sqlite3.Connection = sqlite3.connect(self._named("mode=ro"), uri=True, **options)
         try:
             opened.execute("SELECT count(*) FROM sqlite_master").close()
             return opened
@@ -75,7 +75,8 @@ class SqliteFile:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or self._unwritten:
                 raise
         # Nobody has it open, and the lock file cannot be made: as long as it stays the same file.
-        return sqlite3.connect(self._named("mode=ro&immutable=1"), uri=True, **options)
+        opened = sqlite3.connect(self._named("mode=ro&immutable=1"), uri=True, **options)
+        return opened
 
     @property
     def _unwritten(self) -> bool:
