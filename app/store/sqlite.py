@@ -66,7 +66,7 @@ class SqliteFile:
             )
         if not _is_read_only(self._path):
             return None
-        opened: sqlite3.Connection = sqlite3.connect(self._named("mode=ro"), uri=True, **options)
+        opened = self._opened_to_read("mode=ro", options)
         try:
             opened.execute("SELECT count(*) FROM sqlite_master").close()
             return opened
@@ -75,8 +75,7 @@ class SqliteFile:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or self._unwritten:
                 raise
         # Nobody has it open, and the lock file cannot be made: as long as it stays the same file.
-        opened = sqlite3.connect(self._named("mode=ro&immutable=1"), uri=True, **options)
-        return opened
+        return self._opened_to_read("mode=ro&immutable=1", options)
 
     @property
     def _unwritten(self) -> bool:
@@ -84,8 +83,10 @@ class SqliteFile:
         log = self._path.with_name(f"{self._path.name}-wal")
         return log.exists() and log.stat().st_size > 0
 
-    def _named(self, how: str) -> str:
-        return f"file:{quote(str(self._path))}?{how}"
+    def _opened_to_read(self, how: str, options: dict[str, Any]) -> sqlite3.Connection:
+        address = f"file:{quote(str(self._path))}?{how}"
+        opened: sqlite3.Connection = sqlite3.connect(address, uri=True, **options)
+        return opened
 
     def _set_up(self, connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # transactions begin where we say so, reads included
