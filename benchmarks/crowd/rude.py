@@ -62,8 +62,11 @@ class Probe:
 async def abandoned(served: Served, features: Sequence[int], streams: int) -> str:
     """Steered texts that are left within a quarter of a second."""
     pids = (served.pid, served.worker)
-    await _leave_many(served.port, features, 2 * AT_ONCE)  # what both keep anyway: pools, threads
-    await asyncio.sleep(3)
+    # What both keep anyway is opened first: threads, connections to the store.
+    client = Client(served.port)
+    await asyncio.gather(*(client.ask(PAGE) for _ in range(4 * AT_ONCE)))
+    await _leave_many(served.port, features, 10 * AT_ONCE)
+    await asyncio.sleep(5)
     before = [descriptors_of(pid) for pid in pids]
     began = time.perf_counter()
     await _leave_many(served.port, features, streams)
@@ -158,10 +161,11 @@ async def large_body(served: Served, megabytes: int, chunked: bool) -> str:
     before = memory_of(served.pid)
     forget_peak(served.pid)
     probe = Probe()
-    probing = asyncio.create_task(probe.during(served.port, 5))
-    await asyncio.sleep(0.5)
-    answer = await asyncio.to_thread(_send, Client(served.port), megabytes, chunked)
-    await probing
+    sending = asyncio.create_task(asyncio.to_thread(_send, Client(served.port), megabytes, chunked))
+    await probe.during(served.port, 3)
+    while not sending.done():
+        await probe.during(served.port, 0.5)
+    answer = await sending
     more = memory_of(served.pid, peak=True) - before
     status = answer.status or "connection closed"
     return f"{status}, memory +{more:,.0f} MB; meanwhile {probe} ({megabytes:,} MB)"
