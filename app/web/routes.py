@@ -12,12 +12,15 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message
 
-from app.errors import BodyTooLong, Overloaded, Refused
+from app.errors import BodyTooLong, Overloaded, ReaderGone, Refused
 from app.web.site import Site
 from app.worker.client.streaming import asking
+from app.worker.client.waiters import GONE
+from app.worker.connection import while_connected
 
 LONGEST_BODY = 4 * 2**20  # bytes; the longest prompt with every character escaped fits
 MOST_BODIES = 64 * 2**20  # of all requests that are being read
@@ -58,16 +61,24 @@ class PatientRoute(APIRoute):
         async def patient(request: Request) -> Response:
             site: Site = request.app.state.site
             asking.set(client_of(request))
-            answer = partial(
-                site.waiters.patiently,
-                receive=request.receive,
-                permit=partial(check_origin, request),
-            )
+
+            async def answer(asked: Request) -> Response:
+                work = site.waiters.patiently(
+                    partial(handle, asked),
+                    receive=request.receive,
+                    permit=partial(check_origin, request),
+                )
+                # Who has left does not wait for a thread in front of those who are here.
+                try:
+                    return await while_connected(request.receive, work)
+                except ClientDisconnect:
+                    raise ReaderGone(GONE) from None
+
             if request.method in SAFE:
-                return await answer(partial(handle, request))
+                return await answer(request)
             check_origin(request)
             async with bodies.read(request) as whole:
-                return await answer(partial(handle, whole))
+                return await answer(whole)
 
         return patient
 
