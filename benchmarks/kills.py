@@ -27,6 +27,7 @@ from pathlib import Path
 
 from app.settings import Settings, read_settings
 from app.store.database import connect
+from app.store.store import open_store
 from app.store.upkeep.dump import dump
 from benchmarks.ablation import copy_without_effects
 from benchmarks.crowd.client import Client
@@ -157,13 +158,14 @@ class Workshop:
         return digest.hexdigest()
 
     def _copy(self) -> None:
-        copy_without_effects(self._settings, self._home)
+        open_store(copy_without_effects(self._settings, self._home)).close()  # upgraded, if need be
 
     def _bundled(self) -> None:
         if not self._bundle.exists():
             self._copy()
             self._run(["export", "--bundle", str(self._bundle)])
-            (self._home / "featurescope.db").unlink()
+            for path in self._home.iterdir():
+                path.unlink()
 
 
 def kill_servers(settings: Settings, web: bool) -> Outcome:
