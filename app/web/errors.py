@@ -85,6 +85,7 @@ _EXPECTED = {
 }
 """What the kinds of a validator's errors ask for, with the bounds that they state."""
 _PROBLEM = "application/problem+json"
+_STREAM = "text/event-stream"
 
 
 def status_of(error: FeaturescopeError) -> int:
@@ -232,7 +233,7 @@ class _Short(reprlib.Repr):
 
 
 def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """The OpenAPI document, in which errors have the type that they are sent with."""
+    """The OpenAPI document, in which errors and streams are described as they are sent."""
     write = app.openapi
 
     def document() -> dict[str, Any]:
@@ -242,9 +243,30 @@ def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 for status, answer in operation["responses"].items():
                     if status >= "400" and (contents := answer.get("content")):
                         answer["content"] = {_PROBLEM: next(iter(contents.values()))}
+                    elif stream := answer.get("content", {}).get(_STREAM):
+                        stream["schema"] = _event(stream["schema"])
         return written
 
     return document
+
+
+def _event(schema: dict[str, Any]) -> dict[str, Any]:
+    """A server-sent event, whose data is JSON of the schema; written once."""
+    if schema.get("type") == "object":
+        return schema
+    data = {name: part for name, part in schema.items() if name != "type"}
+    return {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"type": "string"},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": data,
+            },
+        },
+    }
 
 
 def install(app: FastAPI) -> None:

@@ -28,7 +28,7 @@ DictionaryName = Annotated[Name, Field(examples=["mlp-4096"])]
 class Edit(Push[DictionaryName]):
     """One feature that is pushed, and how far."""
 
-    on: bool = Field(default=True, description="Off: kept, but not applied.")
+    on: bool = Field(default=True, strict=True, description="Off: kept, but not applied.")
 
 
 class Continuation(Question):

@@ -143,7 +143,9 @@ class PresetQuestion(Answer):
     name: Annotated[str, AfterValidator(whole)] = Field(examples=["more docstrings"])
     settings: SteerQuestion
     replace: bool = Field(
-        default=False, description="Whether another preset of the same name gives way to it."
+        default=False,
+        strict=True,
+        description="Whether another preset of the same name gives way to it.",
     )
 
 

@@ -349,6 +349,16 @@ def test_the_description_has_the_streams_with_examples(site: Client) -> None:
         stream = answer["content"]["text/event-stream"]
         for name, data in parsed(stream["example"]):
             assert json.loads(json.dumps(data))["event"] == name
-        assert "oneOf" in stream["schema"]
+        data = stream["schema"]["properties"]["data"]
+        assert "oneOf" in data["contentSchema"]
+        assert (data["type"], "type" in data["contentSchema"]) == ("string", False)
     edit = description["components"]["schemas"]["Edit"]["properties"]
     assert edit["strength"]["minimum"] == -1000
+
+
+@pytest.mark.parametrize("on", ["true", "off", 1, 0, ""])
+def test_whether_an_edit_is_on_is_true_or_false(site: Client, on: object) -> None:
+    edit = {"dictionary": "mlp-12", "feature": 3, "strength": 2, "on": on}
+    answer = site.http.post(f"{API}/steer", json={"prompt": "x", "edits": [edit]})
+    assert answer.status_code == 422
+    assert "it has to be true or false" in answer.json()["detail"]
