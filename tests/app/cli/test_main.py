@@ -166,7 +166,8 @@ def test_a_number_that_makes_no_sense_is_refused(
     assert ended.value.code == 2
     option, value = words[-2:]
     told = capsys.readouterr().err
-    assert f"argument {option}: '{value}' is not a whole number" in told
+    wanted = "no number of tokens" if option == "--tokens" else "not a whole number"
+    assert f"argument {option}: '{value}' is {wanted}" in told
 
 
 def test_the_least_and_the_largest_numbers_are_taken() -> None:
