@@ -91,7 +91,7 @@ def test_every_combination_is_trained_and_shown(
         assert record.status == "finished"
         assert record.evaluation is not None
         assert record.evaluation["l0"] <= record.config["l0"]
-        assert set(record.evaluation["details"]) == {"intervals"}
+        assert set(record.evaluation["details"]) == {"intervals", "interval_method"}
         assert record.settings["learning_rate"] == 1.2e-3 * (4096 / record.config["d_sae"]) ** 0.5
         assert record.curve[-1].step == 100
         assert record.cost["seconds"] > 0
