@@ -19,8 +19,9 @@ help: ## Say what can be made
 demo: $(VENV)/.app ## Install, harvest the bundled demo once, serve it on this machine
 	@FEATURESCOPE_HOME="$(CURDIR)/.featurescope" $(PY) -m app demo --port $(PORT)
 
+# Two processes of one thread each: with torch's own threads besides, they take twice as long.
 test: $(VENV)/.dev $(VENV)/.browser ## Run all tests, browser and Postgres included; a skip is a failure
-	@$(PY) -m pytest --no-skips -n 2 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest --no-skips -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev $(VENV)/.compose ## Style, types, docs, container files
 	@$(PY) -m ruff check .
