@@ -8,6 +8,7 @@ below that. In float32 the same is some millionths of a nat and below anything s
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -43,12 +44,7 @@ def loss_noise(
     """
     run = clean_run(model, tokens.to(model.device), hook_point)
     draw = torch.Generator().manual_seed(_SEED)
-    digit = torch.finfo(model.dtype).eps
-
-    def redrawn(x: Tensor) -> Tensor:
-        share = torch.rand(x.shape, generator=draw, dtype=torch.float32).to(x.device) - 0.5
-        return (x.float() * (1 + digit * share)).to(x.dtype)
-
+    redrawn = partial(redraw, draw=draw)
     with ExitStack() as stack:
         stack.enter_context(model.lock)
         for layer in range(hook_point.layer, model.n_layers):
@@ -59,6 +55,13 @@ def loss_noise(
         return 0.0
     change = _losses(run, moved, predicted) - _losses(run, run.hidden, predicted)
     return float(change.square().mean().sqrt())
+
+
+def redraw(x: Tensor, draw: torch.Generator) -> Tensor:
+    """Numbers within half a binary digit of x, in its dtype; the largest of these stays finite."""
+    limits = torch.finfo(x.dtype)
+    share = torch.rand(x.shape, generator=draw, dtype=torch.float32).to(x.device) - 0.5
+    return (x.float() * (1 + limits.eps * share)).clamp(limits.min, limits.max).to(x.dtype)
 
 
 def _losses(run: CleanRun, hidden: Tensor, predicted: Tensor) -> Tensor:

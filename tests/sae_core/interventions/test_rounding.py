@@ -10,7 +10,7 @@ import torch
 
 from sae_core.dictionaries.checkpoint import neuron_basis
 from sae_core.interventions.ablation import ablate
-from sae_core.interventions.rounding import loss_noise
+from sae_core.interventions.rounding import loss_noise, redraw
 from sae_core.language_model.model import LanguageModel, load_model
 
 DEMO = Path(__file__).parents[3] / "demo" / "model"
@@ -75,3 +75,14 @@ def test_without_a_prediction_it_is_zero() -> None:
     tokens = text(model)[:, :2]
     nothing = torch.zeros_like(tokens, dtype=torch.bool)
     assert loss_noise(model, model.hook_point(HOOK_POINTS[0]), tokens, nothing) == 0.0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_numbers_are_redrawn_within_their_last_digit(dtype: torch.dtype) -> None:
+    x = torch.cat([torch.linspace(-9, 9, 999), torch.tensor([0.0])]).to(dtype)
+    again = redraw(x, torch.Generator().manual_seed(1))
+    eps = torch.finfo(dtype).eps
+    assert (again != x).float().mean() > 0.1
+    assert ((again.double() - x.double()).abs() <= eps * x.double().abs()).all()
+    largest = torch.full((999,), torch.finfo(dtype).max, dtype=dtype)
+    assert redraw(largest, torch.Generator().manual_seed(1)).isfinite().all()
