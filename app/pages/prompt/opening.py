@@ -31,12 +31,13 @@ def opening_sentence(
         return ""
     name = vocabulary.pieces[vocabulary.bos].decode("utf-8", "replace")
     opens = opens_with_bos(read[0])
-    harvested = "the text that these dictionaries were" if len(read) > 1 else "the text that it was"
-    sentence = f"Read {_with(opens)} {name} before it, as {harvested} harvested from."
+    texts = "these dictionaries' texts were" if len(read) > 1 else "this dictionary's text was"
+    sentence = f"Read {_with(opens)} {name} before it, as {texts}."
     if others:
+        verb, them = ("read", "them") if len(others) > 1 else ("reads", "it")
         sentence += (
-            f" {', '.join(others)} {'read' if len(others) > 1 else 'reads'} texts "
-            f"{_with(not opens)} it: choose {'them' if len(others) > 1 else 'it'} alone."
+            f" {', '.join(others)} {verb} texts {_with(not opens)} it: choose {them} alone to read "
+            "it so."
         )
     return sentence
 

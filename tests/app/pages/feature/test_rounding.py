@@ -59,10 +59,10 @@ def test_changes_within_rounding_are_not_underlined(site: Client) -> None:
 
 def test_the_legend_says_from_where_on_changes_are_drawn(site: Client) -> None:
     assert "below 0.75 nats is rounding" in site.get(MEASURED).text
-    assert "from 0.75 nats in six steps" in site.get(MEASURED).text
+    assert "from 0.75 nats on" in site.get(MEASURED).text
     assert "rounding of bfloat16 not measured" in site.get(UNKNOWN).text
     exact = site.get(EXACT).text
-    assert "from 0.005 nats in six steps" in exact
+    assert "from 0.005 nats on" in exact
     assert "rounding" not in exact
 
 

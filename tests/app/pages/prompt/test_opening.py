@@ -18,8 +18,8 @@ from tests.app.pretend.clients import client
 from tests.app.pretend.prompt_site import PROMPT, Prompts, address
 from tests.app.pretend.prompts import PretendPrompts
 
-WITH = "Read with <|endoftext|> before it, as the text that it was harvested from."
-WITHOUT = "Read without <|endoftext|> before it, as the text that it was harvested from."
+WITH = "Read with <|endoftext|> before it, as this dictionary's text was."
+WITHOUT = "Read without <|endoftext|> before it, as this dictionary's text was."
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def opened(asked: Prompts) -> list[bool]:
 def test_the_page_says_how_a_prompt_was_read(mixed: Prompts) -> None:
     page = shown(mixed.page(d="mlp-12"))
     assert WITH in page
-    assert "bare, neurons read texts without it: choose them alone." in page
+    assert "bare, neurons read texts without it: choose them alone to read it so." in page
     page = shown(mixed.page(d="neurons"))
     assert WITHOUT in page
-    assert "mlp-12 reads texts with it: choose it alone." in page
+    assert "mlp-12 reads texts with it: choose it alone to read it so." in page
     assert opened(mixed) == [True, False]
 
 
@@ -96,5 +96,5 @@ def test_a_question_about_both_is_refused(mixed: Prompts) -> None:
 
 def test_where_all_are_alike_nothing_else_is_said(on: Prompts) -> None:
     page = shown(on.site.get(address(PROMPT)).text)
-    assert "Read with <|endoftext|> before it, as the text that these dictionaries were" in page
-    assert "choose" not in page.partition("harvested from.")[2][:40]
+    assert "Read with <|endoftext|> before it, as these dictionaries' texts were." in page
+    assert "choose" not in page.partition("texts were.")[2][:40]
