@@ -322,9 +322,9 @@ class Scheduler:
         present = {other.client for other in held}
         least = min((self._of(client).slices for client in present), default=used.slices)
         self._used = {
-            client: used
-            for client, used in self._used.items()
-            if client in present or used.slices > least
+            client: had
+            for client, had in self._used.items()
+            if client in present or had.slices > least
         }
 
     def _until_deadline(self) -> float | None:
