@@ -28,8 +28,18 @@ QUESTION = json.dumps(
 
 
 def descriptors(pid: int | str) -> int:
-    """Files and sockets that a process has open."""
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    """Files and sockets that a process has open, but its connections to the store: the pool opens
+    these as they are needed and keeps them, up to its bound."""
+    there = Path(f"/proc/{pid}/fd").iterdir()
+    return sum(".db" not in _target(descriptor) for descriptor in there)
+
+
+def _target(descriptor: Path) -> str:
+    """What a descriptor is of; empty: it was closed meanwhile."""
+    try:
+        return descriptor.readlink().name
+    except FileNotFoundError:
+        return ""
 
 
 async def leave(port: int, seconds: float) -> None:
