@@ -19,9 +19,10 @@ help: ## Say what can be made
 demo: $(VENV)/.app ## Install, harvest the bundled demo once, serve it on this machine
 	@FEATURESCOPE_HOME="$(CURDIR)/.featurescope" $(PY) -m app demo --port $(PORT)
 
-# Two processes of one thread each: with torch's own threads besides, they take twice as long.
+# Two processes of one thread each: with torch's own threads besides, they take twice as long. Byte
+# code is kept even where the environment says otherwise: some hundred processes are started.
 test: $(VENV)/.dev $(VENV)/.browser ## Run all tests, browser and Postgres included; a skip is a failure
-	@OMP_NUM_THREADS=1 $(PY) -m pytest --no-skips -n 2 --dist loadfile $(ARGS)
+	@unset PYTHONDONTWRITEBYTECODE; OMP_NUM_THREADS=1 $(PY) -m pytest --no-skips -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev $(VENV)/.compose ## Style, types, docs, container files
 	@$(PY) -m ruff check .
