@@ -25,7 +25,7 @@ from app.worker.protocol.requests import (
 DictionaryName = Annotated[Name, Field(examples=["mlp-4096"])]
 
 
-class Edit(Push[DictionaryName]):
+class Edit(Question, Push[DictionaryName]):
     """One feature that is pushed, and how far."""
 
     on: bool = Field(default=True, strict=True, description="Off: kept, but not applied.")

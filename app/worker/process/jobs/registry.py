@@ -15,9 +15,11 @@ from app.worker.process.jobs.prompt import (
 )
 from app.worker.process.jobs.steer import steer_text, sweep_strengths
 from app.worker.process.limits import Limits
+from app.worker.process.shared import SharedWork
 from app.worker.process.shelf import Shelf
 from app.worker.protocol.events import Event
 from app.worker.protocol.requests import (
+    STREAMS,
     AblateRequest,
     AttributeRequest,
     DoseRequest,
@@ -68,6 +70,7 @@ class TorchWorkbench:
         self._threads = threads
         self._limits = limits
         self._shelf = Shelf(device, limits.memory_bytes)
+        self._streams = SharedWork()
 
     def prepare(self) -> None:
         """Import all that loading a model needs, which takes seconds, and look for the device.
@@ -93,5 +96,16 @@ class TorchWorkbench:
             ) from error
 
     def work(self, request: WorkRequest) -> Iterator[Event]:
-        """The job of the request's kind."""
-        return JOBS[type(request)](request, self._shelf, self._limits)
+        """The job of the request's kind; streams of equal requests are one.
+
+        A request names its model and dictionaries by their checksums and its randomness by a seed,
+        so that equal ones have equal answers.
+        """
+
+        def begin() -> Iterator[Event]:
+            return JOBS[type(request)](request, self._shelf, self._limits)
+
+        if not isinstance(request, STREAMS):
+            return begin()
+        question = request.model_dump_json(exclude={"deadline_seconds"})
+        return self._streams.events(f"{request.path} {question}", begin)
