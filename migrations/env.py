@@ -11,8 +11,8 @@ from alembic import context
 from sqlalchemy import Connection, Text
 
 from app.settings import Settings
-from app.store import database
-from app.store.schema import AnyText, Base
+from app.store import database, schema
+from app.store.columns import AnyText
 
 
 def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
@@ -28,7 +28,7 @@ def _differs(_context: Any, _column: Any, _wanted: Any, found: Any, wanted: Any)
 def _run(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=schema.Base.metadata,
         render_as_batch=True,
         render_item=_render,
         compare_type=_differs,

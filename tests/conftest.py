@@ -13,7 +13,7 @@ from hypothesis import settings
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from app.store import database
-from app.store.schema import Base
+from app.store.columns import Base
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from tests import factories

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Double, LargeBinary, Table
 from sqlalchemy.types import TypeEngine
 
+from app.store.columns import Base
 from app.store.failures import failures_explained
-from app.store.schema import Base
 
 _BATCH = 1000
 

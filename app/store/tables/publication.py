@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select
 
 from app.errors import NotFound, StoreError
 from app.store.blobs.codec import pack_body, pack_numbers, pack_summary, pack_tokens
+from app.store.columns import escape
 from app.store.failures import failures_explained
 from app.store.schema import (
     StoredCorpus,
@@ -24,7 +25,6 @@ from app.store.schema import (
     StoredModel,
     StoredWindow,
     StoredWindowSet,
-    escape,
 )
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables.bulk import bulk_insert

@@ -16,15 +16,14 @@ from sqlalchemy import Connection, Double, Engine, Integer, LargeBinary, Table, 
 from sqlalchemy.exc import DataError, IntegrityError
 
 from app.errors import InvalidRequest
+from app.store.columns import Base, escape
 from app.store.database import knows_schema, newest_schema, reading, tidy, writing
 from app.store.schema import (
     UNREPEATABLE,
-    Base,
     StoredDictionary,
     StoredEffect,
     StoredFeature,
     StoredHarvest,
-    escape,
 )
 from app.store.tables.bulk import bulk_insert
 from app.store.upkeep.bundle_file import (

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine, select
 
+from app.store.columns import Base
 from app.store.database import reading
-from app.store.schema import UNREPEATABLE, Base
+from app.store.schema import UNREPEATABLE
 
 
 def dump(engine: Engine) -> Iterator[str]:
     """Lines of JSON: each table's name and columns, then its rows by primary key.
 
-    What holds a time or a speed, the progress of harvests and trainings, is left out.
+    What holds a time or a speed is left out: the progress of harvests and trainings, and what
+    people wrote.
     """
     with reading(engine) as connection:
         for table in sorted(Base.metadata.tables.values(), key=lambda table: table.name):

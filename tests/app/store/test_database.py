@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.errors import StoreError
 from app.store import database, failures
-from app.store.schema import escape, unescape
+from app.store.columns import escape, unescape
 from app.store.store import Store
 from app.store.upkeep.dump import dump
 from tests import factories

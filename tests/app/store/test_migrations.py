@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Text, inspect, text
 from app.errors import StoreError
 from app.settings import resource
 from app.store import database
-from app.store.schema import NAMING, AnyText, Base
+from app.store.columns import NAMING, AnyText, Base
 from app.store.store import Store
 from app.store.upkeep.dump import dump
 from tests import factories

@@ -1,0 +1,129 @@
+"""The tables that people write into: labels, votes, comments and lists of features.
+
+They lie outside of what a harvest replaces. A feature is known in them by its dictionary's
+`subject` (see `app/store/types/annotations.py`) and its index, so that labels outlive names,
+harvests and removals. All ids are random, so that two stores' labels can be put together. Times are
+seconds since 1970; 0 where they were never known. Nothing is deleted: it is marked as withdrawn.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.store.columns import Base
+
+
+class StoredLabel(Base):
+    """A label of a feature as it is now; `version` counts its changes from 1."""
+
+    __tablename__ = "label"
+    __table_args__ = (Index("ix_label_subject", "subject", "index"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    index: Mapped[int]
+    kind: Mapped[str]
+    text: Mapped[str]
+    note: Mapped[str]
+    author: Mapped[str]
+    created: Mapped[float]
+    changed: Mapped[float]
+    version: Mapped[int]
+    withdrawn: Mapped[int]
+
+
+class StoredLabelVersion(Base):
+    """A label as it was, or is, after one change. Two stores may both have a second version."""
+
+    __tablename__ = "label_version"
+    __table_args__ = (Index("ix_label_version_label_id", "label_id", "number"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    label_id: Mapped[str] = mapped_column(ForeignKey(StoredLabel.id, ondelete="CASCADE"))
+    number: Mapped[int]
+    text: Mapped[str]
+    note: Mapped[str]
+    author: Mapped[str]
+    changed: Mapped[float]
+    withdrawn: Mapped[int]
+
+
+class StoredLabelVote(Base):
+    """What somebody thinks of a label: 1, -1, or 0 where it was taken back."""
+
+    __tablename__ = "label_vote"
+
+    label_id: Mapped[str] = mapped_column(
+        ForeignKey(StoredLabel.id, ondelete="CASCADE"), primary_key=True
+    )
+    voter: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]
+    changed: Mapped[float]
+
+
+class StoredComment(Base):
+    """A comment on a feature, or on one of its examples.
+
+    `context` is empty, or names the window: fingerprint of the text, length, number. `quote` says
+    in words where it lies, for when no harvest shows it any more.
+    """
+
+    __tablename__ = "comment"
+    __table_args__ = (Index("ix_comment_subject", "subject", "index"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    index: Mapped[int]
+    context: Mapped[str]
+    quote: Mapped[str]
+    text: Mapped[str]
+    author: Mapped[str]
+    created: Mapped[float]
+    changed: Mapped[float]
+    withdrawn: Mapped[int]
+
+
+class StoredList(Base):
+    """A list of features; `name` is part of its address."""
+
+    __tablename__ = "feature_list"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    title: Mapped[str]
+    note: Mapped[str]
+    created: Mapped[float]
+    changed: Mapped[float]
+    withdrawn: Mapped[int]
+
+
+class StoredListItem(Base):
+    """A feature in a list; `model` and `dictionary` are the names it was put there under."""
+
+    __tablename__ = "feature_list_item"
+
+    list_id: Mapped[str] = mapped_column(
+        ForeignKey(StoredList.id, ondelete="CASCADE"), primary_key=True
+    )
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    place: Mapped[int]
+    note: Mapped[str]
+    model: Mapped[str]
+    dictionary: Mapped[str]
+    changed: Mapped[float]
+    withdrawn: Mapped[int]
+
+
+TABLES = frozenset(
+    kind.__tablename__
+    for kind in (
+        StoredLabel,
+        StoredLabelVersion,
+        StoredLabelVote,
+        StoredComment,
+        StoredList,
+        StoredListItem,
+    )
+)
