@@ -172,6 +172,50 @@ class StoredEffect(Base):
     effect: Mapped[bytes]
 
 
+class StoredLanding(Base):
+    """Where a feature's effect lands: a row for every feature of a dictionary, or for none.
+
+    It is known only once the top contexts of all features are ablated, some time after the harvest
+    is published. The `by_` columns are as those of `StoredFeature`.
+    """
+
+    __tablename__ = "landing"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["dictionary_id", "index"],
+            ["feature.dictionary_id", "feature.index"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    dictionary_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    by_effect: Mapped[int]  # largest mean effect first, dead last
+    by_effect_up: Mapped[int]  # dead first
+    effect: Mapped[float | None]  # null: dead
+    contexts: Mapped[int]
+    tokens: Mapped[bytes]
+
+
+for _place in ("by_effect", "by_effect_up"):
+    Index(f"ix_landing_{_place}", StoredLanding.dictionary_id, getattr(StoredLanding, _place))
+
+
+class StoredPosting(Base):
+    """The features of a dictionary that a token stands for, in one way: `kind` says which."""
+
+    __tablename__ = "posting"
+
+    dictionary_id: Mapped[int] = mapped_column(
+        ForeignKey(StoredHarvest.dictionary_id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    features: Mapped[bytes]
+
+
 class StoredPreset(Base):
     """A named setting of a model's steering page; `settings` is canonical JSON."""
 

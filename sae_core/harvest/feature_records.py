@@ -14,6 +14,7 @@ from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.harvest.co_firing import aligned_neurons, coactive, joint_counts, nearest
 from sae_core.harvest.density import DocumentTokens
 from sae_core.harvest.firing_log import FiringLog
+from sae_core.harvest.firing_tokens import FiringTokens
 from sae_core.harvest.harvest import HarvestPlan
 from sae_core.harvest.logit_weights import logit_weights
 from sae_core.harvest.records import (
@@ -59,6 +60,7 @@ def feature_records(
     )
     # What is counted over all features at once.
     documents = _document_tokens(plan, log)
+    tokens = FiringTokens(plan.windows, log.windows, model.vocabulary.is_special)
     place_of = np.searchsorted(np.unique(table.documents), table.documents)
     joint = joint_counts(log)
     joint_firings = joint.diagonal()
@@ -79,6 +81,7 @@ def feature_records(
         raised, lowered, histograms = _summarise_logits(weights)
         for n, firings in enumerate(log.read(first, last)):
             maximum = float(firings.values.max()) if len(firings.values) else 0.0
+            fires_on, fires_after = tokens.rankings(firings.slots)
             yield FeatureRecord(
                 index=first + n,
                 firings=len(firings.values),
@@ -98,6 +101,8 @@ def feature_records(
                 density_interval=documents.density_interval(
                     *np.unique(place_of[firings.slots // table.n_ctx], return_counts=True)
                 ),
+                fires_on=fires_on,
+                fires_after=fires_after,
             )
 
 

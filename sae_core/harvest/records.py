@@ -86,7 +86,8 @@ class Ranking:
         ids: what is ranked, int32 [n].
         weights: the weight of each, float32 [n].
         shares: float32 [n]: share of ||d_f||_1 for neurons, share of the feature's own firings for
-            features that fire together; empty where it means nothing.
+            features that fire together, share of contexts for tokens that an effect lands on; empty
+            where it means nothing.
     """
 
     ids: NDArray[np.int32]
@@ -115,6 +116,12 @@ class FeatureRecord:
         density_interval: the ends of the 95 % interval of the share of tokens on which it fires,
             over documents; None where it is not known: for a dead feature, one document alone, and
             what was imported or harvested by versions that did not compute it.
+        fires_on: the ten tokens that it fires on most; weight = share of all of its firings. Empty
+            for a dead feature; None where it was imported, or harvested by versions that did not
+            count them. See `firing_tokens`.
+        fires_after: the ten tokens that stand directly before those most; weight = share of all of
+            its firings, so that firings with nothing before them are missing from the sum. None
+            where `fires_on` is.
     """
 
     index: int
@@ -129,6 +136,8 @@ class FeatureRecord:
     coactive: Ranking
     groups: tuple[ExampleGroup, ...]
     density_interval: tuple[float, float] | None = None
+    fires_on: Ranking | None = None
+    fires_after: Ranking | None = None
 
 
 @dataclass(frozen=True)
@@ -169,3 +178,21 @@ class ContextEffect:
     raised: NDArray[np.float32]
     lowered_ids: NDArray[np.int32]
     lowered: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where a feature's effect lands, from the ablations of its top contexts. See `landing`.
+
+    Attributes:
+        effect: mean over those contexts of the largest loss change that ablation makes there, nats;
+            None where no context's is known, as for a dead feature.
+        contexts: how many contexts that is a mean of.
+        tokens: the tokens with those largest changes, in the order of what they add to the mean;
+            weight = mean loss change where the token has the largest, nats; share = share of the
+            contexts in which it has.
+    """
+
+    effect: float | None
+    contexts: int
+    tokens: Ranking

@@ -19,7 +19,9 @@ from app.store.schema import (
     StoredEffect,
     StoredFeature,
     StoredHarvest,
+    StoredLanding,
     StoredModel,
+    StoredPosting,
     StoredWindow,
     StoredWindowSet,
 )
@@ -208,7 +210,7 @@ def model_id_of(connection: Connection, name: str) -> int:
 def unpublish(connection: Connection, dictionary_id: int) -> None:
     """Take back what is published of a dictionary; its windows wait for
     `drop_unused_windows`."""
-    for table in (StoredEffect, StoredFeature, StoredHarvest):
+    for table in (StoredEffect, StoredLanding, StoredPosting, StoredFeature, StoredHarvest):
         connection.execute(delete(table).where(table.dictionary_id == dictionary_id))
 
 

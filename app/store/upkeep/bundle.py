@@ -24,6 +24,8 @@ from app.store.schema import (
     StoredEffect,
     StoredFeature,
     StoredHarvest,
+    StoredLanding,
+    StoredPosting,
 )
 from app.store.tables.bulk import bulk_insert
 from app.store.upkeep.bundle_file import (
@@ -35,7 +37,10 @@ from app.store.upkeep.bundle_file import (
 )
 
 # What a harvest publishes at one instant also arrives at one instant.
-_OF_HARVEST = (StoredHarvest.__tablename__, StoredFeature.__tablename__, StoredEffect.__tablename__)
+_OF_HARVEST = tuple(
+    table.__tablename__
+    for table in (StoredHarvest, StoredFeature, StoredEffect, StoredLanding, StoredPosting)
+)
 _CLASSES = {mapper.local_table.name: mapper.class_ for mapper in Base.registry.mappers}  # type: ignore[attr-defined]
 
 
