@@ -1,4 +1,4 @@
-"""The tables that people write into: labels, votes, comments and lists of features.
+"""The tables that people and explainers write into: labels, votes, comments, scores, lists.
 
 They lie outside of what a harvest replaces. A feature is known in them by its dictionary's
 `subject` (see `app/store/types/annotations.py`) and its index, so that labels outlive names,
@@ -62,6 +62,50 @@ class StoredLabelVote(Base):
     changed: Mapped[float]
 
 
+class StoredExplanation(Base):
+    """A label that a language model was asked for; `failure` says why there is none.
+
+    `settings` is canonical JSON: the endpoint, its model, the versions of the prompts, the seed. The
+    id is made of feature, explainer and settings: asked again, it is the same explanation.
+    """
+
+    __tablename__ = "explanation"
+    __table_args__ = (Index("ix_explanation_subject", "subject", "index"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    index: Mapped[int]
+    explainer: Mapped[str]
+    model: Mapped[str]
+    text: Mapped[str]
+    failure: Mapped[str]
+    settings: Mapped[str]
+    changed: Mapped[float]
+
+
+class StoredLabelScore(Base):
+    """What a judge makes of an explanation, beside a shuffled label and the nulls.
+
+    Figures are null where there was too little to compute them from. `details` is canonical JSON:
+    failures by reason, the scores of the nulls, and what was said of each excerpt.
+    """
+
+    __tablename__ = "label_score"
+
+    explanation_id: Mapped[str] = mapped_column(
+        ForeignKey(StoredExplanation.id, ondelete="CASCADE"), primary_key=True
+    )
+    scorer: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n: Mapped[int]
+    shuffled: Mapped[float | None]
+    null_p: Mapped[float | None]
+    details: Mapped[str]
+    changed: Mapped[float]
+
+
 class StoredComment(Base):
     """A comment on a feature, or on one of its examples.
 
@@ -122,6 +166,8 @@ TABLES = frozenset(
         StoredLabel,
         StoredLabelVersion,
         StoredLabelVote,
+        StoredExplanation,
+        StoredLabelScore,
         StoredComment,
         StoredList,
         StoredListItem,
