@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event
 
 from app.store import database
 from app.store.store import Store
-from app.store.types.catalogue import SORTS, FeatureQuery
+from app.store.types.queries import SORTS, FeatureQuery
 from sae_core.harvest.records import (
     N_BANDS,
     N_HISTOGRAM,

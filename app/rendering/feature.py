@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from app.rendering.addresses import dictionary_address
+from app.rendering.charts.histograms import chart
 from app.rendering.contexts import Context, ContextStyle, ContextWriter, unpack
-from app.rendering.histograms import chart
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, percent
 from app.rendering.templates import noun

@@ -8,7 +8,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from app.rendering import histograms as rendering_charts
 from app.rendering import numbers as rendering_numbers
 from app.rendering.addresses import (
     dictionary_address,
@@ -18,6 +17,7 @@ from app.rendering.addresses import (
     sweep_address,
 )
 from app.rendering.assets import Assets
+from app.rendering.charts import histograms as rendering_charts
 from app.rendering.markup import trusted
 from app.rendering.tokens import printable
 from app.rendering.underlines import Underlines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from html import escape
@@ -16,6 +17,9 @@ from sae_core.language_model.vocabulary import Vocabulary
 SPACE, NEWLINE, TAB, RETURN = "␣", "⏎", "⇥", "␍"  # the same as in static/js/marks.js
 
 _MARKS = {" ": SPACE, "\n": NEWLINE, "\t": TAB, "\r": RETURN}
+_MEANT = {ord(sign): character for character, sign in _MARKS.items()}
+_ESCAPES = {"n": 0x0A, "t": 0x09, "r": 0x0D}
+_ESCAPE = re.compile(r"\\(?:([ntr])|x([0-9A-Fa-f]{2}))")
 _UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
 _UNSEEN |= {*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
 _HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
@@ -75,11 +79,29 @@ def printable(text: str) -> str:
     """Any text from outside (a file name, a label) on one line, with spaces as they are."""
     if not text or (text.isascii() and text.isprintable()):
         return text
-    try:
-        piece = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        piece = text.encode("utf-8", "surrogatepass")
+    piece = _bytes(text)
     return "".join(" " if (kind, shown) == _SPACE else shown for kind, shown in segments(piece))
+
+
+def spellings(typed: str) -> tuple[bytes, ...]:
+    """The bytes that a typed token may stand for: as it is, with signs of white space as what they
+    stand for, and with `\\n`, `\\t` and `\\x0a` as what they mean. Code may hold all of them."""
+    meant = typed.translate(_MEANT)
+    forms = (typed, meant, _ESCAPE.sub(_unescaped, meant))
+    return tuple(dict.fromkeys(_bytes(form) for form in forms))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    code = _ESCAPES[match[1]] if match[1] else int(match[2], 16)
+    return chr(code if code < 0x80 else 0xDC00 + code)
+
+
+def _bytes(text: str) -> bytes:
+    """As UTF-8, bytes that are none as they were; other lone surrogates as themselves."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def real(piece: bytes) -> str:

@@ -20,6 +20,7 @@ from app.store.schema import StoredFeature, StoredModel, StoredWindow
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import effects as store_effects
 from app.store.tables import features as store_features
+from app.store.tables import landings as store_landings
 from app.store.tables import presets as store_presets
 from app.store.tables import progress as store_progress
 from app.store.tables import publication as store_publication
@@ -28,7 +29,6 @@ from app.store.types.catalogue import (
     CorpusRecord,
     DictionaryRecord,
     DictionaryView,
-    FeatureQuery,
     FeatureRow,
     FeatureScales,
     FeatureTable,
@@ -38,7 +38,8 @@ from app.store.types.catalogue import (
     PresetView,
     ProgressView,
 )
-from sae_core.harvest.records import ContextEffect, FeatureRecord, WindowRecord
+from app.store.types.queries import FeatureQuery
+from sae_core.harvest.records import ContextEffect, FeatureRecord, Landing, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
 
 KEPT_VOCABULARIES = 8
@@ -126,11 +127,15 @@ class Store:
         """One page of a dictionary's table.
 
         Raises:
-            InvalidRequest: an unknown sort key, a page below one.
+            InvalidRequest: an unknown sort key, a page below one, or what this harvest does not
+                know is asked for.
             NotFound: nothing is published of the dictionary, or there are fewer pages.
         """
+        tokens = None
+        if query.fires_on is not None:
+            tokens = query.fires_on.matching(self.vocabulary(dictionary.model_id))
         with reading(self.engine) as connection:
-            return store_features.table(connection, dictionary, query)
+            return store_features.table(connection, dictionary, query, tokens)
 
     def feature(self, dictionary: DictionaryView, index: int) -> FeatureView:
         """One feature with the windows of all its examples and the cached ablations.
@@ -334,6 +339,22 @@ class Store:
             return 0
         with writing(self.engine) as connection:
             return store_effects.add(connection, dictionary, packed)
+
+    def save_landings(self, dictionary: DictionaryView, landings: Mapping[int, Landing]) -> bool:
+        """Keep where the effects of all features of a dictionary land; whether it was done.
+
+        If another harvest was published since `dictionary` was read, nothing is kept.
+
+        Raises:
+            StoreError: they are not those of all features.
+        """
+        with writing(self.engine, alone=True) as connection:
+            return store_landings.replace(connection, dictionary, landings)
+
+    def has_landings(self, dictionary: DictionaryView) -> bool:
+        """Whether it is known where the effects of a dictionary's features land."""
+        with reading(self.engine) as connection:
+            return store_landings.known(connection, dictionary)
 
     def save_preset(
         self, model: str, name: str, settings: Mapping[str, Any], replace: bool = True

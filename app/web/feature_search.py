@@ -9,7 +9,8 @@ from cachetools import LRUCache
 
 from app.rendering.tokens import SPACE, Typeset, visible
 from app.store.store import Store
-from app.store.types.catalogue import N_STRONGEST, DictionaryView, FeatureQuery, FeatureRow
+from app.store.types.catalogue import N_STRONGEST, DictionaryView, FeatureRow
+from app.store.types.queries import FeatureQuery
 
 MOST_FEATURES = 50_000  # about five seconds to read; larger dictionaries are found by label alone
 MOST_KEPT = 8  # dictionaries whose tokens stay in memory

@@ -7,17 +7,18 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 
 from app.rendering.contexts import ContextStyle
-from app.store.types.catalogue import FeatureQuery, Sort
+from app.rendering.tokens import spellings
+from app.store.types.queries import FeatureQuery, Sort, TokenPattern
 
 PER_PAGE = 50
-_DESCENDING = frozenset({"density", "maximum"})
+_DESCENDING = frozenset({"density", "maximum", "effect"})
 
 
 async def _feature_query(
     sort: Annotated[Sort, Query(description="What to order by.")] = "index",
     order: Annotated[
         Literal["", "asc", "desc"],
-        Query(description="Direction; empty: largest density and maximum first, else upwards."),
+        Query(description="Direction; empty: figures with the largest first, else upwards."),
     ] = "",
     alive: Annotated[
         Literal["", "1", "0"],
@@ -25,6 +26,18 @@ async def _feature_query(
     ] = "",
     q: Annotated[
         str, Query(max_length=200, description="Keep features whose label contains this.")
+    ] = "",
+    on: Annotated[
+        str,
+        Query(
+            max_length=200,
+            description="Keep features that have a token that contains this among the ten that "
+            "they fire on most. Blanks count; `\\n`, `\\t` and `\\x0a`, and the signs that pages "
+            "show for white space, may stand for what they mean.",
+        ),
+    ] = "",
+    whole: Annotated[
+        Literal["", "1"], Query(description="1: the token must be just `on`, not contain it.")
     ] = "",
     page: Annotated[int, Query(ge=1, le=10_000_000, description="Page, from 1.")] = 1,
 ) -> FeatureQuery:
@@ -35,6 +48,7 @@ async def _feature_query(
         page=page,
         per_page=PER_PAGE,
         search=q.strip(),
+        fires_on=TokenPattern(on, spellings(on), whole == "1") if on else None,
     )
 
 

@@ -25,7 +25,14 @@ from sae_core.evaluation.evaluation import evaluate as evaluate_dictionary
 from sae_core.harvest.feature_records import feature_records, window_records
 from sae_core.harvest.firing_log import FiringLog
 from sae_core.harvest.harvest import HarvestPlan, plan_harvest, run_harvest
-from sae_core.harvest.records import ContextEffect, FeatureRecord, GroupKind, WindowRecord
+from sae_core.harvest.landing import landing
+from sae_core.harvest.records import (
+    ContextEffect,
+    FeatureRecord,
+    GroupKind,
+    Landing,
+    WindowRecord,
+)
 from sae_core.interventions.ablation import ablate
 
 
@@ -199,15 +206,23 @@ def _evaluation(store: Store, source: Source, seed: int, reporter: Reporter) -> 
 
 
 def _ablate_top(store: Store, source: Source, view: DictionaryView, reporter: Reporter) -> None:
-    """Compute and keep the effects of each feature's top contexts that are not kept yet."""
+    """Compute and keep the effects of each feature's top contexts that are not kept yet, and of
+    all features where they land."""
+    if store.has_landings(view):  # the last that is kept
+        return
+    is_special = source.model.vocabulary.is_special
+    landings: dict[int, Landing] = {}
     work = reporter.each("ablating", range(view.d_sae), view.d_sae, "feat")
     for feature in work:
         page = store.feature(view, feature)
         top = [g for g in page.record.groups if g.kind is GroupKind.TOP]
         wanted = [int(w) for g in top for w in g.examples.windows if int(w) not in page.effects]
-        if not wanted:
-            continue
-        contexts = [torch.from_numpy(page.windows[w].tokens) for w in wanted]
-        effects = ablate(source.model, source.dictionary, feature, contexts)
-        kept: dict[int, ContextEffect] = dict(zip(wanted, effects, strict=True))
-        store.save_effects(view, feature, kept)
+        known: dict[int, ContextEffect] = dict(page.effects)
+        if wanted:
+            contexts = [torch.from_numpy(page.windows[w].tokens) for w in wanted]
+            effects = ablate(source.model, source.dictionary, feature, contexts)
+            computed = dict(zip(wanted, effects, strict=True))
+            store.save_effects(view, feature, computed)
+            known |= computed
+        landings[feature] = landing(page.record.groups, page.windows, known, is_special)
+    store.save_landings(view, landings)

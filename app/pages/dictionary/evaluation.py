@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from app.pages.dictionary.evaluation_command import evaluation_command
 from app.pages.dictionary.evaluation_rows import Row, rows
-from app.rendering.histograms import LARGE, chart
+from app.rendering.charts.histograms import LARGE, chart
+from app.rendering.charts.plots import Axis, Line, Mark, plot, swatch
 from app.rendering.markup import trusted
 from app.rendering.numbers import number, percent, quotient
-from app.rendering.plots import Axis, Line, Mark, plot, swatch
 from app.store.types.catalogue import DictionaryView
 from app.store.types.evaluation import StoredEvaluation, stored_evaluation
 from sae_core.evaluation.figures import BandEffects, BucketCounts, EvaluationDetails

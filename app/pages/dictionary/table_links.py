@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from app.rendering.addresses import dictionary_address
-from app.store.types.catalogue import FeatureQuery, FeatureTable, Sort
+from app.store.types.catalogue import FeatureTable
+from app.store.types.queries import FeatureQuery, Sort
 
 _NATURAL: dict[Sort, str] = {
     "index": "asc",
     "density": "desc",
     "maximum": "desc",
+    "effect": "desc",
     "label": "asc",
 }
 _NEIGHBOURS = 2
@@ -41,6 +43,16 @@ class TableLinks:
         return {None: "", True: "1", False: "0"}[self._query.alive]
 
     @property
+    def typed(self) -> str:
+        """The token that features are to fire on, as it was typed; empty: any."""
+        return self._query.fires_on.typed if self._query.fires_on else ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the token must be just what was typed."""
+        return self._query.fires_on is not None and self._query.fires_on.whole
+
+    @property
     def kept(self) -> dict[str, str]:
         """What the filter's form keeps of the address: the order, where it is not the usual one."""
         return {
@@ -54,6 +66,8 @@ class TableLinks:
             **_ordered(sort, order),
             alive=self.alive,
             q=self._query.search,
+            on=self.typed,
+            whole="1" if self.whole else "",
             page="" if page == 1 else page,
         )
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.rendering.charts.plots import Axis, Line, plot, swatch, thinned
 from app.rendering.markup import trusted
-from app.rendering.plots import Axis, Line, plot, swatch, thinned
 from app.store.types.runs import RunCurve, RunView
 from sae_core.training.config import TrainingPoint
 

@@ -13,9 +13,9 @@ from app.errors import InvalidRequest
 from app.pages.runs.page import evaluated_on
 from app.pages.sweeps.figures import Contest, SweepRow, contests, front, rows
 from app.rendering.addresses import sweep_address
+from app.rendering.charts.plots import STYLES, Axis, Line, Mark, plot, swatch
 from app.rendering.markup import trusted
 from app.rendering.numbers import count
-from app.rendering.plots import STYLES, Axis, Line, Mark, plot, swatch
 from app.store.types.runs import RunView
 
 FRONT_STYLE = STYLES - 1

@@ -10,8 +10,8 @@ from pathlib import Path
 from app.jobs.sweeps.records import SweepRecord
 from app.pages.sweeps.figures import Contest, SweepRow, contests, rows
 from app.pages.sweeps.page import FRONT_STYLE, QUANTITIES, pictures, styles
+from app.rendering.charts.plots import HEIGHT, WIDTH, swatch
 from app.rendering.numbers import share
-from app.rendering.plots import HEIGHT, WIDTH, swatch
 from app.settings import resource
 from sae_core.files.atomic import atomic_file
 

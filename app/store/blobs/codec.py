@@ -16,19 +16,31 @@ from sae_core.harvest.records import (
     FeatureRecord,
     GroupKind,
     Histogram,
+    Landing,
     Ranking,
 )
 from sae_core.language_model.vocabulary import Vocabulary
 
 _KINDS = (GroupKind.TOP, GroupKind.BAND, GroupKind.WEAKEST)
+_BEST_REACH = 24  # tokens around the peak of the context that a table row shows
+_HAS_TOKENS, _HAS_BEST = 1, 2
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a table row shows of a feature."""
+    """What a table row shows of a feature.
+
+    Attributes:
+        activations: as in `FeatureRecord`; so the other rankings.
+        best: the strongest context alone, with what fires close to its peak; None: the feature has
+            none, or a version packed it that did not keep one here.
+    """
 
     activations: Histogram
     raised: Ranking
+    fires_on: Ranking | None
+    fires_after: Ranking | None
+    best: Examples | None
 
 
 @dataclass(frozen=True)
@@ -48,15 +60,45 @@ def pack_summary(feature: FeatureRecord) -> bytes:
     out = Writer()
     _write_histogram(out, feature.activations)
     _write_ranking(out, feature.raised)
+    best = _best(feature.groups)
+    known = [part for part in (feature.fires_on, feature.fires_after) if part is not None]
+    if has := _HAS_TOKENS * bool(known) + _HAS_BEST * (best is not None):
+        out.uint(has)
+    for ranking in known:
+        _write_ranking(out, ranking)
+    if best is not None:
+        out.uint(int(best.windows[0]))
+        out.uint(int(best.peaks[0]))
+        out.ints(_steps(best))
+        out.floats(best.values)
     return out.blob(b"S")
 
 
 def unpack_summary(blob: bytes, what: str) -> Summary:
     """See `pack_summary`; `what` names the feature if the blob is damaged."""
     data = Reader(blob, b"S", what)
-    summary = Summary(_read_histogram(data), _read_ranking(data))
+    activations, raised = _read_histogram(data), _read_ranking(data)
+    has = 0 if data.ended else data.uint()
+    fires_on = _read_ranking(data) if has & _HAS_TOKENS else None
+    fires_after = _read_ranking(data) if has & _HAS_TOKENS else None
+    best = _read_best(data) if has & _HAS_BEST else None
     data.end()
-    return summary
+    return Summary(activations, raised, fires_on, fires_after, best)
+
+
+def pack_landing(landing: Landing) -> bytes:
+    """The tokens that a feature's effect lands on; its figures have columns of their own."""
+    out = Writer()
+    _write_ranking(out, landing.tokens)
+    return out.blob(b"L")
+
+
+def unpack_landing(blob: bytes, what: str) -> Ranking:
+    """See `pack_landing`."""
+    data = Reader(blob, b"L", what)
+    tokens = _read_ranking(data)
+    data.end()
+    return tokens
 
 
 def pack_body(feature: FeatureRecord) -> bytes:
@@ -190,6 +232,39 @@ def _read_ranking(data: Reader) -> Ranking:
     ):
         raise data.damaged("its parts differ in length")
     return ranking
+
+
+def _best(groups: tuple[ExampleGroup, ...]) -> Examples | None:
+    """The first of the top contexts, with the firings within reach of its peak."""
+    top = next((group.examples for group in groups if group.kind is GroupKind.TOP), None)
+    if top is None or not len(top):
+        return None
+    first = slice(0, int(top.bounds[1]))
+    positions = top.positions[first]
+    near = np.abs(positions.astype(np.int64) - int(top.peaks[0])) <= _BEST_REACH
+    return Examples(
+        windows=top.windows[:1],
+        peaks=top.peaks[:1],
+        bounds=np.array([0, np.count_nonzero(near)], dtype=np.int64),
+        positions=positions[near],
+        values=top.values[first][near],
+    )
+
+
+def _read_best(data: Reader) -> Examples:
+    window, peak = data.uint(), data.uint()
+    steps, values = data.ints(np.int64), data.floats()
+    positions = np.cumsum(steps, dtype=np.int64)
+    last = max(peak, int(positions.max(initial=0)))
+    if len(steps) != len(values) or last > 0xFFFF or window >= 1 << 63:
+        raise data.damaged("its parts differ in length")
+    return Examples(
+        windows=np.array([window], dtype=np.int64),
+        peaks=np.array([peak], dtype=np.uint16),
+        bounds=np.array([0, len(values)], dtype=np.int64),
+        positions=positions.astype(np.uint16),
+        values=values,
+    )
 
 
 def _write_groups(out: Writer, groups: tuple[ExampleGroup, ...]) -> None:

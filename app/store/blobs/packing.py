@@ -170,7 +170,12 @@ class Reader:
         planes = np.frombuffer(self.take(4 * size), dtype=np.uint8).reshape(4, size)
         return np.ascontiguousarray(planes.T).view("<f4").reshape(-1).astype(np.float32)
 
+    @property
+    def ended(self) -> bool:
+        """Whether everything is read: what later versions append, older ones did not write."""
+        return self._at == len(self._data)
+
     def end(self) -> None:
         """Nothing may be left."""
-        if self._at != len(self._data):
+        if not self.ended:
             raise self.damaged("something follows its end")

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, select
 
 from app.errors import InvalidRequest, NotFound
 from app.store.blobs.codec import unpack_body, unpack_summary, unpack_tokens
-from app.store.schema import StoredFeature, StoredHarvest, StoredWindow
+from app.store.schema import StoredFeature, StoredHarvest, StoredLanding, StoredWindow
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import effects as store_effects
+from app.store.tables import landings as store_landings
+from app.store.tables import postings as store_postings
 from app.store.types.catalogue import (
-    SORTS,
     DictionaryView,
-    FeatureQuery,
     FeatureRow,
     FeatureScales,
     FeatureTable,
     FeatureView,
 )
+from app.store.types.queries import SORTS, FeatureQuery
 from sae_core.harvest.records import FeatureRecord, WindowRecord
 
 MOST_PER_PAGE = 500
@@ -30,10 +31,19 @@ _KEYS = {
     "index": StoredFeature.index,
     "density": StoredFeature.firings,  # shares of one number of tokens
     "maximum": StoredFeature.maximum,
+    "effect": func.coalesce(StoredLanding.effect, -1.0),
     "label": StoredFeature.label,
 }
-_DOWN = {"density": StoredFeature.by_density, "maximum": StoredFeature.by_maximum}
-_UP = {"density": StoredFeature.by_density_up, "maximum": StoredFeature.by_maximum_up}
+_DOWN = {
+    "density": StoredFeature.by_density,
+    "maximum": StoredFeature.by_maximum,
+    "effect": StoredLanding.by_effect,
+}
+_UP = {
+    "density": StoredFeature.by_density_up,
+    "maximum": StoredFeature.by_maximum_up,
+    "effect": StoredLanding.by_effect_up,
+}
 # built once: a hundred numbers in it are slow to make a statement of
 _WINDOWS = select(
     StoredWindow.number, StoredWindow.document, StoredWindow.line, StoredWindow.tokens
@@ -44,17 +54,22 @@ _WINDOWS = select(
 _PUBLISHED = select(StoredHarvest.set_id, StoredHarvest.digest).where(
     StoredHarvest.dictionary_id == bindparam("dictionary_id")
 )
-_FEATURE = select(
-    StoredFeature.firings,
-    StoredFeature.maximum,
-    StoredFeature.density_low,
-    StoredFeature.density_high,
-    StoredFeature.label,
-    StoredFeature.summary,
-    StoredFeature.body,
-).where(
-    StoredFeature.dictionary_id == bindparam("dictionary_id"),
-    StoredFeature.index == bindparam("at"),
+_FEATURE = (
+    select(
+        StoredFeature.firings,
+        StoredFeature.maximum,
+        StoredFeature.density_low,
+        StoredFeature.density_high,
+        StoredFeature.label,
+        StoredFeature.summary,
+        StoredFeature.body,
+        *store_landings.COLUMNS,
+    )
+    .outerjoin(StoredLanding, store_landings.JOINED)
+    .where(
+        StoredFeature.dictionary_id == bindparam("dictionary_id"),
+        StoredFeature.index == bindparam("at"),
+    )
 )
 _ROW = (
     StoredFeature.index,
@@ -62,10 +77,15 @@ _ROW = (
     StoredFeature.maximum,
     StoredFeature.label,
     StoredFeature.summary,
+    *store_landings.COLUMNS,
 )
-_ROWS = select(*_ROW).where(
-    StoredFeature.dictionary_id == bindparam("dictionary_id"),
-    StoredFeature.index.in_(bindparam("indices", expanding=True)),
+_ROWS = (
+    select(*_ROW)
+    .outerjoin(StoredLanding, store_landings.JOINED)
+    .where(
+        StoredFeature.dictionary_id == bindparam("dictionary_id"),
+        StoredFeature.index.in_(bindparam("indices", expanding=True)),
+    )
 )
 
 
@@ -93,27 +113,59 @@ def published(connection: Connection, dictionary: DictionaryView) -> Published:
     return Published(dictionary, row.set_id)
 
 
-def table(connection: Connection, dictionary: DictionaryView, query: FeatureQuery) -> FeatureTable:
-    """One page of the table: an index finds its features, then only their rows are read."""
+def table(
+    connection: Connection,
+    dictionary: DictionaryView,
+    query: FeatureQuery,
+    tokens: Collection[int] | None = None,
+) -> FeatureTable:
+    """One page of the table: an index finds its features, then only their rows are read.
+
+    `tokens` are those that fit the query's pattern of what features fire on.
+    """
     _check(query)
-    now = published(connection, dictionary).dictionary
-    total = _total(connection, now, query)
+    there = published(connection, dictionary)
+    now = there.dictionary
+    knows_tokens = store_postings.knows(connection, now.id, store_postings.FIRES_ON)
+    knows_effects = store_landings.known(connection, now)
+    if tokens is not None and not knows_tokens:
+        raise InvalidRequest(
+            f"What the features of {now.title} fire on is not known: an older version harvested "
+            "it, or it was imported. Harvest it again with this version."
+        )
+    if query.sort == "effect" and not knows_effects:
+        raise InvalidRequest(
+            f"The mean effects of {now.title} were not computed: give its `featurescope harvest` "
+            "again with --ablate."
+        )
+    conditions = _conditions(connection, now, query, tokens)
+    total = _total(connection, now, query, conditions)
     pages = max(1, -(-total // query.per_page))
     if query.page > pages:
         raise NotFound(f"There is no page {query.page} of this table; the last one is {pages}.")
     start = (query.page - 1) * query.per_page
     count = min(query.per_page, total - start)
-    if query.search or query.sort == "label":
-        indices = _walk(connection, now, query, start, count, total)
+    if query.search or query.sort == "label" or tokens is not None:
+        indices = _walk(connection, conditions, query, start, count, total)
         chosen: ColumnElement[bool] = StoredFeature.index.in_(indices)
     else:
         chosen = _places(now, query, start, count, total)
     statement = select(*_ROW, _KEYS[query.sort].label("key"))
+    statement = statement.outerjoin(StoredLanding, store_landings.JOINED)
     statement = statement.where(StoredFeature.dictionary_id == now.id, chosen)
     rows = list(connection.execute(statement).mappings()) if count else []
     rows.sort(key=lambda row: row["index"])
     rows.sort(key=lambda row: row["key"], reverse=query.descending)
-    return FeatureTable(now, tuple(_row(row, now) for row in rows), total, query.page, pages)
+    return FeatureTable(
+        dictionary=now,
+        rows=_with_windows(connection, there.set_id, [_row(row, now) for row in rows]),
+        total=total,
+        page=query.page,
+        pages=pages,
+        matching=None if tokens is None else len(tokens),
+        knows_tokens=knows_tokens,
+        knows_effects=knows_effects,
+    )
 
 
 def feature(connection: Connection, dictionary: DictionaryView, index: int) -> FeatureView:
@@ -121,17 +173,17 @@ def feature(connection: Connection, dictionary: DictionaryView, index: int) -> F
     there = published(connection, dictionary)
     now = there.dictionary
     here = {"dictionary_id": now.id, "at": index}
-    row = connection.execute(_FEATURE, here).first() if _fits(index) else None
+    row = connection.execute(_FEATURE, here).mappings().first() if _fits(index) else None
     if row is None:
         raise NotFound(
             f"{now.title} has features 0 to {now.d_sae - 1}; there is no feature {index}."
         )
     what = f"Feature {index} of {now.title}"
-    summary, body = unpack_summary(row.summary, what), unpack_body(row.body, what)
+    summary, body = unpack_summary(row["summary"], what), unpack_body(row["body"], what)
     record = FeatureRecord(
         index=index,
-        firings=row.firings,
-        maximum=row.maximum,
+        firings=row["firings"],
+        maximum=row["maximum"],
         activations=summary.activations,
         logits=body.logits,
         raised=summary.raised,
@@ -140,15 +192,18 @@ def feature(connection: Connection, dictionary: DictionaryView, index: int) -> F
         nearest=body.nearest,
         coactive=body.coactive,
         groups=body.groups,
-        density_interval=_interval(row.density_low, row.density_high),
+        density_interval=_interval(row["density_low"], row["density_high"]),
+        fires_on=summary.fires_on,
+        fires_after=summary.fires_after,
     )
     numbers = {n for group in body.groups for n in group.examples.windows.tolist()}
     return FeatureView(
         dictionary=now,
         record=record,
-        label=row.label,
+        label=row["label"],
         windows=_windows(connection, there.set_id, sorted(numbers)),
         effects=store_effects.of_feature(connection, now, index),
+        landing=store_landings.of_row(row, what),
     )
 
 
@@ -209,18 +264,31 @@ def _check(query: FeatureQuery) -> None:
         raise InvalidRequest(f"A page has 1 to {MOST_PER_PAGE} rows, not {query.per_page}.")
 
 
-def _conditions(now: DictionaryView, query: FeatureQuery) -> list[ColumnElement[bool]]:
+def _conditions(
+    connection: Connection,
+    now: DictionaryView,
+    query: FeatureQuery,
+    tokens: Collection[int] | None,
+) -> list[ColumnElement[bool]]:
     conditions = [StoredFeature.dictionary_id == now.id]
     if query.alive is not None:
         conditions.append(StoredFeature.firings > 0 if query.alive else StoredFeature.firings == 0)
     if query.search:
         conditions.append(StoredFeature.label.icontains(query.search, autoescape=True))
+    if tokens is not None:
+        fit = store_postings.features(connection, now.id, store_postings.FIRES_ON, tokens)
+        conditions.append(store_postings.among(connection, fit))
     return conditions
 
 
-def _total(connection: Connection, now: DictionaryView, query: FeatureQuery) -> int:
-    if query.search:
-        counted = select(func.count()).select_from(StoredFeature).where(*_conditions(now, query))
+def _total(
+    connection: Connection,
+    now: DictionaryView,
+    query: FeatureQuery,
+    conditions: list[ColumnElement[bool]],
+) -> int:
+    if query.search or query.fires_on is not None:
+        counted = select(func.count()).select_from(StoredFeature).where(*conditions)
         return connection.scalars(counted).one()
     if query.alive is None:
         return now.d_sae
@@ -247,7 +315,7 @@ def _places(
 
 def _walk(
     connection: Connection,
-    now: DictionaryView,
+    conditions: list[ColumnElement[bool]],
     query: FeatureQuery,
     start: int,
     count: int,
@@ -259,7 +327,8 @@ def _walk(
     index = StoredFeature.index.desc() if from_end else StoredFeature.index.asc()
     chosen = (
         select(StoredFeature.index)
-        .where(*_conditions(now, query))
+        .outerjoin(StoredLanding, store_landings.JOINED)
+        .where(*conditions)
         .order_by(key.desc() if query.descending != from_end else key.asc(), index)
         .offset(total - start - count if from_end else start)
         .limit(count)
@@ -272,7 +341,8 @@ def _interval(low: float | None, high: float | None) -> tuple[float, float] | No
 
 
 def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
-    summary = unpack_summary(row["summary"], f"Feature {row['index']} of {now.title}")
+    what = f"Feature {row['index']} of {now.title}"
+    summary = unpack_summary(row["summary"], what)
     return FeatureRow(
         index=row["index"],
         firings=row["firings"],
@@ -281,6 +351,22 @@ def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
         histogram=summary.activations,
         label=row["label"],
         raised=summary.raised,
+        fires_on=summary.fires_on,
+        fires_after=summary.fires_after,
+        landing=store_landings.of_row(row, what),
+        best=summary.best,
+    )
+
+
+def _with_windows(
+    connection: Connection, set_id: int, rows: list[FeatureRow]
+) -> tuple[FeatureRow, ...]:
+    """The rows with the windows of their best contexts."""
+    numbers = {int(row.best.windows[0]) for row in rows if row.best is not None}
+    windows = _windows(connection, set_id, sorted(numbers))
+    return tuple(
+        row if row.best is None else replace(row, window=windows[int(row.best.windows[0])])
+        for row in rows
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, insert, select
 
 from app.errors import NotFound, StoreError
@@ -27,8 +28,11 @@ from app.store.schema import (
     StoredWindowSet,
 )
 from app.store.tables import catalogue as store_catalogue
+from app.store.tables import postings as store_postings
 from app.store.tables.bulk import bulk_insert
+from app.store.types.annotations import subject_of
 from app.store.types.catalogue import HarvestRecord
+from app.store.written.label_texts import best_texts
 from sae_core.harvest.records import FeatureRecord, WindowRecord
 
 _IN_MEMORY = 64 << 20
@@ -44,6 +48,7 @@ class Packed:
     firings: list[int] = field(default_factory=list)
     maxima: list[float] = field(default_factory=list)
     intervals: list[tuple[float | None, float | None]] = field(default_factory=list)
+    fires_on: dict[int, NDArray[np.int32]] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)
     windows: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
 
@@ -83,6 +88,8 @@ def packed(features: Iterable[FeatureRecord], windows: Iterable[WindowRecord]) -
             out.firings.append(feature.firings)
             out.maxima.append(float(feature.maximum))
             out.intervals.append(feature.density_interval or (None, None))
+            if feature.fires_on is not None:
+                out.fires_on[feature.index] = feature.fires_on.ids
             for group in feature.groups:
                 out.shown.update(group.examples.windows.tolist())
         for window in windows:
@@ -93,13 +100,10 @@ def packed(features: Iterable[FeatureRecord], windows: Iterable[WindowRecord]) -
 
 def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
     """Replace what was published of the dictionary."""
-    dictionary_id, d_sae, set_id, digest = _resolve(connection, harvest)
+    dictionary_id, d_sae, set_id, digest, subject = _resolve(connection, harvest)
     _check(harvest, new, d_sae)
-    # Labels stay: read them before what was published goes.
-    query = select(StoredFeature.index, StoredFeature.label)
-    of_dictionary = StoredFeature.dictionary_id == dictionary_id
-    labelled = connection.execute(query.where(of_dictionary, StoredFeature.label != ""))
-    labels = dict(iter(labelled))
+    # Labels belong to the weights: whoever gave them, and whenever, they stand at once.
+    labels = best_texts(connection, subject)
     store_catalogue.unpublish(connection, dictionary_id)
     numbers = np.array(sorted(new.windows), dtype=np.int64)
     connection.execute(
@@ -139,11 +143,13 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
         )
     )
     bulk_insert(connection, StoredFeature, rows)
+    store_postings.write(connection, dictionary_id, store_postings.FIRES_ON, new.fires_on)
     store_catalogue.drop_unused_windows(connection)
 
 
-def _resolve(connection: Connection, harvest: HarvestRecord) -> tuple[int, int, int, str]:
-    """Ids of dictionary (with its d_sae) and window set, and the harvest's digest."""
+def _resolve(connection: Connection, harvest: HarvestRecord) -> tuple[int, int, int, str, str]:
+    """Ids of dictionary (with its d_sae) and window set, the harvest's digest, and the subject
+    whose labels it shows."""
     model_id = store_catalogue.model_id_of(connection, harvest.model)
     here = (StoredDictionary.model_id == model_id, StoredDictionary.name == harvest.dictionary)
     dictionary = connection.execute(select(StoredDictionary.__table__).where(*here)).first()
@@ -182,7 +188,8 @@ def _resolve(connection: Connection, harvest: HarvestRecord) -> tuple[int, int, 
         "settings": harvest.settings,
     }
     digest = hashlib.sha256(store_catalogue.canonical(depends_on).encode()).hexdigest()
-    return dictionary.id, dictionary.d_sae, set_id, digest
+    subject = subject_of(dictionary.checksum, model.checksum, dictionary.path)
+    return dictionary.id, dictionary.d_sae, set_id, digest, subject
 
 
 def _check(harvest: HarvestRecord, new: Packed, d_sae: int) -> None:

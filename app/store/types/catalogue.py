@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sae_core.harvest.density import wilson_interval
-from sae_core.harvest.records import ContextEffect, FeatureRecord, Histogram, Ranking, WindowRecord
+from sae_core.harvest.records import (
+    ContextEffect,
+    Examples,
+    FeatureRecord,
+    Histogram,
+    Landing,
+    Ranking,
+    WindowRecord,
+)
 from sae_core.language_model.vocabulary import Vocabulary
 
-Sort = Literal["index", "density", "maximum", "label"]
-SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "label")
 N_STRONGEST = 4
 LOSS_NOISE = "loss_noise"
 """In a dictionary's details: how far rounding alone moves the loss of a token, r.m.s. in nats."""
@@ -209,27 +215,6 @@ class DictionaryView:
 
 
 @dataclass(frozen=True)
-class FeatureQuery:
-    """One page of a feature table. Equal keys follow each other by index, upwards.
-
-    Attributes:
-        sort: what to order by.
-        descending: whether the largest comes first.
-        alive: True: only features that fire; False: only dead ones; None: all.
-        page: from 1.
-        per_page: rows on a page.
-        search: keep features whose label contains this, in whatever ASCII case; empty: all.
-    """
-
-    sort: Sort = "index"
-    descending: bool = False
-    alive: bool | None = None
-    page: int = 1
-    per_page: int = 50
-    search: str = ""
-
-
-@dataclass(frozen=True)
 class FeatureRow:
     """A feature in the table.
 
@@ -241,6 +226,12 @@ class FeatureRow:
         histogram: of the activations > 0.
         label: what it means, in words; empty: not said yet.
         raised: the tokens whose logits it raises most.
+        fires_on: as in `FeatureRecord`.
+        fires_after: as in `FeatureRecord`.
+        landing: where its effect lands; None: not computed.
+        best: its strongest context alone, with what fires around the peak; None: it has none, or an
+            older version harvested it.
+        window: that `best` lies in; None: there is none, or it was not asked for.
     """
 
     index: int
@@ -250,6 +241,11 @@ class FeatureRow:
     histogram: Histogram
     label: str
     raised: Ranking
+    fires_on: Ranking | None = None
+    fires_after: Ranking | None = None
+    landing: Landing | None = None
+    best: Examples | None = None
+    window: WindowRecord | None = None
 
     @property
     def strongest(self) -> list[int]:
@@ -283,6 +279,10 @@ class FeatureTable:
         total: rows on all pages.
         page: which one this is, from 1.
         pages: how many there are, at least 1.
+        matching: how many tokens of the vocabulary fit what the query says of them; None: it says
+            nothing of them.
+        knows_tokens: whether the harvest counted what its features fire on.
+        knows_effects: whether the mean effects of its features were computed.
     """
 
     dictionary: DictionaryView
@@ -290,6 +290,9 @@ class FeatureTable:
     total: int
     page: int
     pages: int
+    matching: int | None = None
+    knows_tokens: bool = False
+    knows_effects: bool = False
 
 
 @dataclass(frozen=True)
@@ -302,6 +305,7 @@ class FeatureView:
         label: what it means, in words; empty: not said yet.
         windows: every window its examples point to, by number.
         effects: what ablating it does, by window; only what is cached.
+        landing: where its effect lands; None: not computed.
     """
 
     dictionary: DictionaryView
@@ -309,6 +313,7 @@ class FeatureView:
     label: str
     windows: Mapping[int, WindowRecord]
     effects: Mapping[int, ContextEffect]
+    landing: Landing | None = None
 
     @property
     def density(self) -> float:

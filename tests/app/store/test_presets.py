@@ -7,7 +7,8 @@ import pytest
 from app.errors import Conflict, InvalidRequest, NotFound
 from app.store.store import Store
 from app.store.tables.presets import LONGEST_NAME, LONGEST_SETTINGS
-from app.store.types.catalogue import DictionaryView, FeatureQuery
+from app.store.types.catalogue import DictionaryView
+from app.store.types.queries import FeatureQuery
 from app.store.upkeep.dump import dump
 from tests import factories
 

@@ -20,7 +20,7 @@ from app.store.schema import (
     StoredWindowSet,
 )
 from app.store.store import Store
-from app.store.types.catalogue import FeatureQuery
+from app.store.types.queries import FeatureQuery
 from app.store.upkeep.dump import dump
 from sae_core.language_model.vocabulary import Vocabulary
 from tests import factories

@@ -6,7 +6,7 @@ from sqlalchemy import event
 from app.errors import InvalidRequest, NotFound, StoreError
 from app.settings import Settings
 from app.store.store import open_store
-from app.store.types.catalogue import SORTS, FeatureQuery
+from app.store.types.queries import SORTS, FeatureQuery
 from tests import factories
 from tests.same import same
 

@@ -13,7 +13,7 @@ from app.pages.prompt.query import FeatureName, PromptQuery
 from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import TogetherResult
 from app.pages.prompt.view.rows import FeatureLine, FeatureLines
-from app.rendering.bars import signed_bar
+from app.rendering.charts.bars import signed_bar
 from app.rendering.numbers import nats, percent
 
 MOST_EFFECTS = 40

@@ -12,7 +12,7 @@ from app.errors import InvalidRequest
 from app.pages.prompt.tokens import find_token
 from app.pages.prompt.view.rows import Described
 from app.pages.prompt.view.strip import Paint
-from app.rendering.bars import share_bar
+from app.rendering.charts.bars import share_bar
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, decimals, number, percent, signed
 from app.rendering.tokens import Typeset

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from app.pages.prompt.active_features import ActiveFeatures
 from app.pages.prompt.query import FeatureName
 from app.rendering.addresses import dictionary_address
-from app.rendering.bars import fires, share_bar
+from app.rendering.charts.bars import fires, share_bar
 from app.rendering.contexts import activation_levels
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, number, percent

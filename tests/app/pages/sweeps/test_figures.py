@@ -14,7 +14,7 @@ from app.errors import InvalidRequest
 from app.pages.sweeps.figures import SweepRow, contests, front, rows, seed_noise
 from app.pages.sweeps.page import COLUMNS, Order, pictures, styles
 from app.pages.sweeps.report import markdown, picture, sentence
-from app.rendering.plots import (
+from app.rendering.charts.plots import (
     MOST_POINTS,
     STYLES,
     Axis,

@@ -8,9 +8,9 @@ from html import escape
 
 import numpy as np
 
-from app.rendering import plots
+from app.rendering.charts import plots
+from app.rendering.charts.plots import MOST_TICKS, round_values, tick
 from app.rendering.numbers import compact, count
-from app.rendering.plots import MOST_TICKS, round_values, tick
 from sae_core.harvest.records import Histogram
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from app.rendering.histograms import LARGE, chart, sparkline
+from app.rendering.charts.histograms import LARGE, chart, sparkline
 from sae_core.harvest.records import Histogram
 
 

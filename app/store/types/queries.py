@@ -1,0 +1,61 @@
+"""What pages ask of a feature table: frozen values, no queries of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sae_core.language_model.vocabulary import Vocabulary
+
+Sort = Literal["index", "density", "maximum", "effect", "label"]
+SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "effect", "label")
+
+
+@dataclass(frozen=True)
+class TokenPattern:
+    """Tokens of a vocabulary, by what was typed.
+
+    Attributes:
+        typed: as it was typed.
+        spellings: what that may stand for, at least one, none of them empty: bytes that a token
+            contains in whatever ASCII case, or, if `whole`, consists of.
+        whole: whether the token must be just that.
+    """
+
+    typed: str
+    spellings: tuple[bytes, ...]
+    whole: bool = False
+
+    def matching(self, vocabulary: Vocabulary) -> list[int]:
+        """Ids of the tokens that fit, special ones left out, ascending."""
+        if self.whole:
+            fit = [i for i, piece in enumerate(vocabulary.pieces) if piece in self.spellings]
+        else:
+            parts = [spelling.lower() for spelling in self.spellings]
+            pieces = enumerate(piece.lower() for piece in vocabulary.pieces)
+            fit = [i for i, piece in pieces if any(part in piece for part in parts)]
+        return [token for token in fit if token not in vocabulary.special]
+
+
+@dataclass(frozen=True)
+class FeatureQuery:
+    """One page of a feature table. Equal keys follow each other by index, upwards.
+
+    Attributes:
+        sort: what to order by.
+        descending: whether the largest comes first.
+        alive: True: only features that fire; False: only dead ones; None: all.
+        page: from 1.
+        per_page: rows on a page.
+        search: keep features whose label contains this, in whatever ASCII case; empty: all.
+        fires_on: keep features that have such a token among the ten that they fire on most; None:
+            all.
+    """
+
+    sort: Sort = "index"
+    descending: bool = False
+    alive: bool | None = None
+    page: int = 1
+    per_page: int = 50
+    search: str = ""
+    fires_on: TokenPattern | None = None
