@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from cachetools import LRUCache
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select
 
-from app.errors import InvalidRequest, NotFound, StoreError
+from app.errors import NotFound, StoreError
 from app.settings import Settings
 from app.store import database
 from app.store.blobs.codec import unpack_vocabulary
@@ -24,6 +24,7 @@ from app.store.tables import landings as store_landings
 from app.store.tables import presets as store_presets
 from app.store.tables import progress as store_progress
 from app.store.tables import publication as store_publication
+from app.store.tables.explanations import Explanations
 from app.store.tables.runs import TrainingRuns
 from app.store.types.catalogue import (
     CorpusRecord,
@@ -39,12 +40,14 @@ from app.store.types.catalogue import (
     ProgressView,
 )
 from app.store.types.queries import FeatureQuery
+from app.store.written.comments import Comments
+from app.store.written.labels import Labels
+from app.store.written.lists import FeatureLists
 from sae_core.harvest.records import ContextEffect, FeatureRecord, Landing, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
 
 KEPT_VOCABULARIES = 8
 KEPT_SCALES = 64  # of dictionaries: 16 bytes a feature
-LONGEST_LABEL = 400  # characters; an index entry of Postgres holds 2,700 bytes
 
 _log = logging.getLogger(__name__)
 
@@ -85,11 +88,19 @@ class Store:
     Attributes:
         engine: the same, for what looks after the whole store (`app.store.upkeep`).
         runs: trainings and their curves.
+        labels: what features mean, as people say.
+        explanations: what language models say, and how well their labels do.
+        comments: what else they say.
+        lists: features that they put together.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.runs = TrainingRuns(engine)
+        self.labels = Labels(engine)
+        self.explanations = Explanations(engine)
+        self.comments = Comments(engine)
+        self.lists = FeatureLists(engine)
         self._vocabularies: LRUCache[tuple[int, str], Vocabulary] = LRUCache(KEPT_VOCABULARIES)
         self._scales: LRUCache[tuple[int, str], FeatureScales] = LRUCache(KEPT_SCALES)
         self._lock = threading.Lock()
@@ -237,7 +248,7 @@ class Store:
         """Add a dictionary or bring it up to date; its id.
 
         Other weights, dtype, architecture, hook point or sizes under the same name make it another
-        dictionary: its harvest, labels and cached ablations go.
+        dictionary: its harvest and cached ablations go, and labels wait for the old ones.
 
         Raises:
             NotFound: its model was not added before.
@@ -267,9 +278,10 @@ class Store:
         """Replace what a dictionary shows, in one transaction.
 
         Features and windows are packed before the transaction begins, so that no lock is held
-        while they are made. Labels stay; cached ablations and windows that no harvest refers to
-        go. Model, dictionary and corpus, where given, are added in the same transaction: if they
-        replace others, those stay visible up to the instant of publication.
+        while they are made. Labels of these weights stand on it at once; cached ablations and
+        windows that no harvest refers to go. Model, dictionary and corpus, where given, are added
+        in the same transaction: if they replace others, those stay visible up to the instant of
+        publication.
 
         Raises:
             StoreError: features are missing or point to windows that were not given; the database
@@ -297,28 +309,6 @@ class Store:
         """
         with writing(self.engine) as connection:
             store_catalogue.save_evaluation(connection, dictionary, evaluation)
-
-    def save_label(self, dictionary: DictionaryView, index: int, text: str) -> None:
-        """Say in words what a feature means; empty: take it back.
-
-        Raises:
-            InvalidRequest: it is too long.
-            NotFound: there is no such feature.
-        """
-        self.save_labels(dictionary, {index: text})
-
-    def save_labels(self, dictionary: DictionaryView, labels: Mapping[int, str]) -> None:
-        """Labels of many features at once, by index; all of them or none. See `save_label`."""
-        with writing(self.engine) as connection:
-            for index, text in labels.items():
-                if len(text) > LONGEST_LABEL:
-                    raise InvalidRequest(
-                        f"A label has at most {LONGEST_LABEL} characters; this one has {len(text)}."
-                    )
-                here = (StoredFeature.dictionary_id == dictionary.id, StoredFeature.index == index)
-                changed = connection.execute(update(StoredFeature).where(*here).values(label=text))
-                if changed.rowcount == 0:
-                    raise NotFound(f"{dictionary.title} has no published feature {index}.")
 
     def save_effects(
         self, dictionary: DictionaryView, index: int, effects: Mapping[int, ContextEffect]

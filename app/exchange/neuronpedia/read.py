@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import InvalidRequest, NotFound
+from app.exchange.neuronpedia.explanations import read_explanations
 from app.exchange.neuronpedia.fields import (
     MOST_FEATURES,
     ForeignContext,
@@ -20,7 +21,8 @@ from app.exchange.neuronpedia.fields import (
 from app.exchange.neuronpedia.files import ExportFiles, read_lines, read_object
 from app.exchange.neuronpedia.records import TokenCount, missing, record
 from app.exchange.neuronpedia.texts import ForeignText
-from app.store.store import LONGEST_LABEL, Store
+from app.store.store import Store
+from app.store.types.annotations import NewLabel
 from app.store.types.catalogue import (
     CorpusRecord,
     DictionaryRecord,
@@ -195,7 +197,7 @@ def import_export(
             path="",
             checksum=checksum,
             dtype=NOT_STATED,
-            details=_details(source, d_sae, len(labels)),
+            details=_details(source, d_sae, len({label.index for label in labels})),
         ),
         corpus=CorpusRecord(
             name=source.dataset or NOT_STATED,
@@ -206,7 +208,7 @@ def import_export(
         ),
     )
     view = store.dictionary(model, name)
-    store.save_labels(view, labels)
+    store.labels.take(view, labels)
     return view
 
 
@@ -307,19 +309,11 @@ def _width(indices: set[int]) -> int:
     return d_sae
 
 
-def _labels(files: ExportFiles, d_sae: int) -> dict[int, str]:
-    """The first explanation of each feature."""
-    labels: dict[int, str] = {}
-    for path in files.explanations:
-        for line in read_lines(path):
-            index, text = line.get("index"), line.get("description")
-            if isinstance(index, str) and index.isascii() and index.isdigit() and len(index) < 9:
-                index = int(index)
-            if type(index) is not int or not isinstance(text, str) or not text.strip():
-                continue
-            if 0 <= index < min(d_sae, MOST_FEATURES):
-                labels.setdefault(index, text.strip()[:LONGEST_LABEL])
-    return labels
+def _labels(files: ExportFiles, d_sae: int) -> list[NewLabel]:
+    """All explanations of the features that are there."""
+    most = min(d_sae, MOST_FEATURES)
+    every = (label for path in files.explanations for label in read_explanations(path))
+    return [label for label in every if label.index < most]
 
 
 def _layer(source: _Source) -> str:

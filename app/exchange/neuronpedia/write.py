@@ -7,7 +7,6 @@ reading them back gives them again.
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidRequest
+from app.exchange.neuronpedia.explanations import explanation_lines, layer_of, packed
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureView
 from sae_core.files.atomic import atomic_file, atomic_folder
@@ -53,14 +53,12 @@ def export_dictionary(
         raise InvalidRequest(f"{folder} exists already: name a folder that does not.")
     texts = _Texts(store.vocabulary(dictionary.model_id))
     with atomic_folder(folder) as draft:
-        labels: dict[int, str] = {}
         for number, begin in enumerate(range(0, dictionary.d_sae, PER_BATCH)):
             indices = range(begin, min(begin + PER_BATCH, dictionary.d_sae))
             views = [store.feature(dictionary, index) for index in indices]
-            labels |= {view.record.index: view.label for view in views if view.label}
             batch = {
                 "model_id": dictionary.model,
-                "layer": _layer(dictionary),
+                "layer": layer_of(dictionary),
                 "sae_set": dictionary.name,
                 "features": [_feature(view, texts) for view in views],
             }
@@ -69,8 +67,10 @@ def export_dictionary(
             say(indices.stop)
         with atomic_file(draft / "run_settings.json") as file:
             file.write_text(json.dumps(_settings(dictionary), indent=2) + "\n")
-        if labels:
-            _write_labels(draft / "explanations", dictionary, labels)
+        lines = list(explanation_lines(dictionary, store.labels.every(dictionary)))
+        if lines:
+            with atomic_file(draft / "explanations" / "batch-0.jsonl.gz") as file:
+                file.write_bytes(packed(lines, small=True))
 
 
 class _Texts:
@@ -173,11 +173,6 @@ def _floats(values: NDArray[Any]) -> list[float]:
     return [float(str(value)) if value else 0.0 for value in values]
 
 
-def _layer(dictionary: DictionaryView) -> int:
-    number = re.search(r"\d+", dictionary.hook_point)
-    return int(number[0]) if number else 0
-
-
 def _settings(dictionary: DictionaryView) -> dict[str, Any]:
     """What SAEDashboard notes of a run, as far as it applies, and where the numbers come from."""
     harvest = dictionary.harvest
@@ -190,7 +185,7 @@ def _settings(dictionary: DictionaryView) -> dict[str, Any]:
         "n_prompts_total": harvest.n_windows,
         "n_tokens_in_prompt": harvest.n_ctx,
         "model_id": dictionary.model,
-        "layer": _layer(dictionary),
+        "layer": layer_of(dictionary),
         "hook_point": dictionary.hook_point,
         "exported_by": "featurescope",
         "n_tokens": dictionary.n_tokens,
@@ -198,23 +193,3 @@ def _settings(dictionary: DictionaryView) -> dict[str, Any]:
         "dictionary_checksum": dictionary.checksum,
         "corpus_fingerprint": harvest.fingerprint,
     }
-
-
-def _write_labels(folder: Path, dictionary: DictionaryView, labels: Mapping[int, str]) -> None:
-    """Labels as Neuronpedia's explanations."""
-    lines = [
-        json.dumps(
-            {
-                "modelId": dictionary.model,
-                "layer": f"{_layer(dictionary)}-{dictionary.name}",
-                "index": str(index),
-                "description": text.encode("utf-8", "replace").decode(),
-                "typeName": "",
-                "explanationModelName": "",
-            }
-        )
-        for index, text in sorted(labels.items())
-    ]
-    with atomic_file(folder / "batch-0.jsonl.gz") as draft:
-        # no clock time in the header: the same labels give the same bytes
-        draft.write_bytes(gzip.compress("\n".join([*lines, ""]).encode(), mtime=0))

@@ -1,4 +1,8 @@
-"""The whole store into a bundle and out of one, a few rows at a time."""
+"""The whole store into a bundle and out of one, a few rows at a time.
+
+What people wrote is merged into what is there; everything else goes into an empty store, or one
+that holds the very same.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,21 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Double, Engine, Integer, LargeBinary, Table, select
+from sqlalchemy import Connection, Double, Engine, Integer, LargeBinary, Table, literal, select
 from sqlalchemy.exc import DataError, IntegrityError
 
 from app.errors import InvalidRequest
+from app.store.annotations import TABLES as WRITTEN
 from app.store.columns import Base, escape
 from app.store.database import knows_schema, newest_schema, reading, tidy, writing
 from app.store.schema import (
-    UNREPEATABLE,
+    UNKEPT,
     StoredDictionary,
     StoredEffect,
     StoredFeature,
@@ -35,17 +40,18 @@ from app.store.upkeep.bundle_file import (
     reading_bundle,
     writing_bundle,
 )
+from app.store.upkeep.merging import CLASSES, merge, show_labels
+from app.store.written.label_texts import fill
 
 # What a harvest publishes at one instant also arrives at one instant.
 _OF_HARVEST = tuple(
     table.__tablename__
     for table in (StoredHarvest, StoredFeature, StoredEffect, StoredLanding, StoredPosting)
 )
-_CLASSES = {mapper.local_table.name: mapper.class_ for mapper in Base.registry.mappers}  # type: ignore[attr-defined]
 
 
 def export_bundle(engine: Engine, path: Path) -> Manifest:
-    """Write everything in the store but what holds a time into a new bundle, as of one instant.
+    """Write everything in the store but progress and speeds into a new bundle, as of one instant.
 
     Raises:
         InvalidRequest: there is something at `path`.
@@ -65,13 +71,23 @@ def export_bundle(engine: Engine, path: Path) -> Manifest:
 
 
 def import_bundle(
-    engine: Engine, path: Path, say: Callable[[str], None] = lambda _: None
+    engine: Engine,
+    path: Path,
+    say: Callable[[str], None] = lambda _: None,
+    only_written: bool = False,
 ) -> Manifest:
     """Fill a store from a bundle, or finish doing so.
 
     First the whole bundle is checked, and compared with what the store holds: nothing, or what an
     import of the same bundle left when it was killed. Then what is missing is written, a part a
-    transaction, each dictionary's harvest whole: pages never show half of one.
+    transaction, each dictionary's harvest whole: pages never show half of one. Labels, comments and
+    lists are merged into those of the store, which lose nothing.
+
+    Args:
+        engine: of the store.
+        path: of the bundle.
+        say: is told what is done.
+        only_written: take nothing but labels, comments and lists; the store may hold anything.
 
     Raises:
         InvalidRequest: the bundle is damaged, was made by another version, or the store holds
@@ -81,7 +97,8 @@ def import_bundle(
     with reading_bundle(path) as bundle:
         _check_schema(path, bundle.manifest)
         say("Checking the bundle")
-        todo = _missing(engine, path, bundle)
+        todo = [] if only_written else _missing(engine, path, bundle)
+        _merge(engine, path, bundle)
         total = len(bundle.manifest.parts)
         for done, parts in enumerate(todo):
             say(f"Writing {parts[0].table} ({total - len(todo) + done + 1} of {total})")
@@ -93,7 +110,7 @@ def import_bundle(
 
 def _tables() -> list[Table]:
     """All that a bundle holds, each after those it refers to."""
-    return [table for table in Base.metadata.sorted_tables if table.name not in UNREPEATABLE]
+    return [table for table in Base.metadata.sorted_tables if table.name not in UNKEPT]
 
 
 def _columns() -> dict[str, list[str]]:
@@ -101,8 +118,12 @@ def _columns() -> dict[str, list[str]]:
 
 
 def _lines(connection: Connection, table: Table, dictionary: int | None = None) -> Iterator[str]:
-    """Rows by primary key; `dictionary`: those of one."""
-    query = select(table).order_by(*table.primary_key).execution_options(yield_per=256)
+    """Rows by primary key; `dictionary`: those of one. A feature's column of labels, which follows
+    from the labels themselves, is left empty."""
+    columns = list(table.columns)
+    if table.name == StoredFeature.__tablename__:
+        columns = [literal("") if column.name == "label" else column for column in columns]
+    query = select(*columns).order_by(*table.primary_key).execution_options(yield_per=256)
     if dictionary is not None:
         query = query.where(table.c.dictionary_id == dictionary)
     for row in connection.execute(query):
@@ -138,8 +159,9 @@ def _missing(engine: Engine, path: Path, bundle: BundleReader) -> list[list[Part
                 f"The bundle {path} contradicts itself in {part.table}: it was not made by "
                 "Featurescope."
             )
-        key: tuple[object, ...] = ("harvest", part.dictionary) if whole else (n,)
-        groups.setdefault(key, []).append(part)
+        if part.table not in WRITTEN:
+            key: tuple[object, ...] = ("harvest", part.dictionary) if whole else (n,)
+            groups.setdefault(key, []).append(part)
     # Compare each part with the lines that the store holds in its place: the same, or none.
     todo = []
     with reading(engine) as connection, ExitStack() as stack:
@@ -173,7 +195,7 @@ def _check_others(connection: Connection, path: Path, manifest: Manifest) -> Non
     """Tables and dictionaries that the bundle does not name must be empty."""
     named = {part.table for part in manifest.parts}
     for table in _tables():
-        if table.name not in named and connection.execute(select(table).limit(1)).first():
+        if table.name not in named | WRITTEN and connection.execute(select(table).limit(1)).first():
             raise _other(path, table.name)
     harvested = {
         part.dictionary for part in manifest.parts if part.table == StoredHarvest.__tablename__
@@ -190,18 +212,41 @@ def _other(path: Path, table: str) -> InvalidRequest:
     )
 
 
-def _write(engine: Engine, path: Path, bundle: BundleReader, parts: list[Part]) -> None:
-    """Some parts in one transaction."""
-    try:
-        with writing(engine, alone=True) as connection:
+def _merge(engine: Engine, path: Path, bundle: BundleReader) -> None:
+    """What people wrote, in one transaction, into what is there."""
+    parts = [part for part in bundle.manifest.parts if part.table in WRITTEN]
+    if parts:
+        with _consistent(path, "labels"), writing(engine, alone=True) as connection:
             for part in parts:
                 table = Base.metadata.tables[part.table]
                 rows = (_row(path, table, line) for line in bundle.lines(part))
-                bulk_insert(connection, _CLASSES[part.table], rows)
+                try:
+                    merge(connection, table, rows)
+                except ValueError as error:
+                    raise _senseless(path, table, error) from None
+            show_labels(connection)
+
+
+def _write(engine: Engine, path: Path, bundle: BundleReader, parts: list[Part]) -> None:
+    """Some parts in one transaction."""
+    with _consistent(path, parts[0].table), writing(engine, alone=True) as connection:
+        for part in parts:
+            table = Base.metadata.tables[part.table]
+            rows = (_row(path, table, line) for line in bundle.lines(part))
+            bulk_insert(connection, CLASSES[part.table], rows)
+        for dictionary in {part.dictionary for part in parts if part.dictionary is not None}:
+            fill(connection, dictionary)
+
+
+@contextmanager
+def _consistent(path: Path, table: str) -> Iterator[None]:
+    """Rows that a database refuses make a sentence."""
+    try:
+        yield
     except (IntegrityError, DataError, psycopg.IntegrityError, psycopg.DataError) as error:
         raise InvalidRequest(
-            f"The bundle {path} contradicts itself in {parts[0].table} ({str(error)[:200]}): it "
-            "was not made by Featurescope."
+            f"The bundle {path} contradicts itself in {table} ({str(error)[:200]}): it was not "
+            "made by Featurescope."
         ) from error
 
 
@@ -214,10 +259,14 @@ def _row(path: Path, table: Table, line: str) -> tuple[Any, ...]:
             raise ValueError("another number of columns")
         return tuple(_value(c, v) for c, v in zip(columns, values, strict=True))
     except (ValueError, TypeError, RecursionError, binascii.Error) as error:
-        raise InvalidRequest(
-            f"The bundle {path} holds a row of {table.name} that makes no sense ({error}): it was "
-            "not made by Featurescope."
-        ) from None
+        raise _senseless(path, table, error) from None
+
+
+def _senseless(path: Path, table: Table, error: Exception) -> InvalidRequest:
+    return InvalidRequest(
+        f"The bundle {path} holds a row of {table.name} that makes no sense ({error}): it was not "
+        "made by Featurescope."
+    )
 
 
 def _value(column: Any, value: Any) -> Any:

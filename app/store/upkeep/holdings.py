@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, func, select
 
+from app.store.annotations import StoredComment, StoredLabel, StoredList
 from app.store.database import reading
 from app.store.schema import (
     StoredCorpus,
@@ -20,6 +21,7 @@ from app.store.schema import (
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import progress as store_progress
 from app.store.types.catalogue import DictionaryView, ProgressView
+from app.store.written.texts import subjects
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,23 @@ class CorpusHolding:
 
 
 @dataclass(frozen=True)
+class WrittenHolding:
+    """What people wrote, as far as it was not taken back.
+
+    Attributes:
+        labels: in all.
+        waiting: of these, labels of weights that the store has no dictionary of.
+        comments: on features and examples.
+        lists: of features.
+    """
+
+    labels: int
+    waiting: int
+    comments: int
+    lists: int
+
+
+@dataclass(frozen=True)
 class Holdings:
     """All of it.
 
@@ -71,12 +90,14 @@ class Holdings:
         dictionaries: by model and name.
         corpora: by name and fingerprint.
         progress: harvests under way, or given up.
+        written: by people.
     """
 
     models: tuple[str, ...]
     dictionaries: tuple[DictionaryHolding, ...]
     corpora: tuple[CorpusHolding, ...]
     progress: tuple[ProgressView, ...]
+    written: WrittenHolding
 
 
 def holdings(engine: Engine) -> Holdings:
@@ -88,6 +109,7 @@ def holdings(engine: Engine) -> Holdings:
             dictionaries=_dictionaries(connection, views),
             corpora=_corpora(connection),
             progress=tuple(store_progress.views(connection)),
+            written=_written(connection),
         )
 
 
@@ -121,6 +143,26 @@ def _dictionaries(
             n_bytes=sizes.get(view.id, 0) + effects.get(view.id, (0, 0))[1],
         )
         for view in views
+    )
+
+
+def _written(connection: Connection) -> WrittenHolding:
+    labels = (
+        select(StoredLabel.subject, func.count())
+        .where(StoredLabel.withdrawn == 0)
+        .group_by(StoredLabel.subject)
+    )
+    known = subjects(connection)
+    by_subject = {row[0]: int(row[1]) for row in connection.execute(labels)}
+    comments, lists = (
+        connection.scalars(select(func.count()).select_from(kind).where(kind.withdrawn == 0)).one()
+        for kind in (StoredComment, StoredList)
+    )
+    return WrittenHolding(
+        labels=sum(by_subject.values()),
+        waiting=sum(count for subject, count in by_subject.items() if subject not in known),
+        comments=comments,
+        lists=lists,
     )
 
 

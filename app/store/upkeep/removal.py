@@ -27,7 +27,7 @@ class Removed:
     Attributes:
         dictionaries: `model/name` of each.
         features: of all of them.
-        labels: labels that people gave these features.
+        labels: features with a label among them; labels stay, for the same weights to come back.
         presets: named steering settings of a removed model.
         windows: that no other harvest refers to.
         corpora: names of texts of which nothing is left.

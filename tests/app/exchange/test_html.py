@@ -36,7 +36,7 @@ class _Parsed(HTMLParser):
 @pytest.fixture
 def exported(sqlite_store: Store, tmp_path: Path) -> str:
     view = sqlite_store.dictionary("demo", "mlp-12")
-    sqlite_store.save_label(view, 4, "</article><script>alert(1)</script>")
+    sqlite_store.labels.add(view, 4, "</article><script>alert(1)</script>")
     page = sqlite_store.feature(view, 4)
     sqlite_store.save_effects(view, 4, {n: factories.effect(4, n) for n in page.windows})
     size = export_html(sqlite_store, view, [4, 3, 4, 0], tmp_path / "out.html")

@@ -24,7 +24,7 @@ from tests.same import same
 def pair(sqlite_store: Store, tmp_path: Path) -> tuple[DictionaryView, DictionaryView]:
     """A dictionary and what came back of it."""
     ours = sqlite_store.dictionary("demo", "mlp-12")
-    sqlite_store.save_label(ours, 4, "<b>self</b> & others")
+    sqlite_store.labels.add(ours, 4, "<b>self</b> & others")
     export_dictionary(sqlite_store, ours, tmp_path / "out")
     files = find_export(tmp_path / "out")
     assert files is not None
@@ -127,7 +127,7 @@ def test_dead_features_and_neuron_bases_go_out_too(sqlite_store: Store, tmp_path
 
 def test_the_same_dictionary_gives_the_same_bytes(sqlite_store: Store, tmp_path: Path) -> None:
     view = sqlite_store.dictionary("demo", "mlp-12")
-    sqlite_store.save_label(view, 1, "one")
+    sqlite_store.labels.add(view, 1, "one")
     for name in ("a", "b"):
         export_dictionary(sqlite_store, view, tmp_path / name)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))

@@ -227,7 +227,7 @@ def test_a_dead_feature_says_so(site: Client) -> None:
 
 def test_a_label_is_shown_escaped(own: Client) -> None:
     dictionary = own.store.dictionary("demo", "mlp-12")
-    own.store.save_label(dictionary, 0, "<b>the \u202eword</b>")
+    own.store.labels.add(dictionary, 0, "<b>the \u202eword</b>")
     page = own.get(FEATURE).text
     assert "&lt;b&gt;the U+202Eword&lt;/b&gt;" in page
     assert "&lt;b&gt;the U+202Eword" in own.get("/d/demo/mlp-12?sort=label&order=desc").text

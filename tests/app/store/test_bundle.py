@@ -53,7 +53,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def full(sqlite_engine: Engine, sqlite_store: Store) -> Engine:
     """A store with something hostile in every table."""
     view = sqlite_store.dictionary("demo", "mlp-12")
-    sqlite_store.save_label(view, 2, "\ud800 nul \x00 mark \ufdd0 <b>")
+    sqlite_store.labels.add(view, 2, "mark \u202e <b>")
     sqlite_store.save_effects(view, 0, {5: factories.effect(0, 5)})
     sqlite_store.save_preset("demo", "é\n", {"edits": [1e-300, None]})
     sqlite_store.add_dictionary(factories.dictionary("bare"))
@@ -154,11 +154,6 @@ def _add_model(engine: Engine) -> None:
     Store(engine).add_model(factories.model("another"))
 
 
-def _change_label(engine: Engine) -> None:
-    store = Store(engine)
-    store.save_label(store.dictionary("demo", "mlp-12"), 7, "mine")
-
-
 def _take_harvest(engine: Engine) -> None:
     with writing(engine) as connection:
         connection.execute(delete(StoredHarvest))
@@ -169,7 +164,7 @@ def _take_harvest(engine: Engine) -> None:
     )
 
 
-@pytest.mark.parametrize("change", [_add_preset, _add_model, _change_label, _take_harvest])
+@pytest.mark.parametrize("change", [_add_preset, _add_model, _take_harvest])
 def test_a_store_with_something_else_is_left_alone(
     full: Engine, other_sqlite: Engine, tmp_path: Path, change: Callable[[Engine], None]
 ) -> None:

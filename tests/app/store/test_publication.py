@@ -198,7 +198,7 @@ def test_pages_see_the_old_harvest_wholly_while_the_new_one_is_written(engine, s
 def test_no_lock_is_held_while_records_are_made(store, sample, published):
     def slow():
         for feature in sample.features:
-            store.save_label(published, feature.index, f"label {feature.index}")
+            store.labels.add(published, feature.index, f"label {feature.index}")
             yield feature
 
     store.publish(sample.harvest, slow(), sample.windows)

@@ -52,7 +52,7 @@ def test_removing_leaves_what_was_there_before(store: Store, engine: Engine) -> 
 
 
 def test_the_last_dictionary_takes_its_text_along(two: Store, engine: Engine) -> None:
-    two.save_label(two.dictionary("demo", "mlp-12"), 3, "three")
+    two.labels.add(two.dictionary("demo", "mlp-12"), 3, "three")
     assert remove(engine, "demo", "other").corpora == ()
     gone = remove(engine, "demo", "mlp-12")
     assert (gone.windows, gone.labels, gone.corpora) == (64, 1, ("python-stdlib",))

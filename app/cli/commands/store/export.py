@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.cli.options import Commands
+from app.cli.options import Commands, features
 
 if TYPE_CHECKING:
     from app.store.store import Store
 
-FORMATS = ("neuronpedia", "html", "saelens")
-_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+FORMATS = ("neuronpedia", "html", "saelens", "delphi", "explanations")
 
 
 def register(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -24,7 +22,9 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         help="write a dictionary, some features or the whole store for use elsewhere",
         description="neuronpedia: a folder of batch-N.json as SAEDashboard writes it. html: some "
         "features in one file that needs neither server nor network. saelens: the weights as a "
-        "folder that SAELens opens. --bundle: the whole store in one file, for `featurescope "
+        "folder that SAELens opens. delphi: labels of `featurescope explain` with their scores, as "
+        "delphi keeps them. explanations: all labels in one file (.jsonl or .jsonl.gz), as "
+        "Neuronpedia exports them. --bundle: the whole store in one file, for `featurescope "
         "import` on any database.",
     )
     parser.add_argument(
@@ -33,25 +33,10 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--format", choices=FORMATS, help="of the dictionary or its features")
     parser.add_argument("--out", type=Path, metavar="PATH", help="folder or file to write")
     parser.add_argument(
-        "--features", type=_features, metavar="LIST", help="for html: which ones, as 3,17,40-49"
+        "--features", type=features, metavar="LIST", help="for html: which ones, as 3,17,40-49"
     )
     parser.add_argument("--bundle", type=Path, metavar="FILE", help="the whole store instead")
     parser.set_defaults(command=run, interrupted="Interrupted; nothing was written.")
-
-
-def _features(words: str) -> list[int]:
-    """What reads `--features`: numbers and ranges with commas between, such as `3,17,40-49`."""
-    indices: list[int] = []
-    for word in words.split(","):
-        match = _RANGE.fullmatch(word.strip())
-        if match is None:
-            raise argparse.ArgumentTypeError(f"{word!r} is no feature: write 3,17,40-49")
-        first = int(match[1])
-        last = int(match[2] or match[1])
-        if not first <= last < first + 100_000:
-            raise argparse.ArgumentTypeError(f"{word!r} is no range of at most 100,000 features")
-        indices += range(first, last + 1)
-    return indices
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -111,6 +96,16 @@ def _dictionary(store: Store, arguments: argparse.Namespace) -> None:
         n_bytes = export_html(store, view, arguments.features, out)
         count = len(set(arguments.features))
         print(f"{out}: {count:,} features, {size(n_bytes)}, {size(n_bytes // count)} each")
+    elif arguments.format == "delphi":
+        from app.exchange.delphi.write import write_delphi
+
+        count = write_delphi(view, store.explanations.of(view), out)
+        print(f"{out}: explanations of {count:,} features of {view.title}")
+    elif arguments.format == "explanations":
+        from app.exchange.neuronpedia.explanations import export_explanations
+
+        count = export_explanations(store, view, out)
+        print(f"{out}: {count:,} labels of {view.title}")
     else:
         from app.exchange.neuronpedia.write import export_dictionary
 

@@ -10,7 +10,7 @@ from app.cli.options import Commands
 if TYPE_CHECKING:
     from app.jobs.harvest.folders import UnfinishedHarvest
     from app.store.types.catalogue import ProgressView
-    from app.store.upkeep.holdings import DictionaryHolding, Holdings
+    from app.store.upkeep.holdings import DictionaryHolding, Holdings, WrittenHolding
 
 
 def register(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -59,10 +59,24 @@ def _as_text(held: Holdings, folders: list[UnfinishedHarvest]) -> list[str]:
             f"documents, {count(text.n_tokens)} tokens; {count(text.windows)} windows kept for "
             f"{_printable(', '.join(text.harvests)) or 'no harvest'}, {size(text.n_bytes)}"
         )
+    lines += _written(held.written)
     unfinished = _unfinished(held.progress, folders)
     if unfinished:
         lines += ["unfinished harvests", *(f"  {line}" for line in unfinished)]
     return lines
+
+
+def _written(written: WrittenHolding) -> list[str]:
+    """A line on what people wrote, if they did."""
+    from app.rendering.numbers import count
+
+    if not any(vars(written).values()):
+        return []
+    waiting = f", {count(written.waiting)} of weights that are not here" if written.waiting else ""
+    return [
+        f"written by people: {count(written.labels)} labels{waiting}, "
+        f"{count(written.comments)} comments, {count(written.lists)} lists"
+    ]
 
 
 def _model_line(holding: DictionaryHolding) -> str:
@@ -167,6 +181,7 @@ def _as_json(held: Holdings, folders: list[UnfinishedHarvest]) -> dict[str, Any]
             }
             for report in held.progress
         ],
+        "written": dict(vars(held.written)),
         "unfinished": [
             {
                 "folder": str(folder.folder),

@@ -113,8 +113,6 @@ def _in_words(would: Removed, target: str) -> str:
     from app.rendering.tokens import printable
 
     parts = [f"{count(would.features)} features"]
-    if would.labels:
-        parts.append(f"{count(would.labels)} labels")
     if would.presets:
         parts.append(f"{count(would.presets)} steering presets")
     parts.append(f"{count(would.windows)} windows that nobody else refers to")
@@ -122,7 +120,12 @@ def _in_words(would: Removed, target: str) -> str:
         parts.append(f"the record of {printable(', '.join(would.corpora))}")
     names = ", ".join(would.dictionaries)
     what = names if "/" in target else f"the model {target} ({names or 'no dictionary'})"
-    return f"{printable(what)}: {', '.join(parts)}"
+    stay = (
+        f" (the labels of {count(would.labels)} features stay, for when the same weights come back)"
+        if would.labels
+        else ""
+    )
+    return f"{printable(what)}: {', '.join(parts)}{stay}"
 
 
 def _agreed(question: str) -> bool:

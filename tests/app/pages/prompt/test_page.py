@@ -83,7 +83,7 @@ def test_labels_go_before_logit_tokens(tmp_path: Path, sqlite_store: Store) -> N
     live = PretendPrompts()
     view = sqlite_store.dictionary("demo", "mlp-12")
     for index in range(12):
-        sqlite_store.save_label(view, index, f"<i>label {index}</i>")
+        sqlite_store.labels.add(view, index, f"<i>label {index}</i>")
     with client(sqlite_store, tmp_path, live) as site:
         page = site.get(address()).text
     assert "&lt;i&gt;label 1&lt;/i&gt;" in page

@@ -44,7 +44,7 @@ def site(bench: PretendSteering, tmp_path_factory: pytest.TempPathFactory) -> It
         steering_worker(bench, Settings(home=folder)) as url,
         filled(folder, AsyncWorkerClient(lambda: url)) as site,
     ):
-        site.store.save_label(site.store.dictionary("demo", "mlp-12"), 5, LABEL)
+        site.store.labels.add(site.store.dictionary("demo", "mlp-12"), 5, LABEL)
         yield site
 
 

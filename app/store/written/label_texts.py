@@ -1,0 +1,83 @@
+"""The one label that stands for a feature, and the column that tables sort and search by it.
+
+Whoever writes labels, publishes features or loads a bundle keeps the column in step, in the same
+transaction. Used by `Labels`, by publication and by bundles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from app.store.annotations import StoredLabel, StoredLabelVote
+from app.store.schema import StoredFeature
+from app.store.written.texts import LONGEST_LABEL, subjects
+
+_AT_ONCE = 500
+
+
+def best_texts(
+    connection: Connection, subject: str, indices: Collection[int] | None = None
+) -> dict[int, str]:
+    """By feature the text of its best label: most votes, then newest, then by id.
+
+    Args:
+        connection: to the store.
+        subject: of the dictionary.
+        indices: only of these features; None: of all.
+    """
+    score = func.coalesce(func.sum(StoredLabelVote.value), 0)
+    query = (
+        select(StoredLabel.index, StoredLabel.text)
+        .outerjoin(StoredLabelVote, StoredLabelVote.label_id == StoredLabel.id)
+        .where(StoredLabel.subject == subject, StoredLabel.withdrawn == 0)
+        .group_by(StoredLabel.id, StoredLabel.index, StoredLabel.text, StoredLabel.changed)
+        .order_by(StoredLabel.index, score.desc(), StoredLabel.changed.desc(), StoredLabel.id)
+    )
+    best: dict[int, str] = {}
+    for part in _parts(indices):
+        chosen = query if part is None else query.where(StoredLabel.index.in_(part))
+        for index, text in connection.execute(chosen):
+            best.setdefault(index, text[:LONGEST_LABEL])
+    return best
+
+
+def refresh(connection: Connection, subject: str, indices: Collection[int]) -> None:
+    """Bring the column up to date for some features, in every dictionary of these weights."""
+    best = best_texts(connection, subject, indices)
+    texts = {index: best.get(index, "") for index in indices}
+    for dictionary_id, _, _ in subjects(connection).get(subject, []):
+        _write(connection, dictionary_id, texts)
+
+
+def fill(connection: Connection, dictionary_id: int) -> None:
+    """Bring the whole column of a dictionary up to date."""
+    for subject, held in subjects(connection).items():
+        if dictionary_id in {one for one, _, _ in held}:
+            query = select(StoredFeature.index).where(
+                StoredFeature.dictionary_id == dictionary_id, StoredFeature.label != ""
+            )
+            gone = dict.fromkeys(connection.scalars(query), "")
+            _write(connection, dictionary_id, gone | best_texts(connection, subject))
+
+
+def _write(connection: Connection, dictionary_id: int, texts: Mapping[int, str]) -> None:
+    if not texts:
+        return
+    statement = (
+        update(StoredFeature.__table__)  # type: ignore[arg-type]
+        .where(
+            StoredFeature.dictionary_id == dictionary_id,
+            StoredFeature.index == bindparam("at"),
+        )
+        .values(label=bindparam("text"))
+    )
+    connection.execute(statement, [{"at": at, "text": text} for at, text in texts.items()])
+
+
+def _parts(indices: Collection[int] | None) -> Iterable[list[int] | None]:
+    if indices is None:
+        return [None]
+    every = sorted(set(indices))
+    return [every[begin : begin + _AT_ONCE] for begin in range(0, len(every), _AT_ONCE)]
