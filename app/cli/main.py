@@ -13,7 +13,17 @@ from typing import Protocol
 
 from app import __version__
 from app.cli.commands import version
-from app.cli.commands.making import add, demo_train, evaluate, harvest, sweep, toy, train, verify
+from app.cli.commands.making import (
+    add,
+    demo_train,
+    evaluate,
+    explain,
+    harvest,
+    sweep,
+    toy,
+    train,
+    verify,
+)
 from app.cli.commands.serving import demo, serve, worker
 from app.cli.commands.store import db, export, forget, import_, list_, remove
 from app.cli.options import Commands
@@ -38,6 +48,7 @@ COMMANDS: tuple[Command, ...] = (
     harvest,
     add,
     evaluate,
+    explain,
     sweep,
     demo,
     demo_train,

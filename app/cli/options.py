@@ -34,6 +34,7 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
 PORT = whole(0, 65535)
 RESUME = "Interrupted. Give the same command again to go on from the last checkpoint."
 _TOKENS = re.compile(r"(\d[\d_]*(?:\.\d+)?)([kmb]?)", re.IGNORECASE)
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _THOUSANDS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
@@ -46,6 +47,21 @@ def tokens(word: str) -> int:
             f"{word!r} is no number of tokens: write 5M, 300k or 2_000_000"
         )
     return int(number)
+
+
+def features(words: str) -> list[int]:
+    """Reads numbers of features and ranges of them, with commas between, such as `3,17,40-49`."""
+    indices: list[int] = []
+    for word in words.split(","):
+        match = _RANGE.fullmatch(word.strip())
+        if match is None:
+            raise argparse.ArgumentTypeError(f"{word!r} is no feature: write 3,17,40-49")
+        first = int(match[1])
+        last = int(match[2] or match[1])
+        if not first <= last < first + 100_000:
+            raise argparse.ArgumentTypeError(f"{word!r} is no range of at most 100,000 features")
+        indices += range(first, last + 1)
+    return indices
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:

@@ -65,8 +65,8 @@ class StoredLabelVote(Base):
 class StoredExplanation(Base):
     """A label that a language model was asked for; `failure` says why there is none.
 
-    `settings` is canonical JSON: the endpoint, its model, the versions of the prompts, the seed. The
-    id is made of feature, explainer and settings: asked again, it is the same explanation.
+    `settings` is canonical JSON: the endpoint, the versions of the prompts, the seed. The id is
+    made of feature, explainer, model and settings: asked again, it is the same explanation.
     """
 
     __tablename__ = "explanation"
