@@ -41,6 +41,10 @@ class HarvestError(FeaturescopeError):
     """A harvest cannot start or go on."""
 
 
+class RuleError(FeaturescopeError):
+    """A stored rule makes no sense."""
+
+
 class SteeringError(FeaturescopeError):
     """An edit is impossible, or steered text cannot be generated as it is asked for."""
 

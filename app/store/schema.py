@@ -201,6 +201,37 @@ for _place in ("by_effect", "by_effect_up"):
     Index(f"ix_landing_{_place}", StoredLanding.dictionary_id, getattr(StoredLanding, _place))
 
 
+class StoredRule(Base):
+    """What a feature's firings were learnt to depend on: a row for every feature, or for none.
+
+    `predicate` is canonical JSON, empty where there is no rule: then `sentence` says why. `figures`
+    is canonical JSON. The `by_` columns are as those of `StoredFeature`.
+    """
+
+    __tablename__ = "rule"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["dictionary_id", "index"],
+            ["feature.dictionary_id", "feature.index"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    dictionary_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    by_rule: Mapped[int]  # largest F1 on held-out documents first, dead last
+    by_rule_up: Mapped[int]  # dead first
+    f1: Mapped[float]
+    above: Mapped[int]  # 1: above its null
+    sentence: Mapped[str]
+    predicate: Mapped[str]
+    figures: Mapped[str]
+
+
+for _place in ("by_rule", "by_rule_up", "above"):
+    Index(f"ix_rule_{_place}", StoredRule.dictionary_id, getattr(StoredRule, _place))
+
+
 class StoredPosting(Base):
     """The features of a dictionary that a token stands for, in one way: `kind` says which."""
 

@@ -31,6 +31,7 @@ from app.store.schema import (
     StoredHarvest,
     StoredLanding,
     StoredPosting,
+    StoredRule,
 )
 from app.store.tables.bulk import bulk_insert
 from app.store.upkeep.bundle_file import (
@@ -46,7 +47,14 @@ from app.store.written.label_texts import fill
 # What a harvest publishes at one instant also arrives at one instant.
 _OF_HARVEST = tuple(
     table.__tablename__
-    for table in (StoredHarvest, StoredFeature, StoredEffect, StoredLanding, StoredPosting)
+    for table in (
+        StoredHarvest,
+        StoredFeature,
+        StoredEffect,
+        StoredLanding,
+        StoredPosting,
+        StoredRule,
+    )
 )
 
 
