@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -16,6 +16,8 @@ from app.rendering.templates import noun
 from app.rendering.token_rows import TokenRow, token_rows
 from app.rendering.tokens import Typeset
 from app.rendering.underlines import Underlines
+from app.rendering.words.summary import Sentence, summary_of
+from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureView
 from sae_core.harvest.records import ContextEffect, ExampleGroup, GroupKind, Ranking
 
@@ -29,12 +31,15 @@ class RankedToken:
     Attributes:
         html: the token with everything in it visible.
         copyable: its own text as a JSON string.
-        weight: logits that one unit of activation adds to the token's.
+        weight: logits that one unit of activation adds to the token's, or its share of the
+            feature's firings, or nats that the feature helps it by.
+        share: of the contexts in which the effect lands on it; None elsewhere.
     """
 
     html: Markup
     copyable: str
     weight: float
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,14 @@ class RelatedRow:
         address: address of its page; empty where it has none.
         weight: entry of d_f, cosine, or Jaccard index.
         share: of ||d_f||_1 or of this feature's firings; None where it means nothing.
+        label: what it means, in words; empty: not said yet.
     """
 
     index: int
     address: str
     weight: float
     share: float | None
+    label: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,20 @@ def other_dictionaries(dictionary: DictionaryView, all_of: Iterable[DictionaryVi
         writers = dictionary.details.get("writers")
         return writers if writers in there else None
     return there[0] if there else None
+
+
+def with_counterpart(
+    store: Store, view: FeatureView, all_of: Iterable[DictionaryView]
+) -> tuple[FeatureView, str | None]:
+    """A feature with the labels of what `record.neurons` names, and whose features these are."""
+    views = list(all_of)
+    name = other_dictionaries(view.dictionary, views)
+    of_model = (other for other in views if other.model == view.dictionary.model)
+    other = next((other for other in of_model if other.name == name), None)
+    if other is None:
+        return view, None
+    texts = store.labels.texts(other, view.record.neurons.ids.tolist())
+    return replace(view, neuron_names=texts), name
 
 
 class FeaturePage:
@@ -137,6 +158,11 @@ class FeaturePage:
     def density(self) -> float:
         """Share of the harvest's tokens on which it fires."""
         return self.view.density
+
+    @property
+    def summary(self) -> Sentence:
+        """What it fires on and helps, in one line; nothing where that is not known."""
+        return summary_of(self.view, self._typeset)
 
     @property
     def query(self) -> str:
@@ -200,21 +226,26 @@ class FeaturePage:
     def tokens(self, ranking: Ranking) -> list[RankedToken]:
         """The tokens of a ranking, ready to be shown."""
         typeset = self._typeset
+        shares = ranking.shares.tolist() or [None] * len(ranking.ids)
+        rows = zip(ranking.ids.tolist(), ranking.weights.tolist(), shares, strict=True)
         return [
-            RankedToken(trusted(typeset.label[token]), typeset.copyable(token), weight)
-            for token, weight in zip(ranking.ids.tolist(), ranking.weights.tolist(), strict=True)
+            RankedToken(trusted(typeset.label[token]), typeset.copyable(token), weight, share)
+            for token, weight, share in rows
         ]
 
     def related(self, ranking: Ranking, dictionary: str | None) -> list[RelatedRow]:
         """The rows of a ranking, linked to pages of the named dictionary of the same model."""
         shares = ranking.shares.tolist() or [None] * len(ranking.ids)
         rows = zip(ranking.ids.tolist(), ranking.weights.tolist(), shares, strict=True)
+        of_neurons = ranking is self.record.neurons
+        names = self.view.neuron_names if of_neurons else self.view.names
         return [
             RelatedRow(
                 index,
                 dictionary_address(self.dictionary.model, dictionary, index) if dictionary else "",
                 weight,
                 share,
+                names.get(index, ""),
             )
             for index, weight, share in rows
         ]

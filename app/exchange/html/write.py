@@ -13,7 +13,7 @@ from app.errors import InvalidRequest
 from app.exchange.html.contexts import list_items
 from app.rendering.assets import Assets
 from app.rendering.contexts import ContextStyle
-from app.rendering.feature import FeaturePage, GroupPart
+from app.rendering.feature import FeaturePage, GroupPart, with_counterpart
 from app.rendering.markup import trusted
 from app.rendering.templates import Renderer
 from app.rendering.tokens import Typeset
@@ -92,8 +92,11 @@ def export_html(
         )
     renderer = Renderer(resource("templates"), Assets(resource("static")))
     typeset = Typeset(store.vocabulary(dictionary.model_id))
+    catalogue = store.catalogue()
     features = [
-        ExportedFeature(store.feature(dictionary, index), typeset)
+        ExportedFeature(
+            with_counterpart(store, store.feature(dictionary, index), catalogue)[0], typeset
+        )
         for index in dict.fromkeys(indices)
     ]
     text = renderer.text(

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from app.pages.feature import answers, schema
 from app.pages.feature.groups import context_numbered, contexts_of, group_named
+from app.rendering.feature import with_counterpart
 from app.store.types.catalogue import FeatureView
 from app.web.routes import PatientRoute
 from app.web.schema import ERRORS
@@ -27,7 +28,9 @@ def feature(dictionary: TheDictionary, index: int, site: TheSite) -> schema.Feat
     \f
     For example /api/v1/d/demo/mlp-4096/12
     """
-    view = site.store.feature(dictionary, index)
+    view, _ = with_counterpart(
+        site.store, site.store.feature(dictionary, index), site.store.catalogue()
+    )
     return schema.Feature.model_validate(view, context=site.typeset(view.dictionary))
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.errors import FeaturescopeError, WorkerUnavailable
 from app.pages.feature.groups import context_numbered, group_named
-from app.rendering.feature import FeaturePage, other_dictionaries
+from app.rendering.feature import FeaturePage, with_counterpart
 from app.store.types.catalogue import DictionaryView
 from app.web.errors import status_of
 from app.web.headers import EMBEDDABLE
@@ -56,7 +56,7 @@ def feature(
     names = (model, dictionary)
     chosen = next((view for view in catalogue if (view.model, view.name) == names), None)
     view = site.store.feature(chosen or site.store.dictionary(*names), index)
-    counterpart = other_dictionaries(view.dictionary, catalogue)
+    view, counterpart = with_counterpart(site.store, view, catalogue)
     embedded = embed == "1" and not fragment
     own = _tested(request, fragment, text)
     page = FeaturePage(view, site.typeset(view.dictionary), style, counterpart, embedded, own)

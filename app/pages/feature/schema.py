@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from app.rendering.tokens import Typeset
+from app.rendering.words.summary import summary_of
 from app.store.types.catalogue import FeatureView
-from app.web.answers import Effect, HistogramAnswer, RankedTokens
+from app.web.answers import Effect, HistogramAnswer, LandsOn, RankedTokens, TokenShares
 from app.web.schema import Answer, Printable, floats
 from sae_core.harvest.records import Ranking
 
@@ -21,16 +24,16 @@ class Related(Answer):
         description="Of ||d_f||_1 for neurons, of this feature's firings for those that fire "
         "together; null where it means nothing."
     )
+    label: Printable = Field(description="What it means, in words; empty: not said yet.")
 
 
-def _related(ranking: Ranking) -> list[Related]:
+def _related(ranking: Ranking, names: Mapping[int, str]) -> list[Related]:
     shares: list[float] | list[None] = floats(ranking.shares) or [None] * len(ranking.ids)
     rows = zip(ranking.ids.tolist(), floats(ranking.weights), shares, strict=True)
-    return [Related(index=index, weight=weight, share=share) for index, weight, share in rows]
-
-
-RankedRelatives = Annotated[list[Related], BeforeValidator(_related)]
-"""Made of a `Ranking` of neurons or features."""
+    return [
+        Related(index=index, weight=weight, share=share, label=names.get(index, ""))
+        for index, weight, share in rows
+    ]
 
 
 class ContextAnswer(Answer):
@@ -90,14 +93,27 @@ class Feature(Answer):
     logits: HistogramAnswer
     raised: RankedTokens
     lowered: RankedTokens
-    neurons: RankedRelatives = Field(description="For a neuron: the features that write to it.")
-    nearest: RankedRelatives = Field(description="By cosine of the decoder rows.")
-    coactive: RankedRelatives = Field(description="Weight: Jaccard index.")
+    neurons: list[Related] = Field(description="For a neuron: the features that write to it.")
+    nearest: list[Related] = Field(description="By cosine of the decoder rows.")
+    coactive: list[Related] = Field(description="Weight: Jaccard index.")
+    fires_on: TokenShares = Field(
+        description="The ten tokens that it fires on most; null: not counted, as in older harvests."
+    )
+    fires_after: TokenShares = Field(description="The ten tokens directly before those most.")
+    effect: float | None = Field(
+        description="Mean over `effect_contexts` top contexts of the largest loss change that "
+        "ablating it makes there, nats; null: not computed, or dead."
+    )
+    effect_contexts: int = Field(description="How many contexts that is a mean of; 0: none.")
+    lands_on: LandsOn = Field(description="The tokens with those changes; null: not computed.")
+    summary: str = Field(
+        description="What it fires on and helps, in one line; empty where nothing is known of it."
+    )
     groups: list[GroupSummary]
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, view: FeatureView) -> dict[str, Any]:
+    def _flat(cls, view: FeatureView, info: ValidationInfo[Typeset]) -> dict[str, Any]:
         """The fields of a stored feature, with those of the dictionary that it belongs to."""
         dictionary, corpus = view.dictionary, view.dictionary.corpus
         low, high = view.record.density_interval or (None, None)
@@ -110,7 +126,14 @@ class Feature(Answer):
             "corpus_fingerprint": corpus.fingerprint if corpus else "",
             "n_tokens": dictionary.n_tokens,
             "label": view.label,
+            "neurons": _related(view.record.neurons, view.neuron_names),
+            "nearest": _related(view.record.nearest, view.names),
+            "coactive": _related(view.record.coactive, view.names),
             "density": view.density,
             "density_low": low,
             "density_high": high,
+            "effect": view.landing.effect if view.landing else None,
+            "effect_contexts": view.landing.contexts if view.landing else 0,
+            "lands_on": view.landing,
+            "summary": summary_of(view, info.context).text,
         }

@@ -11,11 +11,12 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, s
 
 from app.errors import InvalidRequest, NotFound
 from app.store.blobs.codec import unpack_body, unpack_summary, unpack_tokens
-from app.store.schema import StoredFeature, StoredHarvest, StoredLanding, StoredWindow
+from app.store.schema import StoredFeature, StoredHarvest, StoredLanding, StoredRule, StoredWindow
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import effects as store_effects
 from app.store.tables import landings as store_landings
 from app.store.tables import postings as store_postings
+from app.store.tables import rules as store_rules
 from app.store.types.catalogue import (
     DictionaryView,
     FeatureRow,
@@ -24,6 +25,7 @@ from app.store.types.catalogue import (
     FeatureView,
 )
 from app.store.types.queries import SORTS, FeatureQuery
+from app.store.written.label_texts import shown_texts
 from sae_core.harvest.records import FeatureRecord, WindowRecord
 
 MOST_PER_PAGE = 500
@@ -32,17 +34,20 @@ _KEYS = {
     "density": StoredFeature.firings,  # shares of one number of tokens
     "maximum": StoredFeature.maximum,
     "effect": func.coalesce(StoredLanding.effect, -1.0),
+    "rule": func.coalesce(StoredRule.f1, -1.0),
     "label": StoredFeature.label,
 }
 _DOWN = {
     "density": StoredFeature.by_density,
     "maximum": StoredFeature.by_maximum,
     "effect": StoredLanding.by_effect,
+    "rule": StoredRule.by_rule,
 }
 _UP = {
     "density": StoredFeature.by_density_up,
     "maximum": StoredFeature.by_maximum_up,
     "effect": StoredLanding.by_effect_up,
+    "rule": StoredRule.by_rule_up,
 }
 # built once: a hundred numbers in it are slow to make a statement of
 _WINDOWS = select(
@@ -78,10 +83,12 @@ _ROW = (
     StoredFeature.label,
     StoredFeature.summary,
     *store_landings.COLUMNS,
+    *store_rules.COLUMNS,
 )
 _ROWS = (
     select(*_ROW)
     .outerjoin(StoredLanding, store_landings.JOINED)
+    .outerjoin(StoredRule, store_rules.JOINED)
     .where(
         StoredFeature.dictionary_id == bindparam("dictionary_id"),
         StoredFeature.index.in_(bindparam("indices", expanding=True)),
@@ -138,6 +145,11 @@ def table(
             f"The mean effects of {now.title} were not computed: give its `featurescope harvest` "
             "again with --ablate."
         )
+    knows_rules = store_rules.known(connection, now)
+    if (query.sort == "rule" or query.above_null) and not knows_rules:
+        raise InvalidRequest(
+            f"No rules were learnt for {now.title}: give its `featurescope harvest` again."
+        )
     conditions = _conditions(connection, now, query, tokens)
     total = _total(connection, now, query, conditions)
     pages = max(1, -(-total // query.per_page))
@@ -145,13 +157,14 @@ def table(
         raise NotFound(f"There is no page {query.page} of this table; the last one is {pages}.")
     start = (query.page - 1) * query.per_page
     count = min(query.per_page, total - start)
-    if query.search or query.sort == "label" or tokens is not None:
+    if query.search or query.sort == "label" or tokens is not None or query.above_null:
         indices = _walk(connection, conditions, query, start, count, total)
         chosen: ColumnElement[bool] = StoredFeature.index.in_(indices)
     else:
         chosen = _places(now, query, start, count, total)
     statement = select(*_ROW, _KEYS[query.sort].label("key"))
     statement = statement.outerjoin(StoredLanding, store_landings.JOINED)
+    statement = statement.outerjoin(StoredRule, store_rules.JOINED)
     statement = statement.where(StoredFeature.dictionary_id == now.id, chosen)
     rows = list(connection.execute(statement).mappings()) if count else []
     rows.sort(key=lambda row: row["index"])
@@ -165,11 +178,12 @@ def table(
         matching=None if tokens is None else len(tokens),
         knows_tokens=knows_tokens,
         knows_effects=knows_effects,
+        knows_rules=knows_rules,
     )
 
 
 def feature(connection: Connection, dictionary: DictionaryView, index: int) -> FeatureView:
-    """One feature, its windows, its cached effects: four statements."""
+    """One feature, its windows, its cached effects, its relations' labels: five statements."""
     there = published(connection, dictionary)
     now = there.dictionary
     here = {"dictionary_id": now.id, "at": index}
@@ -204,6 +218,9 @@ def feature(connection: Connection, dictionary: DictionaryView, index: int) -> F
         windows=_windows(connection, there.set_id, sorted(numbers)),
         effects=store_effects.of_feature(connection, now, index),
         landing=store_landings.of_row(row, what),
+        names=shown_texts(
+            connection, now.id, [*body.nearest.ids.tolist(), *body.coactive.ids.tolist()]
+        ),
     )
 
 
@@ -278,6 +295,8 @@ def _conditions(
     if tokens is not None:
         fit = store_postings.features(connection, now.id, store_postings.FIRES_ON, tokens)
         conditions.append(store_postings.among(connection, fit))
+    if query.above_null:
+        conditions.append(StoredFeature.index.in_(store_rules.above_null(now)))
     return conditions
 
 
@@ -287,7 +306,7 @@ def _total(
     query: FeatureQuery,
     conditions: list[ColumnElement[bool]],
 ) -> int:
-    if query.search or query.fires_on is not None:
+    if query.search or query.fires_on is not None or query.above_null:
         counted = select(func.count()).select_from(StoredFeature).where(*conditions)
         return connection.scalars(counted).one()
     if query.alive is None:
@@ -328,6 +347,7 @@ def _walk(
     chosen = (
         select(StoredFeature.index)
         .outerjoin(StoredLanding, store_landings.JOINED)
+        .outerjoin(StoredRule, store_rules.JOINED)
         .where(*conditions)
         .order_by(key.desc() if query.descending != from_end else key.asc(), index)
         .offset(total - start - count if from_end else start)
@@ -351,9 +371,11 @@ def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
         histogram=summary.activations,
         label=row["label"],
         raised=summary.raised,
+        n_tokens=now.n_tokens,
         fires_on=summary.fires_on,
         fires_after=summary.fires_after,
         landing=store_landings.of_row(row, what),
+        rule=store_rules.of_row(row),
         best=summary.best,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.store.types.rules import RuleBrief
 from sae_core.harvest.density import wilson_interval
 from sae_core.harvest.records import (
     ContextEffect,
@@ -226,9 +227,11 @@ class FeatureRow:
         histogram: of the activations > 0.
         label: what it means, in words; empty: not said yet.
         raised: the tokens whose logits it raises most.
+        n_tokens: of the harvest; 0: not known.
         fires_on: as in `FeatureRecord`.
         fires_after: as in `FeatureRecord`.
         landing: where its effect lands; None: not computed.
+        rule: what its firings were learnt to depend on; None: there is no rule.
         best: its strongest context alone, with what fires around the peak; None: it has none, or an
             older version harvested it.
         window: that `best` lies in; None: there is none, or it was not asked for.
@@ -241,9 +244,11 @@ class FeatureRow:
     histogram: Histogram
     label: str
     raised: Ranking
+    n_tokens: int
     fires_on: Ranking | None = None
     fires_after: Ranking | None = None
     landing: Landing | None = None
+    rule: RuleBrief | None = None
     best: Examples | None = None
     window: WindowRecord | None = None
 
@@ -283,6 +288,7 @@ class FeatureTable:
             nothing of them.
         knows_tokens: whether the harvest counted what its features fire on.
         knows_effects: whether the mean effects of its features were computed.
+        knows_rules: whether rules were learnt for them.
     """
 
     dictionary: DictionaryView
@@ -293,6 +299,7 @@ class FeatureTable:
     matching: int | None = None
     knows_tokens: bool = False
     knows_effects: bool = False
+    knows_rules: bool = False
 
 
 @dataclass(frozen=True)
@@ -306,6 +313,9 @@ class FeatureView:
         windows: every window its examples point to, by number.
         effects: what ablating it does, by window; only what is cached.
         landing: where its effect lands; None: not computed.
+        names: labels of the features of its dictionary that it is related to, by index.
+        neuron_names: labels of those that `record.neurons` names; read beside the others by
+            `app/rendering/feature.py`, as they belong to another dictionary.
     """
 
     dictionary: DictionaryView
@@ -314,6 +324,8 @@ class FeatureView:
     windows: Mapping[int, WindowRecord]
     effects: Mapping[int, ContextEffect]
     landing: Landing | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
+    neuron_names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def density(self) -> float:

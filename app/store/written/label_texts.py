@@ -15,6 +15,22 @@ from app.store.schema import StoredFeature
 from app.store.written.texts import LONGEST_LABEL, subjects
 
 _AT_ONCE = 500
+_TEXTS = select(StoredFeature.index, StoredFeature.label).where(
+    StoredFeature.dictionary_id == bindparam("dictionary_id"),
+    StoredFeature.index.in_(bindparam("indices", expanding=True)),
+    StoredFeature.label != "",
+)
+
+
+def shown_texts(
+    connection: Connection, dictionary_id: int, indices: Collection[int]
+) -> dict[int, str]:
+    """What some features of a dictionary are called, by index: one query."""
+    wanted = sorted({index for index in indices if 0 <= index < 1 << 63})
+    if not wanted:
+        return {}
+    asked = {"dictionary_id": dictionary_id, "indices": wanted}
+    return dict(iter(connection.execute(_TEXTS, asked)))
 
 
 def best_texts(

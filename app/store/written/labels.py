@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Engine, bindparam, delete, insert, select
+from sqlalchemy import Engine, delete, insert, select
 
 from app.errors import InvalidRequest
 from app.store.annotations import StoredLabel, StoredLabelVersion, StoredLabelVote
 from app.store.database import reading, writing
-from app.store.schema import StoredFeature
 from app.store.types.annotations import KeptEdit, LabelKind, LabelVersion, LabelView, NewLabel
 from app.store.types.catalogue import DictionaryView
 from app.store.written.label_rows import (
@@ -26,14 +25,8 @@ from app.store.written.label_rows import (
     same_label,
     version_view,
 )
-from app.store.written.label_texts import refresh
+from app.store.written.label_texts import refresh, shown_texts
 from app.store.written.texts import checked_author, now, subject
-
-_TEXTS = select(StoredFeature.index, StoredFeature.label).where(
-    StoredFeature.dictionary_id == bindparam("dictionary_id"),
-    StoredFeature.index.in_(bindparam("indices", expanding=True)),
-    StoredFeature.label != "",
-)
 
 
 class Labels:
@@ -50,12 +43,8 @@ class Labels:
 
     def texts(self, dictionary: DictionaryView, indices: Collection[int]) -> dict[int, str]:
         """What some features are called, in one query; those without a label are left out."""
-        wanted = sorted({index for index in indices if 0 <= index < 1 << 63})
-        if not wanted:
-            return {}
-        asked = {"dictionary_id": dictionary.id, "indices": wanted}
         with reading(self._engine) as connection:
-            return dict(iter(connection.execute(_TEXTS, asked)))
+            return shown_texts(connection, dictionary.id, indices)
 
     def of(self, dictionary: DictionaryView, index: int) -> list[LabelView]:
         """All labels of a feature, the best first, those that were taken back last."""
