@@ -15,6 +15,8 @@ from app.pages.dictionary import api as dictionary_api
 from app.pages.dictionary import routes as dictionary_pages
 from app.pages.feature import api as feature_api
 from app.pages.feature import routes as feature_pages
+from app.pages.glossary import api as glossary_api
+from app.pages.glossary import routes as glossary_pages
 from app.pages.home import api as home_api
 from app.pages.home import routes as home_pages
 from app.pages.prompt import api as prompt_api
@@ -50,6 +52,7 @@ API_DESCRIPTION = (
 # own addresses (/d/M/D/about) are tried before those that name a feature (/d/M/D/12).
 ROOMS = (
     (home_pages, home_api),  # /
+    (glossary_pages, glossary_api),  # /glossary
     (dictionary_pages, dictionary_api),  # /d/MODEL/DICTIONARY
     (feature_pages, feature_api),  # /d/MODEL/DICTIONARY/12
     (prompt_pages, prompt_api),  # /m/MODEL/prompt

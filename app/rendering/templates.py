@@ -21,6 +21,7 @@ from app.rendering.charts import histograms as rendering_charts
 from app.rendering.markup import trusted
 from app.rendering.tokens import printable
 from app.rendering.underlines import Underlines
+from app.rendering.words.glossary import term
 from app.store.types.catalogue import DictionaryView
 
 _EXACT_FVU = 1e-6
@@ -85,6 +86,7 @@ class Renderer:
             "caveat": caveat,
             "notes": notes,
             "noun": noun,
+            "term": term,
             "underlines": Underlines.of,
             "model_page_address": model_page_address,
             "run_address": run_address,

@@ -135,16 +135,27 @@ def _characters(piece: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _inline(piece: bytes) -> str:
-    """HTML of a token inside running text: spaces as they are, line feeds as `⏎`."""
+    """HTML of a token inside running text: spaces as they are, line feeds as `⏎`. One of nothing
+    but white space is hatched and no wider than a few letters, so that it does not shout."""
+    return _hatched(piece, _running(piece), "w")
+
+
+def _broken(piece: bytes) -> str:
+    """As `_inline`, but the line really breaks after each `⏎`, and all blanks have their width."""
+    html = _running(piece).replace(f"<i>{NEWLINE}</i>", f"<i>{NEWLINE}</i>\n")
+    return _hatched(piece, html, "h")
+
+
+def _running(piece: bytes) -> str:
     return "".join(
         " " if (kind, shown) == _SPACE else escape(shown) if kind == TEXT else f"<i>{shown}</i>"
         for kind, shown in segments(piece)
     )
 
 
-def _broken(piece: bytes) -> str:
-    """As `_inline`, and the line really breaks after each `⏎`."""
-    return _inline(piece).replace(f"<i>{NEWLINE}</i>", f"<i>{NEWLINE}</i>\n")
+def _hatched(piece: bytes, html: str, kind: str) -> str:
+    """The HTML in an element of that class, where the token is nothing but white space."""
+    return html if piece.strip(b" \t\r\n") or not piece else f"<i class={kind}>{html}</i>"
 
 
 class Lazy(dict[int, str]):

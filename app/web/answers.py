@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 
 from app.rendering.tokens import Typeset
 from app.web.schema import Answer, Integers, floats
-from sae_core.harvest.records import ContextEffect, Ranking
+from sae_core.harvest.records import ContextEffect, Landing, Ranking
 
 
 class HistogramAnswer(Answer):
@@ -40,6 +40,53 @@ def _token_weights(ranking: Ranking, info: ValidationInfo[Typeset]) -> list[Toke
 
 RankedTokens = Annotated[list[TokenWeight], BeforeValidator(_token_weights)]
 """Made of a `Ranking` of tokens; the context of the validation is the model's `Typeset`."""
+
+
+class TokenShare(Answer):
+    """A token with its share of a feature's firings."""
+
+    id: int = Field(examples=[297])
+    text: str = Field(examples=[" self"])
+    share: float = Field(description="Of all of the feature's firings.", examples=[0.82])
+
+
+class LandedOn(Answer):
+    """A token that a feature's effect lands on: the one it helps most in some top contexts."""
+
+    id: int = Field(examples=[297])
+    text: str = Field(examples=[" self"])
+    effect: float = Field(description="Mean loss change in those contexts, nats.", examples=[0.86])
+    share: float = Field(description="Of the top contexts.", examples=[0.4])
+
+
+def _token_shares(
+    ranking: Ranking | None, info: ValidationInfo[Typeset]
+) -> list[TokenShare] | None:
+    if ranking is None:
+        return None
+    text = info.context.real
+    return [
+        TokenShare(id=token, text=text[token], share=share)
+        for token, share in zip(ranking.ids.tolist(), floats(ranking.weights), strict=True)
+    ]
+
+
+def _landed_on(landing: Landing | None, info: ValidationInfo[Typeset]) -> list[LandedOn] | None:
+    if landing is None:
+        return None
+    text, ranking = info.context.real, landing.tokens
+    columns = (ranking.ids.tolist(), floats(ranking.weights), floats(ranking.shares))
+    return [
+        LandedOn(id=token, text=text[token], effect=effect, share=share)
+        for token, effect, share in zip(*columns, strict=True)
+    ]
+
+
+TokenShares = Annotated[list[TokenShare] | None, BeforeValidator(_token_shares)]
+"""Made of a `Ranking` of tokens by share; the context is the model's `Typeset`."""
+
+LandsOn = Annotated[list[LandedOn] | None, BeforeValidator(_landed_on)]
+"""Made of a `Landing`; the context is the model's `Typeset`."""
 
 
 class MovedPrediction(Answer):

@@ -19,7 +19,7 @@ document.addEventListener("copy", (event) => {
   const start = node instanceof Element ? node : node?.parentElement;
   if (selection.isCollapsed || !start?.closest(".contexts")) return;
   const copied = selection.getRangeAt(0).cloneContents();
-  for (const mark of copied.querySelectorAll("i")) {
+  for (const mark of copied.querySelectorAll("i:not(.w, .h)")) {
     const meant = meantBy(mark.textContent);
     // In running text the line break itself follows its sign.
     if (meant) mark.textContent = meant === "\n" && mark.nextSibling?.data?.startsWith(meant) ? "" : meant;

@@ -75,7 +75,7 @@ def test_help_opens_and_closes(page: Page) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_role("heading", level=1)).to_have_text("feature 1")
-    page.get_by_role("button", name="Keyboard shortcuts").click()
+    page.get_by_role("button", name="keyboard shortcuts").click()
     expect(page.get_by_role("dialog")).to_be_visible()
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AliasPath, BeforeValidator, Field, model_validator
+from pydantic import AliasPath, BeforeValidator, Field, ValidationInfo, model_validator
 
-from app.store.types.catalogue import DictionaryView
+from app.rendering.tokens import Typeset
+from app.rendering.words.summary import summary_of_row
+from app.store.types.catalogue import DictionaryView, FeatureRow
 from app.store.types.evaluation import without_details
-from app.web.answers import HistogramAnswer, RankedTokens
+from app.web.answers import HistogramAnswer, LandsOn, RankedTokens, TokenShares
 from app.web.schema import Answer, Printable
 
 
@@ -92,6 +94,31 @@ class FeatureRowAnswer(Answer):
     maximum: float = Field(examples=[7.42])
     activations: HistogramAnswer = Field(validation_alias="histogram")
     raised: RankedTokens
+    fires_on: TokenShares = Field(
+        description="The ten tokens that it fires on most; null: not counted, as in older harvests."
+    )
+    fires_after: TokenShares = Field(description="The ten tokens directly before those most.")
+    effect: float | None = Field(
+        description="Mean over its top contexts of the largest loss change that ablating it makes, "
+        "nats; null: not computed, or dead.",
+        examples=[0.86],
+    )
+    lands_on: LandsOn = Field(description="The tokens with those changes; null: not computed.")
+    summary: str = Field(
+        description="All this in one line; empty where nothing is known of it.",
+        examples=["fires on newline after `):`; helps `␣self` by 0.86 nats"],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _summarised(cls, row: FeatureRow, info: ValidationInfo[Typeset]) -> dict[str, Any]:
+        """The fields of a row, with what is said of them in words."""
+        return {
+            **vars(row),
+            "effect": row.landing.effect if row.landing else None,
+            "lands_on": row.landing,
+            "summary": summary_of_row(row, info.context).text,
+        }
 
 
 class FeatureTableAnswer(Answer):
