@@ -25,6 +25,7 @@ from app.store.tables import presets as store_presets
 from app.store.tables import progress as store_progress
 from app.store.tables import publication as store_publication
 from app.store.tables.explanations import Explanations
+from app.store.tables.rules import FeatureRules
 from app.store.tables.runs import TrainingRuns
 from app.store.types.catalogue import (
     CorpusRecord,
@@ -45,6 +46,7 @@ from app.store.written.labels import Labels
 from app.store.written.lists import FeatureLists
 from sae_core.harvest.records import ContextEffect, FeatureRecord, Landing, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
+from sae_core.rules.record import RuleRecord
 
 KEPT_VOCABULARIES = 8
 KEPT_SCALES = 64  # of dictionaries: 16 bytes a feature
@@ -88,6 +90,7 @@ class Store:
     Attributes:
         engine: the same, for what looks after the whole store (`app.store.upkeep`).
         runs: trainings and their curves.
+        rules: what features' firings were learnt to depend on.
         labels: what features mean, as people say.
         explanations: what language models say, and how well their labels do.
         comments: what else they say.
@@ -97,6 +100,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.runs = TrainingRuns(engine)
+        self.rules = FeatureRules(engine)
         self.labels = Labels(engine)
         self.explanations = Explanations(engine)
         self.comments = Comments(engine)
@@ -270,6 +274,7 @@ class Store:
         harvest: HarvestRecord,
         features: Iterable[FeatureRecord],
         windows: Iterable[WindowRecord],
+        rules: Iterable[RuleRecord] = (),
         *,
         model: ModelRecord | None = None,
         dictionary: DictionaryRecord | None = None,
@@ -277,11 +282,11 @@ class Store:
     ) -> None:
         """Replace what a dictionary shows, in one transaction.
 
-        Features and windows are packed before the transaction begins, so that no lock is held
-        while they are made. Labels of these weights stand on it at once; cached ablations and
-        windows that no harvest refers to go. Model, dictionary and corpus, where given, are added
-        in the same transaction: if they replace others, those stay visible up to the instant of
-        publication.
+        Features, windows and rules (of all features, or none) are packed in this order before the
+        transaction begins, so that no lock is held while they are made. Labels of these weights
+        stand on it at once; cached ablations and windows that no harvest refers to go. Model,
+        dictionary and corpus, where given, are added in the same transaction: if they replace
+        others, those stay visible up to the instant of publication.
 
         Raises:
             StoreError: features are missing or point to windows that were not given; the database
@@ -289,7 +294,7 @@ class Store:
             NotFound: model, dictionary or corpus was never added.
         """
         with (
-            store_publication.packed(features, windows) as new,
+            store_publication.packed(features, windows, rules) as new,
             writing(self.engine, alone=True) as connection,
         ):
             if model:

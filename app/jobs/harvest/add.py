@@ -132,7 +132,12 @@ class Addition:
 
 
 def harvest_addition(
-    settings: Settings, addition: Addition, say: Callable[[str], None], *, replace: bool = False
+    settings: Settings,
+    addition: Addition,
+    say: Callable[[str], None],
+    *,
+    replace: bool = False,
+    rules: bool = True,
 ) -> None:
     """Open, check, try, harvest and publish; given again, it goes on where it was stopped.
 
@@ -141,6 +146,7 @@ def harvest_addition(
         addition: model, dictionary and text.
         say: receives each line that is printed.
         replace: let another model or dictionary of the same name go.
+        rules: learn rules for the features.
 
     Raises:
         FeaturescopeError: a part is missing or damaged, or they do not fit; the store is as before.
@@ -204,7 +210,7 @@ def harvest_addition(
             writers=None,
             details={key: value for key, value in details.items() if value},
         )
-        harvest_source(settings, store, source, plan, replace=replace)
+        harvest_source(settings, store, source, plan, replace=replace, rules=rules)
     _say_next(say, settings, source)
 
 

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from app.errors import InvalidRequest
 from app.jobs.evaluate import EVALUATION_TOKENS, kept, record
 from app.jobs.harvest.folders import HARVESTS, LOCK, note_harvest
+from app.jobs.harvest.rules import RULES, learnt_rules
 from app.jobs.progress import Reporter
 from app.jobs.source import Source, SourceSpec, open_source
 from app.settings import Settings
@@ -43,17 +44,21 @@ def harvest(
     seed: int = 0,
     ablate_top: bool = False,
     replace: bool = False,
+    rules: bool = True,
 ) -> None:
     """Harvest a dictionary and publish it; what is published already is not computed again.
 
     A killed harvest goes on after its last run when the same command is given again. With
     `ablate_top` the ablation effects of each feature's top contexts are computed, too. Another
-    model or dictionary of the same name gives way only with `replace`.
+    model or dictionary of the same name gives way only with `replace`. Without `rules` none are
+    learnt.
     """
     with open_store(settings) as store:
         source = open_source(settings, spec)
         plan = plan_harvest(source.windows, tokens, seed)
-        harvest_source(settings, store, source, plan, ablate_top=ablate_top, replace=replace)
+        harvest_source(
+            settings, store, source, plan, ablate_top=ablate_top, replace=replace, rules=rules
+        )
 
 
 def harvest_source(
@@ -64,15 +69,16 @@ def harvest_source(
     *,
     ablate_top: bool = False,
     replace: bool = False,
+    rules: bool = True,
 ) -> None:
     """As `harvest`, of parts that are open already."""
     if not replace:
         _check_names(store, source)
     reporter = Reporter(store, *source.spec.titles)
     try:
-        if (view := _published(store, source, plan)) is None:
-            _harvest(settings, store, source, plan, reporter)
-            view = _published(store, source, plan)
+        if (view := _published(store, source, plan, rules)) is None:
+            _harvest(settings, store, source, plan, reporter, rules)
+            view = _published(store, source, plan, rules)
         else:
             # The folders may have moved since.
             store.add_model(source.model_record())
@@ -104,18 +110,21 @@ def _check_names(store: Store, source: Source) -> None:
             )
 
 
-def _published(store: Store, source: Source, plan: HarvestPlan) -> DictionaryView | None:
+def _published(
+    store: Store, source: Source, plan: HarvestPlan, rules: bool
+) -> DictionaryView | None:
     """The dictionary in the store, where this very harvest of it is published."""
-    wanted = _settings(source, plan)
+    wanted = _settings(source, plan, rules)
     for view in store.catalogue():
         if (view.model, view.name) == source.spec.titles and view.harvest:
             here = view.harvest.settings
             same = all(here.get(key) == wanted[key] for key in ("identity", "writers_checksum"))
+            same = same and (not rules or here.get("rules") == wanted["rules"])
             return view if same and here.get("writers") == wanted["writers"] else None
     return None
 
 
-def _settings(source: Source, plan: HarvestPlan) -> dict[str, Any]:
+def _settings(source: Source, plan: HarvestPlan, rules: bool) -> dict[str, Any]:
     """What else the result of a harvest depends on."""
     header = plan.header(source.model, source.dictionary, source.checksum)
     writers = source.spec.writers
@@ -127,12 +136,18 @@ def _settings(source: Source, plan: HarvestPlan) -> dict[str, Any]:
         "writers": source.spec.writers_title,
         "writers_checksum": dictionary_checksum(writers) if writers else None,
         "torch": torch.__version__,
+        **({"rules": RULES} if rules else {}),
         **({"packing": "isolated: windows share rows unseen by each other"} if plan.packed else {}),
     }
 
 
 def _harvest(
-    settings: Settings, store: Store, source: Source, plan: HarvestPlan, reporter: Reporter
+    settings: Settings,
+    store: Store,
+    source: Source,
+    plan: HarvestPlan,
+    reporter: Reporter,
+    rules: bool,
 ) -> None:
     header = plan.header(source.model, source.dictionary, source.checksum)
     folder = settings.home / HARVESTS / header.identity[:24]
@@ -140,7 +155,7 @@ def _harvest(
     try:
         with FileLock(folder / LOCK, timeout=0):
             note_harvest(folder, *source.spec.titles)
-            _harvest_alone(store, source, plan, reporter, FiringLog(folder, header))
+            _harvest_alone(store, source, plan, reporter, FiringLog(folder, header), rules)
     except Timeout as error:
         raise HarvestError(
             f"Another process harvests {source.title} right now: wait for it, or stop it first."
@@ -148,7 +163,12 @@ def _harvest(
 
 
 def _harvest_alone(
-    store: Store, source: Source, plan: HarvestPlan, reporter: Reporter, log: FiringLog
+    store: Store,
+    source: Source,
+    plan: HarvestPlan,
+    reporter: Reporter,
+    log: FiringLog,
+    rules: bool,
 ) -> None:
     model, dictionary = source.model, source.dictionary
     # First pass: activations of all tokens, into a log on disk from which a rerun goes on.
@@ -180,11 +200,12 @@ def _harvest_alone(
             n_ctx=plan.windows.n_ctx,
             n_tokens=log.n_tokens,
             n_windows=len(plan.order),
-            settings=_settings(source, plan),
+            settings=_settings(source, plan, rules),
             fingerprint=source.corpus.fingerprint,
         ),
         features(),
         windows(),
+        learnt_rules(source, plan, log, reporter) if rules else (),
         model=source.model_record(),
         dictionary=source.dictionary_record(evaluation),
         corpus=source.corpus_record(),

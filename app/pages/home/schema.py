@@ -14,8 +14,8 @@ class ProgressAnswer(Answer):
     model: str
     dictionary: str
     phase: str = Field(
-        description="harvesting (counted in tokens), evaluating (in windows), describing or "
-        "ablating (in features)."
+        description="harvesting (counted in tokens), evaluating (in windows), describing, "
+        "shuffling, labelling or ablating (in features)."
     )
     done: int = Field(description="So far, in the phase's unit.")
     total: int

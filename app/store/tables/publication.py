@@ -29,11 +29,13 @@ from app.store.schema import (
 )
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import postings as store_postings
+from app.store.tables import rules as store_rules
 from app.store.tables.bulk import bulk_insert
 from app.store.types.annotations import subject_of
 from app.store.types.catalogue import HarvestRecord
 from app.store.written.label_texts import best_texts
 from sae_core.harvest.records import FeatureRecord, WindowRecord
+from sae_core.rules.record import RuleRecord
 
 _IN_MEMORY = 64 << 20
 _SIZES = struct.Struct("<QQ")
@@ -51,6 +53,7 @@ class Packed:
     fires_on: dict[int, NDArray[np.int32]] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)
     windows: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
+    rules: list[RuleRecord] = field(default_factory=list)
 
     def blobs(self) -> Iterator[tuple[bytes, bytes]]:
         """Summary and body of each feature, in the order given."""
@@ -76,7 +79,11 @@ class Packed:
 
 
 @contextmanager
-def packed(features: Iterable[FeatureRecord], windows: Iterable[WindowRecord]) -> Iterator[Packed]:
+def packed(
+    features: Iterable[FeatureRecord],
+    windows: Iterable[WindowRecord],
+    rules: Iterable[RuleRecord] = (),
+) -> Iterator[Packed]:
     """Pack before the transaction: no lock is held while records are still being made."""
     with failures_explained(), tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         out = Packed(file)
@@ -95,6 +102,7 @@ def packed(features: Iterable[FeatureRecord], windows: Iterable[WindowRecord]) -
         for window in windows:
             tokens = pack_tokens(window.tokens)
             out.windows[window.number] = (window.line, escape(window.document), tokens)
+        out.rules.extend(rules)
         yield out
 
 
@@ -144,6 +152,8 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
     )
     bulk_insert(connection, StoredFeature, rows)
     store_postings.write(connection, dictionary_id, store_postings.FIRES_ON, new.fires_on)
+    dead = [i for i, count in zip(new.indices, new.firings, strict=True) if not count]
+    store_rules.write(connection, dictionary_id, dead, new.rules)
     store_catalogue.drop_unused_windows(connection)
 
 
@@ -193,7 +203,7 @@ def _resolve(connection: Connection, harvest: HarvestRecord) -> tuple[int, int, 
 
 
 def _check(harvest: HarvestRecord, new: Packed, d_sae: int) -> None:
-    """All features once, and every window that they point to."""
+    """All features once, every window that they point to, and all rules or none."""
     title = f"{harvest.model}/{harvest.dictionary}"
     if sorted(new.indices) != list(range(d_sae)):
         raise StoreError(
@@ -204,6 +214,11 @@ def _check(harvest: HarvestRecord, new: Packed, d_sae: int) -> None:
         raise StoreError(
             f"Examples of {title} point to {len(missing)} windows that were not handed over, "
             f"such as {missing[0]}."
+        )
+    if new.rules and sorted(rule.index for rule in new.rules) != list(range(d_sae)):
+        raise StoreError(
+            f"The rules of {title} must be those of all {d_sae} features; these are "
+            f"{len(new.rules)}."
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, Engine, Select, bindparam, select
 from sqlalchemy.engine import RowMapping
 
 from app.errors import StoreError
@@ -72,6 +72,13 @@ def known(connection: Connection, dictionary: DictionaryView) -> bool:
     """Whether rules were learnt for a dictionary."""
     query = select(StoredRule.index).where(StoredRule.dictionary_id == dictionary.id)
     return connection.scalar(query.limit(1)) is not None
+
+
+def above_null(dictionary: DictionaryView) -> Select[tuple[int]]:
+    """The features whose rule is above its null."""
+    return select(StoredRule.index).where(
+        StoredRule.dictionary_id == dictionary.id, StoredRule.above == 1
+    )
 
 
 def of_row(row: RowMapping) -> RuleBrief | None:

@@ -364,7 +364,7 @@ class ProgressView:
         model: name of the model.
         dictionary: name of the dictionary.
         phase: what it does now: harvesting (counted in tokens), evaluating (in windows),
-            describing or ablating (in features).
+            describing, shuffling, labelling or ablating (in features).
         done: so far, in the phase's unit.
         total: in all, in the same unit.
         tokens_per_second: rate in the same unit; 0.0 while unknown.

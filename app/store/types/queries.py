@@ -7,8 +7,8 @@ from typing import Literal
 
 from sae_core.language_model.vocabulary import Vocabulary
 
-Sort = Literal["index", "density", "maximum", "effect", "label"]
-SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "effect", "label")
+Sort = Literal["index", "density", "maximum", "effect", "rule", "label"]
+SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "effect", "rule", "label")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class FeatureQuery:
         search: keep features whose label contains this, in whatever ASCII case; empty: all.
         fires_on: keep features that have such a token among the ten that they fire on most; None:
             all.
+        above_null: keep features whose rule is above its null.
     """
 
     sort: Sort = "index"
@@ -59,3 +60,4 @@ class FeatureQuery:
     per_page: int = 50
     search: str = ""
     fires_on: TokenPattern | None = None
+    above_null: bool = False

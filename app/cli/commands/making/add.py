@@ -40,6 +40,9 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="let another model or dictionary of the same name go",
     )
+    parser.add_argument(
+        "--no-rules", action="store_true", help="do not learn rules for the features"
+    )
     _dictionary(parser)
     model = parser.add_argument_group("how the model runs")
     model.add_argument(
@@ -152,4 +155,6 @@ def run(arguments: argparse.Namespace) -> None:
         prepend_bos=opening(arguments),
     )
     settings = read_settings(device=arguments.device)
-    harvest_addition(settings, addition, print, replace=arguments.replace)
+    harvest_addition(
+        settings, addition, print, replace=arguments.replace, rules=not arguments.no_rules
+    )

@@ -17,6 +17,9 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         help="also compute the ablation effects of each feature's twenty strongest contexts",
     )
     parser.add_argument(
+        "--no-rules", action="store_true", help="do not learn rules for the features"
+    )
+    parser.add_argument(
         "--replace",
         action="store_true",
         help="let another model or dictionary of the same name go",
@@ -36,4 +39,5 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         ablate_top=arguments.ablate,
         replace=arguments.replace,
+        rules=not arguments.no_rules,
     )
