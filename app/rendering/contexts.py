@@ -14,16 +14,20 @@ from html import escape
 from itertools import accumulate, pairwise, product
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
+from app.rendering.markup import trusted
 from app.rendering.numbers import decimals, nats
 from app.rendering.tokens import Typeset, printable
 from app.rendering.underlines import ALL, EFFECT_STEPS, Underlines
+from app.store.types.catalogue import FeatureRow
 from sae_core.harvest.records import ContextEffect, ExampleGroup, WindowRecord
 
 ACTIVATION_LEVELS = 16
 SHORT_BEFORE = 24
 SHORT_AFTER = 16
+ROW_REACH = 14  # tokens on either side: more than a table row has room for
 _UNDERLINES = (
     "",
     *(f"u{level}" for level in range(1, len(EFFECT_STEPS) + 1)),
@@ -321,6 +325,27 @@ class ContextWriter:
         )
         kind = ' class="full"' if full else ' class="lines"' if newlines else ""
         return f'<li{kind} id="{key}-{context.number}" {data} data-s="{source}">{link}{body}</li>'
+
+
+def best_context(row: FeatureRow, typeset: Typeset) -> Markup:
+    """The strongest context of a feature as a line of a table, centred on its peak.
+
+    What stands before the peak, and from it on, as two paragraphs; empty where none is kept.
+    """
+    if row.best is None or row.window is None:
+        return Markup()
+    levels = activation_levels(row.best.values, row.maximum).tolist()
+    looks = dict(zip(row.best.positions.tolist(), levels, strict=True))
+    peak, tokens = int(row.best.peaks[0]), row.window.tokens.tolist()
+    low = max(0, peak - ROW_REACH)
+    html = [
+        f"<bdi class=a{looks[position]}>{typeset.inline[token]}</bdi>"
+        if position in looks
+        else f"<bdi>{typeset.inline[token]}</bdi>"
+        for position, token in enumerate(tokens[low : peak + ROW_REACH + 1], low)
+    ]
+    before, after = "".join(html[: peak - low]), "".join(html[peak - low :])
+    return trusted(f"<p class=l><span>{before}</span></p><p class=r>{after}</p>")
 
 
 def _joined(numbers: Sequence[float]) -> str:

@@ -18,10 +18,12 @@ from app.rendering.addresses import (
 )
 from app.rendering.assets import Assets
 from app.rendering.charts import histograms as rendering_charts
+from app.rendering.contexts import best_context
 from app.rendering.markup import trusted
 from app.rendering.tokens import printable
 from app.rendering.underlines import Underlines
 from app.rendering.words.glossary import term
+from app.rendering.words.summary import summary_of_row
 from app.store.types.catalogue import DictionaryView
 
 _EXACT_FVU = 1e-6
@@ -86,6 +88,8 @@ class Renderer:
             "caveat": caveat,
             "notes": notes,
             "noun": noun,
+            "best_context": best_context,
+            "summary_of_row": summary_of_row,
             "term": term,
             "underlines": Underlines.of,
             "model_page_address": model_page_address,
