@@ -11,7 +11,7 @@ from app.rendering.tokens import spellings
 from app.store.types.queries import FeatureQuery, Sort, TokenPattern
 
 PER_PAGE = 50
-_DESCENDING = frozenset({"density", "maximum", "effect"})
+_DESCENDING = frozenset({"density", "maximum", "effect", "rule"})
 
 
 async def _feature_query(
@@ -39,6 +39,9 @@ async def _feature_query(
     whole: Annotated[
         Literal["", "1"], Query(description="1: the token must be just `on`, not contain it.")
     ] = "",
+    above: Annotated[
+        Literal["", "1"], Query(description="1: only features whose rule is above its null.")
+    ] = "",
     page: Annotated[int, Query(ge=1, le=10_000_000, description="Page, from 1.")] = 1,
 ) -> FeatureQuery:
     return FeatureQuery(
@@ -49,6 +52,7 @@ async def _feature_query(
         per_page=PER_PAGE,
         search=q.strip(),
         fires_on=TokenPattern(on, spellings(on), whole == "1") if on else None,
+        above_null=above == "1",
     )
 
 

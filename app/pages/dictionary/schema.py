@@ -84,6 +84,14 @@ class DictionaryAnswer(Answer):
         return {**vars(view), "model": view, "is_neurons": view.is_neurons, "harvest": harvest}
 
 
+class RuleRow(Answer):
+    """A feature's rule, in a row."""
+
+    sentence: str = Field(examples=["Fires on “␣self” or “cls”, after “(”"])
+    f1: float = Field(description="On documents that it was not learnt from.")
+    above: bool = Field(description="Whether it is above its null.")
+
+
 class FeatureRowAnswer(Answer):
     """A feature in the table."""
 
@@ -104,6 +112,7 @@ class FeatureRowAnswer(Answer):
         examples=[0.86],
     )
     lands_on: LandsOn = Field(description="The tokens with those changes; null: not computed.")
+    rule: RuleRow | None = Field(description="What its firings were learnt to depend on.")
     summary: str = Field(
         description="All this in one line; empty where nothing is known of it.",
         examples=["fires on newline after `):`; helps `␣self` by 0.86 nats"],

@@ -11,6 +11,7 @@ _NATURAL: dict[Sort, str] = {
     "density": "desc",
     "maximum": "desc",
     "effect": "desc",
+    "rule": "desc",
     "label": "asc",
 }
 _NEIGHBOURS = 2
@@ -68,6 +69,7 @@ class TableLinks:
             q=self._query.search,
             on=self.typed,
             whole="1" if self.whole else "",
+            above="1" if self._query.above_null else "",
             page="" if page == 1 else page,
         )
 

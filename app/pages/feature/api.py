@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from app.errors import NotFound
 from app.pages.feature import answers, schema
 from app.pages.feature.groups import context_numbered, contexts_of, group_named
 from app.rendering.feature import with_counterpart
@@ -32,6 +33,22 @@ def feature(dictionary: TheDictionary, index: int, site: TheSite) -> schema.Feat
         site.store, site.store.feature(dictionary, index), site.store.catalogue()
     )
     return schema.Feature.model_validate(view, context=site.typeset(view.dictionary))
+
+
+@router.get("/rule")
+def rule(dictionary: TheDictionary, index: int, site: TheSite) -> schema.Rule:
+    """What a feature's firings were learnt to depend on, and how well that says where it fires.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096/12/rule
+    """
+    record = site.store.rules.of_feature(dictionary, index)
+    if record is None:
+        raise NotFound(
+            f"No rule was learnt for feature {index} of {dictionary.title}: there is no such "
+            "feature, or it was harvested without rules."
+        )
+    return schema.Rule.model_validate(record)
 
 
 @router.get("/groups/{group}")

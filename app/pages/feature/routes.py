@@ -60,18 +60,24 @@ def feature(
     embedded = embed == "1" and not fragment
     own = _tested(request, fragment, text)
     page = FeaturePage(view, site.typeset(view.dictionary), style, counterpart, embedded, own)
+    typeset = site.typeset(view.dictionary)
+    rule = None if fragment else site.store.rules.of_feature(view.dictionary, index)
     if embedded:
         return site.renderer.html(
             "feature/embed.html",
             headers=dict(EMBEDDABLE),
             dictionary=view.dictionary,
             page=page,
+            rule=rule,
+            typeset=typeset,
         )
     return site.renderer.html(
         "feature/_contexts.html" if fragment else "feature/feature.html",
         headers={"HX-Push-Url": page.styled(style, own)} if fragment else None,
         dictionary=view.dictionary,
         page=page,
+        rule=rule,
+        typeset=typeset,
     )
 
 

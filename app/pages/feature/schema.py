@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from app.store.types.catalogue import FeatureView
 from app.web.answers import Effect, HistogramAnswer, LandsOn, RankedTokens, TokenShares
 from app.web.schema import Answer, Printable, floats
 from sae_core.harvest.records import Ranking
+from sae_core.rules.predicate import Predicate
 
 
 class Related(Answer):
@@ -137,3 +139,57 @@ class Feature(Answer):
             "lands_on": view.landing,
             "summary": summary_of(view, info.context).text,
         }
+
+
+def _predicate(predicate: Predicate | None) -> Any:
+    return json.loads(predicate.to_json()) if predicate else None
+
+
+class IntervalAnswer(Answer):
+    """A figure with its 95 % interval over documents."""
+
+    value: float | None = Field(description="Null: a share of nothing.")
+    low: float | None = Field(description="Null: fewer than five documents.")
+    high: float | None
+
+
+class RuleTestAnswer(Answer):
+    """How well a rule says where a feature fires, in documents that it was not learnt from."""
+
+    f1: IntervalAnswer
+    precision: IntervalAnswer
+    recall: IntervalAnswer
+    correlation: IntervalAnswer = Field(description="Of the rule with the activation.")
+    firings: int = Field(description="Tokens on which the feature fires.")
+    covered: int = Field(description="Tokens where the rule holds.")
+
+
+class RuleNull(Answer):
+    """What the same learner reaches for shuffled firings of features about as frequent."""
+
+    median: float = Field(description="Of their F1.")
+    threshold: float | None = Field(description="F1 above which a rule is above its null.")
+    count: int = Field(description="How many they are.")
+    p_value: float
+    above: bool
+
+
+class Rule(Answer):
+    """What a feature's firings were learnt to depend on."""
+
+    index: int
+    sentence: str = Field(
+        description="In words; where there is no rule, why not.",
+        examples=["Fires on “␣self” or “cls”, after “(”"],
+    )
+    predicate: Annotated[list[Any] | None, BeforeValidator(_predicate)] = Field(
+        description="An OR of lists of conditions that must all hold: ids of tokens at a place, or "
+        "a flag and whether it must hold; null: there is no rule.",
+        examples=[[[{"token": [5, 9]}, {"place:string": True}]]],
+    )
+    test: RuleTestAnswer | None
+    token: int | None = Field(description="The single token that describes the firings best.")
+    token_f1: IntervalAnswer
+    null: RuleNull | None
+    documents: int = Field(description="Documents that it was tested on.")
+    tokens: int

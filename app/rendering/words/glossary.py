@@ -194,6 +194,15 @@ GLOSSARY: tuple[Term, ...] = (
         "The best check of a hypothesis: write a text that should fire, and one that should not.",
     ),
     Term(
+        "rule",
+        "Rule",
+        "A few conditions on a token and its neighbours, learnt from half of the documents, that "
+        "say where a feature fires. A rule can be executed, so it can be wrong.",
+        "Precision, recall, F1 and correlation are measured on the other half. Beside them stand "
+        "the best single token, and what the same learner reaches for shuffled firings of features "
+        "about as frequent: a rule that does not do better is not above its null.",
+    ),
+    Term(
         "l0",
         "L0",
         "The mean number of features that fire on a token.",
