@@ -2,5 +2,6 @@
 import "./shortcuts.js";
 import "./contexts.js";
 import "./tokens.js";
+import "./cards.js";
 import "./copy.js";
 import "./pending.js";

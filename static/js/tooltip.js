@@ -32,14 +32,18 @@ let timer = 0;
 
 /**
  * Explains the tokens that a selector finds. `describe` gives what is known at once, as elements;
- * `more`, if there is any, a promise of one more element or null.
+ * `more`, if there is any, a promise of one more element or null. `applies` may leave some out.
  */
-export function explain(selector, describe, more = null) {
-  kinds.push({ selector, describe, more });
+export function explain(selector, describe, more = null, applies = () => true) {
+  kinds.push({ selector, describe, more, applies });
 }
 
-const kindOf = (token) => kinds.find(({ selector }) => token.matches(selector));
-const tokenOf = (target) => target?.closest?.(kinds.map(({ selector }) => selector).join()) ?? null;
+const kindOf = (token) => kinds.find(({ selector, applies }) => token.matches(selector) && applies(token));
+
+function tokenOf(target) {
+  const token = target?.closest?.(kinds.map(({ selector }) => selector).join()) ?? null;
+  return token && kindOf(token) ? token : null;
+}
 
 function place(token) {
   const at = token.getBoundingClientRect();

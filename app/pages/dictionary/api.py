@@ -52,6 +52,22 @@ def evaluation(dictionary: TheDictionary) -> StoredEvaluation:
     return stored
 
 
+@router.get("/{index}/summary")
+def summary(dictionary: TheDictionary, index: int, site: TheSite) -> schema.FeatureRowAnswer:
+    """One row of the table: what a feature is in a line, and its figures.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096/12/summary
+    """
+    row = site.store.rows(dictionary, [index]).get(index)
+    if row is None:
+        raise NotFound(
+            f"{dictionary.title} has features 0 to {dictionary.d_sae - 1}; there is no feature "
+            f"{index}."
+        )
+    return schema.FeatureRowAnswer.model_validate(row, context=site.typeset(dictionary))
+
+
 @router.get("/random")
 def random(dictionary: TheDictionary, site: TheSite) -> schema.RandomFeature:
     """A feature that fires, another one each time.

@@ -1,10 +1,11 @@
-"""Home: models, their dictionaries, and the harvests that run."""
+"""Home: where to start, models, their dictionaries, and the harvests that run."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from app.pages.home.start import start, suggested
 from app.web.site import Fragment, TheSite
 
 router = APIRouter()
@@ -16,7 +17,10 @@ def home(site: TheSite, fragment: Fragment) -> Response:
 
     For example /
     """
-    template = "home/_catalogue.html" if fragment else "home/home.html"
-    return site.renderer.html(
-        template, dictionaries=site.store.catalogue(), progress=site.store.progress()
-    )
+    catalogue = site.store.catalogue()
+    about = {"dictionaries": catalogue, "progress": site.store.progress()}
+    if fragment:
+        return site.renderer.html("home/_catalogue.html", **about)
+    first = suggested(catalogue)
+    steps = None if first is None else start(site.store, first, site.typeset(first))
+    return site.renderer.html("home/home.html", **about, start=steps)
