@@ -74,6 +74,7 @@ class Renderer:
             "compact": numbers.compact,
             "count": numbers.count,
             "duration": numbers.duration,
+            "moment": numbers.moment,
             "number": numbers.number,
             "percent": numbers.percent,
             "printable": printable,

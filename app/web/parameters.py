@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
-from fastapi import Depends, Query
+from fastapi import Cookie, Depends, Query
 
 from app.rendering.contexts import ContextStyle
 from app.rendering.tokens import spellings
 from app.store.types.queries import FeatureQuery, Sort, TokenPattern
+from app.store.written.texts import LONGEST_AUTHOR
 
 PER_PAGE = 50
+AUTHOR_COOKIE = "author"
 _DESCENDING = frozenset({"density", "maximum", "effect", "rule"})
 
 
@@ -66,5 +69,13 @@ async def _style(
     return ContextStyle(full=width == "full", newlines=newlines == "1")
 
 
+async def _author(
+    kept: Annotated[str, Cookie(alias=AUTHOR_COOKIE, include_in_schema=False)] = "",
+) -> str:
+    """The name that this browser's reader last signed with; empty: none."""
+    return unquote(kept, errors="replace")[:LONGEST_AUTHOR]
+
+
+Author = Annotated[str, Depends(_author)]
 TableQuery = Annotated[FeatureQuery, Depends(_feature_query)]
 Style = Annotated[ContextStyle, Depends(_style)]

@@ -5,3 +5,4 @@ import "./tokens.js";
 import "./cards.js";
 import "./copy.js";
 import "./pending.js";
+import "./labels.js";

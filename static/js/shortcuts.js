@@ -3,7 +3,8 @@
 const LINKS = {
   j: "[data-key-next]", n: "[data-key-next]",
   k: "[data-key-previous]", p: "[data-key-previous]",
-  r: "[data-key-random]", w: "[data-key-width]", l: "[data-key-newlines]",
+  r: "[data-key-random]", w: "[data-key-width]", b: "[data-key-newlines]",
+  l: "[data-key-label]", s: "[data-key-star]",
 };
 const AFTER_G = {
   t: "[data-key-table]", h: ".brand", p: "[data-key-prompt]", s: "[data-key-steer]",

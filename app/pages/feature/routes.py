@@ -12,10 +12,11 @@ from starlette.responses import Response
 from app.errors import FeaturescopeError, WorkerUnavailable
 from app.pages.feature.groups import context_numbered, group_named
 from app.rendering.feature import FeaturePage, with_counterpart
+from app.rendering.labels import context_key, label_sheet
 from app.store.types.catalogue import DictionaryView
 from app.web.errors import status_of
 from app.web.headers import EMBEDDABLE
-from app.web.parameters import Style
+from app.web.parameters import Author, Style
 from app.web.routes import PatientRoute
 from app.web.site import Fragment, Site, TheDictionary, TheSite
 from app.web.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
@@ -42,6 +43,7 @@ def feature(
     style: Style,
     site: TheSite,
     fragment: Fragment,
+    author: Author,
     embed: Annotated[Literal["", "0", "1"], Query(description="For a frame.")] = "",
     text: Annotated[str, Query(description="To test the feature on.")] = "",
 ) -> Response:
@@ -76,6 +78,7 @@ def feature(
         headers={"HX-Push-Url": page.styled(style, own)} if fragment else None,
         dictionary=view.dictionary,
         page=page,
+        sheet=None if fragment else label_sheet(site.store, view.dictionary, index, author),
         rule=rule,
         typeset=typeset,
     )
@@ -150,6 +153,7 @@ def context(
     style: Style,
     site: TheSite,
     fragment: Fragment,
+    author: Author,
 ) -> Response:
     """One context, widened or narrowed. A fragment never waits for the worker; a document does.
 
@@ -162,11 +166,17 @@ def context(
     effect, reason = view.effects.get(asked.window.number), ""
     if effect is None and not fragment:
         effect, reason = _effect(site, view.dictionary, index, asked.window)
+    item = page.item(group, asked, effect)
+    if fragment:
+        return site.renderer.html("feature/_context.html", item=item)
+    sheet = label_sheet(site.store, view.dictionary, index, author)
     return site.renderer.html(
-        "feature/_context.html" if fragment else "feature/context.html",
+        "feature/context.html",
         dictionary=view.dictionary,
         page=page,
-        item=page.item(group, asked, effect),
+        said=sheet,
+        said_here=sheet.on(context_key(view.dictionary, asked.window.number)),
+        item=item,
         context=asked,
         key=group,
         effect=effect,
