@@ -21,6 +21,8 @@ from app.pages.home import api as home_api
 from app.pages.home import routes as home_pages
 from app.pages.labels import api as labels_api
 from app.pages.labels import routes as labels_pages
+from app.pages.lists import api as lists_api
+from app.pages.lists import routes as lists_pages
 from app.pages.prompt import api as prompt_api
 from app.pages.prompt import routes as prompt_pages
 from app.pages.runs import api as runs_api
@@ -58,6 +60,7 @@ ROOMS = (
     (dictionary_pages, dictionary_api),  # /d/MODEL/DICTIONARY
     (feature_pages, feature_api),  # /d/MODEL/DICTIONARY/12
     (labels_pages, labels_api),  # /d/MODEL/DICTIONARY/12/labels
+    (lists_pages, lists_api),  # /lists/NAME
     (prompt_pages, prompt_api),  # /m/MODEL/prompt
     (steer_pages, steer_api),  # /m/MODEL/steer
     (runs_pages, runs_api),  # /runs

@@ -18,6 +18,11 @@ def dictionary_address(model: str, dictionary: str, *rest: object, **query: obje
     return f"/d{parts}" + (f"?{urlencode(kept)}" if kept else "")
 
 
+def list_address(name: str, *rest: str) -> str:
+    """The address of a list of features, or of one below it."""
+    return "/lists" + "".join(f"/{quote(part, safe='')}" for part in (name, *rest))
+
+
 def runs_address(*chosen: str, sweep: str = "") -> str:
     """The address of the page of all runs, or of a sweep's, with the curves of the chosen ones."""
     query = [("sweep", sweep)] if sweep else []

@@ -19,7 +19,7 @@ from app.store.types.annotations import (
 )
 from app.store.types.catalogue import DictionaryView
 from app.store.written.lists import STARRED
-from app.store.written.texts import LONGEST_AUTHOR, LONGEST_LABEL, LONGEST_NOTE
+from app.store.written.texts import LONGEST_AUTHOR, LONGEST_LABEL, LONGEST_NOTE, subject
 
 _KINDS = {LabelKind.PERSON: "", LabelKind.IMPORT: "imported", LabelKind.EXPLAINER: "by a model"}
 
@@ -66,11 +66,13 @@ class LabelSheet:
         address: of the feature's page.
         dictionary: of the feature.
         index: of the feature.
+        subject: what labels know the dictionary by.
         noun: feature or neuron.
         author: the reader's name, as it was last given; empty: never.
         labels: the best first, those taken back last.
         comments: the oldest first, without those taken back unless they are the reader's.
         lists: that the feature is in.
+        other_lists: that it is not in.
         problem: why what was sent could not be kept; empty: it was, or nothing was sent.
         notice: what became of what was sent, where that needs saying.
         typed: what was sent and not kept, by field.
@@ -79,11 +81,13 @@ class LabelSheet:
     address: str
     dictionary: DictionaryView
     index: int
+    subject: str
     noun: str
     author: str
     labels: tuple[LabelLine, ...]
     comments: tuple[CommentLine, ...]
     lists: tuple[ListView, ...]
+    other_lists: tuple[ListView, ...]
     problem: str = ""
     notice: str = ""
     typed: Mapping[str, str] = field(default_factory=dict)
@@ -143,11 +147,15 @@ def label_sheet(
     Raises:
         NotFound: the feature has no label of that id.
     """
+    lists = store.lists.of(dictionary, index)
+    inside = {view.name for view in lists}
+    others = [v for v in store.lists.all() if v.name not in inside and not v.withdrawn]
     versions = store.labels.history(dictionary, index, history) if history else []
     return LabelSheet(
         address=dictionary_address(dictionary.model, dictionary.name, index),
         dictionary=dictionary,
         index=index,
+        subject=subject(dictionary),
         noun=noun(dictionary),
         author=author,
         labels=tuple(
@@ -165,5 +173,6 @@ def label_sheet(
             for view in store.comments.of(dictionary, index)
             if not view.withdrawn or (author and view.author == author)
         ),
-        lists=tuple(store.lists.of(dictionary, index)),
+        lists=tuple(lists),
+        other_lists=tuple(others),
     )

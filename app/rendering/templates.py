@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 from app.rendering import numbers as rendering_numbers
 from app.rendering.addresses import (
     dictionary_address,
+    list_address,
     model_page_address,
     run_address,
     runs_address,
@@ -86,6 +87,7 @@ class Renderer:
         self.environment.globals |= {
             "dictionary_address": dictionary_address,
             "asset": assets.address,
+            "list_address": list_address,
             "caveat": caveat,
             "notes": notes,
             "noun": noun,

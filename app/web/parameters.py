@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
-from fastapi import Cookie, Depends, Query
+from fastapi import Cookie, Depends, Query, Request
 
+from app.errors import InvalidRequest
 from app.rendering.contexts import ContextStyle
 from app.rendering.tokens import spellings
 from app.store.types.queries import FeatureQuery, Sort, TokenPattern
@@ -14,6 +15,7 @@ from app.store.written.texts import LONGEST_AUTHOR
 
 PER_PAGE = 50
 AUTHOR_COOKIE = "author"
+MOST_FIELDS = 100
 _DESCENDING = frozenset({"density", "maximum", "effect", "rule"})
 
 
@@ -76,6 +78,34 @@ async def _author(
     return unquote(kept, errors="replace")[:LONGEST_AUTHOR]
 
 
+async def _form(request: Request) -> dict[str, str]:
+    body = (await request.body()).decode("utf-8", "replace")
+    form: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(
+            body, keep_blank_values=True, errors="replace", max_num_fields=MOST_FIELDS
+        )
+    except ValueError:
+        raise InvalidRequest(f"A form here has at most {MOST_FIELDS} fields.") from None
+    for name, value in pairs:  # a name stands twice where the page sends along what is typed now
+        if value or name not in form:
+            form[name] = value
+    return form
+
+
+def whole_number(written: str) -> int:
+    """A number as a form sends it.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if not (written.isascii() and written.isdecimal() and len(written) < 10):
+        raise InvalidRequest(f"{written!r:.40} is no number here.")
+    return int(written)
+
+
+Form = Annotated[dict[str, str], Depends(_form)]
+"""What a form of ours sends, by field; of two of one name the last that says something."""
 Author = Annotated[str, Depends(_author)]
 TableQuery = Annotated[FeatureQuery, Depends(_feature_query)]
 Style = Annotated[ContextStyle, Depends(_style)]

@@ -7,7 +7,7 @@ const LINKS = {
   l: "[data-key-label]", s: "[data-key-star]",
 };
 const AFTER_G = {
-  t: "[data-key-table]", h: ".brand", p: "[data-key-prompt]", s: "[data-key-steer]",
+  t: "[data-key-table]", h: ".brand", p: "[data-key-prompt]", s: "[data-key-steer]", l: "[data-key-lists]",
 };
 const G_SECONDS = 1.5;
 

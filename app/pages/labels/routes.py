@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
 from app.errors import InvalidRequest
@@ -17,26 +17,13 @@ from app.rendering.labels import LabelSheet, label_sheet
 from app.store.types.catalogue import DictionaryView
 from app.store.written.label_rows import check_feature
 from app.store.written.texts import LONGEST_AUTHOR
-from app.web.parameters import AUTHOR_COOKIE, Author
+from app.web.parameters import AUTHOR_COOKIE, Author, Form, whole_number
 from app.web.routes import PatientRoute
 from app.web.site import Fragment, Site, TheDictionary, TheSite
 
 KEPT_SECONDS = 365 * 24 * 3600
 
 router = APIRouter(prefix="/d/{model}/{dictionary}/{index}", route_class=PatientRoute)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    body = (await request.body()).decode("utf-8", "replace")
-    pairs = parse_qsl(body, keep_blank_values=True, encoding="utf-8", errors="replace")
-    form: dict[str, str] = {}
-    for name, value in pairs:  # a name stands twice where the page sends along what is typed now
-        if value or name not in form:
-            form[name] = value
-    return form
-
-
-Form = Annotated[dict[str, str], Depends(_form)]
 
 
 @router.get("/labels")
@@ -149,7 +136,7 @@ def _do(
     if deed == "create":
         store.add(dictionary, index, text, note, author)
     elif deed == "edit":
-        version = _number(form.get("version", ""))
+        version = whole_number(form.get("version", ""))
         kept = store.edit(dictionary, index, label, version, text, note, author)
         if kept.beside is not None:
             return (
@@ -163,7 +150,7 @@ def _do(
     elif deed == "restore":
         store.restore(dictionary, index, label, form.get("restored", ""), author)
     elif deed == "comment":
-        number = _number(form.get("number", "0"))
+        number = whole_number(form.get("number", "0"))
         said.comment(site, dictionary, index, text, author, form.get("group", ""), number)
     elif deed in ("withdraw-comment", "restore-comment"):
         withdrawn = deed == "withdraw-comment"
@@ -174,12 +161,6 @@ def _do(
 
 
 _VOTES = {"up": 1, "down": -1, "unvote": 0}
-
-
-def _number(written: str) -> int:
-    if not (written.isascii() and written.isdecimal() and len(written) < 10):
-        raise InvalidRequest(f"{written!r:.40} is no number here.")
-    return int(written)
 
 
 def _back(sheet: LabelSheet, form: Mapping[str, str]) -> str:

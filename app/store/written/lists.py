@@ -51,7 +51,7 @@ class FeatureLists:
             StoredList.withdrawn, StoredList.title, StoredList.name
         )
         with reading(self._engine) as connection:
-            return [_view(connection, row) for row in connection.execute(query).mappings()]
+            return _views(connection, connection.execute(query).mappings().all())
 
     def of(self, dictionary: DictionaryView, index: int) -> list[ListView]:
         """The lists that a feature is in."""
@@ -69,7 +69,7 @@ class FeatureLists:
             .order_by(StoredList.title, StoredList.name)
         )
         with reading(self._engine) as connection:
-            return [_view(connection, row) for row in connection.execute(query).mappings()]
+            return _views(connection, connection.execute(query).mappings().all())
 
     def contents(self, name: str) -> tuple[ListView, list[ListItem]]:
         """A list and the features in it, in its order. The list of stars is always there.
@@ -291,16 +291,27 @@ def _items(connection: Connection, list_id: str) -> list[ListItem]:
 
 
 def _view(connection: Connection, row: RowMapping) -> ListView:
-    count = (
-        select(func.count())
-        .select_from(StoredListItem)
-        .where(StoredListItem.list_id == row["id"], StoredListItem.withdrawn == 0)
+    return _views(connection, [row])[0]
+
+
+def _views(connection: Connection, rows: Sequence[RowMapping]) -> list[ListView]:
+    """Lists with their sizes, which one query counts."""
+    counted = (
+        select(StoredListItem.list_id, func.count())
+        .where(
+            StoredListItem.list_id.in_([row["id"] for row in rows]), StoredListItem.withdrawn == 0
+        )
+        .group_by(StoredListItem.list_id)
     )
-    return ListView(
-        name=row["name"],
-        title=row["title"],
-        note=row["note"],
-        changed=row["changed"],
-        withdrawn=bool(row["withdrawn"]),
-        size=connection.scalars(count).one(),
-    )
+    sizes = dict(iter(connection.execute(counted)))
+    return [
+        ListView(
+            name=row["name"],
+            title=row["title"],
+            note=row["note"],
+            changed=row["changed"],
+            withdrawn=bool(row["withdrawn"]),
+            size=sizes.get(row["id"], 0),
+        )
+        for row in rows
+    ]

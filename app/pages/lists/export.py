@@ -1,0 +1,34 @@
+"""A list as a file: CSV, and an HTML page that needs no server."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from app.pages.lists.page import ListPage
+from app.rendering.templates import Renderer
+
+COLUMNS = ("model", "dictionary", "index", "label", "note", "fires on", "subject", "in the store")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_csv(page: ListPage) -> str:
+    """A line for each feature. Text that spreadsheets would compute begins with an apostrophe."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    for line in page.lines:
+        item = line.item
+        summary = line.summary.text if line.summary else ""
+        texts = [item.model, item.dictionary, str(item.index), item.label, item.note, summary]
+        writer.writerow([*map(_inert, texts), item.subject, "yes" if item.there else "no"])
+    return out.getvalue()
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def as_html(page: ListPage, renderer: Renderer) -> str:
+    """A page of its own, without scripts, links and pictures."""
+    return renderer.text("lists/export.html", page=page)
