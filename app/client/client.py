@@ -1,56 +1,27 @@
-"""Featurescope from Python: everything that its pages show, without torch.
-
-from app.client import FeaturescopeClient
-
-client = FeaturescopeClient("http://127.0.0.1:8000")
-read = client.activations("demo", "def __init__(self, host):")
-for dictionary, feature in read.active()[:10]:
-    print(dictionary, feature.index, feature.activation, feature.raised)
-"""
+"""The client: prompts, ablation, attribution and steering."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack
-from urllib.parse import quote
+from typing import Any, Literal, Self, Unpack
 
 import httpx
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
+from app.client.transport import Answer, RequestFailed, Transport, failures, question_of, refused
+from app.client.written import LabelsClient, ListsClient
 from app.pages.prompt import schema as types
 from app.pages.prompt.differences import KINDS, Difference, compare
 from app.pages.prompt.query import FeatureName
 from app.pages.steer import schema as steer_types
 from app.pages.steer.questions import ContinuationSettings, DoseQuestion, Edit, SteerQuestion
 from app.web.live.events import DoneEvent, FailedEvent
-from app.web.schema import Problem
 from app.worker.protocol.requests import SteerMode
-from sae_core.errors import FeaturescopeError
-
-__all__ = ["Difference", "Edit", "FeaturescopeClient", "PromptRead", "RequestFailed"]
 
 Prompt = str | Sequence[int]
 Sort = Literal["activation", "share", "rarity"]
 LOST = "The connection to {address} was lost before the answer was complete."
-
-Answer = TypeVar("Answer", bound=BaseModel)
-Asked = TypeVar("Asked", bound=BaseModel)
-
-
-class RequestFailed(FeaturescopeError):
-    """The server refused a request, or could not finish it; the message is its sentence.
-
-    Attributes:
-        status: the HTTP status of the answer, such as 404 or 503; 0: there was none.
-        retry_after: seconds after which asking again makes sense; None: it does not.
-    """
-
-    def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after = retry_after
 
 
 class PromptRead(types.Activations):
@@ -99,6 +70,10 @@ class FeaturescopeClient:
         base_url: where it serves.
         timeout: longest silence, seconds.
         http: another client to send with.
+
+    Attributes:
+        labels: what people say of features.
+        lists: features that they put together.
     """
 
     def __init__(
@@ -107,14 +82,16 @@ class FeaturescopeClient:
         timeout: float = 120.0,
         http: httpx.Client | None = None,
     ) -> None:
-        self._base = base_url.rstrip("/")
         self._http = http or httpx.Client(timeout=timeout)
+        self._transport = Transport(base_url.rstrip("/"), self._http)
+        self.labels = LabelsClient(self._transport)
+        self.lists = ListsClient(self._transport)
 
     def activations(
         self, model: str, prompt: Prompt, dictionaries: Sequence[str] | None = None
     ) -> PromptRead:
         """All features that fire on a prompt: of these dictionaries, or of all of the model."""
-        question = _question(
+        question = question_of(
             types.ActivationsQuestion,
             prompt=_prompt(prompt),
             dictionaries=None if dictionaries is None else (*dictionaries,),
@@ -123,7 +100,7 @@ class FeaturescopeClient:
 
     def ablate(self, model: str, prompt: Prompt, dictionary: str, feature: int) -> types.Ablation:
         """What removing a feature does to the prediction of each token."""
-        question = _question(
+        question = question_of(
             types.AblationQuestion, prompt=_prompt(prompt), dictionary=dictionary, feature=feature
         )
         return self._post(model, "ablation", question, types.Ablation)
@@ -148,7 +125,7 @@ class FeaturescopeClient:
             target: the predicted token; None: the one that stands there, or the likeliest one.
             features: only these; None: all that fire before the position.
         """
-        question = _question(
+        question = question_of(
             types.AttributionQuestion,
             prompt=_prompt(prompt),
             dictionary=dictionary,
@@ -168,7 +145,7 @@ class FeaturescopeClient:
         target: int | str | None = None,
     ) -> types.TogetherAnswer:
         """What ablating features at once does to a prediction, beside each of them alone."""
-        question = _question(
+        question = question_of(
             types.TogetherQuestion,
             prompt=_prompt(prompt),
             dictionary=dictionary,
@@ -197,7 +174,7 @@ class FeaturescopeClient:
             position: where it is read; None: where it is strongest.
             replacement: put in each token's place; None: the token is left out.
         """
-        question = _question(
+        question = question_of(
             types.OcclusionQuestion,
             prompt=_prompt(prompt),
             dictionary=dictionary,
@@ -226,7 +203,7 @@ class FeaturescopeClient:
                 first edit, else the model's first; None: no traits.
             settings: where edits apply, how many tokens, how they are drawn.
         """
-        question = _question(
+        question = question_of(
             SteerQuestion, prompt=prompt, edits=(*edits,), traits=traits, **settings
         )
         return self._stream(model, "steer", question, TypeAdapter(steer_types.SteerAnswer))
@@ -254,7 +231,7 @@ class FeaturescopeClient:
             watched: how many of its strongest logit tokens are followed.
             settings: where edits apply, how many tokens, how they are drawn.
         """
-        question = _question(
+        question = question_of(
             DoseQuestion,
             prompt=prompt,
             dictionary=dictionary,
@@ -282,16 +259,11 @@ class FeaturescopeClient:
         self.close()
 
     def _address(self, model: str, name: str) -> str:
-        return f"{self._base}/api/v1/m/{quote(model, safe='')}/{name}"
+        return self._transport.address("m", model, name)
 
     def _post(self, model: str, name: str, question: BaseModel, kind: type[Answer]) -> Answer:
         """One question, one answer."""
-        address = self._address(model, name)
-        with _failures(address):
-            answer = self._http.post(address, json=question.model_dump(mode="json"))
-            if answer.status_code != httpx.codes.OK:
-                raise _refused(answer)
-            return kind.model_validate_json(answer.content)
+        return self._transport.ask("POST", self._address(model, name), kind, question)
 
     def _stream(
         self, model: str, name: str, question: BaseModel, adapter: TypeAdapter[Any]
@@ -299,12 +271,12 @@ class FeaturescopeClient:
         """One question, many events, those that end a stream left out."""
         address = self._address(model, name)
         with (
-            _failures(address),
+            failures(address),
             self._http.stream("POST", address, json=question.model_dump(mode="json")) as answer,
         ):
             if answer.status_code != httpx.codes.OK:
                 answer.read()
-                raise _refused(answer)
+                raise refused(answer)
             for line in answer.iter_lines():
                 if not line.startswith("data:"):
                     continue
@@ -315,16 +287,6 @@ class FeaturescopeClient:
                     raise RequestFailed(event.detail, event.status, event.retry_after)
                 yield event
             raise RequestFailed(LOST.format(address=address), 0)
-
-
-def _question(kind: type[Asked], **values: Any) -> Asked:
-    """A question, or what makes it none."""
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise RequestFailed(f"{name} cannot be used: {first['msg']}.", 422) from error
 
 
 def _prompt(prompt: Prompt) -> str | tuple[int, ...]:
@@ -349,26 +311,3 @@ def _at(
         "position": position,
     }
     return feature.model_copy(update=changed)
-
-
-@contextmanager
-def _failures(address: str) -> Iterator[None]:
-    """Turn what can go wrong on the way into our own error."""
-    try:
-        yield
-    except httpx.HTTPError as error:
-        raise RequestFailed(f"{address} does not answer: {error}", 0) from error
-    except ValidationError as error:
-        raise RequestFailed(
-            f"{address} gave an answer that makes no sense here: {error}", 0
-        ) from error
-
-
-def _refused(answer: httpx.Response) -> RequestFailed:
-    """What an answer that is no success says."""
-    try:
-        sentence = Problem.model_validate_json(answer.content).detail
-    except ValidationError:
-        sentence = f"{answer.url} answered {answer.status_code}."
-    after = answer.headers.get("retry-after", "")
-    return RequestFailed(sentence, answer.status_code, float(after) if after.isdigit() else None)
