@@ -24,7 +24,7 @@ def random_directions(
     Args:
         hook_point: where it reads.
         sample: activations there [n, d_in], of at least a thousand tokens.
-        densities: share of tokens on which each fires, in (0, 0.5].
+        densities: share of tokens on which each fires, in (0, 0.25].
         seed: what the directions are drawn from.
     """
     generator = torch.Generator().manual_seed(seed)

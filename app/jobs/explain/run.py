@@ -42,8 +42,9 @@ from app.store.written.texts import subject as subject_name
 from sae_core.dictionaries.random_directions import random_directions
 from sae_core.evaluation.label_scores import null_p_value
 
-MOST_DENSE = 0.5  # a null cannot fire more often
+MOST_DENSE = 0.25  # a null cannot fire more often
 _LEAST_DENSE = 1e-6
+ALIKE = "The answers are too few, or all alike, to compute a score from."
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,9 @@ def _scored(
 ) -> ScoredLabel:
     finite = [null for null in nulls if math.isfinite(null)]
     p = null_p_value(own.score.value, finite) if finite else math.nan
+    failures = dict(own.failures)
+    if math.isnan(own.score.value) and not failures:
+        failures[ALIKE] = own.score.n
     return ScoredLabel(
         scorer=str(scorer),
         value=_number(own.score.value),
@@ -260,7 +264,7 @@ def _scored(
         null_p=_number(p),
         details={
             "chance": CHANCE[scorer],
-            "failures": dict(own.failures),
+            "failures": failures,
             "nulls": sorted(finite),
             "excerpts": list(own.excerpts),
         },
