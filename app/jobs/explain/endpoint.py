@@ -6,7 +6,8 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -137,6 +138,8 @@ class Endpoint:
         self.spec, self._book, self._costs, self._sleep = spec, book, costs, sleep
         self._turn = threading.Lock()
         self._next_turn = 0.0
+        self._under_way = threading.Condition()
+        self._asking: set[str] = set()
         self._failures = 0
         headers = {"Authorization": f"Bearer {spec.key}"} if spec.key else {}
         self._client = httpx.Client(
@@ -187,10 +190,28 @@ class Endpoint:
     def _ask(self, path: str, body: Mapping[str, Any], read: int, written: int) -> Any:
         address = f"{self.spec.url.rstrip('/')}/{path}"
         key = answer_key(address, body)
-        kept = self._book.get(key)
-        if kept is not None:
-            self._costs.count_kept()
-            return kept
+        with self._alone(key):
+            kept = self._book.get(key)
+            if kept is not None:
+                self._costs.count_kept()
+                return kept
+            return self._pay(key, address, body, read, written)
+
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """Who asks what another thread is asking waits for its answer."""
+        with self._under_way:
+            self._under_way.wait_for(lambda: key not in self._asking)
+            self._asking.add(key)
+        try:
+            yield
+        finally:
+            with self._under_way:
+                self._asking.discard(key)
+                self._under_way.notify_all()
+
+    def _pay(self, key: str, address: str, body: Mapping[str, Any], read: int, written: int) -> Any:
+        """Ask, and keep the answer."""
         reserved = self._costs.reserve(read, written)
         used = 0, 0
         try:

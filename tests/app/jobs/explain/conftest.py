@@ -15,7 +15,7 @@ from sae_core.dictionaries.checkpoint import save_dictionary
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
-WORDS = tuple("def fox dog return jumps over lazy quick brown self print for in range".split(" "))
+WORDS = ("def", "fox", "dog", "return", "jumps", "over", "lazy", "self", "print", "for", "in", "a")
 
 
 @pytest.fixture(scope="session")

@@ -260,3 +260,19 @@ def test_a_book_outlives_a_line_that_was_cut_off(tmp_path: Path) -> None:
 def test_two_processes_do_not_write_one_book(tmp_path: Path) -> None:
     with AnswerBook(tmp_path / "answers.jsonl"), pytest.raises(Conflict, match="wait until"):
         AnswerBook(tmp_path / "answers.jsonl")
+
+
+def test_two_threads_with_one_question_ask_it_once(script: Script, asking: Any) -> None:
+    script.seconds = 0.1
+    endpoint = asking()
+    replies: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: replies.append(endpoint.chat(PROMPT).text))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert replies == ["It is 1."] * 6
+    assert len(script.asked) == 1
