@@ -2,7 +2,7 @@
 
 A token's neighbours are those of its window, as the model reads it: there is nothing before its
 first token and nothing after its last. What it lies in (a string, an indented line, ...) is read
-from its document, from at most `LOOKBACK` tokens before the window on.
+from its document, from at most `LOOKBACK` tokens before the window to `LOOKAHEAD` after it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sae_core.rules.flags import EARLY, FOLLOWING, N_SCANNED, PLACES, PREVIOUS, 
 from sae_core.text.tokenized import Windows
 
 LOOKBACK = 2048
+LOOKAHEAD = 128  # so that what begins in a window can be seen to end
 CHUNK = 1 << 20  # tokens that are scanned at once
 NEIGHBOURS = ("token", "previous", "before", "following")
 """The tokens that a condition may name: the token, the one before it, the one before that, and the
@@ -109,18 +110,19 @@ def _scanned(
     begin = corpus.offsets[documents] + windows.start_of(numbers)
     end = begin + windows.lengths(numbers)
     lead = np.maximum(corpus.offsets[documents], begin - LOOKBACK)
+    tail = np.minimum(corpus.offsets[documents + 1], end + LOOKAHEAD)
     # Windows near each other in a document are scanned in one go.
     apart = np.ones(len(numbers), dtype=bool)
-    apart[1:] = (lead[1:] > end[:-1]) | (documents[1:] != documents[:-1])
+    apart[1:] = (lead[1:] > tail[:-1]) | (documents[1:] != documents[:-1])
     first = np.flatnonzero(apart)
     last = np.append(first[1:], len(numbers)) - 1 if len(first) else first
-    sizes = end[last] - lead[first]
+    sizes = tail[last] - lead[first]
     out = []
     at = 0
     while at < len(first):
         stop = at + max(1, int(np.searchsorted(np.cumsum(sizes[at:]), CHUNK, side="right")))
         spans = [
-            np.asarray(corpus.tokens[lead[first[s]] : end[last[s]]], dtype=np.int64)
+            np.asarray(corpus.tokens[lead[first[s]] : tail[last[s]]], dtype=np.int64)
             for s in range(at, stop)
         ]
         bounds = np.concatenate([[0], np.cumsum(sizes[at:stop])])

@@ -129,7 +129,7 @@ class RuleText:
     def places_of(self, condition: TokenCondition, half: Half) -> NDArray[np.int64]:
         """All places in a half where a condition on tokens holds, in no particular order."""
         where = NEIGHBOURS.index(condition.where)
-        tokens = [t for t in condition.tokens if t < self.attributes.d_vocab]
+        tokens = self._known(condition)
         learnt = half is self.learnt
         begins = self._starts[where, tokens] if learnt else self._mids[where, tokens]
         ends = self._mids[where, tokens] if learnt else self._starts[where][1:][tokens]
@@ -166,13 +166,17 @@ class RuleText:
 
     def _frequency(self, condition: TokenCondition) -> int:
         where = NEIGHBOURS.index(condition.where)
-        tokens = [t for t in condition.tokens if t < self.attributes.d_vocab]
+        tokens = self._known(condition)
         return int((self._starts[where][1:] - self._starts[where][:-1])[tokens].sum())
 
     def _is_at(self, condition: TokenCondition, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         column = self.attributes.neighbours[NEIGHBOURS.index(condition.where)][places]
-        holds: NDArray[np.bool_] = np.isin(column, condition.tokens)
+        holds: NDArray[np.bool_] = np.isin(column, self._known(condition))
         return holds
+
+    def _known(self, condition: TokenCondition) -> list[int]:
+        """Its tokens, as far as the vocabulary has them."""
+        return [token for token in condition.tokens if token < self.attributes.d_vocab]
 
 
 def _ranges(begins: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
