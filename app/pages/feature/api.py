@@ -9,6 +9,7 @@ from app.pages.feature import answers, schema
 from app.pages.feature.groups import context_numbered, contexts_of, group_named
 from app.rendering.feature import with_counterpart
 from app.store.types.catalogue import FeatureView
+from app.store.written.label_rows import check_feature
 from app.web.routes import PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import Site, TheDictionary, TheSite
@@ -49,6 +50,22 @@ def rule(dictionary: TheDictionary, index: int, site: TheSite) -> schema.Rule:
             "feature, or it was harvested without rules."
         )
     return schema.Rule.model_validate(record)
+
+
+@router.get("/explanations")
+def explanations(
+    dictionary: TheDictionary, index: int, site: TheSite
+) -> list[schema.ExplanationAnswer]:
+    """Labels that language models were asked for, with what judges make of them, newest first.
+
+    \f
+    For example /api/v1/d/demo/mlp-4096/12/explanations
+    """
+    check_feature(dictionary, index)
+    return [
+        schema.ExplanationAnswer.model_validate(made)
+        for made in site.store.explanations.of(dictionary, index)
+    ]
 
 
 @router.get("/groups/{group}")

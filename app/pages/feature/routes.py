@@ -80,6 +80,7 @@ def feature(
         page=page,
         sheet=None if fragment else label_sheet(site.store, view.dictionary, index, author),
         rule=rule,
+        explanations=[] if fragment else site.store.explanations.of(view.dictionary, index),
         typeset=typeset,
     )
 

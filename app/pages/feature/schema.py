@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AliasPath, BeforeValidator, Field, ValidationInfo, model_validator
 
 from app.rendering.tokens import Typeset
 from app.rendering.words.summary import summary_of
@@ -193,3 +193,38 @@ class Rule(Answer):
     null: RuleNull | None
     documents: int = Field(description="Documents that it was tested on.")
     tokens: int
+
+
+class ScoreAnswer(Answer):
+    """What a judge makes of a label, beside what it has to be held against."""
+
+    scorer: str = Field(examples=["detection"])
+    value: float | None = Field(description="null: too little was answered; see `failures`.")
+    low: float | None = Field(description="Lower end of its 95 % interval.")
+    high: float | None
+    n: int = Field(description="Excerpts or trials behind it.")
+    chance: float | None = Field(
+        validation_alias=AliasPath("details", "chance"), description="What guessing scores."
+    )
+    shuffled: float | None = Field(description="Another feature's label on the same excerpts.")
+    nulls: list[float] = Field(
+        validation_alias=AliasPath("details", "nulls"),
+        description="The same pipeline's scores on directions without meaning.",
+    )
+    null_p: float | None = Field(
+        description="Share of the nulls that score at least as high, this one counted among them."
+    )
+    failures: dict[str, int] = Field(
+        validation_alias=AliasPath("details", "failures"), description="Failed questions by reason."
+    )
+
+
+class ExplanationAnswer(Answer):
+    """What a language model answered when it was asked for a label."""
+
+    explainer: str = Field(examples=["contrast"])
+    model: str = Field(description="The endpoint's name of it.")
+    text: str = Field(description="The label; empty where there is none.")
+    failure: str = Field(description="Why there is none; empty where there is one.")
+    settings: dict[str, Any] = Field(description="Endpoint, versions of the prompts, seed.")
+    scores: list[ScoreAnswer]

@@ -203,6 +203,17 @@ GLOSSARY: tuple[Term, ...] = (
         "about as frequent: a rule that does not do better is not above its null.",
     ),
     Term(
+        "explanation",
+        "Explanation",
+        "A label that a language model wrote when it was shown excerpts in which the feature "
+        "fires. Judges, other questions to a language model, try it on documents that it was not "
+        "shown: detection asks in which excerpts the feature fires, fuzzing whether the right "
+        "tokens are marked.",
+        "Beside each score stands what another feature's label gets on the same excerpts, and what "
+        "random directions get that fire as often: a label that does not do better says nothing of "
+        "this feature.",
+    ),
+    Term(
         "l0",
         "L0",
         "The mean number of features that fire on a token.",
