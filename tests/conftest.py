@@ -88,7 +88,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "postgres":
         names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
         with database.writing(made) as connection:
-            connection.execute(text(f"TRUNCATE {names}"))
+            connection.execute(text(f"TRUNCATE {names} CASCADE"))
     made.dispose()
 
 

@@ -142,7 +142,7 @@ def unpack_tokens(blob: bytes, what: str) -> NDArray[np.int64]:
 
 
 def pack_numbers(numbers: NDArray[np.int64]) -> bytes:
-    """Ascending numbers >= 0, by their differences."""
+    """Numbers by their differences, which are small where they ascend."""
     out = Writer()
     out.ints(np.diff(numbers, prepend=0))
     return out.blob(b"N")

@@ -25,6 +25,7 @@ from app.store.schema import (
     StoredWindow,
     StoredWindowSet,
 )
+from app.store.search.word_index import TextKind, clear_documents
 from app.store.types.catalogue import (
     CorpusRecord,
     DictionaryRecord,
@@ -210,6 +211,8 @@ def model_id_of(connection: Connection, name: str) -> int:
 def unpublish(connection: Connection, dictionary_id: int) -> None:
     """Take back what is published of a dictionary; its windows wait for
     `drop_unused_windows`."""
+    for kind in TextKind:
+        clear_documents(connection, kind, dictionary_id)
     for table in (StoredEffect, StoredLanding, StoredPosting, StoredFeature, StoredHarvest):
         connection.execute(delete(table).where(table.dictionary_id == dictionary_id))
 

@@ -1,4 +1,8 @@
-"""Which features fire on a token: inverted lists. Used by `Store` alone."""
+"""Which features stand for a token: inverted lists. Used by `Store` alone.
+
+A whole list (`FIRES_ON`) filters the table. A short one has the features with the largest weight at
+a token, in that order, for the search: what it costs to read does not grow with the dictionary.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,63 @@ from sqlalchemy.types import BigInteger, Text
 from app.store.blobs.codec import pack_numbers, unpack_numbers
 from app.store.schema import StoredFeature, StoredPosting
 from app.store.tables.bulk import bulk_insert
+from sae_core.harvest.records import Ranking
 
 FIRES_ON = "fires on"
+FIRES_MOST_ON = "fires most on"
+RAISES_MOST = "raises most"
+MOST_IN_SHORT = 100  # features in a short list
 _BATCH = 500
+
+
+def write_short(
+    connection: Connection, dictionary_id: int, kind: str, rankings: Mapping[int, Ranking]
+) -> None:
+    """Keep, for each token, the features in whose ranking it has the largest positive weight.
+
+    Equal weights follow each other by feature. `rankings` has the ranking of each feature.
+    """
+    if not rankings:
+        return
+    counts = [len(ranking.ids) for ranking in rankings.values()]
+    features = np.repeat(np.fromiter(rankings.keys(), dtype=np.int64), counts)
+    tokens = np.concatenate([ranking.ids for ranking in rankings.values()])
+    weights = np.concatenate([ranking.weights for ranking in rankings.values()])
+    positive = weights > 0
+    features, tokens, weights = features[positive], tokens[positive], weights[positive]
+    order = np.lexsort((features, -weights, tokens))
+    features, tokens = features[order], tokens[order]
+    ids, starts = np.unique(tokens, return_index=True)
+    ends = np.append(starts[1:], len(tokens)) if len(ids) else starts
+    rows = (
+        (
+            dictionary_id,
+            kind,
+            token,
+            pack_numbers(features[start : min(end, start + MOST_IN_SHORT)]),
+        )
+        for token, start, end in zip(ids.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    )
+    bulk_insert(connection, StoredPosting, rows)
+
+
+def read_short(
+    connection: Connection, dictionary_id: int, kind: str, tokens: Collection[int]
+) -> dict[int, list[int]]:
+    """By token the features of its short list, the largest weight first."""
+    parts: dict[int, list[int]] = {}
+    here = {"dictionary_id": dictionary_id, "kind": kind}
+    for some in _batches(sorted(tokens)):
+        for token, blob in connection.execute(_LISTS, {**here, "tokens": some}):
+            parts[token] = unpack_numbers(blob, f"The list of features of token {token}").tolist()
+    return parts
+
+
+_LISTS = select(StoredPosting.token, StoredPosting.features).where(
+    StoredPosting.dictionary_id == bindparam("dictionary_id"),
+    StoredPosting.kind == bindparam("kind"),
+    StoredPosting.token.in_(bindparam("tokens", expanding=True)),
+)
 
 
 def write(
@@ -48,14 +106,10 @@ def features(
     connection: Connection, dictionary_id: int, kind: str, tokens: Collection[int]
 ) -> NDArray[np.int64]:
     """The features that stand in the list of at least one of the tokens, ascending, int64 [n]."""
-    query = select(StoredPosting.token, StoredPosting.features).where(
-        StoredPosting.dictionary_id == dictionary_id,
-        StoredPosting.kind == kind,
-        StoredPosting.token.in_(bindparam("tokens", expanding=True)),
-    )
+    here = {"dictionary_id": dictionary_id, "kind": kind}
     parts = [np.zeros(0, dtype=np.int64)]
     for some in _batches(sorted(tokens)):
-        for token, blob in connection.execute(query, {"tokens": some}):
+        for token, blob in connection.execute(_LISTS, {**here, "tokens": some}):
             parts.append(unpack_numbers(blob, f"The list of features of token {token}"))
     return np.unique(np.concatenate(parts))
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, insert, select
 
 from app.errors import NotFound, StoreError
@@ -27,6 +26,7 @@ from app.store.schema import (
     StoredWindow,
     StoredWindowSet,
 )
+from app.store.search.word_index import index_labels, index_rules
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import postings as store_postings
 from app.store.tables import rules as store_rules
@@ -34,7 +34,7 @@ from app.store.tables.bulk import bulk_insert
 from app.store.types.annotations import subject_of
 from app.store.types.catalogue import HarvestRecord
 from app.store.written.label_texts import best_texts
-from sae_core.harvest.records import FeatureRecord, WindowRecord
+from sae_core.harvest.records import FeatureRecord, Ranking, WindowRecord
 from sae_core.rules.record import RuleRecord
 
 _IN_MEMORY = 64 << 20
@@ -50,7 +50,8 @@ class Packed:
     firings: list[int] = field(default_factory=list)
     maxima: list[float] = field(default_factory=list)
     intervals: list[tuple[float | None, float | None]] = field(default_factory=list)
-    fires_on: dict[int, NDArray[np.int32]] = field(default_factory=dict)
+    fires_on: dict[int, Ranking] = field(default_factory=dict)
+    raised: dict[int, Ranking] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)
     windows: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
     rules: list[RuleRecord] = field(default_factory=list)
@@ -96,7 +97,8 @@ def packed(
             out.maxima.append(float(feature.maximum))
             out.intervals.append(feature.density_interval or (None, None))
             if feature.fires_on is not None:
-                out.fires_on[feature.index] = feature.fires_on.ids
+                out.fires_on[feature.index] = feature.fires_on
+            out.raised[feature.index] = feature.raised
             for group in feature.groups:
                 out.shown.update(group.examples.windows.tolist())
         for window in windows:
@@ -151,9 +153,17 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
         )
     )
     bulk_insert(connection, StoredFeature, rows)
-    store_postings.write(connection, dictionary_id, store_postings.FIRES_ON, new.fires_on)
+    on = {index: ranking.ids for index, ranking in new.fires_on.items()}
+    store_postings.write(connection, dictionary_id, store_postings.FIRES_ON, on)
+    for kind, rankings in (
+        (store_postings.FIRES_MOST_ON, new.fires_on),
+        (store_postings.RAISES_MOST, new.raised),
+    ):
+        store_postings.write_short(connection, dictionary_id, kind, rankings)
     dead = [i for i, count in zip(new.indices, new.firings, strict=True) if not count]
     store_rules.write(connection, dictionary_id, dead, new.rules)
+    index_labels(connection, dictionary_id, subject)
+    index_rules(connection, dictionary_id)
     store_catalogue.drop_unused_windows(connection)
 
 

@@ -33,6 +33,7 @@ from app.store.schema import (
     StoredPosting,
     StoredRule,
 )
+from app.store.search.word_index import index_rules
 from app.store.tables.bulk import bulk_insert
 from app.store.upkeep.bundle_file import (
     BundleReader,
@@ -244,6 +245,7 @@ def _write(engine: Engine, path: Path, bundle: BundleReader, parts: list[Part]) 
             bulk_insert(connection, CLASSES[part.table], rows)
         for dictionary in {part.dictionary for part in parts if part.dictionary is not None}:
             fill(connection, dictionary)
+            index_rules(connection, dictionary)
 
 
 @contextmanager

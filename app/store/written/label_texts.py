@@ -1,7 +1,7 @@
 """The one label that stands for a feature, and the column that tables sort and search by it.
 
-Whoever writes labels, publishes features or loads a bundle keeps the column in step, in the same
-transaction. Used by `Labels`, by publication and by bundles.
+Whoever writes labels, publishes features or loads a bundle keeps the column, and the index of all
+labels' words, in step, in the same transaction. Used by `Labels`, by publication and by bundles.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from app.store.annotations import StoredLabel, StoredLabelVote
-from app.store.schema import StoredFeature
+from app.store.schema import StoredFeature, StoredHarvest
+from app.store.search.word_index import index_labels
 from app.store.written.texts import LONGEST_LABEL, subjects
 
 _AT_ONCE = 500
@@ -60,15 +61,21 @@ def best_texts(
 
 
 def refresh(connection: Connection, subject: str, indices: Collection[int]) -> None:
-    """Bring the column up to date for some features, in every dictionary of these weights."""
+    """Bring column and index up to date for some features, in every dictionary of these weights.
+
+    What is not published has neither.
+    """
     best = best_texts(connection, subject, indices)
     texts = {index: best.get(index, "") for index in indices}
+    published = set(connection.scalars(select(StoredHarvest.dictionary_id)))
     for dictionary_id, _, _ in subjects(connection).get(subject, []):
-        _write(connection, dictionary_id, texts)
+        if dictionary_id in published:
+            _write(connection, dictionary_id, texts)
+            index_labels(connection, dictionary_id, subject, indices)
 
 
 def fill(connection: Connection, dictionary_id: int) -> None:
-    """Bring the whole column of a dictionary up to date."""
+    """Bring the whole column of a published dictionary, and its index, up to date."""
     for subject, held in subjects(connection).items():
         if dictionary_id in {one for one, _, _ in held}:
             query = select(StoredFeature.index).where(
@@ -76,6 +83,7 @@ def fill(connection: Connection, dictionary_id: int) -> None:
             )
             gone = dict.fromkeys(connection.scalars(query), "")
             _write(connection, dictionary_id, gone | best_texts(connection, subject))
+            index_labels(connection, dictionary_id, subject)
 
 
 def _write(connection: Connection, dictionary_id: int, texts: Mapping[int, str]) -> None:

@@ -1,0 +1,143 @@
+"""Text as words, for the index and for what is typed: the same on both databases.
+
+Neither database cuts text itself. Their tokenizers drop what code is made of (`__init__`, `self.`),
+and each drops something else, so words are cut here and the databases index what they are given:
+
+1. A run of letters, digits and combining marks is a word, folded (NFKC, then casefold).
+2. Any other visible character is a word of its own; so is the underscore.
+3. White space and invisible characters only separate.
+
+`self.__init__` is `self . _ _ init _ _`. What is typed without a blank is a phrase: its words, one
+after the other. So `self.`, `__init__` and `init` all find it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.errors import InvalidRequest
+
+LONGEST_WORD = 100  # characters; Postgres takes 2,046 bytes
+LONGEST_TYPED = 400  # characters
+MOST_TERMS = 32
+SHORTEST_BEGINNING = 2  # characters: a shorter word must be the whole word
+_PARTS = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*|\S")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a text.
+
+    Attributes:
+        folded: as it is compared.
+        start: where it begins in the text.
+        end: where it ends.
+    """
+
+    folded: str
+    start: int
+    end: int
+
+
+def words_of(text: str) -> list[Word]:
+    """The words of a text, in order."""
+    words = []
+    for part in _PARTS.finditer(text):
+        raw = part[0]
+        if raw.isascii():
+            folded = raw.lower() if raw.isprintable() else ""
+        else:
+            folded = "".join(unicodedata.normalize("NFKC", raw).casefold().split())
+            folded = folded if folded.isprintable() else ""
+        if folded:
+            words.append(Word(folded[:LONGEST_WORD], part.start(), part.end()))
+    return words
+
+
+@dataclass(frozen=True)
+class Term:
+    """What was typed between two blanks: words that follow each other.
+
+    Attributes:
+        words: folded, at least one.
+        beginning: whether the last word may go on.
+    """
+
+    words: tuple[str, ...]
+    beginning: bool
+
+    def places(self, words: Sequence[Word]) -> list[tuple[int, int]]:
+        """Of each place where it stands among the words: first and last of them."""
+        n, found = len(self.words), []
+        for at in range(len(words) - n + 1):
+            if all(words[at + i].folded == self.words[i] for i in range(n - 1)) and self._ends(
+                words[at + n - 1].folded
+            ):
+                found.append((at, at + n - 1))
+        return found
+
+    def _ends(self, word: str) -> bool:
+        return word == self.words[-1] or (self.beginning and word.startswith(self.words[-1]))
+
+
+@dataclass(frozen=True)
+class WordQuery:
+    """Terms that a text must hold, all of them.
+
+    Attributes:
+        terms: without repetitions; empty: nothing that can be looked for was typed.
+    """
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def of(cls, typed: str) -> WordQuery:
+        """From what was typed: any text.
+
+        Raises:
+            InvalidRequest: it is too long.
+        """
+        if len(typed) > LONGEST_TYPED:
+            raise InvalidRequest(
+                f"A search has at most {LONGEST_TYPED} characters; this one has {len(typed):,}.",
+                "q",
+            )
+        terms = [_term(part) for part in typed.split()]
+        return cls(tuple(dict.fromkeys(term for term in terms if term))[:MOST_TERMS])
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in the text each term stands first, characters from and to; empty: not all do."""
+        words = words_of(text)
+        found = []
+        for term in self.terms:
+            places = term.places(words)
+            if not places:
+                return []
+            first, last = places[0]
+            end = min(words[last].end, words[last].start + len(term.words[-1]))
+            found.append((words[first].start, end))
+        return found
+
+    def rank(self, text: str) -> tuple[int, int, int]:
+        """How well a text fits that holds all terms, the best smallest: one that is just what was
+        typed, then whole words before beginnings, then early ones, then short texts."""
+        words = words_of(text)
+        if [w.folded for w in words] == [w for term in self.terms for w in term.words]:
+            return (-1, 0, 0)
+        begun, first = 0, 0
+        for term in self.terms:
+            places = term.places(words)
+            begun += all(words[last].folded != term.words[-1] for _, last in places)
+            first += places[0][0] if places else len(words)
+        return (begun, first, len(text))
+
+
+def _term(part: str) -> Term | None:
+    folded = tuple(word.folded for word in words_of(part))
+    if not folded:
+        return None
+    last = folded[-1]
+    return Term(folded, len(last) >= SHORTEST_BEGINNING and last.isalnum())
