@@ -18,6 +18,7 @@ from sae_core.harvest.records import (
     FeatureRecord,
     GroupKind,
     Histogram,
+    Landing,
     Ranking,
     WindowRecord,
 )
@@ -217,6 +218,37 @@ def feature(
         coactive=ranking(rng, 5, d_sae, shares=True),
         groups=tuple(groups),
         density_interval=None if dead else density_interval(index),
+        fires_on=token_shares(index, 0 if dead else 10, d_vocab),
+        fires_after=token_shares(-1 - index, 0 if dead else 10, d_vocab),
+    )
+
+
+def token_shares(seed: int, count: int, d_vocab: int = len(PIECES)) -> Ranking:
+    """Tokens that are no special ones, with falling shares that add up to less than one."""
+    rng = np.random.default_rng([19, seed % (1 << 32)])
+    shares = np.sort(rng.dirichlet(np.full(count + 1, 0.5)))[::-1][:count] if count else []
+    return Ranking(
+        ids=(1 + rng.choice(d_vocab - 1, count, replace=False)).astype(np.int32),
+        weights=np.array(shares, dtype=np.float32),
+        shares=np.zeros(0, np.float32),
+    )
+
+
+def landing(index: int, dead: bool = False, d_vocab: int = len(PIECES)) -> Landing:
+    """Where the effect of a feature lands: every third equals the one before it in effect."""
+    if dead:
+        none = np.zeros(0, np.float32)
+        return Landing(None, 0, Ranking(none.astype(np.int32), none, none))
+    rng = np.random.default_rng([23, index])
+    gains = (0.25 + index // 3 + np.array([1.0, 0.5])).astype(np.float32)
+    return Landing(
+        effect=float(gains @ [0.75, 0.25]),
+        contexts=20,
+        tokens=Ranking(
+            (1 + rng.choice(d_vocab - 1, 2, replace=False)).astype(np.int32),
+            gains,
+            np.array([0.75, 0.25], dtype=np.float32),
+        ),
     )
 
 

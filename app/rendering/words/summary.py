@@ -130,17 +130,18 @@ def summary(
 
 
 def _group(ranking: Ranking) -> tuple[str, list[int]] | None:
-    """The fewest first tokens that stand for the rest, with `mostly ` where they do so only
-    mostly."""
-    total = 0.0
+    """The fewest first tokens that stand for nearly all; else, with `mostly `, for half."""
+    ids: list[int] = ranking.ids.tolist()
+    total, half = 0.0, 0
     for n, share in enumerate(ranking.weights.tolist()[:MOST_NAMED], 1):
         if share < LEAST_NAMED:
-            return None
+            break
         total += share
+        if total >= NEARLY_ALL:
+            return "", ids[:n]
         if total >= HALF:
-            ids: list[int] = ranking.ids[:n].tolist()
-            return "" if total >= NEARLY_ALL else "mostly ", ids
-    return None
+            half = half or n
+    return ("mostly ", ids[:half]) if half else None
 
 
 def _listed(ids: list[int]) -> Iterable[str | int]:

@@ -101,6 +101,14 @@ def test_top_contexts_are_ablated_once(
         page = store.feature(view, index)
         top = [g for g in page.record.groups if g.kind is GroupKind.TOP]
         assert {int(w) for g in top for w in g.examples.windows} <= page.effects.keys()
+        assert page.landing is not None
+        best = [
+            max(0.0, *page.effects[int(w)].loss_change.tolist(), 0.0)
+            for g in top
+            for w in g.examples.windows
+        ]
+        assert page.landing.contexts == len(best)
+        assert page.landing.effect == (pytest.approx(sum(best) / len(best)) if best else None)
     before = list(dump(connect(settings.url)))
 
     def never(*_: object) -> None:

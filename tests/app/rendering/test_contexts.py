@@ -92,7 +92,7 @@ def test_a_short_context_to_the_letter() -> None:
         'aria-label="widen context 3, activation 2.00">2.00</a>'
         "<p class=l><span><bdi><i>&lt;s&gt;</i></bdi><bdi class=a4>a</bdi></span></p>"
         '<p class=r><bdi class="a16 u4 p" tabindex=0> &lt;b&gt;</bdi>'
-        "<bdi><i>⏎</i></bdi><bdi class=n2>c</bdi></p></li>"
+        "<bdi><i class=w><i>⏎</i></i></bdi><bdi class=n2>c</bdi></p></li>"
     )
 
 
@@ -105,7 +105,7 @@ def test_a_full_context_with_newlines() -> None:
     )
     assert "?width=short&amp;newlines=1" in html
     assert html.endswith(
-        "<p><bdi><i>&lt;s&gt;</i></bdi><bdi><i>⏎</i>\n</bdi>"
+        "<p><bdi><i>&lt;s&gt;</i></bdi><bdi><i class=h><i>⏎</i>\n</i></bdi>"
         '<bdi class="a8 p" tabindex=0>a</bdi></p></li>'
     )
 

@@ -71,8 +71,8 @@ def test_html_is_escaped_and_marks_are_set_apart() -> None:
     assert typeset.inline[1] == "&lt;b onclick=&quot;x&quot;&gt;&amp;"
     assert typeset.inline[2] == " a<i>⇥</i>b"
     assert typeset.label[2] == "<i>␣</i>a<i>⇥</i>b"
-    assert typeset.inline[3] == "<i>⏎</i><i>⏎</i>"
-    assert typeset.broken[3] == "<i>⏎</i>\n<i>⏎</i>\n"
+    assert typeset.inline[3] == "<i class=w><i>⏎</i><i>⏎</i></i>"
+    assert typeset.broken[3] == "<i class=h><i>⏎</i>\n<i>⏎</i>\n</i>"
     assert typeset.bare[np.array([4, 4])] == ["<bdi><i>␀</i></bdi>"] * 2
     assert typeset.inline[0] == "<i>&lt;|end|&gt;</i>"
     assert typeset.bare[np.array([2, 4])] == [f"<bdi>{typeset.inline[i]}</bdi>" for i in (2, 4)]

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -75,9 +77,40 @@ def test_feature_comes_back_exactly(feature):
     summary = codec.unpack_summary(codec.pack_summary(feature), "it")
     body = codec.unpack_body(codec.pack_body(feature), "it")
     assert same(summary.activations, feature.activations)
-    assert same(summary.raised, feature.raised)
+    for name in ("raised", "fires_on", "fires_after"):
+        assert same(getattr(summary, name), getattr(feature, name)), name
     for name in ("logits", "lowered", "neurons", "nearest", "coactive", "groups"):
         assert same(getattr(body, name), getattr(feature, name)), name
+
+
+def test_what_older_versions_packed_is_read_and_does_not_know():
+    feature = dataclasses.replace(factories.feature(0, WINDOWS), fires_on=None, fires_after=None)
+    older = dataclasses.replace(feature, groups=())
+    blob = codec.pack_summary(older)
+    out = Writer()
+    for name, value in (("double", older.activations.low), ("double", older.activations.high)):
+        getattr(out, name)(value)
+    out.ints(older.activations.counts)
+    for column in (older.raised.ids, older.raised.weights, older.raised.shares):
+        (out.ints if column.dtype == np.int32 else out.floats)(column)
+    assert out.blob(b"S") == blob  # byte for byte what they wrote
+    summary = codec.unpack_summary(blob, "it")
+    assert (summary.fires_on, summary.fires_after, summary.best) == (None, None, None)
+    assert codec.unpack_summary(codec.pack_summary(feature), "it").best is not None
+
+
+def test_the_best_context_is_the_first_of_the_top_ones_around_its_peak():
+    feature = factories.feature(5, WINDOWS)
+    top = feature.groups[0].examples
+    best = codec.unpack_summary(codec.pack_summary(feature), "it").best
+    own = slice(0, int(top.bounds[1]))
+    near = np.abs(top.positions[own].astype(int) - int(top.peaks[0])) <= 24
+    assert same(best.windows, top.windows[:1])
+    assert same(best.peaks, top.peaks[:1])
+    assert same(best.positions, top.positions[own][near])
+    assert same(best.values, top.values[own][near])
+    dead = factories.feature(3, WINDOWS, dead=True)
+    assert codec.unpack_summary(codec.pack_summary(dead), "it").best is None
 
 
 @given(effects())

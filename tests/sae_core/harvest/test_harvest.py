@@ -79,7 +79,17 @@ def test_records_equal_a_dense_pass(
         own = acts[..., record.index]
         assert record.firings == np.count_nonzero(own)
         assert record.maximum == pytest.approx(own.max(), rel=1e-5)
+        assert record.fires_on is not None
+        assert record.fires_after is not None
+        fired_on = np.bincount(tokens[own > 0], minlength=model.d_vocab)
+        for token, share in zip(record.fires_on.ids, record.fires_on.weights, strict=True):
+            assert share == np.float32(fired_on[token] / record.firings)
+        fired_after = np.bincount(tokens[:, :-1][own[:, 1:] > 0], minlength=model.d_vocab)
+        fired_after[sorted(model.vocabulary.special)] = 0
+        best = np.argsort(-fired_after, kind="stable")[: np.count_nonzero(fired_after)][:10]
+        assert record.fires_after.ids.tolist() == best.tolist()
         if record.firings:
+            assert record.fires_on.weights[0] == np.float32(fired_on.max() / record.firings)
             assert record.activations.counts.sum() == record.firings
         for group in record.groups:
             examples = group.examples
