@@ -1,4 +1,5 @@
-"""Featurescope from Python: everything that its pages show, without torch.
+"""Featurescope from Python: everything that its pages show, without torch. In: what a program asks.
+Out: the JSON interface's answers as objects. Called by users' programs.
 
 from app.client import FeaturescopeClient
 
@@ -6,9 +7,6 @@ client = FeaturescopeClient("http://127.0.0.1:8000")
 read = client.activations("demo", "def __init__(self, host):")
 for dictionary, feature in read.active()[:10]:
     print(dictionary, feature.index, feature.activation, feature.raised)
-client.labels.add("demo", "mlp-4096", 12, "the first argument of a method", author="Ada")
-
-In: what a program asks. Out: the JSON interface's answers as objects. Called by users' programs.
 """
 
 from __future__ import annotations

@@ -62,6 +62,9 @@ def test_a_store_that_cannot_be_written_is_read(closed: Path, lock: bool) -> Non
         assert store.feature(view, 3).record.index == 3
         writes: tuple[Callable[[], object], ...] = (
             lambda: store.save_preset("demo", "mine", {}),
+            lambda: store.labels.add(view, 3, "mine"),
+            lambda: store.comments.add(view, 3, "mine"),
+            lambda: store.lists.put("starred", view, 3),
             lambda: store.save_effects(view, 3, {1: factories.effect(3, 1)}),
             lambda: factories.publish(store, factories.sample(16, dictionary="other")),
         )
