@@ -232,8 +232,7 @@ def test_labels_of_an_older_store_are_kept(engine):
         view = store.dictionary("demo", name)
         assert [label.text for label in store.labels.of(view, 2)] == ["self"]
         assert [label.text for label in store.labels.of(view, 5)] == ["a\ufffdb \ufffd"]
-        assert [
-            v.number for v in store.labels.history(view, 2, store.labels.of(view, 2)[0].id)
-        ] == [1]
+        [label] = store.labels.of(view, 2)
+        assert [v.number for v in store.labels.history(view, 2, label.id)] == [1]
     factories.publish(store, factories.sample())
     assert store.labels.texts(store.dictionary("demo", "mlp-12"), [2]) == {2: "self"}
