@@ -106,7 +106,7 @@ class EndpointSpec:
             )
 
 
-class Asked(Protocol):
+class ChatEndpoint(Protocol):
     """Whatever can be asked: an endpoint, or what counts its questions."""
 
     def chat(self, prompt: Prompt) -> ChatReply:

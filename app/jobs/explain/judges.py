@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.jobs.explain.endpoint import Asked, ChatReply, EndpointFailure, Prompt
+from app.jobs.explain.endpoint import ChatEndpoint, ChatReply, EndpointFailure, Prompt
 from app.jobs.explain.excerpts import Excerpt
 from app.jobs.explain.explainers import MARKED_SHARE
 from sae_core.evaluation.label_scores import (
@@ -123,7 +123,7 @@ class _Said:
         return Judgement(score, self.failures, self.excerpts)
 
 
-Judge = Callable[[Asked, str, HeldOut, int], Judgement]
+Judge = Callable[[ChatEndpoint, str, HeldOut, int], Judgement]
 
 _DETECTION = (
     "You are given the label of a feature inside a language model, and numbered excerpts of text. "
@@ -139,14 +139,14 @@ _FUZZING = (
 )
 
 
-def detection(endpoint: Asked, label: str, held_out: HeldOut, seed: int) -> Judgement:
+def detection(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) -> Judgement:
     """In which excerpts does the feature fire? Balanced accuracy."""
     cases = [(e, e.text, True) for e in held_out.firing]
     cases += [(e, e.text, False) for e in held_out.silent]
     return _classified(endpoint, _DETECTION, label, cases, seed)
 
 
-def fuzzing(endpoint: Asked, label: str, held_out: HeldOut, seed: int) -> Judgement:
+def fuzzing(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) -> Judgement:
     """Are the right tokens marked? Balanced accuracy over excerpts in which the feature fires.
 
     In every second one as many other tokens are marked instead.
@@ -166,7 +166,11 @@ def fuzzing(endpoint: Asked, label: str, held_out: HeldOut, seed: int) -> Judgem
 
 
 def _classified(
-    endpoint: Asked, system: str, label: str, cases: list[tuple[Excerpt, str, bool]], seed: int
+    endpoint: ChatEndpoint,
+    system: str,
+    label: str,
+    cases: list[tuple[Excerpt, str, bool]],
+    seed: int,
 ) -> Judgement:
     said = _Said()
     order = np.random.default_rng(seed).permutation(len(cases))
@@ -205,7 +209,7 @@ _INTRUDER = (
 )
 
 
-def intruder(endpoint: Asked, _label: str, held_out: HeldOut, seed: int) -> Judgement:
+def intruder(endpoint: ChatEndpoint, _label: str, held_out: HeldOut, seed: int) -> Judgement:
     """Which excerpt does not belong? Share told right; the label is not shown.
 
     Four excerpts in which the feature fires, of like activation, and one in which it does not, with
@@ -253,7 +257,7 @@ _SIMULATION = (
 )
 
 
-def simulation(endpoint: Asked, label: str, held_out: HeldOut, _seed: int) -> Judgement:
+def simulation(endpoint: ChatEndpoint, label: str, held_out: HeldOut, _seed: int) -> Judgement:
     """How strongly does it fire on each token? Correlation with the truth over all tokens.
 
     The guess is the expectation over the log-probabilities of the digits (Bills et al. 2023).
@@ -313,7 +317,7 @@ _DIGITS = frozenset("0123456789")
 def embedding(model: str) -> Judge:
     """A judge that compares vectors of the label and of the excerpts: AUROC of their cosines."""
 
-    def judge(endpoint: Asked, label: str, held_out: HeldOut, _seed: int) -> Judgement:
+    def judge(endpoint: ChatEndpoint, label: str, held_out: HeldOut, _seed: int) -> Judgement:
         said = _Said()
         excerpts = [*held_out.firing, *held_out.silent]
         if not excerpts:
@@ -348,7 +352,7 @@ def intervention(others: Sequence[str]) -> Judge:
         others: labels of other features, of which four are shown.
     """
 
-    def judge(endpoint: Asked, label: str, held_out: HeldOut, seed: int) -> Judgement:
+    def judge(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) -> Judgement:
         said = _Said()
         different = sorted({other for other in others if other != label})
         if len(different) < SHOWN - 1:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import InvalidRequest
-from app.jobs.explain.endpoint import Asked, EndpointFailure
+from app.jobs.explain.endpoint import ChatEndpoint, EndpointFailure
 from app.jobs.explain.explainers import ExplainerKind, explainer_prompt, label_of
 from app.jobs.explain.judges import CHANCE, Judgement, ScorerKind, judges
 from app.jobs.explain.material import (
@@ -123,7 +123,7 @@ def gather(
 
 
 def explain(
-    endpoint: Asked,
+    endpoint: ChatEndpoint,
     plan: ExplainPlan,
     real: Sequence[Material],
     nulls: Sequence[Material],
@@ -185,7 +185,7 @@ def _all(tasks: list[Future[Labelled]], say: Callable[[int, int], object]) -> li
     return results
 
 
-def _label(endpoint: Asked, kind: ExplainerKind, material: Material) -> Labelled:
+def _label(endpoint: ChatEndpoint, kind: ExplainerKind, material: Material) -> Labelled:
     if material.too_little:
         return Labelled(material, "", material.too_little)
     try:
@@ -196,7 +196,7 @@ def _label(endpoint: Asked, kind: ExplainerKind, material: Material) -> Labelled
 
 
 def _judge(
-    endpoint: Asked, plan: ExplainPlan, labelled: Labelled, group: Sequence[Labelled]
+    endpoint: ChatEndpoint, plan: ExplainPlan, labelled: Labelled, group: Sequence[Labelled]
 ) -> Judged:
     """Score a label, and beside it that of another of its group with the most alike density."""
     if not labelled.text:
