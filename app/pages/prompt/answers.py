@@ -7,6 +7,7 @@ import math
 from app.pages.prompt import schema as types
 from app.pages.prompt.active_features import ActiveFeatures
 from app.rendering.tokens import Typeset, printable
+from app.rendering.words.summary import summary_of_row
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from app.web.schema import floats
@@ -61,6 +62,7 @@ def dictionary(
             types.ActiveFeature(
                 index=index,
                 label=printable(known[index].label),
+                summary=summary_of_row(known[index], typeset).text,
                 raised=[typeset.real[t] for t in known[index].strongest],
                 activation=max(floats(values)),
                 total=float(active.total[row]),

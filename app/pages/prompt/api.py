@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -14,10 +15,11 @@ from app.pages.prompt.active_features import active_features
 from app.pages.prompt.opening import alike
 from app.pages.prompt.session import Target, attribute_request, target_at
 from app.pages.prompt.tokens import token_of
-from app.rendering.tokens import Typeset
+from app.rendering.tokens import Typeset, printable
+from app.store.types.catalogue import DictionaryView
 from app.web import answers as web_answers
 from app.web.live.stream import LiveEvent, LiveStream
-from app.web.model import TheModel
+from app.web.model import AddressedModel, TheModel
 from app.web.routes import PatientRoute
 from app.web.schema import ERRORS, floats
 from app.web.site import TheSite
@@ -95,6 +97,7 @@ def ablation(question: types.AblationQuestion, model: TheModel, site: TheSite) -
         model=view.model,
         dictionary=view.name,
         feature=question.feature,
+        label=_labels(model, view, [question.feature])[0],
         tokens=answers.tokens(reading, model.typeset),
         effect=web_answers.effect(effect, model.typeset),
     )
@@ -149,6 +152,7 @@ def together(
         position=target.position,
         target=answers.token(model.typeset, target.token),
         features=features,
+        labels=_labels(model, view, features),
         loss_change=change,
         singles=[0.0 if math.isnan(single) else single for single in singles],
     )
@@ -179,11 +183,18 @@ def occlusion(
         model=view.model,
         dictionary=view.name,
         feature=question.feature,
+        label=_labels(model, view, [question.feature])[0],
         position=occluded.position,
         activation=occluded.activation,
         replacement=None if replacement is None else answers.token(model.typeset, replacement),
         tokens=answers.missing(occluded, reading, model.typeset),
     )
+
+
+def _labels(model: AddressedModel, view: DictionaryView, indices: Sequence[int]) -> list[str]:
+    """What features are called; empty where nobody said."""
+    texts = model.store.labels.texts(view, indices)
+    return [printable(texts.get(index, "")) for index in indices]
 
 
 def _target(question: types.PredictionQuestion, reading: Reading, typeset: Typeset) -> Target:

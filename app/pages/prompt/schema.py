@@ -157,6 +157,9 @@ class ActiveFeature(Answer):
 
     index: int = Field(examples=[1733])
     label: str = Field(description="What it means, in words; empty: not said yet.")
+    summary: str = Field(
+        description="What it fires on and helps, in one line; empty where that is not known."
+    )
     raised: list[str] = Field(description="The tokens whose logits it raises most.")
     activation: float = Field(description="Its largest activation on the prompt, model units.")
     total: float = Field(description="Sum of its activations.")
@@ -194,6 +197,7 @@ class Ablation(Answer):
     model: str
     dictionary: str
     feature: int
+    label: str = Field(description="What the feature means, in words; empty: not said yet.")
     tokens: list[TokenName]
     effect: Effect
 
@@ -204,6 +208,7 @@ class TogetherAnswer(Answer):
     position: int
     target: TokenName
     features: list[int]
+    labels: list[str] = Field(description="What each means, in words; empty: not said yet.")
     loss_change: float = Field(
         description="log p_clean - log p_ablated of the target, nats; positive: they helped."
     )
@@ -224,6 +229,7 @@ class OcclusionAnswer(Answer):
     model: str
     dictionary: str
     feature: int
+    label: str = Field(description="What the feature means, in words; empty: not said yet.")
     position: int = Field(description="Where its activation is read.")
     activation: float = Field(description="With nothing taken away.")
     replacement: TokenName | None = Field(

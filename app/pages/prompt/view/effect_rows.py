@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from app.pages.prompt.active_features import ActiveFeatures
 from app.pages.prompt.query import FeatureName, PromptQuery
 from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import TogetherResult
-from app.pages.prompt.view.rows import FeatureLine, FeatureLines
+from app.pages.prompt.view.rows import Described, FeatureLine, FeatureLines
 from app.rendering.charts.bars import signed_bar
 from app.rendering.numbers import nats, percent
 
@@ -76,7 +77,7 @@ class Joint:
         bars: both, drawn.
     """
 
-    features: tuple[FeatureName, ...]
+    features: tuple[Described, ...]
     together: str
     apart: str
     difference: str
@@ -131,12 +132,12 @@ def effects(
     )
 
 
-def joint(result: TogetherResult) -> Joint:
+def joint(result: TogetherResult, known: Mapping[FeatureName, Described]) -> Joint:
     """A set of one dictionary's features, ablated at once, beside the sum of single ablations."""
     together, apart = result.together, math.fsum(result.singles)
     largest = max(abs(apart), abs(together))
     return Joint(
-        features=result.features,
+        features=tuple(known[name] for name in result.features if name in known),
         together=nats(together),
         apart=nats(apart),
         difference=nats(together - apart),

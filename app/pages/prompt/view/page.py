@@ -28,7 +28,7 @@ from app.pages.prompt.view.panels import (
     token_numbers,
     token_panel,
 )
-from app.pages.prompt.view.rows import MOST_ROWS, FeatureLine, FeatureLines
+from app.pages.prompt.view.rows import MOST_ROWS, Described, FeatureLine, FeatureLines
 from app.pages.prompt.view.strip import Paint, paint_feature, paint_occlusion, strip
 from app.rendering.addresses import model_page_address
 from app.rendering.markup import trusted
@@ -154,6 +154,11 @@ class PromptPage:
     def steer(self) -> str:
         """The steering page of the model."""
         return model_page_address(self.model, "steer")
+
+    def steering(self, feature: Described) -> str:
+        """The steering page with this prompt and a slider of a feature."""
+        text = self.query.text or ""
+        return model_page_address(self.model, "steer", text=text, f=str(feature.name))
 
     @property
     def stream(self) -> str:
@@ -351,7 +356,10 @@ class PromptPages:
             self._ranking = self._session.ranking(target, query.exact or query.sort == "effect")
             page.effects = effects(self._ranking, active, self._writer(reading), query)
             with self._problems.at("together"):
-                page.joints = [joint(result) for result in self._session.together(target)]
+                results = self._session.together(target)
+                names = [name for result in results for name in result.features]
+                known = self._writer(reading).described(names)
+                page.joints = [joint(result, known) for result in results]
         return target
 
     def _table(self, reading: Reading, active: ActiveFeatures) -> None:
