@@ -27,7 +27,13 @@ _NEVER = frozenset({401, 403})
 
 
 class EndpointFailure(FeaturescopeError):
-    """One question was not answered; the sentence says why. The others may be."""
+    """One question was not answered; the sentence says why. The others may be.
+
+    What it quotes is from outside: characters that cannot be seen become U+FFFD.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else "\ufffd" for c in message))
 
 
 class EndpointGone(FeaturescopeError):

@@ -133,6 +133,7 @@ def test_a_slow_endpoint_is_not_waited_for_for_ever(script: Script, asking: Any)
     [
         ((400, {}, b'{"error": "no such parameter"}'), "answered 400: .*no such parameter"),
         ((404, {}, b"<html>\n  Not here  </html>"), "answered 404: <html> Not here"),
+        ((400, {}, b"a\x00b \xe2\x80\xaec"), "answered 400: a\ufffdb \ufffdc"),
         ((200, {}, b'{"choices": []}'), "another form"),
         ((200, {}, b"[1, 2]"), "another form"),
         ((200, {}, b'{"choices": [{"message": {"content": null}}]}'), "without text"),
