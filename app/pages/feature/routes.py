@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from app.errors import FeaturescopeError, WorkerUnavailable
 from app.pages.feature.groups import context_numbered, group_named
+from app.rendering.addresses import model_page_address
+from app.rendering.contexts import leading_text
 from app.rendering.feature import FeaturePage, with_counterpart
 from app.rendering.labels import context_key, label_sheet
 from app.store.types.catalogue import DictionaryView
@@ -21,6 +23,8 @@ from app.web.routes import PatientRoute
 from app.web.site import Fragment, Site, TheDictionary, TheSite
 from app.web.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
 from sae_core.harvest.records import ContextEffect, WindowRecord
+
+STEERED_TOKENS = 48  # of a context, as the prompt that is continued
 
 router = APIRouter(prefix="/d/{model}/{dictionary}/{index}", route_class=PatientRoute)
 
@@ -71,6 +75,7 @@ def feature(
             dictionary=view.dictionary,
             page=page,
             rule=rule,
+            explanations=[],
             typeset=typeset,
         )
     return site.renderer.html(
@@ -183,6 +188,24 @@ def context(
         effect=effect,
         reason=reason,
     )
+
+
+@router.get("/contexts/{group}/{number}/steer")
+def steer(
+    dictionary: TheDictionary, index: int, group: str, number: int, site: TheSite
+) -> Response:
+    """To the steering page, with the text of a context up to where the feature fires most.
+
+    For example /d/demo/mlp-4096/12/contexts/top/0/steer
+    """
+    view = site.store.feature(dictionary, index)
+    typeset = site.typeset(view.dictionary)
+    context = context_numbered(view, group, number, typeset)
+    text = leading_text(context.window, context.peak, typeset.vocabulary, STEERED_TOKENS)
+    address = model_page_address(
+        dictionary.model, "steer", text=text, f=f"{dictionary.name}:{index}"
+    )
+    return RedirectResponse(address, HTTPStatus.SEE_OTHER)
 
 
 def _effect(

@@ -157,7 +157,9 @@ def test_json_says_the_same(site: Client) -> None:
     assert len(site.get(f"{address}/history").json()["versions"]) == 2
     for text, sentence in (("x" * 401, "at most 400"), ("\ud800", "half"), ("a\0", "U+0000")):
         body = '{"text": ' + json.dumps(text) + "}"
-        refused = site.http.post(f"{API}/labels", content=body)
+        refused = site.http.post(
+            f"{API}/labels", content=body, headers={"Content-Type": "application/json"}
+        )
         assert refused.status_code == 422
         assert sentence in refused.json()["detail"]
     elsewhere = {"Sec-Fetch-Site": "cross-site"}

@@ -67,7 +67,7 @@ def test_a_list_by_its_forms(site: Client) -> None:
     page = site.get(made).text
     assert "Quoted &lt;b&gt;" in page
     assert "&lt;i&gt;odd&lt;/i&gt;" in page
-    assert "/m/demo/steer?f=mlp-12:2:add:1&amp;f=mlp-12:1:add:1" in page
+    assert "/m/demo/steer?f=mlp-12:2&amp;f=mlp-12:1" in page
     assert "in 1 list" in site.get("/d/demo/mlp-12/2").text
     send(site, made, do="put-away")
     assert "put away" in site.get("/lists").text
