@@ -11,13 +11,14 @@ from pydantic import BaseModel, TypeAdapter
 
 from app.client.transport import Answer, RequestFailed, Transport, failures, question_of, refused
 from app.client.written import LabelsClient, ListsClient
+from app.pages.feature import schema as feature_types
 from app.pages.prompt import schema as types
 from app.pages.prompt.differences import KINDS, Difference, compare
 from app.pages.prompt.query import FeatureName
 from app.pages.steer import schema as steer_types
 from app.pages.steer.questions import ContinuationSettings, DoseQuestion, Edit, SteerQuestion
 from app.web.live.events import DoneEvent, FailedEvent
-from app.worker.protocol.requests import SteerMode
+from app.worker.protocol.requests import SWEPT, SteerMode
 
 Prompt = str | Sequence[int]
 Sort = Literal["activation", "share", "rarity"]
@@ -97,6 +98,14 @@ class FeaturescopeClient:
             dictionaries=None if dictionaries is None else (*dictionaries,),
         )
         return self._post(model, "activations", question, PromptRead)
+
+    def rule(self, model: str, dictionary: str, feature: int) -> feature_types.Rule:
+        """What a feature's firings were learnt to depend on, and how well that says where it fires.
+
+        `sae_core.rules.predicate.predicate_of_json` makes its predicate executable again.
+        """
+        address = self._transport.address("d", model, dictionary, feature, "rule")
+        return self._transport.ask("GET", address, feature_types.Rule)
 
     def ablate(self, model: str, prompt: Prompt, dictionary: str, feature: int) -> types.Ablation:
         """What removing a feature does to the prediction of each token."""
@@ -215,7 +224,7 @@ class FeaturescopeClient:
         dictionary: str,
         feature: int,
         mode: SteerMode = SteerMode.ADD,
-        strengths: Sequence[float] = tuple(range(-10, 11)),
+        strengths: Sequence[float] = SWEPT,
         watched: int = 3,
         **settings: Unpack[ContinuationSettings],
     ) -> Generator[steer_types.DoseEvent, None, None]:

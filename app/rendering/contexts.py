@@ -23,6 +23,7 @@ from app.rendering.tokens import Typeset, printable
 from app.rendering.underlines import ALL, EFFECT_STEPS, Underlines
 from app.store.types.catalogue import FeatureRow
 from sae_core.harvest.records import ContextEffect, ExampleGroup, WindowRecord
+from sae_core.language_model.vocabulary import Vocabulary
 
 ACTIVATION_LEVELS = 16
 SHORT_BEFORE = 24
@@ -128,6 +129,21 @@ def unpack(
     ]
 
 
+def leading_text(window: WindowRecord, peak: int, vocabulary: Vocabulary, most: int) -> str:
+    """The text up to and with a position of a window, without special tokens and broken
+    characters.
+
+    Args:
+        window: where it stands.
+        peak: the position.
+        vocabulary: of the window's model.
+        most: tokens of it at most.
+    """
+    tokens = window.tokens[max(0, peak + 1 - most) : peak + 1].tolist()
+    pieces = [vocabulary.pieces[token] for token in tokens if token not in vocabulary.special]
+    return b"".join(pieces).decode("utf-8", "ignore").replace("\r", "")
+
+
 def _feeds_before(
     windows: Sequence[WindowRecord], peaks: Sequence[int], typeset: Typeset
 ) -> list[int]:
@@ -199,6 +215,7 @@ class ContextWriter:
         base: address of the feature's page.
         style: short or full, with or without line breaks.
         underlines: which changes of the loss are drawn.
+        steers: whether whole contexts lead on to steering.
     """
 
     def __init__(
@@ -208,8 +225,10 @@ class ContextWriter:
         base: str,
         style: ContextStyle,
         underlines: Underlines = ALL,
+        steers: bool = False,
     ) -> None:
         self._underlines = underlines
+        self._steers = steers
         self._maximum = maximum
         self._base = escape(base)
         self._style = style
@@ -324,7 +343,16 @@ class ContextWriter:
             else f"<p class=l><span>{before}</span></p><p class=r>{after}</p>"
         )
         kind = ' class="full"' if full else ' class="lines"' if newlines else ""
-        return f'<li{kind} id="{key}-{context.number}" {data} data-s="{source}">{link}{body}</li>'
+        onward = (
+            f'<a class=go href="{self._base}/contexts/{key}/{context.number}/steer" '
+            f'aria-label="steer from context {context.number + 1}">steer from here</a>'
+            if full and self._steers
+            else ""
+        )
+        return (
+            f'<li{kind} id="{key}-{context.number}" {data} data-s="{source}">'
+            f"{link}{body}{onward}</li>"
+        )
 
 
 def best_context(row: FeatureRow, typeset: Typeset) -> Markup:

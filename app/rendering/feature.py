@@ -146,7 +146,12 @@ class FeaturePage:
         self._typeset = typeset
         self.address = dictionary_address(dictionary.model, dictionary.name, view.record.index)
         self._writer = ContextWriter(
-            typeset, view.record.maximum, self.address, style, Underlines.of(dictionary)
+            typeset,
+            view.record.maximum,
+            self.address,
+            style,
+            Underlines.of(dictionary),
+            steers=not dictionary.is_imported,
         )
 
     @property

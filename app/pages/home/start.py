@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.rendering.addresses import dictionary_address, model_page_address
+from app.rendering.contexts import leading_text
 from app.rendering.tokens import Typeset
 from app.rendering.words.summary import Sentence, summary_of_row
 from app.store.store import Store
@@ -82,7 +83,7 @@ def start(store: Store, dictionary: DictionaryView, typeset: Typeset) -> Start:
         steer=""
         if dictionary.is_imported
         else model_page_address(
-            dictionary.model, "steer", text=first.text, f=f"{dictionary.name}:{first.index}:add:1"
+            dictionary.model, "steer", text=first.text, f=f"{dictionary.name}:{first.index}"
         ),
     )
 
@@ -108,8 +109,4 @@ def _text(row: FeatureRow, typeset: Typeset) -> str:
     """The text that leads to the peak, without special tokens and broken characters."""
     if row.best is None or row.window is None:
         return ""
-    end = int(row.best.peaks[0]) + 1
-    tokens = row.window.tokens[max(0, end - PROMPT_TOKENS) : end].tolist()
-    vocabulary = typeset.vocabulary
-    pieces = [vocabulary.pieces[token] for token in tokens if token not in vocabulary.special]
-    return b"".join(pieces).decode("utf-8", "ignore").replace("\r", "")
+    return leading_text(row.window, int(row.best.peaks[0]), typeset.vocabulary, PROMPT_TOKENS)

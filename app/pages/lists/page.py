@@ -144,7 +144,7 @@ def _steering(
         item = line.item
         known = catalogue.get((item.model, item.dictionary))
         if line.address and line.maximum > 0 and known is not None and not known.is_imported:
-            sliders.setdefault(item.model, []).append(f"{item.dictionary}:{item.index}:add:1")
+            sliders.setdefault(item.model, []).append(f"{item.dictionary}:{item.index}")
     for model, features in sliders.items():
         query = urlencode([("f", feature) for feature in features[:MOST_EDITS]], safe=":")
         yield model, f"{model_page_address(model, 'steer')}?{query}"

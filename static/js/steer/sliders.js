@@ -1,5 +1,6 @@
 // The sliders: each a range with a number beside it, adding, removing and resetting them.
-import { byId, figure, page } from "./dom.js";
+import { byId, figure, page, strength } from "./dom.js";
+import { shareOf, stepOf, strengthAt } from "./scale.js";
 import { sliders } from "./state.js";
 
 const NEUTRAL = { add: 0, scale: 1 }; // clamping always changes something
@@ -8,6 +9,8 @@ const NEUTRAL = { add: 0, scale: 1 }; // clamping always changes something
 function tell(ended) {
   page.dispatchEvent(new CustomEvent("steer:change", { detail: { ended } }));
 }
+
+const swept = new Map(); // by feature, the range that its last sweep found coherent
 
 const parts = (slider) => ({
   range: slider.querySelector("input[type=range]"),
@@ -19,8 +22,9 @@ const parts = (slider) => ({
 /** Says what a slider does in units of the model, beside it and to those who listen. */
 function describe(slider) {
   const { range, number, mode, on } = parts(slider);
-  if (!slider.dataset.maximum) return; // there is no such feature
   const s = Number(number.value);
+  range.value = String(stepOf(s));
+  if (!slider.dataset.maximum) return; // there is no such feature
   const pushed = s * Number(slider.dataset.maximum);
   const does = {
     add: Number.isNaN(pushed) ? "cannot be used" : pushed ? `adds ${figure(pushed)}` : "changes nothing",
@@ -32,9 +36,34 @@ function describe(slider) {
   slider.dataset.mode = mode.value;
   range.setAttribute("aria-valuetext", `${number.value} times its maximum: ${does}`);
   // The part of the track between zero and the thumb is coloured.
-  const share = (value) => `${50 + 5 * Math.max(-10, Math.min(10, value || 0))}%`;
-  range.style.setProperty("--from", share(Math.min(0, s)));
-  range.style.setProperty("--to", share(Math.max(0, s)));
+  range.style.setProperty("--from", percentOf(Math.min(0, s)));
+  range.style.setProperty("--to", percentOf(Math.max(0, s)));
+  showCoherent(slider);
+}
+
+const percentOf = (strength) => `${100 * shareOf(strength)}%`;
+
+/** Shades the strengths that the last sweep of a slider's feature, in its mode, found coherent. */
+function showCoherent(slider) {
+  const { mode, low, high } = swept.get(slider.dataset.feature) ?? {};
+  const known = mode === slider.dataset.mode;
+  const track = slider.querySelector(".track");
+  track.classList.toggle("swept", known);
+  if (known) {
+    track.style.setProperty("--low", String(shareOf(low)));
+    track.style.setProperty("--high", String(shareOf(high)));
+  }
+  slider.querySelector(".coherent").textContent = known
+    ? `· coherent from ${strength(low)} to ${strength(high)} in the last sweep`
+    : "";
+}
+
+/** Keeps what a sweep found of a feature: the range in which its text stays coherent, or null. */
+export function keepCoherent(name, mode, range) {
+  if (range) swept.set(name, { mode, low: range[0], high: range[1] });
+  else swept.delete(name);
+  const slider = sliderOf(name);
+  if (slider) showCoherent(slider);
 }
 
 /** What a slider's feature reads back in the steered text; null: not known. */
@@ -48,8 +77,7 @@ function count() {
 
 /** Puts a slider to a strength. */
 export function put(slider, value, ended = true) {
-  const { range, number } = parts(slider);
-  number.value = range.value = String(value);
+  parts(slider).number.value = String(value);
   describe(slider);
   tell(ended);
 }
@@ -122,11 +150,10 @@ export function start() {
   list.addEventListener("input", (event) => {
     const slider = event.target.closest(".slider");
     const { range, number, mode } = parts(slider);
-    if (event.target === range) number.value = String(Number(range.value));
-    else if (event.target === number) range.value = number.value;
+    if (event.target === range) number.value = String(strengthAt(Number(range.value)));
     else if (event.target === mode && Number(number.value) === NEUTRAL[slider.dataset.mode]) {
       // What changed nothing before changes nothing after.
-      number.value = range.value = String(NEUTRAL[mode.value] ?? number.value);
+      number.value = String(NEUTRAL[mode.value] ?? number.value);
     }
     describe(slider);
   });

@@ -89,7 +89,7 @@ def drag(page: Page, steps: int, by: float) -> None:
     box = slider(page).bounding_box()
     assert box is not None
     value = float(slider(page).input_value())
-    x = box["x"] + 9 + (box["width"] - 18) * (value + 10) / 20
+    x = box["x"] + 9 + (box["width"] - 18) * (value + 76) / 152
     y = box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()

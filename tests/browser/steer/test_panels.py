@@ -79,26 +79,35 @@ def test_a_sweep_is_drawn_and_sets_the_slider(page: Page) -> None:
     expect(page.locator("#curves svg")).to_have_count(4)
     expect(page.locator("#curves svg").first.locator("circle")).to_have_count(21)
     expect(page.locator("#curves .coherent")).to_have_count(4)
+    # The slider's track is shaded there, and says so; another mode was not swept.
+    said = page.locator("#sliders li").first.locator(".coherent")
+    expect(said).to_have_text("· coherent from −4 to +4 in the last sweep")
+    expect(page.locator("#sliders .swept")).to_have_count(1)
+    page.get_by_label("2: mode").select_option("clamp")
+    expect(said).to_have_text("")
+    expect(page.locator("#sliders .swept")).to_have_count(0)
+    page.get_by_label("2: mode").select_option("add")
+    expect(page.locator("#sliders .swept")).to_have_count(1)
     expect(page.locator("#curves svg").first).to_have_attribute(
         "aria-label", re.compile("Perplexity")
     )
     chart = page.locator("#curves svg").nth(1)
     box = chart.bounding_box()
     assert box is not None
-    at = 46 + (400 - 46 - 12) * 13 / 20  # +3
+    at = 46 + (400 - 46 - 12) * (1 + 52 / 76) / 2  # +4
     chart.hover(position={"x": box["width"] * at / 400, "y": box["height"] / 2})
-    expect(page.locator("#at-figures")).to_contain_text("at +3:")
-    expect(page.locator("#at-figures")).to_contain_text("KL 0.180 nats")
-    expect(page.locator("#at-text")).to_have_text("text at 3")
+    expect(page.locator("#at-figures")).to_contain_text("at +4:")
+    expect(page.locator("#at-figures")).to_contain_text("KL 0.320 nats")
+    expect(page.locator("#at-text")).to_have_text("text at 4")
     chart.click(position={"x": box["width"] * at / 400, "y": box["height"] / 2})
-    expect(slider(page)).to_have_value("3")
+    expect(slider(page)).to_have_value("52")
     complete(page)
-    assert "mlp-12:2:add:3" in page.url
+    assert "mlp-12:2:add:4" in page.url
     page.locator("#at-strength").focus()
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#at-figures")).to_contain_text("at +2:")
     page.get_by_role("button", name="use +2").click()
-    expect(slider(page)).to_have_value("2")
+    expect(slider(page)).to_have_value("44")
     page.get_by_label("seed").fill("4")
     expect(page.locator("#dose")).to_have_class(re.compile("stale"))
 
@@ -115,13 +124,13 @@ def test_a_text_that_repeats_itself_is_not_coherent(page: Page) -> None:
 
 @pytest.mark.usefixtures("complaints")
 def test_the_strength_of_the_slider_is_among_those_swept(page: Page) -> None:
-    page.goto(ONE.replace(":1&", ":0.5&"))
+    page.goto(ONE.replace(":1&", ":0.6&"))
     complete(page)
     page.get_by_role("button", name="Sweep").click()
-    expect(page.locator("#at-figures")).to_contain_text("at +0.5:")
+    expect(page.locator("#at-figures")).to_contain_text("at +0.6:")
     expect(page.locator("#curves svg").first.locator("circle")).to_have_count(22)
-    page.get_by_role("button", name="use +0.5").click()
-    expect(slider(page)).to_have_value("0.5")
+    page.get_by_role("button", name="use +0.6").click()
+    expect(slider(page)).to_have_value("24")
 
 
 def test_features_are_looked_for_where_one_is_steered(page: Page) -> None:
@@ -139,7 +148,7 @@ def test_strengths_without_numbers_are_gaps_in_the_curves(page: Page) -> None:
     assert "0 %" not in page.locator("#at-figures").inner_text()
     for curve in page.locator("#curves svg").all():
         n_lines = max(1, curve.locator("text.name").count())
-        expect(curve.locator("circle")).to_have_count(17 * n_lines)  # −8 to +8
+        expect(curve.locator("circle")).to_have_count(19 * n_lines)  # −4 to +4
 
 
 @pytest.mark.usefixtures("complaints")
@@ -152,7 +161,7 @@ def test_presets_are_kept_followed_and_deleted(page: Page) -> None:
     page.goto(STEER)
     link.click()
     expect(page).to_have_url(re.compile(re.escape(ONE) + "$"))
-    expect(slider(page)).to_have_value("1")
+    expect(slider(page)).to_have_value("40")
     page.get_by_label("delete <i>mine</i>").click()
     page.get_by_role("button", name="Cancel").click()
     expect(link).to_be_visible()

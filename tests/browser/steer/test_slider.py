@@ -46,7 +46,7 @@ def test_forty_positions_leave_one_stream_and_the_last_text(
     # The pointer rests, the button is still pressed: the text of this position is written.
     wait(lambda: bench.running == 1)
     shown = page.locator("#sliders input[name=s]").input_value()
-    assert float(shown) > 3
+    assert float(shown) > 1.5
     wait(lambda: f"{float(bench.asked[-1].edits[0].strength):g}" == f"{float(shown):g}")  # type: ignore[attr-defined]
     page.mouse.up()
     complete(page)
@@ -102,7 +102,7 @@ def test_the_address_follows_and_back_restores(page: Page, bench: PretendSteerin
     complete(page)
     page.go_back()
     expect(page).to_have_url(re.compile(re.escape(ONE) + "$"))
-    expect(slider(page)).to_have_value("1")
+    expect(slider(page)).to_have_value("40")
     complete(page)
     assert written(page, Pane.STEERED) == before
     page.go_forward()
@@ -123,18 +123,23 @@ def test_features_are_found_added_changed_and_removed(page: Page, bench: Pretend
     expect(page.locator("#sliders li")).to_have_count(1)
     expect(slider(page)).to_be_focused()
     complete(page)
-    assert page.url.endswith("f=mlp-12:4:add:1&n=5")
-    # By keyboard alone: five tenths up, one page down.
-    for _ in range(5):
+    # A new slider stands at a quarter of the maximum.
+    assert page.url.endswith("f=mlp-12:4:add:0.25&n=5")
+    # By keyboard alone: fine steps below the maximum, coarse ones beyond.
+    for _ in range(2):
         page.keyboard.press("ArrowRight")
     complete(page)
-    assert page.url.endswith("f=mlp-12:4:add:1.5&n=5")
-    expect(slider(page)).to_have_attribute("aria-valuetext", re.compile(r"^1\.5 times its maximum"))
+    assert page.url.endswith("f=mlp-12:4:add:0.3&n=5")
+    expect(slider(page)).to_have_attribute("aria-valuetext", re.compile(r"^0\.3 times its maximum"))
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    complete(page)
+    assert page.url.endswith("f=mlp-12:4:add:9.75&n=5")
     assert written(page, Pane.STEERED) == alone(bench, Pane.STEERED)
     page.get_by_label("4: strength, in multiples of its maximum").nth(1).fill("-30.25")
     complete(page)
     assert page.url.endswith("f=mlp-12:4:add:-30.25&n=5")
-    expect(slider(page)).to_have_value("-10")
+    expect(slider(page)).to_have_value("-76")
     page.get_by_label("4: apply").uncheck()
     complete(page)
     assert page.url.endswith("add:-30.25:off&n=5")
@@ -150,13 +155,43 @@ def test_features_are_found_added_changed_and_removed(page: Page, bench: Pretend
     expect(page.locator("#count")).to_have_text("2 of 16")
     page.get_by_label("4: remove").click()
     complete(page)
-    assert page.url.endswith("?text=def&f=mlp-12:1:add:1&n=5")
+    assert page.url.endswith("?text=def&f=mlp-12:1:add:0.25&n=5")
     page.get_by_label("dictionary").select_option("neurons")
     finder.fill("3")
     page.locator("#found [data-add]").first.click()
     expect(page.locator("#sliders li")).to_have_count(2)
     complete(page)
-    assert page.url.endswith("f=neurons:3:add:1&n=5")
+    assert page.url.endswith("f=neurons:3:add:0.25&n=5")
+
+
+SCALE = """
+async () => {
+  const page = document.querySelector('script[src*="steer/page"]').src;
+  const { STEPS, shareOf, stepOf, strengthAt } = await import(new URL("scale.js", page));
+  const steps = Array.from({ length: 2 * STEPS + 1 }, (_, n) => n - STEPS);
+  return {
+    steps: STEPS,
+    strengths: steps.map(strengthAt),
+    again: steps.map((n) => stepOf(strengthAt(n)) - n),
+    ends: [-1000, -10, 0, 10, 1000].map(shareOf),
+  };
+}
+"""
+
+
+@pytest.mark.usefixtures("complaints")
+def test_a_slider_is_fine_around_nothing_and_coarse_outside(page: Page) -> None:
+    page.goto(ONE)
+    scale = page.evaluate(SCALE)
+    expect(slider(page)).to_have_attribute("max", str(scale["steps"]))
+    strengths = scale["strengths"]
+    assert strengths == sorted(set(strengths))
+    assert strengths == [-strength for strength in reversed(strengths)]
+    assert (strengths[0], strengths[-1]) == (-10, 10)
+    assert {0, 0.025, 0.25, 1, 1.25, 5.5, 10} < set(strengths)
+    assert sum(abs(strength) <= 1 for strength in strengths) > len(strengths) / 2
+    assert max(map(abs, scale["again"])) < 1e-6
+    assert scale["ends"] == [0, 0, 0.5, 1, 1]
 
 
 @pytest.mark.usefixtures("complaints")

@@ -36,6 +36,6 @@ def test_pages_lead_to_prompts_and_steering(on: Prompts) -> None:
     assert 'href="/m/demo/prompt?d=mlp-12"' in table
     assert table.count('href="/m/demo/steer?f=mlp-12:') == 9, "dead features cannot be steered"
     feature = on.site.get("/d/demo/mlp-12/8").text
-    assert 'href="/m/demo/steer?f=mlp-12:8:add:1"' in feature
+    assert 'href="/m/demo/steer?f=mlp-12:8"' in feature
     assert '<form class="test" id="test" method="post" action="/m/demo/prompt"' in feature
     assert "steer this" not in on.site.get("/d/demo/mlp-12/3").text

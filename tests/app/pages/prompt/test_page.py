@@ -324,10 +324,10 @@ def test_forms_keep_the_rest_of_the_address(on: Prompts) -> None:
     kept = re.findall(r'name="(\w+)" value="([^"]*)"', form[0])
     assert dict(kept) == {"text": PROMPT, "d": "mlp-12", "sort": "share", "feature": "mlp-12:8"}
     assert '<form id="to-steer" action="/m/demo/prompt/steer">' in page
-    assert 'name="f" value="mlp-12:8:add:1"' in page
-    steer = on.site.get(f"{PAGE}/steer?text=a%0D%0Ab&f=mlp-12:8:add:1")
+    assert 'name="f" value="mlp-12:8"' in page
+    steer = on.site.get(f"{PAGE}/steer?text=a%0D%0Ab&f=mlp-12:8")
     assert steer.status_code == 303
-    assert steer.headers["location"] == "/m/demo/steer?text=a%0Ab&f=mlp-12:8:add:1"
+    assert steer.headers["location"] == "/m/demo/steer?text=a%0Ab&f=mlp-12:8"
 
 
 def test_a_dictionary_that_is_not_harvested_is_not_offered(

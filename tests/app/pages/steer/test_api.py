@@ -12,7 +12,7 @@ import pytest
 
 from app.settings import Settings
 from app.worker.client.streaming import AsyncWorkerClient
-from app.worker.protocol.requests import DoseRequest, SteerRequest
+from app.worker.protocol.requests import SWEPT, DoseRequest, SteerRequest
 from tests.app.pretend.clients import Client, filled
 from tests.app.pretend.steering import OVERFLOWS, PretendSteering, steering_worker
 from tests.app.web.test_stream import parsed
@@ -144,7 +144,10 @@ def test_a_sweep(site: Client, bench: PretendSteering) -> None:
     events(post(site, "/dose", {"dictionary": "mlp-12", "feature": 2}))
     request = bench.asked[-1]
     assert isinstance(request, DoseRequest)
-    assert request.strengths == tuple(range(-10, 11))
+    assert request.strengths == SWEPT
+    assert list(SWEPT) == sorted(set(SWEPT))
+    # Dense near 0: most strengths lie where most features leave a text coherent.
+    assert sum(abs(strength) <= 1 for strength in SWEPT) > len(SWEPT) / 2
 
 
 BAD = [

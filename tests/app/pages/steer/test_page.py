@@ -145,7 +145,7 @@ def test_unknown_models_and_parts(site: Client) -> None:
 def test_a_slider_by_itself(site: Client) -> None:
     html = site.get(f"{STEER}/slider?f=mlp-12:2").text
     assert html.startswith('<li class="slider" data-feature="mlp-12:2"')
-    assert 'value="mlp-12:2:add:1"' in html
+    assert 'value="mlp-12:2:add:0.25"' in html
 
 
 def test_features_are_found_by_number_label_and_token(site: Client) -> None:
