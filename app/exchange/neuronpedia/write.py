@@ -1,8 +1,8 @@
 """A dictionary as SAEDashboard writes one for Neuronpedia: `batch-N.json` and what belongs to it.
 
 What the format has no place for is left out: the weakest contexts, nearest and co-firing features,
-documents, ablations. Where SAEDashboard rounds to three decimals, numbers here are exact, so that
-reading them back gives them again.
+documents, ablations, and what a feature fires on. Where SAEDashboard rounds to three decimals,
+numbers here are exact, so that reading them back gives them again.
 """
 
 from __future__ import annotations
