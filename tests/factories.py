@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from app.rendering.tokens import visible
 from app.store.store import Store
 from app.store.types.catalogue import CorpusRecord, DictionaryRecord, HarvestRecord, ModelRecord
 from sae_core.harvest.records import (
@@ -23,6 +24,8 @@ from sae_core.harvest.records import (
     WindowRecord,
 )
 from sae_core.language_model.vocabulary import Vocabulary
+from sae_core.rules.predicate import Clause, FlagCondition, Predicate, TokenCondition
+from sae_core.rules.record import NullTest, RuleFigure, RuleRecord, RuleTest
 
 N_CTX = 32
 PIECES: tuple[bytes, ...] = (
@@ -56,6 +59,7 @@ class Sample:
     harvest: HarvestRecord
     features: tuple[FeatureRecord, ...]
     windows: tuple[WindowRecord, ...]
+    rules: tuple[RuleRecord, ...] = ()
 
 
 def vocabulary() -> Vocabulary:
@@ -252,6 +256,37 @@ def landing(index: int, dead: bool = False, d_vocab: int = len(PIECES)) -> Landi
     )
 
 
+def rule(index: int, dead: bool = False) -> RuleRecord:
+    """A rule with hostile tokens; every fifth is not above its null, feature 4 has none."""
+    if dead or index == 4:
+        why = "It never fires." if dead else "It fires too seldom for a rule."
+        token = None if dead else 5
+        return RuleRecord(index, None, why, None, token, RuleFigure(None), None, 3, 450)
+    tokens = (5, 6, 7 + index % 8)
+    shown = ", ".join(f"“{visible(PIECES[token])}”" for token in tokens)
+    f1 = 0.95 - 0.05 * (index % 6)
+    return RuleRecord(
+        index=index,
+        predicate=Predicate(
+            (Clause((TokenCondition("token", tokens), FlagCondition("place:string"))),)
+        ),
+        sentence=f"Fires on {shown}, inside a string",
+        test=RuleTest(
+            f1=RuleFigure(f1, f1 - 0.125, f1 + 0.03125),
+            precision=RuleFigure(0.5, 0.25, 0.75),
+            recall=RuleFigure(0.25),
+            correlation=RuleFigure(None),
+            firings=120,
+            covered=60,
+        ),
+        token=5,
+        token_f1=RuleFigure(0.375, 0.25, 0.5),
+        null=NullTest(0.0625, 0.125, 99, 0.25 if index % 5 == 0 else 0.01),
+        documents=3,
+        tokens=450,
+    )
+
+
 def density_interval(index: int) -> tuple[float, float]:
     return 0.001 / (1 + index), 1 - 0.001 / (1 + index)
 
@@ -279,6 +314,7 @@ def sample(d_sae: int = 12, **changes: Any) -> Sample:
         harvest=harvest(name),
         features=tuple(feature(i, shown, d_sae, dead=i % 4 == 3) for i in range(d_sae)),
         windows=tuple(shown),
+        rules=tuple(rule(i, dead=i % 4 == 3) for i in range(d_sae)),
     )
 
 
@@ -300,6 +336,7 @@ def publish(store: Store, sample: Sample) -> None:
         sample.harvest,
         sample.features,
         sample.windows,
+        sample.rules,
         model=sample.model,
         dictionary=sample.dictionary,
         corpus=sample.corpus,

@@ -18,7 +18,7 @@ from sae_core.rules import scanner
 from sae_core.rules.flags import EARLY, FOLLOWING, N_SCANNED, PLACES, PREVIOUS, Pieces, place
 from sae_core.text.tokenized import Windows
 
-LOOKBACK = 2048
+LOOKBACK = 512
 LOOKAHEAD = 128  # so that what begins in a window can be seen to end
 CHUNK = 1 << 20  # tokens that are scanned at once
 NEIGHBOURS = ("token", "previous", "before", "following")

@@ -32,13 +32,13 @@ MOST_IN_CLAUSE = (3, 2)  # conditions of the first clause, and of the second
 FEWEST_FIRINGS = 8
 LEAST_GAIN = 0.01
 LEAST_SHARE = 0.004  # of the firings, that a token in a set accounts for
-COUNTED = 16_384  # firings, or covered places, that counts are made on
+COUNTED = 4_096  # firings, or covered places, that counts are made on
 BROAD = 16.0  # the weight of firings left out where a set is to be narrowed
 GOOD_ENOUGH = 0.98
 BROAD_FLAGS = 2
 FEWEST_HITS = 2
 _ROUNDS = 8
-_BEFORE = NEIGHBOURS.index("before")
+_TOKEN, _PREVIOUS = NEIGHBOURS.index("token"), NEIGHBOURS.index("previous")
 
 
 @dataclass(frozen=True)
@@ -138,12 +138,12 @@ class RuleLearner:
         return Predicate(tuple(clauses))
 
     def _best(self, task: _Task, most: int) -> _Score | None:
-        """The best clause: every start narrowed once, the best of all once more."""
+        """The best clause: for the first one every start is narrowed, then the best of all."""
         singles, broad = self._starts(task)
         scored = [*singles, *self._flagged_sets(task, broad)]
         if not scored:
             return None
-        for start in broad:
+        for start in broad if not task.covered else ():
             if isinstance(start.conditions[0], TokenCondition):
                 scored.extend(self._narrowed(task, start))
         best = max(scored, key=_quality)
@@ -163,7 +163,7 @@ class RuleLearner:
             hits = np.bincount(column[task.places]) * task.scale
             totals = self.text.totals[where][: len(hits)]
             singles.extend(self._sets(task, where, hits, totals))
-            if where != _BEFORE:
+            if where in (_TOKEN, _PREVIOUS):
                 broad.extend(self._sets(task, where, hits, totals, BROAD))
         own = bit_counts(self.text.attributes.flags[task.places]) * task.scale
         all_ = self.text.flag_totals
@@ -230,7 +230,7 @@ class RuleLearner:
                 continue
             number = FLAGS.index(condition.flag)
             there = task.places[flags & (np.uint64(1) << np.uint64(number)) != 0]
-            for where in range(len(NEIGHBOURS)):
+            for where in (_TOKEN, _PREVIOUS):
                 column = self.text.attributes.neighbours[where]
                 hits = np.bincount(column[there]) * task.scale
                 totals = self.text.with_flags[number, where][: len(hits)]
@@ -269,16 +269,20 @@ def _best_set(
 ) -> NDArray[np.int64]:
     """Which tokens to take, at most `MOST_IN_SET`, for the largest F_w; indices."""
     gain = (1 + weight) * hits
-    best = (1 + weight) * hits_before / base
-    chosen = np.zeros(0, dtype=np.int64)
+    before = (1 + weight) * hits_before
+    # The best token alone is the first guess.
+    alone = (gain + before) / (base + totals)
+    first = int(np.argmax(alone))
+    best = float(alone[first])
+    if best <= before / base:
+        return np.zeros(0, dtype=np.int64)
+    chosen = np.array([first])
     for _ in range(_ROUNDS):
         surplus = gain - best * totals
-        k = min(MOST_IN_SET, len(surplus))
-        at = np.argpartition(-surplus, k - 1)[:k] if k < len(surplus) else np.arange(k)
-        at = at[surplus[at] > 0]
-        if not len(at):
-            break
-        value = (gain[at].sum() + (1 + weight) * hits_before) / (base + totals[at].sum())
+        at = np.flatnonzero(surplus > 0)
+        if len(at) > MOST_IN_SET:
+            at = at[np.argpartition(-surplus[at], MOST_IN_SET - 1)[:MOST_IN_SET]]
+        value = (float(gain[at].sum()) + before) / (base + float(totals[at].sum()))
         if value <= best * (1 + 1e-12):
             break
         best, chosen = value, at

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sae_core.rules.places import RuleText
 from sae_core.rules.record import ABOVE, NullTest
 
-POOL = 400
+POOL = 300
 NEAREST = 99
 
 

@@ -158,11 +158,13 @@ class RuleText:
         return places
 
     def predicate_places(self, predicate: Predicate, half: Half) -> NDArray[np.int64]:
-        """All places in a half where a predicate holds, ascending where it has several clauses."""
-        parts = [self.clause_places(clause, half) for clause in predicate.clauses]
-        if len(parts) == 1:
-            return parts[0]
-        return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+        """All places in a half where a predicate holds, in no particular order."""
+        if len(predicate.clauses) == 1:
+            return self.clause_places(predicate.clauses[0], half)
+        holds = np.zeros(half.n_tokens, dtype=bool)
+        for clause in predicate.clauses:
+            holds[self.clause_places(clause, half) - half.begin] = True
+        return np.flatnonzero(holds) + half.begin
 
     def _frequency(self, condition: TokenCondition) -> int:
         where = NEIGHBOURS.index(condition.where)

@@ -99,7 +99,7 @@ class _Lines:
     Attributes:
         starts: whether only blanks stand before a byte in its line.
         indentation: how many blanks its line begins with.
-        stops: number of blank lines and of texts that ended before it.
+        stops: whether a text begins here, or a blank line ends.
     """
 
     def __init__(self, raw: NDArray[np.uint8], bounds: NDArray[np.int64]) -> None:
@@ -120,27 +120,28 @@ class _Lines:
         stop = np.where(solid | newline, at, n)
         nearest = np.minimum.accumulate(stop[::-1])[::-1] if n else at
         self.indentation = nearest[line] - line if n else at
-        empty = newline & self.starts & ~first
-        self.stops = np.cumsum(empty | first)
+        self.stops = first | (newline & self.starts)
 
 
 def _within(
     raw: NDArray[np.uint8],
     code: NDArray[np.bool_],
-    stops: NDArray[np.int64],
+    stops: NDArray[np.bool_],
     opening: int,
     closing: int,
 ) -> NDArray[np.bool_]:
     """Whether each byte lies within a pair of brackets; a closing one without its opening one is
     left out of account."""
-    if not len(raw):
-        return code
     opens, closes = (raw == opening) & code, (raw == closing) & code
-    level = np.cumsum(opens.astype(np.int64) - closes)
+    # Only where something happens does the level change.
+    events = np.flatnonzero(opens | closes | stops)
+    step = opens[events].astype(np.int64) - closes[events]
+    begins = stops[events]
     # The least level since the last stop: a stop takes all after it far below what came before.
-    fallen = level - stops * np.int64(_NEVER)
-    begins = np.concatenate([[True], np.diff(stops) > 0])
-    entered = np.where(begins, fallen - opens + closes, fallen)
-    inside: NDArray[np.bool_] = fallen > np.minimum.accumulate(np.minimum(entered, fallen))
-    inside[1:] |= inside[:-1] & closes[1:] & ~begins[1:]
+    fallen = np.cumsum(step) - np.cumsum(begins) * np.int64(_NEVER)
+    entered = np.where(begins, fallen - step, fallen)
+    after = fallen > np.minimum.accumulate(np.minimum(entered, fallen))
+    inside = np.repeat(after, np.diff(events, append=len(raw)))
+    # A closing bracket itself still lies inside.
+    inside[events[1:]] |= after[:-1] & (step[1:] < 0) & ~begins[1:]
     return inside

@@ -34,7 +34,7 @@ _KEYS = {
     "density": StoredFeature.firings,  # shares of one number of tokens
     "maximum": StoredFeature.maximum,
     "effect": func.coalesce(StoredLanding.effect, -1.0),
-    "rule": func.coalesce(StoredRule.f1, -1.0),
+    "rule": store_rules.KEY,
     "label": StoredFeature.label,
 }
 _DOWN = {

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Select, bindparam, select
+from sqlalchemy import Connection, Engine, Select, bindparam, case, func, select
 from sqlalchemy.engine import RowMapping
 
 from app.errors import StoreError
@@ -32,6 +32,8 @@ COLUMNS = (
 JOINED = (StoredRule.dictionary_id == StoredFeature.dictionary_id) & (
     StoredRule.index == StoredFeature.index
 )
+# Without a rule F1 counts as 0, and a dead feature for less.
+KEY = case((StoredFeature.firings > 0, func.coalesce(StoredRule.f1, 0.0)), else_=-1.0)
 _RULE = select(StoredRule.sentence, StoredRule.predicate, StoredRule.figures).where(
     StoredRule.dictionary_id == bindparam("dictionary_id"), StoredRule.index == bindparam("at")
 )
