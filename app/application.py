@@ -27,6 +27,8 @@ from app.pages.prompt import api as prompt_api
 from app.pages.prompt import routes as prompt_pages
 from app.pages.runs import api as runs_api
 from app.pages.runs import routes as runs_pages
+from app.pages.search import api as search_api
+from app.pages.search import routes as search_pages
 from app.pages.steer import api as steer_api
 from app.pages.steer import routes as steer_pages
 from app.pages.sweeps import api as sweeps_api
@@ -61,6 +63,7 @@ ROOMS = (
     (feature_pages, feature_api),  # /d/MODEL/DICTIONARY/12
     (labels_pages, labels_api),  # /d/MODEL/DICTIONARY/12/labels
     (lists_pages, lists_api),  # /lists/NAME
+    (search_pages, search_api),  # /search
     (prompt_pages, prompt_api),  # /m/MODEL/prompt
     (steer_pages, steer_api),  # /m/MODEL/steer
     (runs_pages, runs_api),  # /runs

@@ -18,6 +18,13 @@ def dictionary_address(model: str, dictionary: str, *rest: object, **query: obje
     return f"/d{parts}" + (f"?{urlencode(kept)}" if kept else "")
 
 
+def search_address(typed: str, of: str = "", kind: str = "") -> str:
+    """The address of a search; `of`: a dictionary as `model/name`, `kind`: of hits."""
+    kept = {name: value for name, value in (("q", typed), ("d", of), ("k", kind)) if value}
+    query = urlencode(kept, safe="/", errors="replace")
+    return "/search" + (f"?{query}" if query else "")
+
+
 def list_address(name: str, *rest: str) -> str:
     """The address of a list of features, or of one below it."""
     return "/lists" + "".join(f"/{quote(part, safe='')}" for part in (name, *rest))

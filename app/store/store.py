@@ -17,6 +17,7 @@ from app.store import database
 from app.store.blobs.codec import unpack_vocabulary
 from app.store.database import reading, tidy, writing
 from app.store.schema import StoredFeature, StoredModel, StoredWindow
+from app.store.search.finder import FeatureFinder
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import effects as store_effects
 from app.store.tables import features as store_features
@@ -95,6 +96,7 @@ class Store:
         explanations: what language models say, and how well their labels do.
         comments: what else they say.
         lists: features that they put together.
+        search: features by words and tokens.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -105,6 +107,7 @@ class Store:
         self.explanations = Explanations(engine)
         self.comments = Comments(engine)
         self.lists = FeatureLists(engine)
+        self.search = FeatureFinder(engine)
         self._vocabularies: LRUCache[tuple[int, str], Vocabulary] = LRUCache(KEPT_VOCABULARIES)
         self._scales: LRUCache[tuple[int, str], FeatureScales] = LRUCache(KEPT_SCALES)
         self._lock = threading.Lock()

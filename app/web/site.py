@@ -11,7 +11,7 @@ from app.rendering.templates import Renderer
 from app.rendering.tokens import Typeset, Typesets
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
-from app.web.feature_search import FeatureSearch
+from app.web.search.finding import FeatureSearch
 from app.worker.client.ablations import Ablations
 from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import LiveWorker

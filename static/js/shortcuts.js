@@ -28,7 +28,7 @@ document.addEventListener("keydown", (event) => {
   const afterG = event.timeStamp - gPressed < G_SECONDS * 1000;
   gPressed = event.key === "g" ? event.timeStamp : -Infinity;
   if (event.key === "?") dialog?.showModal();
-  else if (event.key === "/") (document.querySelector("#jump, #q") ?? document.getElementById("text"))?.focus();
+  else if (event.key === "/") document.getElementById("search")?.select();
   else if (afterG && AFTER_G[event.key]) press(AFTER_G[event.key]);
   else if (LINKS[event.key]) press(LINKS[event.key]);
   else return;
@@ -37,4 +37,20 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("click", (event) => {
   if (event.target.closest?.("button.help")) document.getElementById("shortcuts")?.showModal();
+});
+
+// The search box: arrow keys walk from the box through what fits, Escape closes it.
+document.addEventListener("keydown", (event) => {
+  const box = document.getElementById("search");
+  if (!box || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const links = [...document.querySelectorAll("form.search a, #results a.hit")];
+  const at = links.indexOf(document.activeElement);
+  if (document.activeElement !== box && at < 0) return;
+  if (event.key === "ArrowDown" && links.length) links[Math.min(at + 1, links.length - 1)].focus();
+  else if (event.key === "ArrowUp" && at >= 0) (links[at - 1] ?? box).focus();
+  else if (event.key === "Escape") {
+    document.getElementById("matches")?.replaceChildren();
+    if (at >= 0) box.focus();
+  } else return;
+  event.preventDefault();
 });

@@ -22,7 +22,7 @@ def test_shortcuts_press_what_is_on_the_page(page: Page) -> None:
         page.wait_for_load_state()
     page.keyboard.press("w")
     expect(page).to_have_url(re.compile("width=full"))
-    page.keyboard.press("l")
+    page.keyboard.press("b")
     expect(page).to_have_url(re.compile("newlines=1"))
     page.keyboard.press("g")
     page.keyboard.press("t")
@@ -49,7 +49,7 @@ def test_the_prompt_is_two_keys_away(page: Page) -> None:
 def test_a_number_can_be_typed_and_letters_in_a_field_are_letters(page: Page) -> None:
     page.goto(FEATURE)
     page.keyboard.press("/")
-    expect(page.locator("#jump")).to_be_focused()
+    expect(page.locator("#search")).to_be_focused()
     page.keyboard.type("17")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("feature 17")

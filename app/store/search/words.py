@@ -58,7 +58,7 @@ def words_of(text: str) -> list[Word]:
 
 
 @dataclass(frozen=True)
-class Term:
+class QueryTerm:
     """What was typed between two blanks: words that follow each other.
 
     Attributes:
@@ -71,13 +71,13 @@ class Term:
 
     def places(self, words: Sequence[Word]) -> list[tuple[int, int]]:
         """Of each place where it stands among the words: first and last of them."""
-        n, found = len(self.words), []
-        for at in range(len(words) - n + 1):
-            if all(words[at + i].folded == self.words[i] for i in range(n - 1)) and self._ends(
-                words[at + n - 1].folded
-            ):
-                found.append((at, at + n - 1))
-        return found
+        n = len(self.words)
+        return [
+            (at, at + n - 1)
+            for at in range(len(words) - n + 1)
+            if all(words[at + i].folded == self.words[i] for i in range(n - 1))
+            and self._ends(words[at + n - 1].folded)
+        ]
 
     def _ends(self, word: str) -> bool:
         return word == self.words[-1] or (self.beginning and word.startswith(self.words[-1]))
@@ -91,7 +91,7 @@ class WordQuery:
         terms: without repetitions; empty: nothing that can be looked for was typed.
     """
 
-    terms: tuple[Term, ...]
+    terms: tuple[QueryTerm, ...]
 
     @classmethod
     def of(cls, typed: str) -> WordQuery:
@@ -135,9 +135,9 @@ class WordQuery:
         return (begun, first, len(text))
 
 
-def _term(part: str) -> Term | None:
+def _term(part: str) -> QueryTerm | None:
     folded = tuple(word.folded for word in words_of(part))
     if not folded:
         return None
     last = folded[-1]
-    return Term(folded, len(last) >= SHORTEST_BEGINNING and last.isalnum())
+    return QueryTerm(folded, len(last) >= SHORTEST_BEGINNING and last.isalnum())
