@@ -33,7 +33,7 @@ from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.harvest.firing_log import FiringLog
 from sae_core.harvest.harvest import plan_harvest, run_harvest
 from sae_core.language_model.model import LanguageModel, load_model
-from sae_core.rules.harvested import HarvestedFirings
+from sae_core.rules.harvested import HarvestedFirings, HarvestedText
 from sae_core.rules.labelling import Firings, RuleLabeller
 from sae_core.rules.learner import RuleLearner
 from sae_core.rules.null import NullPool
@@ -120,7 +120,7 @@ def labelled(
     """Rules for the firings of a log, or for what `read` makes of them."""
     vocabulary = model.vocabulary
     begin = time.perf_counter()
-    own = HarvestedFirings(windows, log, vocabulary, 0)
+    own = HarvestedFirings(HarvestedText(windows, log.windows, vocabulary, 0), log)
     labeller = RuleLabeller(
         own.text,
         own.counts if counts is None else counts,
@@ -237,7 +237,7 @@ def planted() -> None:
     source = open_source(read_settings(), spec)
     with harvested(source.model, source.dictionary, source.windows, TOKENS) as log:
         vocabulary = source.model.vocabulary
-        own = HarvestedFirings(source.windows, log, vocabulary, 0)
+        own = HarvestedFirings(HarvestedText(source.windows, log.windows, vocabulary, 0), log)
         _recover(own)
         labeller = RuleLabeller(own.text, own.counts, own.read, str, 0)
         pool = list(labeller.shuffled_scores())

@@ -19,28 +19,42 @@ MOST_TOKENS = 4_000_000
 _MANY = 20_000
 
 
-class HarvestedFirings:
-    """The firings of a harvest by place in its text, as far as rules look at it.
+class HarvestedText:
+    """The text of a harvest; harvests of the same windows share it.
 
     Args:
         windows: of the corpus.
-        log: of the harvest, whole.
+        numbers: of those that were harvested, in the order of the log, int64 [n].
         vocabulary: of the model.
         seed: what the split into halves is made from.
 
     Attributes:
-        text: attributes of the harvested tokens.
-        counts: firings of each feature in it, int64 [d_sae].
+        text: attributes of its tokens.
+        place_of_slot: place of each of the log's slots in it, int32; -1 for what is no text.
     """
 
-    def __init__(self, windows: Windows, log: FiringLog, vocabulary: Vocabulary, seed: int) -> None:
-        numbers = log.windows
+    def __init__(
+        self, windows: Windows, numbers: NDArray[np.int64], vocabulary: Vocabulary, seed: int
+    ) -> None:
         lengths = np.cumsum(windows.lengths(numbers))
         numbers = numbers[: max(1, int(np.searchsorted(lengths, MOST_TOKENS, side="right")))]
         attributes, places = window_attributes(windows, numbers, vocabulary)
         self.text = RuleText(attributes, seed)
         moved = np.append(self.text.place_of, -1)
-        self._place_of_slot = moved[places.ravel()].astype(np.int32)
+        self.place_of_slot: NDArray[np.int32] = moved[places.ravel()].astype(np.int32)
+
+
+class HarvestedFirings:
+    """The firings of a harvest by place in its text, as far as rules look at it.
+
+    Args:
+        harvested: its text.
+        log: of the harvest, whole.
+    """
+
+    def __init__(self, harvested: HarvestedText, log: FiringLog) -> None:
+        self.text = harvested.text
+        self._place_of_slot = harvested.place_of_slot
         self._log = log
 
     @property
@@ -64,20 +78,15 @@ class HarvestedFirings:
 
 
 def harvest_labeller(
-    windows: Windows,
-    log: FiringLog,
-    vocabulary: Vocabulary,
-    visible: Callable[[int], str],
-    seed: int,
+    harvested: HarvestedText, log: FiringLog, visible: Callable[[int], str], seed: int
 ) -> RuleLabeller:
     """What learns and tests rules for the features of a harvest.
 
     Args:
-        windows: of the corpus.
+        harvested: its text.
         log: of the harvest, whole.
-        vocabulary: of the model.
         visible: how a token is shown in sentences.
-        seed: of the split and the shuffles.
+        seed: of the shuffles.
     """
-    harvested = HarvestedFirings(windows, log, vocabulary, seed)
-    return RuleLabeller(harvested.text, harvested.counts, harvested.read, visible, seed)
+    firings = HarvestedFirings(harvested, log)
+    return RuleLabeller(harvested.text, firings.counts, firings.read, visible, seed)

@@ -8,7 +8,7 @@ import numpy as np
 
 from sae_core.harvest.firing_log import FiringLog, LogHeader
 from sae_core.rules.attributes import window_attributes
-from sae_core.rules.harvested import HarvestedFirings, harvest_labeller
+from sae_core.rules.harvested import HarvestedFirings, HarvestedText, harvest_labeller
 from sae_core.rules.record import RuleRecord
 from sae_core.text.tokenized import Windows
 from tests.sae_core.rules import texts
@@ -61,14 +61,15 @@ def _log(folder: Path, windows: Windows, seed: int = 0, cuts: int = 2) -> Firing
 
 def _records(folder: Path, windows: Windows, cuts: int = 2) -> list[RuleRecord]:
     log = _log(folder, windows, cuts=cuts)
-    labeller = harvest_labeller(windows, log, texts.vocabulary(), str, 0)
+    harvested = HarvestedText(windows, log.windows, texts.vocabulary(), 0)
+    labeller = harvest_labeller(harvested, log, str, 0)
     return list(labeller.records(list(labeller.shuffled_scores())))
 
 
 def test_firings_are_those_of_the_log_by_place(tmp_path: Path) -> None:
     windows = texts.random_windows(1, 30)
     log = _log(tmp_path / "log", windows)
-    harvested = HarvestedFirings(windows, log, texts.vocabulary(), 0)
+    harvested = HarvestedFirings(HarvestedText(windows, log.windows, texts.vocabulary(), 0), log)
     attributes, _ = window_attributes(windows, log.windows, texts.vocabulary())
     for feature in range(6):
         places, values = harvested.read(feature)
