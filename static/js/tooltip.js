@@ -100,7 +100,8 @@ document.addEventListener("focusout", hide);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") hide();
 });
-document.addEventListener("htmx:before:swap", hide);
+// What is explained may be replaced under the pointer.
+document.addEventListener("htmx:after:swap", () => shown && !shown.isConnected && hide());
 addEventListener("scroll", () => shown && (shown.isConnected ? place(shown) : hide()), {
   passive: true,
   capture: true,
