@@ -18,6 +18,7 @@ from app.store.blobs.codec import unpack_vocabulary
 from app.store.database import reading, tidy, writing
 from app.store.schema import StoredFeature, StoredModel, StoredWindow
 from app.store.search.finder import FeatureFinder
+from app.store.search.word_index import TABLE as WORD_INDEX
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import effects as store_effects
 from app.store.tables import features as store_features
@@ -307,7 +308,7 @@ class Store:
             if corpus:
                 store_catalogue.add_corpus(connection, corpus)
             store_publication.write(connection, harvest, new)
-        tidy(self.engine, StoredFeature.__tablename__, StoredWindow.__tablename__)
+        tidy(self.engine, StoredFeature.__tablename__, StoredWindow.__tablename__, WORD_INDEX)
 
     def save_evaluation(self, dictionary: DictionaryView, evaluation: Mapping[str, Any]) -> None:
         """Keep another evaluation of a dictionary of the same weights: JSON values.

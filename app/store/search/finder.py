@@ -16,7 +16,7 @@ from app.store.tables import postings as store_postings
 from app.store.types.catalogue import DictionaryView
 from app.store.written.texts import subject
 
-MOST_READ = 300  # texts that are read and ranked, of each kind and dictionary
+MOST_READ = 120  # texts that are read and ranked, of each kind and dictionary
 _LABELS = select(StoredLabel.index, StoredLabel.text, StoredLabel.note).where(
     StoredLabel.subject == bindparam("subject"),
     StoredLabel.index.in_(bindparam("indices", expanding=True)),
@@ -127,11 +127,8 @@ def _read(
 
 def _match(index: int, label: str, note: str, query: WordQuery) -> TextMatch | None:
     """In the label alone, else in label and note together."""
-    if spans := query.spans(label):
-        return TextMatch(index, label, tuple(spans), (0, *query.rank(label)))
-    if not note:
-        return None
-    both = f"{label}\n{note}"
-    if spans := query.spans(both):
-        return TextMatch(index, both, tuple(spans), (1, *query.rank(both)))
+    if fit := query.fit(label):
+        return TextMatch(index, label, fit.spans, (0, *fit.rank))
+    if note and (fit := query.fit(f"{label}\n{note}")):
+        return TextMatch(index, f"{label}\n{note}", fit.spans, (1, *fit.rank))
     return None

@@ -84,6 +84,20 @@ class QueryTerm:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How a text fits that holds all terms.
+
+    Attributes:
+        spans: where each term stands first, characters from and to.
+        rank: the best smallest: a text that is just what was typed, then whole words before
+            beginnings, then early ones, then short texts.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    rank: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
 class WordQuery:
     """Terms that a text must hold, all of them.
 
@@ -108,31 +122,22 @@ class WordQuery:
         terms = [_term(part) for part in typed.split()]
         return cls(tuple(dict.fromkeys(term for term in terms if term))[:MOST_TERMS])
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where in the text each term stands first, characters from and to; empty: not all do."""
+    def fit(self, text: str) -> Fit | None:
+        """How a text fits; None: a term is missing."""
         words = words_of(text)
-        found = []
+        spans, begun, first = [], 0, 0
         for term in self.terms:
             places = term.places(words)
             if not places:
-                return []
-            first, last = places[0]
+                return None
+            at, last = places[0]
             end = min(words[last].end, words[last].start + len(term.words[-1]))
-            found.append((words[first].start, end))
-        return found
-
-    def rank(self, text: str) -> tuple[int, int, int]:
-        """How well a text fits that holds all terms, the best smallest: one that is just what was
-        typed, then whole words before beginnings, then early ones, then short texts."""
-        words = words_of(text)
-        if [w.folded for w in words] == [w for term in self.terms for w in term.words]:
-            return (-1, 0, 0)
-        begun, first = 0, 0
-        for term in self.terms:
-            places = term.places(words)
+            spans.append((words[at].start, end))
             begun += all(words[last].folded != term.words[-1] for _, last in places)
-            first += places[0][0] if places else len(words)
-        return (begun, first, len(text))
+            first += at
+        whole = [w.folded for w in words] == [w for term in self.terms for w in term.words]
+        rank = (-1, 0, 0) if whole else (begun, first, len(text))
+        return Fit(tuple(spans), rank) if spans else None
 
 
 def _term(part: str) -> QueryTerm | None:

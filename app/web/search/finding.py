@@ -39,7 +39,7 @@ from sae_core.harvest.records import Ranking
 
 MOST_DICTIONARIES = 32  # searched at once
 MOST_HITS = 50  # of a kind
-_CANDIDATES = 3  # rows that are read for each hit of a kind by token
+_CANDIDATES = 2  # rows that are read for each hit of a kind by token
 _NUMBER = re.compile(r"#?(?:(?P<of>.{1,800})/)?(?P<index>[0-9]{1,18})", re.DOTALL)
 EVERY = tuple(SearchKind)
 
