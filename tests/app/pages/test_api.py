@@ -130,6 +130,26 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         f"{API}/runs",
         f"{API}/runs/{{name}}",
         f"{API}/sweeps/{{name}}",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/comments",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/comments/{{comment}}/restore",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/comments/{{comment}}/withdraw",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/explanations",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/labels",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/labels/{{label}}",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/labels/{{label}}/history",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/labels/{{label}}/restore",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/labels/{{label}}/vote",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/labels/{{label}}/withdraw",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/rule",
+        f"{API}/d/{{model}}/{{dictionary}}/{{index}}/summary",
+        f"{API}/glossary",
+        f"{API}/lists",
+        f"{API}/lists/{{name}}",
+        f"{API}/lists/{{name}}/items",
+        f"{API}/lists/{{name}}/items/{{subject}}/{{index}}",
+        f"{API}/lists/{{name}}/items/{{subject}}/{{index}}/place",
+        f"{API}/lists/{{name}}/restore",
+        f"{API}/search",
     }
     for operation in (one for path in description["paths"].values() for one in path.values()):
         responses = operation["responses"]
@@ -141,4 +161,15 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         p["name"]
         for p in description["paths"][f"{API}/d/{{model}}/{{dictionary}}"]["get"]["parameters"]
     }
-    assert names == {"model", "dictionary", "sort", "order", "alive", "q", "page"}
+    assert names == {
+        "above",
+        "alive",
+        "dictionary",
+        "model",
+        "on",
+        "order",
+        "page",
+        "q",
+        "sort",
+        "whole",
+    }
