@@ -11,7 +11,9 @@ for dictionary, feature in read.active()[:10]:
 
 from __future__ import annotations
 
-from app.client.client import Difference, Edit, FeaturescopeClient, PromptRead
+from app.client.client import FeaturescopeClient, PromptRead
 from app.client.transport import RequestFailed
+from app.pages.prompt.differences import Difference
+from app.pages.steer.questions import Edit
 
 __all__ = ["Difference", "Edit", "FeaturescopeClient", "PromptRead", "RequestFailed"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.store import annotations
+from app.store.annotations import TABLES as WRITTEN
 from app.store.columns import Base
 
 
@@ -329,5 +329,5 @@ class StoredRunPace(Base):
 UNKEPT = frozenset({StoredProgress.__tablename__, StoredRunPace.__tablename__})
 """Tables that leave no store: they say how far and how fast something runs here and now."""
 
-UNREPEATABLE = UNKEPT | annotations.TABLES
+UNREPEATABLE = UNKEPT | WRITTEN
 """Tables that hold times and random ids: no dump has them, and bundles merge what people wrote."""

@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Double, Engine, Integer, LargeBinary, Table, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    Integer,
+    LargeBinary,
+    Table,
+    literal,
+    select,
+)
 from sqlalchemy.exc import DataError, IntegrityError
 
 from app.errors import InvalidRequest
@@ -129,7 +139,7 @@ def _columns() -> dict[str, list[str]]:
 def _lines(connection: Connection, table: Table, dictionary: int | None = None) -> Iterator[str]:
     """Rows by primary key; `dictionary`: those of one. A feature's column of labels, which follows
     from the labels themselves, is left empty."""
-    columns = list(table.columns)
+    columns: list[ColumnElement[Any]] = list(table.columns)
     if table.name == StoredFeature.__tablename__:
         columns = [literal("") if column.name == "label" else column for column in columns]
     query = select(*columns).order_by(*table.primary_key).execution_options(yield_per=256)
@@ -264,7 +274,7 @@ def _row(path: Path, table: Table, line: str) -> tuple[Any, ...]:
     """A line as values for the database, each of its column's type."""
     try:
         values = json.loads(line)
-        columns = list(table.columns)
+        columns: list[ColumnElement[Any]] = list(table.columns)
         if len(values) != len(columns):
             raise ValueError("another number of columns")
         return tuple(_value(c, v) for c, v in zip(columns, values, strict=True))

@@ -57,7 +57,7 @@ def _merge(connection: Connection, table: Table, values: dict[str, Any]) -> None
             values["name"] = _name(connection, values)
         connection.execute(insert(table).values(values))
         return
-    changes = _changes(table, there, values)
+    changes = _changes(table, dict(there), values)
     if changes:
         connection.execute(update(table).where(*here).values(changes))
 
