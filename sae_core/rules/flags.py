@@ -30,7 +30,7 @@ _CLASSES: tuple[tuple[str, str, str], ...] = (
     ("closing", "a closing bracket", r"[)\]}].*"),
     ("quote", "a quotation mark", r".*[\"'`“”‘’«»].*"),
     ("operator", "an operator", r"[=+*/<>%&|^~!-]+"),
-    ("stop", "the end of a sentence", r"[^\w\s]*[.!?][\"')\]”’]*"),
+    ("stop", "a full stop, ! or ?", r"[^\w\s]*[.!?][\"')\]”’]*"),
     ("comma", "a comma or semicolon", r".*[,;]"),
     ("underscore", "a token with an underscore", r".*_.*"),
     ("foreign", "a token beyond ASCII", r".*[^\x00-\x7f].*"),

@@ -31,7 +31,7 @@ MOST_IN_SET = 8
 MOST_IN_CLAUSE = (3, 2)  # conditions of the first clause, and of the second
 FEWEST_FIRINGS = 8
 LEAST_GAIN = 0.01
-LEAST_SHARE = 0.004  # of the firings, that a token in a set accounts for
+LEAST_SHARE = 0.01  # of the firings, that a token in a set accounts for
 COUNTED = 4_096  # firings, or covered places, that counts are made on
 BROAD = 16.0  # the weight of firings left out where a set is to be narrowed
 GOOD_ENOUGH = 0.98
@@ -299,5 +299,6 @@ def _part(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
 
 
 def _quality(score: _Score) -> float:
-    """By F1; of equal ones the shorter."""
-    return score.f1 - LEAST_GAIN / 2 * len(score.conditions)
+    """By F1; of nearly equal ones the shorter."""
+    named = sum(len(c.tokens) for c in score.conditions if isinstance(c, TokenCondition))
+    return score.f1 - LEAST_GAIN / 2 * len(score.conditions) - LEAST_GAIN / 20 * named

@@ -8,7 +8,8 @@ frequency, are the pool; a rule is compared with those of its neighbours in that
 
 The p-value is conformal (Vovk, Gammerman, Shafer 2005): of n comparisons and the rule itself the
 share whose F1 is as large as the rule's. A shuffled feature is as likely to stand at any place
-among shuffled ones about as frequent, so at most one in twenty is called above its null.
+among shuffled ones about as frequent. What counts as above its null (`ABOVE`) is strict enough that
+at most one in twenty is called so, whatever chance made of the pool.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sae_core.rules.flags import CLASS_WORDS, FLAG_NUMBER, FOLLOWING, PLACE_WORDS, PLACES, PREVIOUS
 from sae_core.rules.predicate import Clause, Condition, Predicate, TokenCondition
 
 LONGEST_TOKEN = 24
+_RUN = re.compile(r"(\W)\1{4,}")
 _AFTER = {"token": "", "previous": "after ", "before": "two after ", "following": "before "}
 _ORDER = {"token": 0, "before": 3, "previous": 4, "following": 5}
 
@@ -59,4 +61,6 @@ def _words(condition: Condition, visible: Callable[[int], str]) -> str:
 
 
 def _short(shown: str) -> str:
+    """A token cut short: long runs of one sign counted, as pages do, and the rest left out."""
+    shown = _RUN.sub(lambda run: f"{run[1]}×{len(run[0])}", shown)
     return shown if len(shown) <= LONGEST_TOKEN else shown[: LONGEST_TOKEN - 1] + "…"

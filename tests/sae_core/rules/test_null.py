@@ -40,14 +40,14 @@ def test_a_p_value_counts_the_nearest() -> None:
     firings = np.array([10] * NEAREST + [100_000] * NEAREST)
     scores = np.concatenate([np.arange(NEAREST) / 1000, np.full(NEAREST, 0.9)])
     pool = NullPool(firings, scores)
-    null = pool.compare(12, 0.0955)
+    null = pool.compare(12, 0.0975)
     assert null.count == NEAREST
-    assert null.p_value == pytest.approx(4 / 100)
+    assert null.p_value == pytest.approx(2 / 100)
     assert null.above
-    assert null.threshold == pytest.approx(0.094)
+    assert null.threshold == pytest.approx(0.097)
     assert null.median == pytest.approx(0.049)
-    assert not pool.compare(12, 0.094).above
-    assert pool.compare(12, 0.0941).above
+    assert not pool.compare(12, 0.097).above
+    assert pool.compare(12, 0.0971).above
     assert not pool.compare(99_000, 0.5).above
 
 

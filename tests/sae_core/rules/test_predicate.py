@@ -76,6 +76,8 @@ def test_sentences() -> None:
     assert said(Clause(())) == "Fires on every token"
     long = sentence(Predicate((Clause((token,)),)), lambda t: "x" * 99)
     assert long.count("x") == 2 * 23
+    run = sentence(Predicate((Clause((token,)),)), lambda t: "⏎" + "␣" * t)
+    assert run == "Fires on “⏎␣␣␣␣” or “⏎␣×5”"
 
 
 @pytest.mark.parametrize(
