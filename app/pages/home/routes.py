@@ -17,10 +17,12 @@ def home(site: TheSite, fragment: Fragment) -> Response:
 
     For example /
     """
-    catalogue = site.store.catalogue()
-    about = {"dictionaries": catalogue, "progress": site.store.progress()}
-    if fragment:
-        return site.renderer.html("home/_catalogue.html", **about)
-    first = suggested(catalogue)
+    catalogue, progress = site.store.catalogue(), site.store.progress()
+    first = None if fragment else suggested(catalogue)
     steps = None if first is None else start(site.store, first, site.typeset(first))
-    return site.renderer.html("home/home.html", **about, start=steps)
+    return site.renderer.html(
+        "home/_catalogue.html" if fragment else "home/home.html",
+        dictionaries=catalogue,
+        progress=progress,
+        start=steps,
+    )

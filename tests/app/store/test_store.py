@@ -169,7 +169,9 @@ def tied(store):
     sample = dataclasses.replace(sample, features=features)
     factories.publish(store, sample)
     view = store.dictionary("demo", "mlp-12")
-    store.save_landings(view, {f.index: factories.landing(f.index, not f.firings) for f in features})
+    store.save_landings(
+        view, {f.index: factories.landing(f.index, not f.firings) for f in features}
+    )
     return sample, view
 
 

@@ -75,7 +75,12 @@ MANY = ranking(SELF=0.2, CLOSE=0.1, QUOTES=0.05)
             landed(0.001, SELF=(0.02, 0.05)),
             "fires on many tokens, most often `␣self` (20.0 %); helps no prediction by much",
         ),
-        (ranking(SELF=1.0), NO_TOKEN, landed(0.05, SELF=(0.05, 1.0)), "fires on `␣self`; helps `␣self` by 0.050 nats"),
+        (
+            ranking(SELF=1.0),
+            NO_TOKEN,
+            landed(0.05, SELF=(0.05, 1.0)),
+            "fires on `␣self`; helps `␣self` by 0.050 nats",
+        ),
         (ranking(LONG=1.0), NO_TOKEN, None, "fires on `xxxxxxxxxxxxxxxxxxxxxxx…`"),
         (ranking(BIDI=1.0), NO_TOKEN, None, "fires on `U+202Egnp`"),
     ],
