@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -39,6 +40,18 @@ class AddressedModel:
     def name(self) -> str:
         """What addresses call it."""
         return self.facts.model
+
+    @property
+    def leading(self) -> DictionaryView:
+        """The dictionary whose features explain most: of those with features the one that costs the
+        model least loss in the activation's place; neurons only where there is nothing else."""
+
+        def cost(view: DictionaryView) -> tuple[bool, float]:
+            extra = (view.evaluation or {}).get("extra_loss_fraction")
+            known = isinstance(extra, (int, float)) and math.isfinite(extra)
+            return view.is_neurons, float(extra) if known else math.inf
+
+        return min(self.dictionaries.values(), key=cost)
 
     def dictionary(self, name: str, *features: int) -> DictionaryView:
         """The dictionary of that name, which has these features.

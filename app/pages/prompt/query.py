@@ -50,8 +50,8 @@ class PromptQuery:
     Attributes:
         text: the prompt; None: none was given yet.
         other: a second prompt to compare with; empty: none.
-        dictionaries: names of those to read; empty: all of the model.
-        sort: what features are ordered by.
+        dictionaries: names of those to read; empty: one, as the page chooses.
+        sort: what features are ordered by; empty: as suits the dictionaries that are read.
         token: position of the chosen token, or the number of tokens for the next one.
         feature: the chosen feature.
         target: position of the prediction in question.
@@ -67,7 +67,7 @@ class PromptQuery:
     text: str | None = None
     other: str = ""
     dictionaries: tuple[str, ...] = ()
-    sort: Sort = "activation"
+    sort: Sort | Literal[""] = ""
     token: int | None = None
     feature: FeatureName | None = None
     target: int | None = None
@@ -85,7 +85,7 @@ class PromptQuery:
             *([] if self.text is None else [("text", self.text)]),
             ("other", self.other),
             *(("d", name) for name in self.dictionaries),
-            ("sort", "" if self.sort == "activation" else self.sort),
+            ("sort", self.sort),
             ("token", self.token),
             ("feature", self.feature),
             ("target", self.target),
@@ -137,7 +137,7 @@ def parse(pairs: Iterable[tuple[str, str]]) -> tuple[PromptQuery, InvalidRequest
         text=lines(reader.last("text")) if "text" in given else None,
         other=lines(reader.last("other")),
         dictionaries=tuple(dict.fromkeys(name for name in given.get("d", ()) if name)),
-        sort=reader.one_of("sort", SORTS, "activation"),
+        sort=reader.one_of("sort", SORTS, ""),
         token=reader.number("token"),
         feature=reader.feature("feature"),
         target=reader.as_number("target", target),

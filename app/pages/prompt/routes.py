@@ -28,6 +28,7 @@ from app.web.model import TheModel
 from app.web.routes import PatientRoute
 from app.web.site import Fragment, Site, TheSite
 from app.web.waiting import FIRST_WAIT, MOST_ATTEMPTS, not_yet, seconds_to_wait
+from app.worker.protocol.requests import MOST_EDITS
 
 MOST_BODY = 2**20  # bytes; forms of longer texts are read as far as this to be refused
 
@@ -86,7 +87,7 @@ def ask(
                 check_typed(query.other, "other prompt")
         except InvalidRequest as error:
             return _answer(request, site, session, error, fragment, 0, place)
-        if set(query.dictionaries) >= set(model.dictionaries):
+        if set(query.dictionaries) == {model.leading.name}:
             query = query.with_(dictionaries=())
         return RedirectResponse(query.address(model.name), HTTPStatus.SEE_OTHER)
     return _answer(request, site, session, problem, fragment, 0)
@@ -94,15 +95,16 @@ def ask(
 
 @router.get("/steer")
 def steer(request: Request, model: str) -> Response:
-    """To the steering page with the same prompt and a feature: a form sends every line break as
-    CR LF, and the address there means what it says.
+    """To the steering page with the same prompt and one feature `f`, or the checked ones `a`: a
+    form sends every line break as CR LF, and the address there means what it says.
 
     For example /m/demo/prompt/steer?text=def%20f&f=mlp-4096:12
     """
     asked = request.query_params
-    where = model_page_address(
-        model, "steer", text=lines(asked.get("text", "")), f=asked.get("f", "")
-    )
+    features = [*dict.fromkeys([*asked.getlist("f"), *asked.getlist("a")])][:MOST_EDITS]
+    pairs = [("text", lines(asked.get("text", ""))), *(("f", feature) for feature in features)]
+    query = urlencode([(name, value) for name, value in pairs if value], safe=":")
+    where = model_page_address(model, "steer") + (f"?{query}" if query else "")
     return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.errors import InvalidRequest
 from app.pages.prompt.active_features import ActiveFeatures, active_features
 from app.pages.prompt.opening import alike, opening_sentence
-from app.pages.prompt.query import FeatureName, PromptQuery, check_typed
+from app.pages.prompt.query import FeatureName, PromptQuery, Sort, check_typed
 from app.pages.prompt.ranking import EffectRanking, ranking
 from app.pages.prompt.tokens import neutral_token, token_of
 from app.store.types.catalogue import DictionaryView
@@ -122,18 +122,25 @@ class PromptSession:
 
     @cached_property
     def chosen(self) -> dict[str, DictionaryView]:
-        """The dictionaries that are read: those named and the chosen feature's, or all.
+        """The dictionaries that are read: those named and the chosen feature's, or the one that
+        explains most.
 
         One text is read in one way: those are left out that would have it opened otherwise.
         """
         known = self.model.dictionaries
         named = [name for name in self.query.dictionaries if name in known]
-        names = (named or list(known))[:MOST_DICTIONARIES]
-        leading = names[0]
+        names = named[:MOST_DICTIONARIES]
+        leading = names[0] if names else self.model.leading.name
         if (feature := self.query.feature) and feature.dictionary in known:
             leading = feature.dictionary
-            names = [*dict.fromkeys([*names, leading])][-MOST_DICTIONARIES:]
+        names = [*dict.fromkeys([*names, leading])][-MOST_DICTIONARIES:]
         return alike({name: known[name] for name in names}, known[leading])
+
+    @property
+    def sort(self) -> Sort:
+        """What features are ordered by. Activations of several dictionaries have units of their
+        own: where nothing was chosen these are ordered by share of the maximum and rarity."""
+        return self.query.sort or ("rarity" if len(self.chosen) > 1 else "activation")
 
     @property
     def opening(self) -> str:

@@ -4,6 +4,7 @@ import "./tooltip.js";
 import "./rows.js";
 import "./effects.js";
 import "./results.js";
+import "./checked.js";
 
 // Ctrl + Enter sends what is typed.
 document.addEventListener("keydown", (event) => {

@@ -17,14 +17,22 @@ let shown = query();
 /** The height on top that the strip of tokens covers while everything else scrolls below it. */
 function covered() {
   const stage = document.querySelector(".stage");
-  return stage && getComputedStyle(stage).position === "sticky" ? stage.offsetHeight : 0;
+  if (!stage || getComputedStyle(stage).position !== "sticky") return 0;
+  const beside = document.querySelector(".panels").offsetLeft >= stage.offsetLeft + stage.offsetWidth;
+  return beside ? 0 : stage.offsetHeight;
+}
+
+/** The height below that the bar of checked features covers, unless the panel is in it. */
+function coveredBelow(panel) {
+  const bar = document.getElementById("checked");
+  return bar && !bar.contains(panel) ? bar.offsetHeight : 0;
 }
 
 /** Scrolls as little as possible, and not at all where all of a panel is in view. */
 function reveal(panel) {
   const { top, bottom } = panel.getBoundingClientRect();
   const above = top - covered() - AIR;
-  const below = bottom + AIR - innerHeight;
+  const below = bottom + AIR - innerHeight + coveredBelow(panel);
   if (above < 0) scrollBy(0, above);
   else if (below > 0) scrollBy(0, Math.min(above, below));
 }
@@ -35,7 +43,7 @@ function focusIsSeen() {
   if (!focused || focused === document.body) return false;
   if (focused.closest(".stage")) return true;
   const { top, bottom } = focused.getBoundingClientRect();
-  return top >= covered() && bottom <= innerHeight;
+  return top >= covered() && bottom <= innerHeight - coveredBelow(focused);
 }
 
 document.addEventListener("htmx:after:swap", (event) => {

@@ -14,6 +14,7 @@ from tests.app.pretend.prompts import PretendPrompts
 
 PAGE = "/m/demo/prompt"
 PROMPT = " self. word20\n word21 word22 self"
+BOTH = ["mlp-12", "neurons"]
 ROW = re.compile(r'<tr id="f-(\d+)-(\d+)"(?: class="chosen")?>(.*?)</tr>', re.S)
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import FeaturescopeError, InvalidRequest
-from app.worker.protocol.arrays import pack
+from app.worker.protocol.arrays import pack, pack_float32, pack_int32
 from app.worker.protocol.events import (
     Attributed,
     Estimated,
     FiringsRead,
+    MaximaRead,
     Occluded,
     OcclusionBase,
     Progress,
@@ -26,6 +27,7 @@ from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     DictionaryRef,
+    MaximaRequest,
     OccludeRequest,
     ReadRequest,
     TogetherRequest,
@@ -95,6 +97,7 @@ class PretendPrompts:
         error: what every request meets.
         breaks_after: events after which a request meets it; None: at once.
         step_seconds: between the exact effects.
+        slope: what estimates are of the exact effects.
         asked: every request.
         closed: requests that were closed before their end.
     """
@@ -102,11 +105,12 @@ class PretendPrompts:
     error: FeaturescopeError | None = None
     breaks_after: int | None = None
     step_seconds: float = 0.0
+    slope: float = 0.9
     asked: list[WorkRequest] = field(default_factory=list)
     closed: int = 0
 
     def reset(self) -> None:
-        self.error, self.breaks_after, self.step_seconds = None, None, 0.0
+        self.error, self.breaks_after, self.step_seconds, self.slope = None, None, 0.0, 0.9
         self.asked.clear()
 
     async def ask(self, request: WorkRequest) -> AsyncGenerator[Result | Progress, None]:
@@ -133,13 +137,15 @@ class PretendPrompts:
         match request:
             case ReadRequest():
                 return _read(request)
+            case MaximaRequest():
+                return [_maxima(index, text) for index, text in enumerate(request.texts)]
             case AblateRequest():
                 return [
                     pack(index, _within(factories.effect(request.feature, len(context)), context))
                     for index, context in enumerate(request.contexts)
                 ]
             case AttributeRequest():
-                return _attribute(request)
+                return _attribute(request, self.slope)
             case TogetherRequest():
                 parts = [
                     change_of(one, request.position, request.target) for one in request.features
@@ -148,6 +154,17 @@ class PretendPrompts:
             case OccludeRequest():
                 return _occlude(request)
         raise InvalidRequest("This worker only pretends.")
+
+
+def _maxima(index: int, text: str) -> MaximaRead:
+    """Feature 5 fires where there is a fox, 7 on the length, 2 everywhere."""
+    fired = {2: 1.0, 5: float("fox" in text), 7: float(len(text) % 5)}
+    kept = {feature: value for feature, value in fired.items() if value > 0}
+    return MaximaRead(
+        index=index,
+        features=pack_int32(np.array(list(kept))),
+        maxima=pack_float32(np.array(list(kept.values()))),
+    )
 
 
 def _read(request: ReadRequest) -> list[Result | Progress]:
@@ -183,7 +200,7 @@ def _within(effect, context):
     return type(effect)(*(getattr(effect, name)[kept] for name in effect.__dataclass_fields__))
 
 
-def _attribute(request: AttributeRequest) -> list[Result | Progress]:
+def _attribute(request: AttributeRequest, slope: float) -> list[Result | Progress]:
     positions, features, _ = firings_of(list(request.tokens), request.dictionary)
     active = sorted(set(features[positions < request.position].tolist()))
     if request.features is not None:
@@ -194,7 +211,7 @@ def _attribute(request: AttributeRequest) -> list[Result | Progress]:
         Estimated(
             log_probability=-0.75,
             features=np.array(active, "<i4").tobytes(),
-            loss_change=np.array([0.9 * exact[one] for one in active], "<f4").tobytes(),
+            loss_change=np.array([slope * exact[one] for one in active], "<f4").tobytes(),
         ),
         *(
             Attributed(

@@ -45,6 +45,6 @@ def test_an_order_does_not_take_back_what_was_typed(page: Page) -> None:
 def test_the_last_dictionaries_win(page: Page) -> None:
     page.goto(address())
     boxes = page.locator("#ask input[type=checkbox]")
-    in_turn(page, boxes.nth(0).uncheck, boxes.nth(0).check, boxes.nth(1).uncheck)
-    expect(page).to_have_url(re.compile("d=mlp-12"))
-    assert asked(page)["d"] == ["mlp-12"]
+    in_turn(page, boxes.nth(1).check, boxes.nth(1).uncheck, boxes.nth(1).check)
+    expect(page).to_have_url(re.compile("d=neurons"))
+    assert asked(page)["d"] == ["mlp-12", "neurons"]

@@ -115,8 +115,8 @@ def test_estimates_are_there_at_once_and_become_exact(page: Page, live: PretendP
             shown = row.locator(f"[data-name={cell}]").inner_text().removeprefix(cell)
             assert float(shown.replace("−", "-")) == pytest.approx(value, abs=6e-4)
     rows.nth(0).locator("input").check()
-    page.get_by_role("button", name="Ablate the checked ones together").click()
-    expect(section.locator(".joint")).to_contain_text("sum of each alone")
+    page.get_by_role("button", name="ablate together").click()
+    expect(page.locator("#checked .joint")).to_contain_text("sum of each alone")
     assert len(asked(page)["a"]) == 2
     page.get_by_role("button", name="effect").click()
     expect(page.locator("#features [aria-sort='descending']")).to_contain_text("effect")

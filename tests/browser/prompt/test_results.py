@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.prompt.conftest import address, token
+from tests.browser.prompt.conftest import address, asked, token
 
 pytestmark = pytest.mark.usefixtures("complaints")
 LONG = " self word20 word21 word22\n" * 14  # 72 tokens: the strip fills its third of the window
@@ -26,7 +26,8 @@ def hidden(panel: Locator) -> float:
         panel.evaluate(
             """panel => {
               const { top, bottom } = panel.getBoundingClientRect();
-              const from = document.querySelector(".stage").getBoundingClientRect().bottom;
+              const stage = document.querySelector(".stage").getBoundingClientRect();
+              const from = stage.right <= panel.getBoundingClientRect().left ? 0 : stage.bottom;
               const to = Math.min(bottom, top + 150);
               return Math.max(0, from - top) + Math.max(0, to - innerHeight);
             }"""
@@ -34,8 +35,15 @@ def hidden(panel: Locator) -> float:
     )
 
 
+def box(part: Locator) -> Mapping[str, float]:
+    """Where a part of the page lies in the window."""
+    place = part.bounding_box()
+    assert place is not None
+    return {"x": place["x"], "y": place["y"], "width": place["width"], "height": place["height"]}
+
+
 def test_panels_come_into_view_and_are_announced(page: Page) -> None:
-    page.goto(address(LONG))
+    page.goto(address(LONG, d=["mlp-12", "neurons"], sort="activation"))
     token(page, 3).click()
     panel = page.locator("#the-token")
     expect(page.locator("#announced")).to_contain_text("token 3")
@@ -61,23 +69,53 @@ def test_what_is_in_view_already_does_not_move(page: Page) -> None:
 
 
 def test_what_the_checked_ones_do_together_is_seen(page: Page) -> None:
-    page.goto(address(LONG, target=40, exact=1))
+    page.goto(address(LONG, target=40, exact=1, d=["mlp-12", "neurons"]))
     boxes = page.locator("#responsible input[type=checkbox]")
     boxes.nth(0).check()
     boxes.nth(9).check()
-    button = page.get_by_role("button", name="Ablate the checked ones together")
-    box = button.bounding_box()
-    assert box is not None
-    assert box["y"] + box["height"] <= 650  # at hand while one checks
+    expect(page.locator("#checked [role=status]")).to_have_text("2 checked:")
+    page.keyboard.press("c")
+    expect(page.get_by_role("button", name="ablate together")).to_be_focused()
+    button = page.get_by_role("button", name="ablate together")
+    place = box(button)
+    assert place["y"] + place["height"] <= 650  # at hand while one checks
     button.click()
     joints = page.locator("#joints")
     expect(joints).to_be_visible()
     expect(page.locator("#announced")).to_contain_text("ablated together")
     assert hidden(joints) == 0
+    page.get_by_role("link", name="uncheck all").click()
+    expect(page.locator("#checked")).to_be_hidden()
+
+
+def test_the_checked_ones_are_steered_together(page: Page) -> None:
+    page.goto(address(LONG))
+    expect(page.locator("#checked")).to_be_hidden()
+    boxes = page.locator("#features input[type=checkbox]")
+    names = [boxes.nth(place).input_value() for place in (0, 2)]
+    boxes.nth(0).check()
+    boxes.nth(2).check()
+    page.route("**/m/demo/steer?**", lambda route: route.fulfill(body="<title>steer</title>"))
+    page.get_by_role("button", name="steer together").click()
+    page.wait_for_url("**/m/demo/steer?**")
+    assert asked(page) == {"text": [LONG], "f": names}
+
+
+def test_the_strip_stays_beside_what_is_said_of_it(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.goto(address(LONG, all=1, d=["mlp-12", "neurons"]))
+    stage, panels = page.locator(".stage"), page.locator(".panels")
+    left, right = box(stage), box(panels)
+    assert left["x"] + left["width"] <= right["x"]
+    page.evaluate("scrollTo(0, 600)")
+    assert 0 <= box(stage)["y"] < 20
+    page.set_viewport_size({"width": 400, "height": 800})
+    left, right = box(stage), box(panels)
+    assert left["y"] + left["height"] <= right["y"]
 
 
 def test_the_focus_follows_where_its_place_is_gone(page: Page) -> None:
-    page.goto(address(LONG, all=1))
+    page.goto(address(LONG, all=1, d=["mlp-12", "neurons"]))
     page.locator("#features .where").last.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#the-feature")).to_be_focused()

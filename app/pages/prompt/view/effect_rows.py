@@ -16,6 +16,7 @@ from app.pages.prompt.session import TogetherResult
 from app.pages.prompt.view.rows import Described, FeatureLine, FeatureLines
 from app.rendering.charts.bars import signed_bar
 from app.rendering.numbers import nats, percent
+from app.rendering.underlines import Underlines
 
 MOST_EFFECTS = 40
 
@@ -31,6 +32,7 @@ class EffectLine:
         bar: the change, drawn; in outline while it is an estimate.
         checked: whether it belongs to the set that is ablated together.
         rounding: the model's dtype, where the change is no more than its rounding; else empty.
+        astray: whether the estimate has the other sign than the exact change.
     """
 
     line: FeatureLine
@@ -39,6 +41,7 @@ class EffectLine:
     bar: Markup
     checked: bool
     rounding: str
+    astray: bool
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class EffectsTable:
         probability: what the undisturbed model gives the prediction; empty before anything is
             known.
         error: mean distance of the estimates from the exact changes, nats; empty while unknown.
+        astray: how many of the estimates shown have the other sign than the exact change.
         complete: whether every change is exact.
     """
 
@@ -62,6 +66,7 @@ class EffectsTable:
     hidden: int
     probability: str
     error: str
+    astray: int
     complete: bool
 
 
@@ -98,37 +103,67 @@ def effects(
         writer: of their lines.
         query: what the page was asked for.
     """
-    best, sure = ranking.best, np.isfinite(ranking.exact)
+    best = ranking.best
     placed = [(place, features.row(ranking.names[place])) for place in ranking.order]
     active = [(place, row) for place, row in placed if row is not None]
     shown = active if query.everything else active[:MOST_EFFECTS]
-    written = writer.lines(features, [row for _, row in shown], query.feature)
-    lines = {line.described.name: line for line in written}
+    every = writer.lines(features, [row for _, row in shown], query.feature)
+    lines = {line.described.name: line for line in every}
     largest = float(np.abs(best).max(initial=0.0))
-    distance = np.abs(ranking.exact - ranking.estimates)[sure]
+    distance = np.abs(ranking.exact - ranking.estimates)[np.isfinite(ranking.exact)]
+    written = [
+        _line(
+            lines[name],
+            float(ranking.estimates[place]),
+            float(ranking.exact[place]),
+            largest,
+            name in query.together,
+            writer.underlines(name),
+        )
+        for place, _ in shown
+        if (name := ranking.names[place]) in lines
+    ]
     return EffectsTable(
-        lines=tuple(
-            EffectLine(
-                line=lines[name],
-                estimate=nats(float(ranking.estimates[place])),
-                exact=nats(float(ranking.exact[place])) if sure[place] else "",
-                bar=signed_bar(float(best[place]), largest, bool(sure[place])),
-                checked=name in query.together,
-                rounding=(
-                    drawn.dtype
-                    if abs(float(best[place])) < (drawn := writer.underlines(name)).rounding
-                    else ""
-                ),
-            )
-            for place, _ in shown
-            if (name := ranking.names[place]) in lines
-        ),
+        lines=tuple(written),
         total=len(ranking.names),
         known=ranking.known,
         hidden=len(active) - len(shown),
         probability=percent(math.exp(p)) if math.isfinite(p := ranking.log_probability) else "",
         error=f"{distance.mean():.3g}" if len(distance) else "",
+        astray=sum(line.astray for line in written),
         complete=ranking.complete,
+    )
+
+
+def _line(
+    line: FeatureLine,
+    estimate: float,
+    exact: float,
+    largest: float,
+    checked: bool,
+    drawn: Underlines,
+) -> EffectLine:
+    """A row of the table.
+
+    Args:
+        line: the feature.
+        estimate: first-order change, nats.
+        exact: exact change; NaN while it is not known.
+        largest: of all changes, for the bar.
+        checked: whether it belongs to the set.
+        drawn: which changes are rounding.
+    """
+    sure = math.isfinite(exact)
+    best = exact if sure else estimate
+    rounding = abs(best) < drawn.rounding
+    return EffectLine(
+        line=line,
+        estimate=nats(estimate),
+        exact=nats(exact) if sure else "",
+        bar=signed_bar(best, largest, sure),
+        checked=checked,
+        rounding=drawn.dtype if rounding else "",
+        astray=sure and not rounding and estimate * exact < 0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from markupsafe import Markup
 from app.errors import FeaturescopeError
 from app.pages.prompt.active_features import ActiveFeatures, effects_column
 from app.pages.prompt.differences import Kind, compare
-from app.pages.prompt.query import FeatureName, PromptQuery
+from app.pages.prompt.query import FeatureName, PromptQuery, Sort
 from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import PromptSession, Target
 from app.pages.prompt.tokens import neutral_token
@@ -29,13 +30,20 @@ from app.pages.prompt.view.panels import (
     token_panel,
 )
 from app.pages.prompt.view.rows import MOST_ROWS, Described, FeatureLine, FeatureLines
-from app.pages.prompt.view.strip import Paint, paint_feature, paint_occlusion, strip
+from app.pages.prompt.view.strip import (
+    Paint,
+    paint_feature,
+    paint_loss,
+    paint_occlusion,
+    strip,
+)
 from app.rendering.addresses import model_page_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, nats, number
 from app.rendering.underlines import Underlines
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.readings import Reading
+from app.worker.protocol.requests import MOST_EDITS
 from sae_core.harvest.records import ContextEffect
 
 
@@ -144,6 +152,21 @@ class PromptPage:
     def chosen(self) -> list[str]:
         """Names of those that are read."""
         return list(self.session.chosen)
+
+    @property
+    def sort(self) -> Sort:
+        """What features are ordered by."""
+        return self.session.sort
+
+    @property
+    def uniform(self) -> str:
+        """What a guess among all tokens of the vocabulary loses, nats."""
+        return number(math.log(self.session.model.facts.d_vocab), 1)
+
+    @property
+    def most_steered(self) -> int:
+        """Features that can be steered at once."""
+        return MOST_EDITS
 
     @property
     def action(self) -> str:
@@ -285,10 +308,11 @@ class PromptPages:
 
     def _feature(self, readings: list[Reading]) -> list[Paint]:
         """The chosen feature's panel; how the strips look."""
-        paints = [Paint.blank(len(reading)) for reading in readings]
         name = self._query.feature
         if name is None:
-            return paints
+            uniform = math.log(self._session.model.facts.d_vocab)
+            return [paint_loss(reading.loss, uniform) for reading in readings]
+        paints = [Paint.blank(len(reading)) for reading in readings]
         with self._problems.at("feature"):
             view = self._session.known(name)
             ever = float(self._session.model.store.scales(view).maxima[name.index])
@@ -379,8 +403,8 @@ class PromptPages:
             "rarity": shown.rarity,
             "effect": np.abs(effects_column(shown, changes)),
         }
-        sort = "activation" if query.sort == "effect" and not changes else query.sort
-        rows = shown.ordered(keys[sort]).tolist()
+        unknown = page.sort == "effect" and not changes
+        rows = shown.ordered(keys["activation" if unknown else page.sort]).tolist()
         page.active = len(rows)
         page.lines = self._writer(reading).lines(
             shown, rows if query.everything else rows[:MOST_ROWS], query.feature

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.pages.prompt.query import FeatureName, PromptQuery
+from app.pages.prompt.query import FeatureName, PromptQuery, Sort
 from app.pages.prompt.view.page import PromptPage
 from app.pages.prompt.view.panels import WhyPanel
 from app.pages.prompt.view.rows import MOST_ROWS
@@ -55,7 +55,7 @@ def snippet(page: PromptPage, base: str) -> str:
             model=ascii(page.model),
             prompt=ascii(query.text),
             dictionaries=ascii(page.chosen),
-            options=_shown(query),
+            options=_shown(query, page.sort),
             rows="" if query.everything else MOST_ROWS,
         )
     ]
@@ -83,9 +83,9 @@ def _named(feature: FeatureName) -> dict[str, str]:
     return {"dictionary": ascii(feature.dictionary), "index": str(feature.index)}
 
 
-def _shown(query: PromptQuery) -> str:
+def _shown(query: PromptQuery, sort: Sort) -> str:
     """How the table is ordered, and of which token it is."""
-    key = "activation" if query.sort == "effect" else query.sort
+    key = "activation" if sort == "effect" else sort
     options = [] if key == "activation" else [f"sort={key!a}"]
     return ", ".join([*options, *([] if query.token is None else [f"position={query.token}"])])
 

@@ -20,6 +20,7 @@ from app.rendering.underlines import EFFECT_STEPS, Underlines
 from app.worker.client.readings import Reading
 from sae_core.harvest.records import ContextEffect
 
+LOSS_LEVELS = 8
 _SEEN = 0.005  # shares of the activation below it are not coloured
 
 
@@ -30,6 +31,7 @@ class Paint:
     Attributes:
         oranges: 0 (none) to 16 (the maximum), [n].
         lines: underlines, 0 (none), 1 to 6 (blue) or -1 to -6 (red), [n].
+        losses: how hard tokens are to predict, 0 (not at all) to 8, [n].
         values: what the orange stands for, in words; empty where there is none.
         changes: what the underline stands for.
         value_name: what the values are.
@@ -38,6 +40,7 @@ class Paint:
 
     oranges: NDArray[np.intp]
     lines: NDArray[np.intp]
+    losses: NDArray[np.intp]
     values: list[str]
     changes: list[str]
     value_name: str = "activation"
@@ -46,7 +49,21 @@ class Paint:
     @classmethod
     def blank(cls, n: int) -> Paint:
         """Nothing to be seen on n tokens."""
-        return cls(np.zeros(n, np.intp), np.zeros(n, np.intp), [""] * n, [""] * n)
+        oranges, lines, losses = np.zeros((3, n), np.intp)
+        return cls(oranges, lines, losses, [""] * n, [""] * n)
+
+
+def paint_loss(loss: NDArray[np.float32], uniform: float) -> Paint:
+    """Tokens by how hard they are to predict, while nothing is chosen.
+
+    Args:
+        loss: of each token, nats, float32 [n]; NaN where nothing predicts it.
+        uniform: what a guess among all tokens loses, nats: that and more is the full colour.
+    """
+    paint = Paint.blank(len(loss))
+    shares = np.clip(np.nan_to_num(loss) / uniform, 0.0, 1.0)
+    paint.losses[:] = np.rint(shares * LOSS_LEVELS)
+    return paint
 
 
 def paint_feature(
@@ -164,6 +181,7 @@ def _names(paint: Paint, place: int) -> list[str]:
     """The classes of a token."""
     orange, line = int(paint.oranges[place]), int(paint.lines[place])
     names = [f"a{orange}"] if orange else []
+    names += [f"l{loss}"] if (loss := int(paint.losses[place])) else []
     if line:
         names.append(f"u{line}" if line > 0 else f"n{-line}")
     return names

@@ -15,7 +15,7 @@ from app.worker.protocol.requests import AblateRequest, ReadRequest
 from tests import factories
 from tests.app.pages.test_pages import text as words
 from tests.app.pretend.clients import client
-from tests.app.pretend.prompt_site import PROMPT, Prompts, address
+from tests.app.pretend.prompt_site import BOTH, PROMPT, Prompts, address
 from tests.app.pretend.prompts import PretendPrompts
 
 WITH = "Read with <|endoftext|> before it, as this dictionary's text was."
@@ -95,6 +95,6 @@ def test_a_question_about_both_is_refused(mixed: Prompts) -> None:
 
 
 def test_where_all_are_alike_nothing_else_is_said(on: Prompts) -> None:
-    page = shown(on.site.get(address(PROMPT)).text)
+    page = shown(on.site.get(address(PROMPT, d=BOTH)).text)
     assert "Read with <|endoftext|> before it, as these dictionaries' texts were." in page
     assert "choose" not in page.partition("texts were.")[2][:40]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from html import unescape
@@ -23,7 +24,7 @@ from app.worker.protocol.requests import (
 from tests import factories
 from tests.app.pages.test_pages import text as words
 from tests.app.pretend.clients import client, filled
-from tests.app.pretend.prompt_site import PAGE, PROMPT, ROW, Prompts, address, rows
+from tests.app.pretend.prompt_site import BOTH, PAGE, PROMPT, ROW, Prompts, address, rows
 from tests.app.pretend.prompts import PretendPrompts, change_of, firings_of, tokens_of
 
 
@@ -71,6 +72,60 @@ def test_the_table_has_each_order(on: Prompts, sort: str) -> None:
     shown = [float(words(cell).replace("%", "")) for cell in cells]
     assert shown == sorted(shown, reverse=True)
     assert page.count('aria-sort="descending"') == 1
+
+
+def test_one_dictionary_is_read_unless_others_are_named(on: Prompts) -> None:
+    page = on.page()
+    assert {place for place, _ in rows(page)} == {0}
+    assert re.findall(r'name="d" value="([^"]*)" checked', page) == ["mlp-12"]
+    assert re.search(r'aria-sort="descending"><button[^>]*value="activation"', page)
+
+
+def test_several_dictionaries_are_ranked_so_that_none_drowns_another(on: Prompts) -> None:
+    page = on.page(d=BOTH)
+    assert re.search(r'aria-sort="descending"><button[^>]*value="rarity"', page)
+    assert "comparable between hook points" in words(page)
+    cells = re.findall(r'data-name="rarity">(.*?)</td>', page, re.S)
+    shown = [float(words(cell)) for cell in cells]
+    assert shown == sorted(shown, reverse=True)
+    assert {place for place, _ in rows(page)} == {0, 1}
+    # What was chosen stays chosen.
+    assert re.search(
+        r'aria-sort="descending"><button[^>]*value="activation"',
+        on.page(d=BOTH, sort="activation"),
+    )
+
+
+def test_tokens_are_coloured_by_loss_until_a_feature_is_chosen(on: Prompts) -> None:
+    page = on.page()
+    strip = re.search(r'<p class="strip choosable".*?</p>', page, re.S)
+    assert strip
+    looks = re.findall(r'<bdi role=option[^>]*class="(l\d)"', strip[0])
+    assert looks
+    assert "loss: 0" in words(page)
+    assert f"{math.log(64):.1f} nats and more" in words(page)
+    chosen = on.page(feature="mlp-12:8")
+    assert not re.search(r'class="l\d"', chosen)
+
+
+def test_checked_features_are_ablated_and_steered_together(on: Prompts) -> None:
+    page = on.page()
+    # Nothing is explained yet: it would be the token after the prompt.
+    form = re.search(r'<form id="to-together".*?</form>', page, re.S)
+    assert form
+    assert f'name="target" value="{len(tokens_of(PROMPT))}"' in form[0]
+    assert 'name="a" value="mlp-12:8"' in page
+    assert f'form="to-together" formaction="{PAGE}/steer"' in page
+    asked = f"{PAGE}/steer?text=x&target=3&a=mlp-12:8&a=mlp-12:1&a=mlp-12:8"
+    steer = on.site.get(asked)
+    assert steer.headers["location"] == "/m/demo/steer?text=x&f=mlp-12:8&f=mlp-12:1"
+    many = "&".join(f"a=mlp-12:{n}" for n in range(20))
+    assert on.site.get(f"{PAGE}/steer?{many}").headers["location"].count("f=") == 16
+    together = on.page(target=5, a=["mlp-12:1", "mlp-12:8"], exact=1)
+    bar = re.search(r'<section class="checked".*?</section>', together, re.S)
+    assert bar
+    assert "2 checked: ablate together steer together uncheck all" in words(bar[0])
+    assert "not additive" in words(bar[0])
 
 
 def test_the_formula_of_rarity_stands_on_the_page(on: Prompts) -> None:
@@ -167,7 +222,7 @@ def on_ref(on: Prompts):  # type: ignore[no-untyped-def]
 
 
 def test_the_exact_table_of_responsible_features_is_waited_for(on: Prompts) -> None:
-    page = on.page(target=5, exact=1)
+    page = on.page(target=5, exact=1, d=BOTH)
     assert "Responsible for ␣ word21 at token 5" in words(page)
     said = re.findall(r'<tr id="e-(\d)-(\d+)".*?data-name="exact">([^<]*)</td>', page, re.S)
     asked = [one for one in on.live.asked if isinstance(one, AttributeRequest)]
@@ -181,6 +236,24 @@ def test_the_exact_table_of_responsible_features_is_waited_for(on: Prompts) -> N
     assert sizes == sorted(sizes, reverse=True)
     assert "data-stream" not in page
     assert "off by" in words(page)
+
+
+def test_an_estimate_of_the_wrong_sign_is_flagged_in_words(on: Prompts) -> None:
+    assert "wrong sign" not in on.page(target=5, exact=1)
+    on.site.forget_prompts()
+    on.live.slope = -0.5
+    page = on.page(target=5, exact=1)
+    changed = [
+        (float(estimate.replace("−", "-")), float(exact.replace("−", "-")), flag)
+        for estimate, flag, exact in re.findall(
+            r'data-name="estimate">([^ <]*)(.*?)</td>.*?data-name="exact">([^<]*)<', page, re.S
+        )
+    ]
+    assert changed
+    for estimate, exact, flag in changed:
+        assert ("≠</span> wrong sign" in flag) == (estimate * exact < 0)
+    n = sum(bool(flag) for *_, flag in changed)
+    assert f"{n} estimates below have the wrong sign" in words(page)
 
 
 def test_estimates_are_streamed_where_nobody_waits(on: Prompts) -> None:
@@ -211,11 +284,11 @@ def test_estimates_are_streamed_where_nobody_waits(on: Prompts) -> None:
 
 
 def test_another_token_in_the_place_of_one(on: Prompts) -> None:
-    page = on.page(target=5, instead="word30", exact=1)
+    page = on.page(target=5, instead="word30", exact=1, d=BOTH)
     assert "which does not stand there" in words(page)
-    after = on.page(target="self", exact=1)
+    after = on.page(target="self", exact=1, d=BOTH)
     assert "after the prompt" in words(after)
-    likeliest = on.page(target=len(tokens_of(PROMPT)), exact=1)
+    likeliest = on.page(target=len(tokens_of(PROMPT)), exact=1, d=BOTH)
     assert "the likeliest" in words(likeliest)
     asked = [
         (one.position, one.target) for one in on.live.asked if isinstance(one, AttributeRequest)
@@ -226,7 +299,7 @@ def test_another_token_in_the_place_of_one(on: Prompts) -> None:
 
 def test_a_set_is_ablated_together_and_does_not_add_up(on: Prompts) -> None:
     chosen = ["mlp-12:1", "mlp-12:8", "neurons:3"]
-    page = on.page(target=5, a=chosen, exact=1)
+    page = on.page(target=5, a=chosen, exact=1, d=BOTH)
     singles = [change_of(1, 5, 21), change_of(8, 5, 21)]
     said = words(page)
     assert f"ablated together {0.8 * sum(singles):+.3f}".replace("-", "−") in said
@@ -270,22 +343,23 @@ def test_rows_are_bounded_until_all_are_asked_for(
     monkeypatch.setattr("app.pages.prompt.view.page.MOST_ROWS", 5)
     monkeypatch.setattr("app.pages.prompt.view.effect_rows.MOST_EFFECTS", 5)
     with filled(tmp_path, PretendPrompts()) as site:
-        page = site.get(address(target=5, exact=1)).text
+        page = site.get(address(target=5, exact=1, d=BOTH)).text
         assert len(rows(page)) == 5
         assert page.count('<tr id="e-') == 5
         assert re.search(r"Show all \d+", page)
-        every = site.get(address(target=5, exact=1, all=1)).text
+        every = site.get(address(target=5, exact=1, all=1, d=BOTH)).text
         assert len(rows(every)) == 18
         assert every.count('<tr id="e-') > 5
         assert "Show all" not in every
 
 
 def test_a_form_leads_to_the_address_of_what_was_typed(on: Prompts) -> None:
-    answer = on.post(
-        text="a\r\n b", other="", sort="activation", d=["mlp-12", "neurons"], feature="mlp-12:3"
-    )
+    answer = on.post(text="a\r\n b", other="", sort="", d="mlp-12", feature="mlp-12:3")
     assert answer.status_code == 303
+    # The dictionary that is read where none is named need not be.
     assert answer.headers["location"] == f"{PAGE}?text=a%0A+b&feature=mlp-12:3"
+    both = on.post(text="a", sort="activation", d=BOTH)
+    assert both.headers["location"] == f"{PAGE}?text=a&d=mlp-12&d=neurons&sort=activation"
     one = on.post(text="a", sort="rarity", d="neurons")
     assert one.headers["location"] == f"{PAGE}?text=a&d=neurons&sort=rarity"
 
@@ -341,13 +415,13 @@ def test_a_dictionary_that_is_not_harvested_is_not_offered(
 
 
 def test_a_page_reads_the_rows_of_a_dictionary_in_one_statement(on: Prompts) -> None:
-    on.page()
+    on.page(d=BOTH)
     seen: list[str] = []
     engine = on.site.store.engine
     listener = lambda _c, _u, statement, *_: seen.append(statement)  # noqa: E731
     event.listen(engine, "before_cursor_execute", listener)
     try:
-        on.page()
+        on.page(d=BOTH)
     finally:
         event.remove(engine, "before_cursor_execute", listener)
     assert sum("summary" in statement for statement in seen) == 2
