@@ -206,10 +206,9 @@ GLOSSARY: tuple[Term, ...] = (
         "explanation",
         "Explanation",
         "A label that a language model wrote when it was shown excerpts in which the feature "
-        "fires. Judges, other questions to a language model, try it on documents that it was not "
-        "shown: detection asks in which excerpts the feature fires, fuzzing whether the right "
-        "tokens are marked.",
-        "Beside each score stands what another feature's label gets on the same excerpts, and what "
+        "fires, tried by judges on documents that it was not shown.",
+        "Judges are other questions to a language model: detection asks in which excerpts the "
+        "feature fires, fuzzing whether the right tokens are marked. Beside each score stands what another feature's label gets on the same excerpts, and what "
         "random directions get that fire as often: a label that does not do better says nothing of "
         "this feature.",
     ),
