@@ -208,9 +208,10 @@ GLOSSARY: tuple[Term, ...] = (
         "A label that a language model wrote when it was shown excerpts in which the feature "
         "fires, tried by judges on documents that it was not shown.",
         "Judges are other questions to a language model: detection asks in which excerpts the "
-        "feature fires, fuzzing whether the right tokens are marked. Beside each score stands what another feature's label gets on the same excerpts, and what "
-        "random directions get that fire as often: a label that does not do better says nothing of "
-        "this feature.",
+        "feature fires, fuzzing whether the right tokens are marked. Beside each score "
+        "stands what another feature's label gets on the same excerpts, and what random "
+        "directions get that fire as often: a label that does not do better says nothing of this "
+        "feature.",
     ),
     Term(
         "l0",
