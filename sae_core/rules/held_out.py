@@ -118,15 +118,18 @@ def _figure(
 
 
 def _f1(sums: _Sums) -> _Sums:
-    return 2 * sums[_HITS] / (sums[_COVERED] + sums[_FIRINGS])
+    share: _Sums = 2 * sums[_HITS] / (sums[_COVERED] + sums[_FIRINGS])
+    return share
 
 
 def _precision(sums: _Sums) -> _Sums:
-    return sums[_HITS] / sums[_COVERED]
+    share: _Sums = sums[_HITS] / sums[_COVERED]
+    return share
 
 
 def _recall(sums: _Sums) -> _Sums:
-    return sums[_HITS] / sums[_FIRINGS]
+    share: _Sums = sums[_HITS] / sums[_FIRINGS]
+    return share
 
 
 def _correlation(sums: _Sums) -> _Sums:

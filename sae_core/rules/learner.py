@@ -178,7 +178,7 @@ class RuleLearner:
         task: _Task,
         where: int,
         hits: NDArray[np.floating],
-        totals: NDArray[np.integer],
+        totals: NDArray[np.floating] | NDArray[np.integer],
         weight: float = 1.0,
         given: tuple[Condition, ...] = (),
     ) -> list[_Score]:

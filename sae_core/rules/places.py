@@ -93,7 +93,7 @@ class RuleText:
         return bit_counts(self.attributes.flags[: self.learnt.end]).astype(np.int64)
 
     @cached_property
-    def with_flags(self) -> NDArray[np.int64]:
+    def with_flags(self) -> NDArray[np.int32]:
         """As `totals`, of the tokens for which a flag holds, int32 [64, 4, d_vocab + 1]."""
         size = self.attributes.d_vocab + 1
         columns = self.attributes.neighbours[:, : self.learnt.end]
@@ -133,7 +133,10 @@ class RuleText:
         learnt = half is self.learnt
         begins = self._starts[where, tokens] if learnt else self._mids[where, tokens]
         ends = self._mids[where, tokens] if learnt else self._starts[where][1:][tokens]
-        return self._order[where][_ranges(begins, ends - begins)].astype(np.int64)
+        places: NDArray[np.int64] = self._order[where][_ranges(begins, ends - begins)].astype(
+            np.int64
+        )
+        return places
 
     def clause_places(self, clause: Clause, half: Half) -> NDArray[np.int64]:
         """All places in a half where all conditions of a clause hold, in no particular order."""
@@ -187,4 +190,5 @@ def _ranges(begins: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.i
         return np.zeros(0, dtype=np.int64)
     total = int(sizes.sum())
     shift = begins - np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    return np.arange(total, dtype=np.int64) + np.repeat(shift, sizes)
+    numbers: NDArray[np.int64] = np.arange(total, dtype=np.int64) + np.repeat(shift, sizes)
+    return numbers

@@ -76,7 +76,7 @@ def known(connection: Connection, dictionary: DictionaryView) -> bool:
     return connection.scalar(query.limit(1)) is not None
 
 
-def above_null(dictionary: DictionaryView) -> Select[tuple[int]]:
+def above_null(dictionary: DictionaryView) -> Select[Any]:
     """The features whose rule is above its null."""
     return select(StoredRule.index).where(
         StoredRule.dictionary_id == dictionary.id, StoredRule.above == 1
