@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, Unpack
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from app.client.searches import SearchClient
 from app.client.transport import Answer, RequestFailed, Transport, failures, question_of, refused
 from app.client.written import LabelsClient, ListsClient
 from app.pages.feature import schema as feature_types
@@ -74,6 +75,7 @@ class FeaturescopeClient:
 
     Attributes:
         labels: what people say of features.
+        search: features by number, words, tokens and examples.
         lists: features that they put together.
     """
 
@@ -86,6 +88,7 @@ class FeaturescopeClient:
         self._http = http or httpx.Client(timeout=timeout)
         self._transport = Transport(base_url.rstrip("/"), self._http)
         self.labels = LabelsClient(self._transport)
+        self.search = SearchClient(self._transport)
         self.lists = ListsClient(self._transport)
 
     def activations(
@@ -98,6 +101,18 @@ class FeaturescopeClient:
             dictionaries=None if dictionaries is None else (*dictionaries,),
         )
         return self._post(model, "activations", question, PromptRead)
+
+    def read(self, address: str) -> Any:
+        """What a page shows, as its JSON twin says it.
+
+        Args:
+            address: of the page on this server, from the slash on: /d/demo/mlp-4096/12.
+
+        Raises:
+            RequestFailed: the server refuses, or does not answer.
+        """
+        whole = f"{self._transport.address()}/{address.lstrip('/')}"
+        return self._transport.send("GET", whole.rstrip("/")).json()
 
     def rule(self, model: str, dictionary: str, feature: int) -> feature_types.Rule:
         """What a feature's firings were learnt to depend on, and how well that says where it fires.

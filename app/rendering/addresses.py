@@ -25,6 +25,12 @@ def search_address(typed: str, of: str = "", kind: str = "") -> str:
     return "/search" + (f"?{query}" if query else "")
 
 
+def example_search_address(of: str, fire: str, quiet: str) -> str:
+    """The address of a search by example; the texts one a line."""
+    kept = {name: value for name, value in (("d", of), ("fire", fire), ("not", quiet)) if value}
+    return f"/search/example?{urlencode(kept, safe='/', errors='replace')}"
+
+
 def list_address(name: str, *rest: str) -> str:
     """The address of a list of features, or of one below it."""
     return "/lists" + "".join(f"/{quote(part, safe='')}" for part in (name, *rest))

@@ -276,3 +276,13 @@ def test_the_documentation_of_the_client_runs(base: str, live: PretendPrompts) -
     assert module.__doc__
     source = textwrap.dedent(module.__doc__.partition("\n\n")[2])
     assert len(run(source.replace("http://127.0.0.1:8000", base))[0]) == 10
+
+
+def test_features_are_searched_by_words_and_by_example(client: FeaturescopeClient) -> None:
+    answer = client.search.find("7", dictionary="demo/mlp-12", kind="number")
+    [group] = answer.groups
+    assert [(hit.dictionary, hit.index) for hit in group.hits] == [("mlp-12", 7)]
+    fire, quiet = [f"fox {n}" for n in range(8)], [f"dog {n}" for n in range(8)]
+    assert client.search.by_example("demo/mlp-12", fire, quiet).features[0].index == 5
+    with pytest.raises(RequestFailed, match="at most 400 characters"):
+        client.search.find("x" * 500)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from app.pages.search.answers import example_answer, search_answer
+from app.pages.search.example import TheExample, found_by_example
 from app.pages.search.query import TheSearch
-from app.pages.search.schema import SearchAnswer
+from app.pages.search.schema import ExampleAnswer, SearchAnswer
+from app.web.routes import PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import TheSite
 
-router = APIRouter(prefix="/api/v1", tags=["search"], responses=ERRORS)
+router = APIRouter(prefix="/api/v1", tags=["search"], responses=ERRORS, route_class=PatientRoute)
 
 
 @router.get("/search")
@@ -20,4 +23,14 @@ def search(site: TheSite, asked: TheSearch) -> SearchAnswer:
     \f
     For example /api/v1/search?q=self.&d=demo/mlp-4096
     """
-    return SearchAnswer.of(asked.results(site))
+    return search_answer(asked.results(site))
+
+
+@router.get("/search/example")
+def example(site: TheSite, asked: TheExample) -> ExampleAnswer:
+    """The ten features that tell two sets of texts apart best, each tested on held-out texts.
+
+    \f
+    For example /api/v1/search/example?d=demo/mlp-4096&fire=import%20os&not=return
+    """
+    return example_answer(found_by_example(site, asked))

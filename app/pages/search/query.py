@@ -12,7 +12,8 @@ from app.errors import InvalidRequest, NotFound
 from app.rendering.addresses import search_address
 from app.store.types.catalogue import DictionaryView
 from app.web.search.finding import EVERY
-from app.web.search.results import TITLES, SearchKind, SearchResults
+from app.web.search.kinds import TITLES, SearchKind
+from app.web.search.results import SearchResults
 from app.web.site import Site, TheSite
 
 PER_KIND = 8

@@ -6,13 +6,15 @@ from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
 from app.errors import InvalidRequest
+from app.pages.search.example import TheExample, example_page
 from app.pages.search.query import TABS, SearchQuery, TheSearch
 from app.rendering.addresses import dictionary_address
+from app.web.routes import PatientRoute
 from app.web.search.finding import number_in
 from app.web.search.results import SearchResults
 from app.web.site import Fragment, Site, TheSite
 
-router = APIRouter()
+router = APIRouter(route_class=PatientRoute)
 _IN_BOX = 4  # hits of a kind below the box
 
 
@@ -45,6 +47,16 @@ def matches(site: TheSite, asked: TheSearch) -> Response:
     """
     results, _ = _results(site, asked, _IN_BOX)
     return site.renderer.html("search/_matches.html", asked=asked, results=results)
+
+
+@router.get("/search/example")
+def example(site: TheSite, asked: TheExample) -> Response:
+    """Features that fire on some texts and not on others.
+
+    For example /search/example?d=demo/mlp-4096&fire=import%20os%0Aimport%20re&not=return%0Apass
+    """
+    page = example_page(site, asked)
+    return site.renderer.html("search/example.html", 422 if page.problem else 200, page=page)
 
 
 def _results(site: Site, asked: SearchQuery, *most: int) -> tuple[SearchResults, bool]:

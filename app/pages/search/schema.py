@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from app.web.schema import Answer
-from app.web.search.results import SearchHit, SearchKind, SearchResults
+from app.web.search.kinds import SearchKind
 
 
 class SearchHitAnswer(Answer):
@@ -20,19 +20,30 @@ class SearchHitAnswer(Answer):
     reason: str = Field(description="Why it fits.")
     html: str = Field(description="The same as HTML, with what fits in <mark>.")
 
-    @classmethod
-    def of(cls, hit: SearchHit) -> SearchHitAnswer:
-        """A hit as JSON."""
-        return cls(
-            model=hit.dictionary.model,
-            dictionary=hit.dictionary.name,
-            index=hit.row.index,
-            address=hit.address,
-            label=hit.row.label,
-            summary=hit.summary.text,
-            reason=hit.reason.text,
-            html=str(hit.reason.html),
-        )
+
+class ExampleHitAnswer(Answer):
+    """A feature that tells the texts apart."""
+
+    index: int
+    address: str
+    label: str = Field(description="Its best label; empty: it has none.")
+    summary: str = Field(description="It in one line, from counts alone; empty: not known.")
+    chosen: float = Field(description="AUROC on the half of the texts that chose it.")
+    held_out: float = Field(description="AUROC on the other half.")
+    p_value: float = Field(description="Of the held-out half, one-sided Mann-Whitney.")
+    corrected: float = Field(description="The same after Benjamini and Hochberg.")
+    mean_on: float = Field(description="Mean largest activation where it must fire, model units.")
+    mean_off: float = Field(description="And where it must not.")
+
+
+class ExampleAnswer(Answer):
+    """What a search by example gives."""
+
+    model: str
+    dictionary: str
+    features: list[ExampleHitAnswer]
+    fired: int = Field(description="Features that fire on any of the texts.")
+    least_p: float = Field(description="The smallest p-value that so many texts can have.")
 
 
 class SearchGroupAnswer(Answer):
@@ -50,20 +61,3 @@ class SearchAnswer(Answer):
 
     groups: list[SearchGroupAnswer]
     note: str = Field(description="Why there is nothing; empty where there is something.")
-
-    @classmethod
-    def of(cls, results: SearchResults) -> SearchAnswer:
-        """Results as JSON."""
-        return cls(
-            groups=[
-                SearchGroupAnswer(
-                    kind=group.kind,
-                    title=group.title,
-                    hits=[SearchHitAnswer.of(hit) for hit in group.hits],
-                    more=group.more,
-                    note=group.note,
-                )
-                for group in results.groups
-            ],
-            note=results.note,
-        )

@@ -16,7 +16,7 @@ from app.store.tables import postings as store_postings
 from app.store.types.catalogue import DictionaryView
 from app.store.written.texts import subject
 
-MOST_READ = 120  # texts that are read and ranked, of each kind and dictionary
+MOST_READ = 80  # texts that are read and ranked, of each kind and dictionary
 _LABELS = select(StoredLabel.index, StoredLabel.text, StoredLabel.note).where(
     StoredLabel.subject == bindparam("subject"),
     StoredLabel.index.in_(bindparam("indices", expanding=True)),

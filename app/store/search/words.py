@@ -17,6 +17,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.errors import InvalidRequest
 
@@ -27,8 +28,7 @@ SHORTEST_BEGINNING = 2  # characters: a shorter word must be the whole word
 _PARTS = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*|\S")
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """A word of a text.
 
     Attributes:
@@ -69,26 +69,28 @@ class QueryTerm:
     words: tuple[str, ...]
     beginning: bool
 
-    def places(self, words: Sequence[Word]) -> list[tuple[int, int]]:
-        """Of each place where it stands among the words: first and last of them."""
-        n = len(self.words)
-        return [
-            (at, at + n - 1)
-            for at in range(len(words) - n + 1)
-            if all(words[at + i].folded == self.words[i] for i in range(n - 1))
-            and self._ends(words[at + n - 1].folded)
-        ]
-
-    def _ends(self, word: str) -> bool:
-        return word == self.words[-1] or (self.beginning and word.startswith(self.words[-1]))
+    def place(self, folded: Sequence[str]) -> tuple[int, bool] | None:
+        """Where it stands first among the words of a text, and whether only as the beginning of
+        one: it stands nowhere as a whole; None: it stands nowhere at all."""
+        *before, last = self.words
+        begun = None
+        for at in range(len(folded) - len(before)):
+            word = folded[at + len(before)]
+            if not word.startswith(last) or list(folded[at : at + len(before)]) != before:
+                continue
+            if word == last:
+                return at, False
+            if self.beginning and begun is None:
+                begun = at
+        return None if begun is None else (begun, True)
 
 
 @dataclass(frozen=True)
-class Fit:
+class TextFit:
     """How a text fits that holds all terms.
 
     Attributes:
-        spans: where each term stands first, characters from and to.
+        spans: where each term stands first, as a whole if it does, characters from and to.
         rank: the best smallest: a text that is just what was typed, then whole words before
             beginnings, then early ones, then short texts.
     """
@@ -122,22 +124,23 @@ class WordQuery:
         terms = [_term(part) for part in typed.split()]
         return cls(tuple(dict.fromkeys(term for term in terms if term))[:MOST_TERMS])
 
-    def fit(self, text: str) -> Fit | None:
+    def fit(self, text: str) -> TextFit | None:
         """How a text fits; None: a term is missing."""
         words = words_of(text)
+        folded = [word.folded for word in words]
         spans, begun, first = [], 0, 0
         for term in self.terms:
-            places = term.places(words)
-            if not places:
+            place = term.place(folded)
+            if place is None:
                 return None
-            at, last = places[0]
-            end = min(words[last].end, words[last].start + len(term.words[-1]))
-            spans.append((words[at].start, end))
-            begun += all(words[last].folded != term.words[-1] for _, last in places)
+            at, only_begun = place
+            last = words[at + len(term.words) - 1]
+            spans.append((words[at].start, min(last.end, last.start + len(term.words[-1]))))
+            begun += only_begun
             first += at
-        whole = [w.folded for w in words] == [w for term in self.terms for w in term.words]
+        whole = folded == [word for term in self.terms for word in term.words]
         rank = (-1, 0, 0) if whole else (begun, first, len(text))
-        return Fit(tuple(spans), rank) if spans else None
+        return TextFit(tuple(spans), rank) if spans else None
 
 
 def _term(part: str) -> QueryTerm | None:

@@ -23,11 +23,11 @@ from app.store.search.finder import TextMatch
 from app.store.search.words import LONGEST_TYPED, WordQuery
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
+from app.web.search.kinds import SearchKind
 from app.web.search.results import (
     Reason,
     SearchGroup,
     SearchHit,
-    SearchKind,
     SearchResults,
     marked,
     of_number,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from html import escape
 
 from markupsafe import Markup
@@ -15,27 +14,9 @@ from app.rendering.templates import noun
 from app.rendering.tokens import Typeset, printable
 from app.rendering.words.summary import Sentence, summary_of_row
 from app.store.types.catalogue import DictionaryView, FeatureRow
+from app.web.search.kinds import TITLES, SearchKind
 
 _BEFORE, _AFTER = 60, 180  # characters of a long text around what fits
-
-
-class SearchKind(StrEnum):
-    """Why a feature may fit."""
-
-    NUMBER = "number"
-    LABELS = "labels"
-    RULES = "rules"
-    ON = "on"
-    RAISES = "raises"
-
-
-TITLES = {
-    SearchKind.NUMBER: "By number",
-    SearchKind.LABELS: "In labels and notes",
-    SearchKind.RULES: "In rules",
-    SearchKind.ON: "Fires on",
-    SearchKind.RAISES: "Raises",
-}
 
 
 @dataclass(frozen=True)

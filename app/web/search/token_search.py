@@ -12,7 +12,7 @@ from app.rendering.tokens import spellings
 from sae_core.language_model.vocabulary import Vocabulary
 
 MOST_KEPT = 8  # vocabularies
-MOST_HOLDING = 100  # tokens that merely contain what was typed
+MOST_HOLDING = 40  # tokens that merely contain what was typed
 SHORTEST_PART = 2  # bytes: a single one must be the whole token
 
 

@@ -12,7 +12,14 @@ from app.errors import WorkerUnavailable
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.attributions import Attribution
 from app.worker.client.faults import STRANGE
-from app.worker.client.readings import Occlusion, Reading, occlusion, reading
+from app.worker.client.readings import (
+    Occlusion,
+    Reading,
+    TextMaxima,
+    occlusion,
+    reading,
+    text_maxima,
+)
 from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.client.streaming import LiveWorker
 from app.worker.client.waiters import collected, wait_for
@@ -21,6 +28,7 @@ from app.worker.protocol.events import ContextDone, Progress, Result, Together
 from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
+    MaximaRequest,
     OccludeRequest,
     ReadRequest,
     TogetherRequest,
@@ -64,6 +72,13 @@ class PromptWork:
             dictionaries=tuple(map(dictionary_ref, dictionaries)),
         )
         return self._answer(request, lambda events: reading(events, len(dictionaries)))
+
+    def maxima(self, dictionary: DictionaryView, texts: Sequence[str]) -> TextMaxima:
+        """The largest activation of every feature on each text."""
+        request = MaximaRequest(
+            model=model_ref(dictionary), dictionary=dictionary_ref(dictionary), texts=tuple(texts)
+        )
+        return self._answer(request, lambda events: text_maxima(events, len(texts)))
 
     def ablate(
         self, dictionary: DictionaryView, feature: int, contexts: Sequence[Tokens]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from app.worker.protocol.arrays import unpack_float32, unpack_int32
 from app.worker.protocol.events import (
     FiringsRead,
+    MaximaRead,
     Occluded,
     OcclusionBase,
     Progress,
@@ -97,6 +98,41 @@ class Occlusion:
         """Activation without each token minus that with all; NaN as in `activations`."""
         changes: NDArray[np.float32] = self.activations - np.float32(self.activation)
         return changes
+
+
+@dataclass(frozen=True)
+class TextMaxima:
+    """The largest activation of every feature on each of some texts.
+
+    Attributes:
+        texts: of each text, the features that fire, ascending, int32 [n], and their largest
+            activations there, model units, float32 [n].
+    """
+
+    texts: tuple[tuple[NDArray[np.int32], NDArray[np.float32]], ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return sum(features.nbytes + maxima.nbytes for features, maxima in self.texts)
+
+
+def text_maxima(events: Iterable[Result | Progress], n_texts: int) -> TextMaxima:
+    """What a MaximaRequest's events say.
+
+    Raises:
+        ValueError: they do not fit together.
+    """
+    read: dict[int, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+    for event in events:
+        if isinstance(event, MaximaRead):
+            features, maxima = unpack_int32(event.features), unpack_float32(event.maxima)
+            if len(features) != len(maxima) or (np.diff(features) <= 0).any():
+                raise ValueError("columns of the maxima differ, or are not in order")
+            read[event.index] = features, maxima
+    if sorted(read) != list(range(n_texts)):
+        raise ValueError(f"{n_texts} texts, but maxima on {sorted(read)}")
+    return TextMaxima(tuple(read[index] for index in range(n_texts)))
 
 
 def reading(events: Iterable[Result | Progress], n_dictionaries: int) -> Reading:

@@ -78,6 +78,15 @@ class FiringsRead(Message):
     values: bytes = Field(description="float32 [n], model units")
 
 
+class MaximaRead(Message):
+    """The largest activation on one text of each feature that fires on it."""
+
+    event: Literal["maxima"] = "maxima"
+    index: int = Field(ge=0, description="Place of the text in the request.")
+    features: bytes = Field(description="int32 [n], ascending")
+    maxima: bytes = Field(description="float32 [n], model units")
+
+
 class Estimated(Message):
     """First-order estimates: the gradient of the loss of the target along each ablation."""
 
@@ -215,6 +224,7 @@ Result = (
     ContextDone
     | TokensRead
     | FiringsRead
+    | MaximaRead
     | Estimated
     | Attributed
     | Together

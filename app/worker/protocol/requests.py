@@ -16,6 +16,7 @@ SECRET = "Featurescope-Secret"  # noqa: S105 - the header, whose value both proc
 CLIENT = "Featurescope-Client"  # header: for whom the web process asks
 MOST_DICTIONARIES = 16  # read at once
 MOST_EDITS = 16
+MOST_TEXTS = 400  # read by one request
 MOST_STRENGTHS = 101
 SWEPT = tuple(
     sign * size
@@ -118,6 +119,17 @@ class ReadRequest(WorkRequest):
     path: ClassVar[str] = "/read"
     prompt: Prompt
     dictionaries: tuple[DictionaryRef, ...] = Field(max_length=MOST_DICTIONARIES)
+
+
+class MaximaRequest(WorkRequest):
+    """The largest activation of every feature on each of some texts.
+
+    Answer: one MaximaRead a text, in order.
+    """
+
+    path: ClassVar[str] = "/maxima"
+    dictionary: DictionaryRef
+    texts: tuple[str, ...] = Field(min_length=1, max_length=MOST_TEXTS)
 
 
 class AttributeRequest(WorkRequest):
@@ -268,6 +280,7 @@ class DoseRequest(WorkRequest):
 REQUESTS: tuple[type[WorkRequest], ...] = (
     AblateRequest,
     ReadRequest,
+    MaximaRequest,
     AttributeRequest,
     TogetherRequest,
     OccludeRequest,

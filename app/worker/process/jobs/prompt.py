@@ -12,6 +12,7 @@ from app.worker.protocol.events import (
     Estimated,
     Event,
     FiringsRead,
+    MaximaRead,
     Occluded,
     OcclusionBase,
     Progress,
@@ -20,6 +21,7 @@ from app.worker.protocol.events import (
 )
 from app.worker.protocol.requests import (
     AttributeRequest,
+    MaximaRequest,
     OccludeRequest,
     ReadRequest,
     TogetherRequest,
@@ -54,6 +56,29 @@ def read_text(request: ReadRequest, shelf: Shelf, _limits: Limits) -> Iterator[E
             features=pack_int32(firings.features.numpy()),
             values=pack_float32(firings.values.float().numpy()),
         )
+
+
+def read_maxima(request: MaximaRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
+    """Read texts; a step is the pass over one, or loading.
+
+    For example /maxima
+    with a MaximaRequest
+    """
+    import numpy as np
+
+    from sae_core.interventions.prompt import prompt_firings, prompt_tokens, read_prompt
+
+    dictionaries = yield from shelf.dictionaries(request.model, [request.dictionary])
+    model, dictionary = shelf.model(request.model), dictionaries[request.dictionary]
+    point = model.hook_point(request.dictionary.hook_point)
+    for index, text in enumerate(request.texts):
+        tokens = prompt_tokens(model, text)
+        x = read_prompt(model, tokens, (point,)).activations[point]
+        firings = prompt_firings(model, dictionary, tokens, x)
+        features, places = np.unique(firings.features.numpy(), return_inverse=True)
+        maxima = np.zeros(len(features), dtype=np.float32)
+        np.maximum.at(maxima, places, firings.values.float().numpy())
+        yield MaximaRead(index=index, features=pack_int32(features), maxima=pack_float32(maxima))
 
 
 def attribute_prediction(

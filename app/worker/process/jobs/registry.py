@@ -11,6 +11,7 @@ from app.worker.process.jobs.prompt import (
     ablate_together,
     attribute_prediction,
     occlude_tokens,
+    read_maxima,
     read_text,
 )
 from app.worker.process.jobs.steer import steer_text, sweep_strengths
@@ -23,6 +24,7 @@ from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     DoseRequest,
+    MaximaRequest,
     OccludeRequest,
     ReadRequest,
     SteerRequest,
@@ -34,6 +36,7 @@ from sae_core.errors import ModelError
 JOBS: dict[type[WorkRequest], Callable[[Any, Shelf, Limits], Iterator[Event]]] = {
     AblateRequest: ablate_contexts,
     ReadRequest: read_text,
+    MaximaRequest: read_maxima,
     AttributeRequest: attribute_prediction,
     TogetherRequest: ablate_together,
     OccludeRequest: occlude_tokens,

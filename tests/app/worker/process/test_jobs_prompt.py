@@ -20,6 +20,7 @@ from app.worker.protocol.events import (
     Event,
     FailureCode,
     FiringsRead,
+    MaximaRead,
     Occluded,
     OcclusionBase,
     Progress,
@@ -30,6 +31,7 @@ from app.worker.protocol.requests import (
     REQUESTS,
     AttributeRequest,
     DictionaryRef,
+    MaximaRequest,
     ModelRef,
     OccludeRequest,
     ReadRequest,
@@ -328,3 +330,20 @@ def test_the_hook_point_of_the_dictionary_is_the_one_that_counts(
         )
     )
     assert first.values != second.values
+
+
+def test_maxima_are_those_of_the_firings_on_each_text(
+    workbench: TorchWorkbench, ref: ModelRef, features: DictionaryRef
+) -> None:
+    texts = ("a tiny text", "x", "other text")
+    request = MaximaRequest(model=ref, dictionary=features, texts=texts)
+    read = of_kind(results(workbench.work(request)), MaximaRead)
+    assert [event.index for event in read] == [0, 1, 2]
+    for text, event in zip(texts, read, strict=True):
+        asked = ReadRequest(model=ref, prompt=text, dictionaries=(features,))
+        [fired] = of_kind(results(workbench.work(asked)), FiringsRead)
+        largest: dict[int, float] = {}
+        for feature, value in zip(int32(fired.features), float32(fired.values), strict=True):
+            largest[int(feature)] = max(float(value), largest.get(int(feature), 0.0))
+        assert int32(event.features).tolist() == sorted(largest)
+        assert float32(event.maxima).tolist() == [largest[n] for n in sorted(largest)]

@@ -1,0 +1,46 @@
+"""The search from Python. Twins of the JSON interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from app.client.transport import Answer, Transport
+from app.pages.search import schema as types
+
+
+class SearchClient:
+    """Finds features. Reached as `FeaturescopeClient.search`.
+
+    Every method raises RequestFailed where the server refuses or cannot be reached.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def find(self, typed: str, dictionary: str = "", kind: str = "") -> types.SearchAnswer:
+        """The features that fit a text, by kind.
+
+        Args:
+            typed: a number, words of labels and rules, or a token.
+            dictionary: `model/dictionary` that is searched; empty: all of them.
+            kind: the only kind of hits, 50 at the most; empty: 8 of each kind.
+        """
+        return self._ask(types.SearchAnswer, ("search",), q=typed, d=dictionary, k=kind)
+
+    def by_example(
+        self, dictionary: str, fire: Sequence[str], quiet: Sequence[str]
+    ) -> types.ExampleAnswer:
+        """The features that tell two sets of texts apart best, tested on held-out texts.
+
+        Args:
+            dictionary: `model/dictionary`.
+            fire: texts on which the feature must fire, each on one line.
+            quiet: texts on which it must not.
+        """
+        texts = {"fire": "\n".join(fire), "not": "\n".join(quiet)}
+        return self._ask(types.ExampleAnswer, ("search", "example"), d=dictionary, **texts)
+
+    def _ask(self, kind: type[Answer], parts: tuple[str, ...], **query: str) -> Answer:
+        address = f"{self._transport.address(*parts)}?{urlencode(query)}"
+        return self._transport.ask("GET", address, kind)
