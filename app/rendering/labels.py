@@ -147,9 +147,7 @@ def label_sheet(
     Raises:
         NotFound: the feature has no label of that id.
     """
-    lists = store.lists.of(dictionary, index)
-    inside = {view.name for view in lists}
-    others = [v for v in store.lists.all() if v.name not in inside and not v.withdrawn]
+    lists, others = store.lists.around(dictionary, index)
     versions = store.labels.history(dictionary, index, history) if history else []
     return LabelSheet(
         address=dictionary_address(dictionary.model, dictionary.name, index),

@@ -181,25 +181,31 @@ def label_views(connection: Connection, key: str, index: int | None = None) -> l
         if not 0 <= index < 1 << 63:
             return []
         here.append(StoredLabel.index == index)
-    votes: dict[str, dict[str, int]] = {}
-    cast = (
-        select(StoredLabelVote.label_id, StoredLabelVote.voter, StoredLabelVote.value)
-        .join(StoredLabel, StoredLabel.id == StoredLabelVote.label_id)
-        .where(*here, StoredLabelVote.value != 0)
-        .order_by(StoredLabelVote.voter)
+    query = (
+        select(StoredLabel.__table__, StoredLabelVote.voter, StoredLabelVote.value)
+        .outerjoin(
+            StoredLabelVote,
+            (StoredLabelVote.label_id == StoredLabel.id) & (StoredLabelVote.value != 0),
+        )
+        .where(*here)
+        .order_by(StoredLabel.id, StoredLabelVote.voter)
     )
-    for label, voter, value in connection.execute(cast):
-        votes.setdefault(label, {})[voter] = value
-    rows = connection.execute(select(StoredLabel.__table__).where(*here)).mappings()
+    rows: dict[str, RowMapping] = {}
+    votes: dict[str, dict[str, int]] = {}
+    for row in connection.execute(query).mappings():  # a label once for each of its votes
+        rows[row["id"]] = row
+        cast = votes.setdefault(row["id"], {})
+        if row["voter"] is not None:
+            cast[row["voter"]] = row["value"]
     views = [
         LabelView(
             **{name: row[name] for name in _PLAIN},
             kind=_KINDS.get(row["kind"], LabelKind.IMPORT),
             withdrawn=bool(row["withdrawn"]),
-            score=sum(votes.get(row["id"], {}).values()),
-            votes=votes.get(row["id"], {}),
+            score=sum(votes[label].values()),
+            votes=votes[label],
         )
-        for row in rows
+        for label, row in rows.items()
     ]
     return sorted(views, key=lambda v: (v.index, v.withdrawn, -v.score, -v.changed, v.id))
 

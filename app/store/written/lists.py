@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, false, func, insert, select, update
 
 from app.errors import InvalidRequest, NotFound
 from app.store.annotations import StoredList, StoredListItem
@@ -53,23 +53,30 @@ class FeatureLists:
         with reading(self._engine) as connection:
             return _views(connection, connection.execute(query).mappings().all())
 
-    def of(self, dictionary: DictionaryView, index: int) -> list[ListView]:
-        """The lists that a feature is in."""
-        if not 0 <= index < dictionary.d_sae:
-            return []
+    def around(
+        self, dictionary: DictionaryView, index: int
+    ) -> tuple[list[ListView], list[ListView]]:
+        """The lists that a feature is in, and the others, by title, in one query: their sizes are
+        not counted."""
+        here = StoredListItem.index == index if 0 <= index < dictionary.d_sae else false()
+        item = (
+            (StoredListItem.list_id == StoredList.id)
+            & (StoredListItem.subject == subject(dictionary))
+            & here
+            & (StoredListItem.withdrawn == 0)
+        )
         query = (
-            select(StoredList.__table__)
-            .join(StoredListItem, StoredListItem.list_id == StoredList.id)
-            .where(
-                StoredListItem.subject == subject(dictionary),
-                StoredListItem.index == index,
-                StoredListItem.withdrawn == 0,
-                StoredList.withdrawn == 0,
-            )
+            select(StoredList.__table__, StoredListItem.place.label("inside"))
+            .outerjoin(StoredListItem, item)
+            .where(StoredList.withdrawn == 0)
             .order_by(StoredList.title, StoredList.name)
         )
+        inside: list[ListView] = []
+        others: list[ListView] = []
         with reading(self._engine) as connection:
-            return _views(connection, connection.execute(query).mappings().all())
+            for row in connection.execute(query).mappings():
+                (others if row["inside"] is None else inside).append(_list(row, 0))
+        return inside, others
 
     def contents(self, name: str) -> tuple[ListView, list[ListItem]]:
         """A list and the features in it, in its order. The list of stars is always there.
@@ -304,14 +311,15 @@ def _views(connection: Connection, rows: Sequence[RowMapping]) -> list[ListView]
         .group_by(StoredListItem.list_id)
     )
     sizes = dict(iter(connection.execute(counted)))
-    return [
-        ListView(
-            name=row["name"],
-            title=row["title"],
-            note=row["note"],
-            changed=row["changed"],
-            withdrawn=bool(row["withdrawn"]),
-            size=sizes.get(row["id"], 0),
-        )
-        for row in rows
-    ]
+    return [_list(row, sizes.get(row["id"], 0)) for row in rows]
+
+
+def _list(row: RowMapping, size: int) -> ListView:
+    return ListView(
+        name=row["name"],
+        title=row["title"],
+        note=row["note"],
+        changed=row["changed"],
+        withdrawn=bool(row["withdrawn"]),
+        size=size,
+    )

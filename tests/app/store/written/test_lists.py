@@ -30,9 +30,9 @@ def test_stars_are_a_list_that_is_always_there(store: Store, published: Dictiona
     store.lists.put(STARRED, published, 2)
     store.lists.put(STARRED, published, 5)  # it is there already
     assert inside(store, STARRED) == [5, 2]
-    assert [view.name for view in store.lists.of(published, 5)] == [STARRED]
+    assert [view.name for view in store.lists.around(published, 5)[0]] == [STARRED]
     assert store.lists.take_out(STARRED, subject(published), 5).size == 1
-    assert store.lists.of(published, 5) == []
+    assert [view.name for view in store.lists.around(published, 5)[1]] == [STARRED]
     store.lists.put(STARRED, published, 5)  # again, now as the last one
     assert inside(store, STARRED) == [2, 5]
 
@@ -59,7 +59,7 @@ def test_a_list_has_a_title_a_note_an_order_and_notes(
     assert store.lists.describe(made.name, "Quotes", "").title == "Quotes"
     store.lists.put_away(made.name)
     assert [view.name for view in store.lists.all()][-1] == made.name
-    assert store.lists.of(published, 4) == []
+    assert store.lists.around(published, 4)[0] == []
     store.lists.put_away(made.name, withdrawn=False)
     assert inside(store, made.name) == [3, 4, 5]
 
