@@ -112,7 +112,9 @@ class FeaturescopeClient:
             RequestFailed: the server refuses, or does not answer.
         """
         whole = f"{self._transport.address()}/{address.lstrip('/')}"
-        return self._transport.send("GET", whole.rstrip("/")).json()
+        answer = self._transport.send("GET", whole.rstrip("/"))
+        with failures(whole):
+            return TypeAdapter(Any).validate_json(answer.content)
 
     def rule(self, model: str, dictionary: str, feature: int) -> feature_types.Rule:
         """What a feature's firings were learnt to depend on, and how well that says where it fires.

@@ -23,6 +23,7 @@ from app.rendering.contexts import best_context
 from app.rendering.markup import trusted
 from app.rendering.tokens import printable
 from app.rendering.underlines import Underlines
+from app.rendering.words.citation import EMBED_PARTS, citation
 from app.rendering.words.glossary import term
 from app.rendering.words.summary import summary_of_row
 from app.store.types.catalogue import DictionaryView
@@ -89,6 +90,8 @@ class Renderer:
             "asset": assets.address,
             "list_address": list_address,
             "caveat": caveat,
+            "citation": citation,
+            "embed_parts": EMBED_PARTS,
             "notes": notes,
             "noun": noun,
             "best_context": best_context,

@@ -6,3 +6,4 @@ import "./cards.js";
 import "./copy.js";
 import "./pending.js";
 import "./labels.js";
+import "./share/menu.js";

@@ -180,6 +180,26 @@ def test_an_answer_of_something_else(body: bytes, words: str) -> None:
                 list(client.attribute("demo", "a", "m"))
 
 
+def test_a_page_is_read_as_its_twin_says_it() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, content=b"<html>" if len(asked) > 2 else b'{"index": 3}')
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    with FeaturescopeClient("http://x/", http=http) as client:
+        assert client.read("/d/demo/mlp-12/3?width=full") == {"index": 3}
+        client.read("/")
+        with pytest.raises(RequestFailed, match="makes no sense"):
+            client.read("/runs")
+    assert asked == [
+        "http://x/api/v1/d/demo/mlp-12/3?width=full",
+        "http://x/api/v1",
+        "http://x/api/v1/runs",
+    ]
+
+
 def test_a_stream_that_just_ends_was_lost_and_an_odd_refusal_has_its_status() -> None:
     answers = iter([httpx.Response(200, content=b": still at it\n\n"), httpx.Response(418)])
     transport = httpx.MockTransport(lambda _: next(answers))

@@ -9,12 +9,13 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from app.errors import FeaturescopeError, WorkerUnavailable
+from app.errors import FeaturescopeError, InvalidRequest, WorkerUnavailable
 from app.pages.feature.groups import context_numbered, group_named
 from app.rendering.addresses import model_page_address
 from app.rendering.contexts import leading_text
 from app.rendering.feature import FeaturePage, with_counterpart
 from app.rendering.labels import context_key, label_sheet
+from app.rendering.words.citation import EMBED_PARTS
 from app.store.types.catalogue import DictionaryView
 from app.web.errors import status_of
 from app.web.headers import EMBEDDABLE
@@ -38,6 +39,21 @@ def _tested(request: Request, fragment: bool, text: str) -> str:
     return dict(parse_qsl(page.query, keep_blank_values=True)).get("text", "")
 
 
+def _left_out(parts: str) -> list[str]:
+    """The parts of a frame that were not asked for.
+
+    Raises:
+        InvalidRequest: there is no such part.
+    """
+    asked = list(filter(None, parts.split(",")))
+    for part in asked:
+        if part not in EMBED_PARTS:
+            raise InvalidRequest(
+                f"A frame has no part {part[:60]!r}; it has {', '.join(EMBED_PARTS)}.", "parts"
+            )
+    return [part for part in EMBED_PARTS if asked and part not in asked]
+
+
 @router.get("")
 def feature(
     request: Request,
@@ -49,11 +65,13 @@ def feature(
     fragment: Fragment,
     author: Author,
     embed: Annotated[Literal["", "0", "1"], Query(description="For a frame.")] = "",
+    parts: Annotated[str, Query(description="Of a frame, by comma.")] = "",
     text: Annotated[str, Query(description="To test the feature on.")] = "",
 ) -> Response:
     """The page, or its contexts in another style. Underlines that are not stored come later.
 
-    With `embed=1` it may be framed by any page.
+    With `embed=1` it may be framed by any page; `parts` names what it shows there, such as
+    summary,contexts; empty: all.
 
     For example /d/demo/mlp-4096/12?width=full
     """
@@ -64,6 +82,7 @@ def feature(
     view = site.store.feature(chosen or site.store.dictionary(*names), index)
     view, counterpart = with_counterpart(site.store, view, catalogue)
     embedded = embed == "1" and not fragment
+    left_out = _left_out(parts)
     own = _tested(request, fragment, text)
     page = FeaturePage(view, site.typeset(view.dictionary), style, counterpart, embedded, own)
     typeset = site.typeset(view.dictionary)
@@ -72,6 +91,7 @@ def feature(
         return site.renderer.html(
             "feature/embed.html",
             headers=dict(EMBEDDABLE),
+            left_out=left_out,
             dictionary=view.dictionary,
             page=page,
             rule=rule,

@@ -113,6 +113,14 @@ class SteerPage:
         return self.of.name
 
     @property
+    def cited(self) -> list[tuple[DictionaryView, int | None]]:
+        """What a citation of the page has to name: the features of the sliders, else a dictionary
+        for its model."""
+        lines = [card.line for card in self.cards if card.line is not None]
+        features = [(self.of.dictionaries[line.dictionary], line.row.index) for line in lines]
+        return [*features] or [(self.of.facts, None)]
+
+    @property
     def base(self) -> str:
         """The address of the page without its state."""
         return SteerState().address(self.model)

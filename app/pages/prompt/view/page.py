@@ -169,6 +169,11 @@ class PromptPage:
         return MOST_EDITS
 
     @property
+    def cited(self) -> list[tuple[DictionaryView, None]]:
+        """What a citation of the page has to name: the dictionaries that are read."""
+        return [(view, None) for view in self.session.chosen.values()]
+
+    @property
     def action(self) -> str:
         """Where the page's forms go."""
         return model_page_address(self.model)
