@@ -17,8 +17,9 @@ from app.pages.prompt.effects_stream import EffectsStream
 from app.pages.prompt.query import LONGEST_TEXT, check_typed, lines, parse
 from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import PromptSession
+from app.pages.prompt.view.builder import PromptPages
 from app.pages.prompt.view.effect_rows import effects
-from app.pages.prompt.view.page import Problems, PromptPage, PromptPages
+from app.pages.prompt.view.page import Problems, PromptPage
 from app.pages.prompt.view.rows import FeatureLines
 from app.pages.prompt.view.snippet import snippet
 from app.rendering.addresses import model_page_address

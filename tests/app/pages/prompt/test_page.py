@@ -340,7 +340,7 @@ def test_the_same_question_is_asked_once(on: Prompts) -> None:
 def test_rows_are_bounded_until_all_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.pages.prompt.view.page.MOST_ROWS", 5)
+    monkeypatch.setattr("app.pages.prompt.view.builder.MOST_ROWS", 5)
     monkeypatch.setattr("app.pages.prompt.view.effect_rows.MOST_EFFECTS", 5)
     with filled(tmp_path, PretendPrompts()) as site:
         page = site.get(address(target=5, exact=1, d=BOTH)).text
