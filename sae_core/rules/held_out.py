@@ -61,42 +61,49 @@ class HeldOutTester:
 
     def f1(self, predicate: Predicate, places: NDArray[np.int64]) -> RuleFigure:
         """The F1 score of a predicate alone, with its interval."""
-        return _figure(_f1, self._sums(predicate, places, np.ones(len(places), np.float32)))
+        there, own = self._covered(predicate, places, 1)
+        groups = (there[own > 0], there, places - self.text.held_out.begin)
+        return _figure(_f1, np.stack([self._summed(self._group_of[g]) for g in groups]))
 
     def score(self, predicate: Predicate, places: NDArray[np.int64]) -> float:
         """The F1 score alone."""
+        there, own = self._covered(predicate, places, 1)
+        return 2 * float(np.count_nonzero(own)) / max(1, len(there) + len(places))
+
+    def _covered(
+        self, predicate: Predicate, places: NDArray[np.int64], values: NDArray[np.float32] | int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Where a predicate holds, counted from the half's begin, and the activations there."""
         half = self.text.held_out
         there = self.text.predicate_places(predicate, half) - half.begin
         at = places - half.begin
-        self._activations[at] = 1
-        hits = float(np.count_nonzero(self._activations[there]))
+        self._activations[at] = values
+        own = self._activations[there]
         self._activations[at] = 0
-        return 2 * hits / max(1, len(there) + len(at))
+        return there, own
+
+    def _summed(
+        self, groups: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+    ) -> _Sums:
+        """How many of some tokens, or what sum, each group of documents has, [groups]."""
+        return np.bincount(groups, weights, self._groups).astype(np.float64)
 
     def _sums(
         self, predicate: Predicate, places: NDArray[np.int64], values: NDArray[np.float32]
     ) -> _Sums:
         """The sums of each group of documents, float64 [7, groups]."""
-        half = self.text.held_out
-        at = places - half.begin
-        there = self.text.predicate_places(predicate, half) - half.begin
-        self._activations[at] = values
-        own = self._activations[there].astype(np.float64)
-        self._activations[at] = 0
-        of_there, of_firings = self._group_of[there], self._group_of[at]
-        exact = values.astype(np.float64)
-
-        def summed(groups: NDArray[np.int64], weights: NDArray[np.float64] | None = None) -> _Sums:
-            return np.bincount(groups, weights, self._groups).astype(np.float64)
-
+        there, covered = self._covered(predicate, places, values)
+        own, exact = covered.astype(np.float64), values.astype(np.float64)
+        of_there = self._group_of[there]
+        of_firings = self._group_of[places - self.text.held_out.begin]
         return np.stack(
             [
-                summed(of_there[own > 0]),
-                summed(of_there),
-                summed(of_firings),
-                summed(of_there, own),
-                summed(of_firings, exact),
-                summed(of_firings, exact**2),
+                self._summed(of_there[own > 0]),
+                self._summed(of_there),
+                self._summed(of_firings),
+                self._summed(of_there, own),
+                self._summed(of_firings, exact),
+                self._summed(of_firings, exact**2),
                 self._tokens,
             ]
         )

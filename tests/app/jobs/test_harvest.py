@@ -92,6 +92,29 @@ def test_what_is_published_is_not_harvested_again(
         harvesting.harvest(settings, _spec(parts), seed=1)
 
 
+def test_rules_are_learnt_unless_they_are_not_wanted_and_added_when_they_are(
+    settings: Settings, parts: Path
+) -> None:
+    harvesting.harvest(settings, _spec(parts), rules=False)
+    store = Store(connect(settings.url))
+    assert store.rules.of_feature(_view(settings), 0) is None
+    harvesting.harvest(settings, _spec(parts))
+    view = _view(settings)
+    records = [store.rules.of_feature(view, index) for index in range(view.d_sae)]
+    assert all(record is not None for record in records)
+    rules = [record for record in records if record is not None and record.predicate is not None]
+    assert rules
+    for record in rules:
+        assert record.sentence.startswith("Fires ")
+        assert record.test is not None
+        assert record.null is not None
+        assert record.null.count == 99
+        assert record.documents == 20
+    # Without them wanted, what is there with them is good enough.
+    harvesting.harvest(settings, _spec(parts), rules=False)
+    assert _view(settings).digest == view.digest
+
+
 def test_top_contexts_are_ablated_once(
     settings: Settings, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
