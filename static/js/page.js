@@ -1,8 +1,8 @@
 // Everything that pages do beyond documents and htmx. Each module listens on the document once.
 import "./shortcuts.js";
 import "./contexts.js";
-import "./tokens.js";
-import "./cards.js";
+import "./explained/tokens.js";
+import "./explained/cards.js";
 import "./copy.js";
 import "./pending.js";
 import "./labels.js";

@@ -1,6 +1,6 @@
 // What the strip of a prompt says of a token: its loss, what was expected, the chosen feature.
 import { placeOf } from "./strip.js";
-import { predictions } from "../tokens.js";
+import { predictions } from "../explained/tokens.js";
 import { element, explain, fact, visible } from "../tooltip.js";
 
 const read = new WeakMap();

@@ -1,6 +1,6 @@
 // What a feature is, wherever its number stands as a link: its line in words and its figures.
 
-import { element, explain, fact } from "./tooltip.js";
+import { element, explain, fact } from "../tooltip.js";
 
 const PAGE = /^\/d\/([^/]+)\/([^/]+)\/(\d+)$/;
 const SAID_ALREADY = "[rel], .features a, .start a, .contexts a, .facts a";

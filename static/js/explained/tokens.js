@@ -1,7 +1,7 @@
 // What contexts say of a token: what fires there, what ablation changes, which predictions move.
-import { position, tokens } from "./contexts.js";
-import { SPACE } from "./marks.js";
-import { element, explain, fact, MINUS, visible } from "./tooltip.js";
+import { position, tokens } from "../contexts.js";
+import { SPACE } from "../marks.js";
+import { element, explain, fact, MINUS, visible } from "../tooltip.js";
 
 const details = new Map();
 
