@@ -194,6 +194,14 @@ GLOSSARY: tuple[Term, ...] = (
         "The best check of a hypothesis: write a text that should fire, and one that should not.",
     ),
     Term(
+        "labels",
+        "Labels",
+        "What people say that a feature means, in words. The one with the most votes stands beside "
+        "its number everywhere; of equal ones the newest.",
+        "Every change is kept and can be undone. Labels follow the dictionary's weights: a new "
+        "harvest, another name and a removal leave them as they are.",
+    ),
+    Term(
         "rule",
         "Rule",
         "A few conditions on a token and its neighbours, learnt from half of the documents, that "
