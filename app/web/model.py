@@ -48,8 +48,9 @@ class AddressedModel:
 
         def cost(view: DictionaryView) -> tuple[bool, float]:
             extra = (view.evaluation or {}).get("extra_loss_fraction")
-            known = isinstance(extra, (int, float)) and math.isfinite(extra)
-            return view.is_neurons, float(extra) if known else math.inf
+            if not isinstance(extra, (int, float)) or not math.isfinite(extra):
+                extra = math.inf
+            return view.is_neurons, float(extra)
 
         return min(self.dictionaries.values(), key=cost)
 

@@ -1,5 +1,5 @@
 // The share menu: the page's address, a frame for elsewhere, files, a program, a citation.
-import { copy } from "../clipboard.js";
+import { copy } from "./clipboard.js";
 import { page } from "./document.js";
 import { pictures } from "./pictures.js";
 

@@ -1,5 +1,5 @@
 // Taking the page elsewhere: its address, and a program that gives the same.
-import { copy } from "../clipboard.js";
+import { copy } from "../share/clipboard.js";
 import { byId, page } from "./dom.js";
 import { address, restorable } from "./state.js";
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from html import unescape
@@ -72,60 +71,6 @@ def test_the_table_has_each_order(on: Prompts, sort: str) -> None:
     shown = [float(words(cell).replace("%", "")) for cell in cells]
     assert shown == sorted(shown, reverse=True)
     assert page.count('aria-sort="descending"') == 1
-
-
-def test_one_dictionary_is_read_unless_others_are_named(on: Prompts) -> None:
-    page = on.page()
-    assert {place for place, _ in rows(page)} == {0}
-    assert re.findall(r'name="d" value="([^"]*)" checked', page) == ["mlp-12"]
-    assert re.search(r'aria-sort="descending"><button[^>]*value="activation"', page)
-
-
-def test_several_dictionaries_are_ranked_so_that_none_drowns_another(on: Prompts) -> None:
-    page = on.page(d=BOTH)
-    assert re.search(r'aria-sort="descending"><button[^>]*value="rarity"', page)
-    assert "comparable between hook points" in words(page)
-    cells = re.findall(r'data-name="rarity">(.*?)</td>', page, re.S)
-    shown = [float(words(cell)) for cell in cells]
-    assert shown == sorted(shown, reverse=True)
-    assert {place for place, _ in rows(page)} == {0, 1}
-    # What was chosen stays chosen.
-    assert re.search(
-        r'aria-sort="descending"><button[^>]*value="activation"',
-        on.page(d=BOTH, sort="activation"),
-    )
-
-
-def test_tokens_are_coloured_by_loss_until_a_feature_is_chosen(on: Prompts) -> None:
-    page = on.page()
-    strip = re.search(r'<p class="strip choosable".*?</p>', page, re.S)
-    assert strip
-    looks = re.findall(r'<bdi role=option[^>]*class="(l\d)"', strip[0])
-    assert looks
-    assert "loss: 0" in words(page)
-    assert f"{math.log(64):.1f} nats and more" in words(page)
-    chosen = on.page(feature="mlp-12:8")
-    assert not re.search(r'class="l\d"', chosen)
-
-
-def test_checked_features_are_ablated_and_steered_together(on: Prompts) -> None:
-    page = on.page()
-    # Nothing is explained yet: it would be the token after the prompt.
-    form = re.search(r'<form id="to-together".*?</form>', page, re.S)
-    assert form
-    assert f'name="target" value="{len(tokens_of(PROMPT))}"' in form[0]
-    assert 'name="a" value="mlp-12:8"' in page
-    assert f'form="to-together" formaction="{PAGE}/steer"' in page
-    asked = f"{PAGE}/steer?text=x&target=3&a=mlp-12:8&a=mlp-12:1&a=mlp-12:8"
-    steer = on.site.get(asked)
-    assert steer.headers["location"] == "/m/demo/steer?text=x&f=mlp-12:8&f=mlp-12:1"
-    many = "&".join(f"a=mlp-12:{n}" for n in range(20))
-    assert on.site.get(f"{PAGE}/steer?{many}").headers["location"].count("f=") == 16
-    together = on.page(target=5, a=["mlp-12:1", "mlp-12:8"], exact=1)
-    bar = re.search(r'<section class="checked".*?</section>', together, re.S)
-    assert bar
-    assert "2 checked: ablate together steer together uncheck all" in words(bar[0])
-    assert "not additive" in words(bar[0])
 
 
 def test_the_formula_of_rarity_stands_on_the_page(on: Prompts) -> None:
@@ -236,24 +181,6 @@ def test_the_exact_table_of_responsible_features_is_waited_for(on: Prompts) -> N
     assert sizes == sorted(sizes, reverse=True)
     assert "data-stream" not in page
     assert "off by" in words(page)
-
-
-def test_an_estimate_of_the_wrong_sign_is_flagged_in_words(on: Prompts) -> None:
-    assert "wrong sign" not in on.page(target=5, exact=1)
-    on.site.forget_prompts()
-    on.live.slope = -0.5
-    page = on.page(target=5, exact=1)
-    changed = [
-        (float(estimate.replace("−", "-")), float(exact.replace("−", "-")), flag)
-        for estimate, flag, exact in re.findall(
-            r'data-name="estimate">([^ <]*)(.*?)</td>.*?data-name="exact">([^<]*)<', page, re.S
-        )
-    ]
-    assert changed
-    for estimate, exact, flag in changed:
-        assert ("≠</span> wrong sign" in flag) == (estimate * exact < 0)
-    n = sum(bool(flag) for *_, flag in changed)
-    assert f"{n} estimates below have the wrong sign" in words(page)
 
 
 def test_estimates_are_streamed_where_nobody_waits(on: Prompts) -> None:
