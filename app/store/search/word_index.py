@@ -24,6 +24,8 @@ TABLE = "search_text"
 MOST_WORDS = 12_000  # of a document: Postgres counts to 16,383
 MOST_BYTES = 400_000  # and takes a megabyte
 _BATCH = 1000
+_LOOKED_AT = 4096  # features at the beginning of a dictionary
+_ANYWHERE = {"below": 1 << 62}
 _SQLITE = {
     "put": "INSERT INTO search_text (rowid, words) VALUES (?, ?)",
     "clear": "DELETE FROM search_text WHERE rowid BETWEEN :low AND :high",
@@ -37,7 +39,7 @@ _POSTGRES = {
     "drop": "DELETE FROM search_text WHERE kind = :kind AND dictionary_id = :dictionary_id "
     'AND "index" = ANY(:indices)',
     "match": 'SELECT "index" FROM search_text WHERE words @@ CAST(:asked AS tsquery) '
-    "AND dictionary_id = :dictionary_id AND kind = :kind "
+    'AND dictionary_id = :dictionary_id AND kind = :kind AND "index" < :below '
     'ORDER BY dictionary_id, kind, "index" LIMIT :most',
 }
 
@@ -96,9 +98,11 @@ def matching(
         return []
     if connection.dialect.name == "postgresql":
         asked = " & ".join(_tsquery(term.words, term.beginning) for term in query.terms)
-        here: dict[str, Any] = {"kind": int(kind), "dictionary_id": dictionary_id}
-        answer = connection.scalars(text(_POSTGRES["match"]), here | {"asked": asked, "most": most})
-        return list(answer)
+        here = {"kind": int(kind), "dictionary_id": dictionary_id, "asked": asked, "most": most}
+        # GIN finds all matches before it gives the first: common words are found by looking.
+        match, first = text(_POSTGRES["match"]), {"below": _LOOKED_AT}
+        found = list(connection.scalars(match, here | first))
+        return found if len(found) >= most else list(connection.scalars(match, here | _ANYWHERE))
     asked = " AND ".join(_fts5(term.words, term.beginning) for term in query.terms)
     bounds = _bounds(kind, dictionary_id)
     rows = connection.scalars(text(_SQLITE["match"]), bounds | {"asked": asked, "most": most})
