@@ -184,16 +184,17 @@ def test_every_table_that_people_write_into_is_in_a_bundle(written: Store, tmp_p
 
 
 def _change(path: Path, column: str, value: Any) -> None:
-    """Another value in the first label of a bundle, whose checksums fit it again."""
+    """Another value in the labels of a bundle, whose checksums fit it again."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(entries["manifest.json"])
     for part in manifest["parts"]:
         if part["table"] == "label":
-            first, *rest = entries[part["name"]].decode().splitlines()
-            row = json.loads(first)
-            row[manifest["tables"]["label"].index(column)] = value
-            data = "\n".join([json.dumps(row), *rest, ""]).encode()
+            column_at = manifest["tables"]["label"].index(column)
+            rows = [json.loads(line) for line in entries[part["name"]].decode().splitlines()]
+            for row in rows:
+                row[column_at] = value
+            data = "\n".join([*map(json.dumps, rows), ""]).encode()
             entries[part["name"]] = data
             part |= {"n_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     parts = tuple(Part(**part) for part in manifest["parts"])
