@@ -24,7 +24,7 @@ from app.settings import Settings
 from app.store.store import open_store
 from app.worker.protocol.requests import AttributeRequest
 from tests import factories
-from tests.app.pretend.prompt_site import PROMPT, ROW, address
+from tests.app.pretend.prompt_site import BOTH, PROMPT, ROW, address
 from tests.app.pretend.prompts import PretendPrompts, change_of, tokens_of
 from tests.app.pretend.served import Served
 
@@ -229,7 +229,14 @@ def run(source: str) -> tuple[list[str], dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "query",
-    [{}, {"sort": "rarity"}, {"sort": "share", "token": 3}, {"token": 8}, {"d": "neurons"}],
+    [
+        {},
+        {"sort": "rarity"},
+        {"sort": "share", "token": 3},
+        {"token": 8},
+        {"d": "neurons"},
+        {"d": BOTH},
+    ],
 )
 def test_the_snippet_prints_the_rows_of_the_page(
     base: str, live: PretendPrompts, query: dict[str, object]
@@ -237,7 +244,7 @@ def test_the_snippet_prints_the_rows_of_the_page(
     live.reset()
     page = httpx.get(base + address(**query)).text
     shown = [(int(place), int(index)) for place, index, _ in ROW.findall(page)]
-    names = ["neurons"] if "d" in query else ["mlp-12", "neurons"]
+    names = ["neurons"] if query.get("d") == "neurons" else BOTH
     printed = [line.split() for line in run(program(page))[0]]
     assert [(names.index(name), int(index)) for name, index, *_ in printed] == shown
     values = re.findall(r'data-name="activation">([\d.]+)<', page)
@@ -256,6 +263,7 @@ def test_the_snippet_does_everything_that_the_page_does(base: str, live: Pretend
         "instead": "word31",
         "a": ["mlp-12:1", "mlp-12:8", "neurons:3"],
         "exact": 1,
+        "d": BOTH,
     }
     page = httpx.get(base + address(**query)).text
     printed = "\n".join(run(program(page))[0])

@@ -45,5 +45,5 @@ export function page() {
   sheet.textContent = style().replaceAll("</", "<\\/");
   root.querySelector("meta[charset]").after(made("meta", { "http-equiv": "Content-Security-Policy", content: POLICY }));
   root.querySelector("head").append(sheet);
-  return `<!doctype html>\n${root.outerHTML}`;
+  return `<!doctype html>\n<html lang="en">${root.getHTML()}</html>\n`;
 }

@@ -142,7 +142,8 @@ class PromptPages:
 
     def _writer(self, reading: Reading) -> FeatureLines:
         session = self._session
-        return FeatureLines(session.model.store, session.chosen, self._typeset, len(reading))
+        model = session.model  # a set may hold features of dictionaries that are not read
+        return FeatureLines(model.store, model.dictionaries, self._typeset, len(reading))
 
     def _summary(self, reading: Reading, active: ActiveFeatures) -> list[tuple[str, str]]:
         n, loss = len(reading), reading.mean_loss

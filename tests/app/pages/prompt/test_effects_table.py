@@ -45,3 +45,8 @@ def test_an_estimate_of_the_wrong_sign_is_flagged_in_words(on: Prompts) -> None:
         assert ("≠</span> wrong sign" in flag) == (estimate * exact < 0)
     n = sum(bool(flag) for *_, flag in changed)
     assert f"{n} estimates below have the wrong sign" in words(page)
+
+
+def test_a_set_may_hold_features_of_dictionaries_that_are_not_read(on: Prompts) -> None:
+    page = on.page(target=5, a=["mlp-12:1", "neurons:3"], exact=1)
+    assert "1 feature of neurons: 3" in words(page)
