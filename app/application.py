@@ -123,6 +123,7 @@ def create_app(
         streams,
         PromptWork(streams),
         waiters,
+        home=settings.home,
     )
     errors.install(app)
     app.include_router(health.router, include_in_schema=False)

@@ -16,6 +16,7 @@ from app.cli.commands import version
 from app.cli.commands.making import (
     add,
     demo_train,
+    embed,
     evaluate,
     explain,
     harvest,
@@ -49,6 +50,7 @@ COMMANDS: tuple[Command, ...] = (
     add,
     evaluate,
     explain,
+    embed,
     sweep,
     demo,
     demo_train,

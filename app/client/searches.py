@@ -28,6 +28,15 @@ class SearchClient:
         """
         return self._ask(types.SearchAnswer, ("search",), q=typed, d=dictionary, k=kind)
 
+    def by_meaning(self, typed: str, dictionary: str) -> types.MeaningAnswer:
+        """The features of which something similar is said, in whatever words.
+
+        Args:
+            typed: what is looked for.
+            dictionary: `model/dictionary`, for which `featurescope embed` was run.
+        """
+        return self._ask(types.MeaningAnswer, ("search", "meaning"), q=typed, d=dictionary)
+
     def by_example(
         self, dictionary: str, fire: Sequence[str], quiet: Sequence[str]
     ) -> types.ExampleAnswer:

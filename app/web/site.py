@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -33,6 +34,7 @@ class Site:
         prompts: asks the worker about prompts, and remembers.
         waiters: the requests that wait for the worker.
         search: finds features by what is typed.
+        home: the folder of what lies outside of the database.
     """
 
     store: Store
@@ -44,6 +46,7 @@ class Site:
     prompts: PromptWork
     waiters: Waiters
     search: FeatureSearch = field(default_factory=FeatureSearch)
+    home: Path = Path()
 
     def typeset(self, dictionary: DictionaryView) -> Typeset:
         """The tokens of the dictionary's model."""

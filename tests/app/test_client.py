@@ -312,5 +312,7 @@ def test_features_are_searched_by_words_and_by_example(client: FeaturescopeClien
     assert [(hit.dictionary, hit.index) for hit in group.hits] == [("mlp-12", 7)]
     fire, quiet = [f"fox {n}" for n in range(8)], [f"dog {n}" for n in range(8)]
     assert client.search.by_example("demo/mlp-12", fire, quiet).features[0].index == 5
+    off = client.search.by_meaning("sockets", "demo/mlp-12")
+    assert "featurescope embed demo/mlp-12" in off.note
     with pytest.raises(RequestFailed, match="at most 400 characters"):
         client.search.find("x" * 500)

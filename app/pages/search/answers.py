@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from app.pages.search.example import ExampleLine, FoundByExample
+from app.pages.search.meaning import MeaningPage
 from app.pages.search.schema import (
     ExampleAnswer,
     ExampleHitAnswer,
+    MeaningAnswer,
+    MeaningHitAnswer,
     SearchAnswer,
     SearchGroupAnswer,
     SearchHitAnswer,
 )
+from app.rendering.tokens import printable
 from app.web.search.results import SearchHit, SearchResults
 
 
@@ -27,6 +31,24 @@ def search_answer(results: SearchResults) -> SearchAnswer:
             for group in results.groups
         ],
         note=results.note,
+    )
+
+
+def meaning_answer(page: MeaningPage) -> MeaningAnswer:
+    """Features of which something similar is said."""
+    return MeaningAnswer(
+        dictionary=page.chosen.title if page.chosen else "",
+        features=[
+            MeaningHitAnswer(
+                index=line.row.index,
+                address=line.address,
+                label=line.row.label,
+                text=printable(line.text),
+                cosine=line.cosine,
+            )
+            for line in page.lines
+        ],
+        note=page.problem,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.pages.search.answers import example_answer, search_answer
+from app.pages.search.answers import example_answer, meaning_answer, search_answer
 from app.pages.search.example import TheExample, found_by_example
+from app.pages.search.meaning import meaning_page
 from app.pages.search.query import TheSearch
-from app.pages.search.schema import ExampleAnswer, SearchAnswer
+from app.pages.search.schema import ExampleAnswer, MeaningAnswer, SearchAnswer
 from app.web.routes import PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import TheSite
@@ -24,6 +25,16 @@ def search(site: TheSite, asked: TheSearch) -> SearchAnswer:
     For example /api/v1/search?q=self.&d=demo/mlp-4096
     """
     return search_answer(asked.results(site))
+
+
+@router.get("/search/meaning")
+def meaning(site: TheSite, asked: TheSearch) -> MeaningAnswer:
+    """The features of which something similar is said.
+
+    \f
+    For example /api/v1/search/meaning?q=network+sockets&d=demo/mlp-4096
+    """
+    return meaning_answer(meaning_page(site, asked))
 
 
 @router.get("/search/example")

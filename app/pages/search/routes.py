@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.errors import InvalidRequest
 from app.pages.search.example import TheExample, example_page
+from app.pages.search.meaning import meaning_page
 from app.pages.search.query import TABS, SearchQuery, TheSearch
 from app.rendering.addresses import dictionary_address
 from app.web.routes import PatientRoute
@@ -47,6 +48,16 @@ def matches(site: TheSite, asked: TheSearch) -> Response:
     """
     results, _ = _results(site, asked, _IN_BOX)
     return site.renderer.html("search/_matches.html", asked=asked, results=results)
+
+
+@router.get("/search/meaning")
+def meaning(site: TheSite, asked: TheSearch) -> Response:
+    """Features of which something similar is said.
+
+    For example /search/meaning?q=network+sockets&d=demo/mlp-4096
+    """
+    page = meaning_page(site, asked)
+    return site.renderer.html("search/meaning.html", page=page, asked=asked)
 
 
 @router.get("/search/example")

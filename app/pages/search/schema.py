@@ -46,6 +46,24 @@ class ExampleAnswer(Answer):
     least_p: float = Field(description="The smallest p-value that so many texts can have.")
 
 
+class MeaningHitAnswer(Answer):
+    """A feature of which something similar is said."""
+
+    index: int
+    address: str
+    label: str = Field(description="Its best label; empty: it has none.")
+    text: str = Field(description="What is similar: its label, its rule, or its summary.")
+    cosine: float = Field(description="Of that text with the question.")
+
+
+class MeaningAnswer(Answer):
+    """What a search by meaning gives, the most similar first."""
+
+    dictionary: str = Field(description="`model/dictionary` that was searched; empty: none.")
+    features: list[MeaningHitAnswer]
+    note: str = Field(description="Why there is nothing; empty where there is something.")
+
+
 class SearchGroupAnswer(Answer):
     """The hits of one kind, the best first."""
 

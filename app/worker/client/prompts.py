@@ -8,6 +8,9 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.errors import WorkerUnavailable
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.attributions import Attribution
@@ -23,12 +26,14 @@ from app.worker.client.readings import (
 from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.client.streaming import LiveWorker
 from app.worker.client.waiters import collected, wait_for
-from app.worker.protocol.arrays import unpack
-from app.worker.protocol.events import ContextDone, Progress, Result, Together
+from app.worker.protocol.arrays import unpack, unpack_float32
+from app.worker.protocol.events import ContextDone, Progress, Result, TextEmbedded, Together
 from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
+    EmbedRequest,
     MaximaRequest,
+    ModelRef,
     OccludeRequest,
     ReadRequest,
     TogetherRequest,
@@ -79,6 +84,11 @@ class PromptWork:
             model=model_ref(dictionary), dictionary=dictionary_ref(dictionary), texts=tuple(texts)
         )
         return self._answer(request, lambda events: text_maxima(events, len(texts)))
+
+    def embed(self, folder: str, checksum: str, text: str) -> NDArray[np.float32]:
+        """What a text means to a sentence model, float32 [d], of length 1."""
+        request = EmbedRequest(model=ModelRef(path=folder, checksum=checksum), text=text)
+        return self._answer(request, _embedded)
 
     def ablate(
         self, dictionary: DictionaryView, feature: int, contexts: Sequence[Tokens]
@@ -201,6 +211,13 @@ def _effects(events: Events, n: int) -> list[ContextEffect]:
     if sorted(effects) != list(range(n)):
         raise ValueError(f"{n} contexts, but effects on {sorted(effects)}")
     return [effects[index] for index in range(n)]
+
+
+def _embedded(events: Events) -> NDArray[np.float32]:
+    for event in events:
+        if isinstance(event, TextEmbedded):
+            return unpack_float32(event.vector)
+    raise ValueError("the answer has no vector")
 
 
 def _together(events: Events) -> float:

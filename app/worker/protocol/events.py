@@ -87,6 +87,13 @@ class MaximaRead(Message):
     maxima: bytes = Field(description="float32 [n], model units")
 
 
+class TextEmbedded(Message):
+    """A text as a vector of length 1."""
+
+    event: Literal["embedded"] = "embedded"
+    vector: bytes = Field(description="float32 [d]")
+
+
 class Estimated(Message):
     """First-order estimates: the gradient of the loss of the target along each ablation."""
 
@@ -225,6 +232,7 @@ Result = (
     | TokensRead
     | FiringsRead
     | MaximaRead
+    | TextEmbedded
     | Estimated
     | Attributed
     | Together

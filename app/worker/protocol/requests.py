@@ -16,6 +16,7 @@ SECRET = "Featurescope-Secret"  # noqa: S105 - the header, whose value both proc
 CLIENT = "Featurescope-Client"  # header: for whom the web process asks
 MOST_DICTIONARIES = 16  # read at once
 MOST_EDITS = 16
+LONGEST_SENTENCE = 1000  # characters
 MOST_TEXTS = 400  # read by one request
 MOST_STRENGTHS = 101
 SWEPT = tuple(
@@ -130,6 +131,16 @@ class MaximaRequest(WorkRequest):
     path: ClassVar[str] = "/maxima"
     dictionary: DictionaryRef
     texts: tuple[str, ...] = Field(min_length=1, max_length=MOST_TEXTS)
+
+
+class EmbedRequest(WorkRequest):
+    """What a text means, as a vector; `model` is a sentence-embedding model.
+
+    Answer: one TextEmbedded.
+    """
+
+    path: ClassVar[str] = "/embed"
+    text: str = Field(min_length=1, max_length=LONGEST_SENTENCE)
 
 
 class AttributeRequest(WorkRequest):
@@ -281,6 +292,7 @@ REQUESTS: tuple[type[WorkRequest], ...] = (
     AblateRequest,
     ReadRequest,
     MaximaRequest,
+    EmbedRequest,
     AttributeRequest,
     TogetherRequest,
     OccludeRequest,

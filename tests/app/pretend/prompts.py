@@ -20,6 +20,7 @@ from app.worker.protocol.events import (
     OcclusionBase,
     Progress,
     Result,
+    TextEmbedded,
     Together,
     TokensRead,
 )
@@ -27,6 +28,7 @@ from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     DictionaryRef,
+    EmbedRequest,
     MaximaRequest,
     OccludeRequest,
     ReadRequest,
@@ -139,6 +141,8 @@ class PretendPrompts:
                 return _read(request)
             case MaximaRequest():
                 return [_maxima(index, text) for index, text in enumerate(request.texts)]
+            case EmbedRequest():
+                return [TextEmbedded(vector=pack_float32(np.eye(8)[len(request.text) % 8]))]
             case AblateRequest():
                 return [
                     pack(index, _within(factories.effect(request.feature, len(context)), context))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from app.worker.process.jobs.ablate import ablate_contexts
+from app.worker.process.jobs.embed import embed_text
 from app.worker.process.jobs.prompt import (
     ablate_together,
     attribute_prediction,
@@ -24,6 +25,7 @@ from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     DoseRequest,
+    EmbedRequest,
     MaximaRequest,
     OccludeRequest,
     ReadRequest,
@@ -37,6 +39,7 @@ JOBS: dict[type[WorkRequest], Callable[[Any, Shelf, Limits], Iterator[Event]]] =
     AblateRequest: ablate_contexts,
     ReadRequest: read_text,
     MaximaRequest: read_maxima,
+    EmbedRequest: embed_text,
     AttributeRequest: attribute_prediction,
     TogetherRequest: ablate_together,
     OccludeRequest: occlude_tokens,

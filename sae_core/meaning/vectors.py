@@ -1,0 +1,114 @@
+"""Many vectors, searched fast: signs, then 8 bits, then exactly. NumPy alone.
+
+1. `MOST_BY_SIGN` vectors whose signs agree most with the query's: one bit a dimension, counted with
+   XOR and a population count.
+2. Of these the `MOST_BY_CODE` with the largest product with the 8-bit codes.
+3. Of these the exact cosines, in float32.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sae_core.files.atomic import atomic_folder
+
+MOST_BY_SIGN = 8000
+MOST_BY_CODE = 400
+_CODES = 127.0
+
+
+@dataclass(frozen=True)
+class VectorHit:
+    """A vector near the query.
+
+    Attributes:
+        row: which one.
+        cosine: with the query, exact.
+    """
+
+    row: int
+    cosine: float
+
+
+@dataclass(frozen=True)
+class SavedVectors:
+    """Vectors in a folder, memory-mapped.
+
+    Attributes:
+        about: what was written with them.
+        indices: the feature of each, int64 [n].
+        texts: the text of each.
+        signs: one bit a dimension, uint64 [n, d / 64].
+        codes: 8 bits a dimension, int8 [n, d].
+        vectors: float32 [n, d], of length 1.
+    """
+
+    about: dict[str, Any]
+    indices: NDArray[np.int64]
+    texts: Sequence[str]
+    signs: NDArray[np.uint64]
+    codes: NDArray[np.int8]
+    vectors: NDArray[np.float32]
+
+    def nearest(self, query: NDArray[np.float32], most: int) -> list[VectorHit]:
+        """The vectors with the largest cosine, at most `most`; `query` has length 1."""
+        rows = np.arange(len(self.signs))
+        if len(rows) > MOST_BY_SIGN:
+            different = np.bitwise_count(self.signs ^ _signs(query[None])).sum(axis=1)
+            rows = np.argpartition(different, MOST_BY_SIGN)[:MOST_BY_SIGN]
+        if len(rows) > MOST_BY_CODE:
+            rows.sort()  # memory is read in order
+            near = self.codes[rows].astype(np.float32) @ query
+            rows = rows[np.argpartition(-near, MOST_BY_CODE)[:MOST_BY_CODE]]
+        exact = self.vectors[rows] @ query
+        order = np.lexsort((rows, -exact))[:most]
+        return [VectorHit(int(rows[n]), float(exact[n])) for n in order]
+
+
+def save_vectors(
+    folder: Path,
+    indices: Sequence[int],
+    texts: Sequence[str],
+    vectors: NDArray[np.float32],
+    about: dict[str, Any],
+) -> None:
+    """Write a folder, whole or not at all."""
+    largest = np.abs(vectors).max(axis=0, keepdims=True, initial=1e-12)
+    codes = np.rint(vectors / largest.max() * _CODES).astype(np.int8)
+    with atomic_folder(folder) as draft:
+        np.save(draft / "indices.npy", np.asarray(indices, dtype=np.int64))
+        np.save(draft / "signs.npy", _signs(vectors))
+        np.save(draft / "codes.npy", codes)
+        np.save(draft / "vectors.npy", vectors.astype(np.float32))
+        (draft / "texts.json").write_text(json.dumps(list(texts)))
+        (draft / "about.json").write_text(json.dumps(about))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_vectors(folder: Path) -> SavedVectors | None:
+    """What was saved; None: nothing was, or it is no longer whole."""
+    try:
+        arrays = [
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in ("indices", "signs", "codes", "vectors")
+        ]
+        about = json.loads((folder / "about.json").read_text())
+        texts = json.loads((folder / "texts.json").read_text())
+    except (OSError, ValueError):
+        return None
+    lengths = {len(texts), *map(len, arrays)}
+    return SavedVectors(about, arrays[0], texts, *arrays[1:]) if len(lengths) == 1 else None
+
+
+def _signs(vectors: NDArray[np.float32]) -> NDArray[np.uint64]:
+    packed = np.packbits(vectors > 0, axis=1)
+    padded = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    return np.ascontiguousarray(padded).view(np.uint64)

@@ -1,0 +1,69 @@
+"""The search by meaning: off, on, and asked what it cannot answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.store.search.meaning_folder import meaning_folder
+from sae_core.meaning.vectors import save_vectors
+from tests.app.pretend.clients import Client, filled
+from tests.app.pretend.prompts import PretendPrompts
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def site(home: Path):
+    with filled(home, PretendPrompts()) as made:
+        yield made
+
+
+def switch_on(site: Client) -> None:
+    """Feature n has the vector n of the basis, and the text `about n`."""
+    view = site.store.dictionary("demo", "mlp-12")
+    about = {"model": "sentences", "checksum": "d" * 64}
+    [home] = {Path(site.http.app.state.site.home)}  # type: ignore[attr-defined]
+    save_vectors(
+        meaning_folder(home, view),
+        range(8),
+        [f"about {n} <b>" for n in range(8)],
+        np.eye(8, dtype=np.float32),
+        about,
+    )
+
+
+def test_where_it_is_off_the_page_says_how_to_switch_it_on(site: Client) -> None:
+    page = site.get("/search/meaning?q=sockets&d=demo/mlp-12")
+    assert page.status_code == 200
+    assert "run `featurescope embed demo/mlp-12`" in page.text
+    answer = site.get("/api/v1/search/meaning?q=sockets&d=demo/mlp-12").json()
+    assert (answer["features"], "featurescope[meaning]" in answer["note"]) == ([], True)
+
+
+def test_the_nearest_texts_come_first_with_their_cosine(site: Client) -> None:
+    switch_on(site)
+    answer = site.get("/api/v1/search/meaning?q=five5&d=demo/mlp-12").json()
+    best = answer["features"][0]
+    assert (best["index"], best["text"], best["cosine"]) == (5, "about 5 <b>", 1.0)
+    assert answer["features"][1]["cosine"] == 0.0
+    page = site.get("/search/meaning?q=five5&d=demo/mlp-12").text
+    assert "about 5 &lt;b&gt;" in page
+    assert 'href="/d/demo/mlp-12/5"' in page
+
+
+@pytest.mark.parametrize("typed", ["", "%20", "%00", "%22*NEAR(", "%ED%A0%80", "a"])
+def test_any_text_is_answered(site: Client, typed: str) -> None:
+    switch_on(site)
+    assert site.get(f"/search/meaning?q={typed}&d=demo/mlp-12").status_code == 200
+
+
+def test_a_text_that_is_too_long_is_a_sentence(site: Client) -> None:
+    switch_on(site)
+    page = site.get(f"/search/meaning?q={'x' * 10_000}&d=demo/mlp-12")
+    assert "at most 400 characters; this one has 10,000." in page.text
