@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from tqdm import tqdm
 
 from app.errors import InvalidRequest
 from app.rendering.tokens import Typeset, Typesets
@@ -16,7 +17,8 @@ from app.store.types.catalogue import DictionaryView, FeatureRow
 from sae_core.meaning.sentence_model import SentenceModel, find_sentence_model
 from sae_core.meaning.vectors import save_vectors
 
-_CHUNK = 1024
+_CHUNK = 1024  # features
+_AT_ONCE = 64  # texts
 
 
 def embed(settings: Settings, model: str, name: str, sentences: str) -> int:
@@ -33,13 +35,14 @@ def embed(settings: Settings, model: str, name: str, sentences: str) -> int:
         view = store.dictionary(model, name)
         if view.harvest is None:
             raise InvalidRequest(f"Nothing is published of {view.title} yet: harvest it first.")
-        indices, texts = [], []
+        indices, texts, vectors = [], [], []
         for index, text in _texts(store, view):
             indices.append(index)
             texts.append(text)
-        vectors = [
-            encoder.encode(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)
-        ]
+        with tqdm(total=len(texts), desc="embedding", unit="text", unit_scale=True) as bar:
+            for start in range(0, len(texts), _AT_ONCE):
+                vectors.append(encoder.encode(texts[start : start + _AT_ONCE]))
+                bar.update(len(vectors[-1]))
     if not texts:
         raise InvalidRequest(
             f"Nothing is said of the features of {view.title}: no labels, rules or counts. Harvest "
