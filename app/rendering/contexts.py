@@ -345,7 +345,7 @@ class ContextWriter:
         kind = ' class="full"' if full else ' class="lines"' if newlines else ""
         onward = (
             f'<a class=go href="{self._base}/contexts/{key}/{context.number}/steer" '
-            f'aria-label="steer from context {context.number + 1}">steer from here</a>'
+            f'aria-label="steer from here, context {context.number + 1}">steer from here</a>'
             if full and self._steers
             else ""
         )

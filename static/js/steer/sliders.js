@@ -53,6 +53,12 @@ function showCoherent(slider) {
     track.style.setProperty("--low", String(shareOf(low)));
     track.style.setProperty("--high", String(shareOf(high)));
   }
+  const { range, number } = parts(slider);
+  if (known) {
+    const within = Number(number.value) >= low && Number(number.value) <= high;
+    const heard = range.getAttribute("aria-valuetext").replace(/, (in|out)side .*$/, "");
+    range.setAttribute("aria-valuetext", `${heard}, ${within ? "in" : "out"}side the coherent range`);
+  }
   slider.querySelector(".coherent").textContent = known
     ? `· coherent from ${strength(low)} to ${strength(high)} in the last sweep`
     : "";
