@@ -66,7 +66,9 @@ def test_added_one_by_one_or_with_the_publication_is_the_same(engine, store, sam
     store.add_model(sample.model)
     store.add_dictionary(sample.dictionary)
     store.add_corpus(sample.corpus)
-    store.publish(sample.harvest, iter(sample.features), iter(sample.windows))
+    store.publish(
+        sample.harvest, iter(sample.features), iter(sample.windows), rules=iter(sample.rules)
+    )
     one_by_one = list(dump(engine))
     factories.publish(store, sample)
     assert list(dump(engine)) == one_by_one
