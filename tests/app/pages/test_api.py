@@ -150,6 +150,8 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         f"{API}/lists/{{name}}/items/{{subject}}/{{index}}/place",
         f"{API}/lists/{{name}}/restore",
         f"{API}/search",
+        f"{API}/search/example",
+        f"{API}/search/meaning",
     }
     for operation in (one for path in description["paths"].values() for one in path.values()):
         responses = operation["responses"]
