@@ -24,6 +24,11 @@ _SYSTEM = (
     "excerpts. Answer with one line of at most 25 words that begins with LABEL:"
 )
 
+_WANTED = (
+    "What do the marked tokens, or what comes before them, have in common? Answer with one line "
+    "that begins with LABEL:"
+)
+
 
 class ExplainerKind(StrEnum):
     """The ways of asking."""
@@ -76,8 +81,8 @@ _CASES: dict[ExplainerKind, Callable[[Evidence], str]] = {
 
 
 def explainer_prompt(kind: ExplainerKind, evidence: Evidence) -> Prompt:
-    """The question for a label."""
-    return Prompt(_SYSTEM, _CASES[kind](evidence), most_tokens=120)
+    """The question for a label; what is wanted stands at the end again, where small models look."""
+    return Prompt(_SYSTEM, f"{_CASES[kind](evidence)}\n\n{_WANTED}", most_tokens=120)
 
 
 def label_of(reply: ChatReply) -> str:

@@ -9,10 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +17,7 @@ from numpy.typing import NDArray
 from app.jobs.explain.endpoint import ChatEndpoint, ChatReply, EndpointFailure, Prompt
 from app.jobs.explain.excerpts import Excerpt
 from app.jobs.explain.explainers import MARKED_SHARE
+from app.jobs.explain.verdicts import SHOWN, HeldOut, Judgement, Said, ScorerKind
 from sae_core.evaluation.label_scores import (
     LabelScore,
     auroc,
@@ -29,98 +27,9 @@ from sae_core.evaluation.label_scores import (
 )
 
 VERSION = 1  # of all prompts here
-SHOWN = 5  # excerpts of a question
 SIMULATED = 10  # excerpts whose activations are told token by token
 HIGHEST = 9  # of the digits that stand for activations
 _NO_SCORE = LabelScore(math.nan, math.nan, math.nan, 0)
-
-
-class ScorerKind(StrEnum):
-    """The ways of scoring a label."""
-
-    DETECTION = "detection"
-    FUZZING = "fuzzing"
-    INTRUDER = "intruder"
-    SIMULATION = "simulation"
-    EMBEDDING = "embedding"
-    INTERVENTION = "intervention"
-
-
-CHANCE: Mapping[ScorerKind, float] = {
-    ScorerKind.DETECTION: 0.5,
-    ScorerKind.FUZZING: 0.5,
-    ScorerKind.INTRUDER: 1 / SHOWN,
-    ScorerKind.SIMULATION: 0.0,
-    ScorerKind.EMBEDDING: 0.5,
-    ScorerKind.INTERVENTION: 1 / SHOWN,
-}
-"""What a judge scores that guesses."""
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Excerpts of a feature that its explainer did not see.
-
-    Attributes:
-        firing: over the whole range of activation.
-        hard: in which similar features fire, but not this one.
-        random: in which it does not fire, from anywhere.
-        steered: texts that the model wrote while the feature was pushed.
-    """
-
-    firing: Sequence[Excerpt]
-    hard: Sequence[Excerpt]
-    random: Sequence[Excerpt]
-    steered: Sequence[str] = ()
-
-    @property
-    def silent(self) -> Sequence[Excerpt]:
-        """All in which it does not fire."""
-        return [*self.hard, *self.random]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a judge says of a label.
-
-    Attributes:
-        score: with its interval.
-        failures: how many questions failed, by reason.
-        excerpts: what was said of each, JSON values: `tokens`, `activations`, `firing`, `said`.
-    """
-
-    score: LabelScore
-    failures: Mapping[str, int] = field(default_factory=dict)
-    excerpts: Sequence[Mapping[str, Any]] = ()
-
-
-class _Said:
-    """What was said so far, and what failed."""
-
-    def __init__(self) -> None:
-        self.actual: list[bool] = []
-        self.told: list[bool] = []
-        self.failures: dict[str, int] = {}
-        self.excerpts: list[dict[str, Any]] = []
-
-    def fail(self, error: EndpointFailure) -> None:
-        reason = str(error)
-        self.failures[reason] = self.failures.get(reason, 0) + 1
-
-    def add(self, excerpt: Excerpt, actual: bool, told: bool) -> None:
-        self.actual.append(actual)
-        self.told.append(told)
-        self.excerpts.append(
-            {
-                "tokens": excerpt.tokens,
-                "activations": [float(str(value)) for value in excerpt.values],
-                "firing": actual,
-                "said": told,
-            }
-        )
-
-    def judgement(self, score: LabelScore) -> Judgement:
-        return Judgement(score, self.failures, self.excerpts)
 
 
 Judge = Callable[[ChatEndpoint, str, HeldOut, int], Judgement]
@@ -143,7 +52,7 @@ def detection(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) 
     """In which excerpts does the feature fire? Balanced accuracy."""
     cases = [(e, e.text, True) for e in held_out.firing]
     cases += [(e, e.text, False) for e in held_out.silent]
-    return _classified(endpoint, _DETECTION, label, cases, seed)
+    return _classified(endpoint, _DETECTION, label, cases, held_out.shown, seed)
 
 
 def fuzzing(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) -> Judgement:
@@ -162,7 +71,7 @@ def fuzzing(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) ->
             marks = np.zeros(len(fires), bool)
             marks[rng.choice(quiet, int(fires.sum()), replace=False)] = True
         cases.append((excerpt, excerpt.marked(marks), not wrong))
-    return _classified(endpoint, _FUZZING, label, cases, seed)
+    return _classified(endpoint, _FUZZING, label, cases, held_out.shown, seed)
 
 
 def _classified(
@@ -170,15 +79,21 @@ def _classified(
     system: str,
     label: str,
     cases: list[tuple[Excerpt, str, bool]],
+    n_shown: int,
     seed: int,
 ) -> Judgement:
-    said = _Said()
+    said = Said()
     order = np.random.default_rng(seed).permutation(len(cases))
-    for begin in range(0, len(order), SHOWN):
-        shown = [cases[i] for i in order[begin : begin + SHOWN]]
+    for begin in range(0, len(order), n_shown):
+        shown = [cases[i] for i in order[begin : begin + n_shown]]
         example = json.dumps([i % 2 for i in range(len(shown))])
+        wanted = "1 or 0" if len(shown) == 1 else f"a list of {len(shown)} numbers"
         user = "\n".join(
-            [f"Label: {label}", *(f"{i}. {text!r}" for i, (_, text, _) in enumerate(shown, 1))]
+            [
+                f"Label: {label}",
+                *(f"{i}. {text!r}" for i, (_, text, _) in enumerate(shown, 1)),
+                f"Answer with {wanted}:",
+            ]
         )
         prompt = Prompt(system.format(n=len(shown), example=example), user, most_tokens=60)
         try:
@@ -192,6 +107,10 @@ def _classified(
 
 
 def _zeros_and_ones(reply: ChatReply, n: int) -> list[bool]:
+    """The list in an answer; of one excerpt also a 0 or 1 that the answer begins with."""
+    alone = re.match(r"\W*([01])(?!\d)", reply.text) if n == 1 else None
+    if alone:
+        return [alone[1] == "1"]
     found = re.search(r"\[[^\[\]]*\]", reply.text)
     try:
         values = json.loads(found[0]) if found else None
@@ -216,7 +135,7 @@ def intruder(endpoint: ChatEndpoint, _label: str, held_out: HeldOut, seed: int) 
     as many tokens marked.
     """
     rng = np.random.default_rng(seed)
-    said = _Said()
+    said = Said()
     hits = trials = 0
     for begin in range(0, len(held_out.firing) - SHOWN + 2, SHOWN - 1):
         own = list(held_out.firing[begin : begin + SHOWN - 1])
@@ -262,7 +181,7 @@ def simulation(endpoint: ChatEndpoint, label: str, held_out: HeldOut, _seed: int
 
     The guess is the expectation over the log-probabilities of the digits (Bills et al. 2023).
     """
-    said = _Said()
+    said = Said()
     told: list[NDArray[np.float64]] = []
     true: list[NDArray[np.float64]] = []
     half = SIMULATED // 2
@@ -318,7 +237,7 @@ def embedding(model: str) -> Judge:
     """A judge that compares vectors of the label and of the excerpts: AUROC of their cosines."""
 
     def judge(endpoint: ChatEndpoint, label: str, held_out: HeldOut, _seed: int) -> Judgement:
-        said = _Said()
+        said = Said()
         excerpts = [*held_out.firing, *held_out.silent]
         if not excerpts:
             return said.judgement(_NO_SCORE)
@@ -353,7 +272,7 @@ def intervention(others: Sequence[str]) -> Judge:
     """
 
     def judge(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) -> Judgement:
-        said = _Said()
+        said = Said()
         different = sorted({other for other in others if other != label})
         if len(different) < SHOWN - 1:
             said.fail(

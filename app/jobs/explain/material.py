@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from app.jobs.explain.excerpts import Excerpt, for_scoring, over_the_range
 from app.jobs.explain.explainers import Evidence
-from app.jobs.explain.judges import HeldOut
 from app.jobs.explain.text_pool import PooledFirings, TextPool
+from app.jobs.explain.verdicts import HeldOut
 from app.store.types.catalogue import FeatureView
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.harvest.records import Ranking

@@ -8,7 +8,7 @@ from typing import Any
 from app.errors import InvalidRequest
 from app.jobs.explain import explainers, judges
 from app.jobs.explain.explainers import ExplainerKind
-from app.jobs.explain.judges import ScorerKind
+from app.jobs.explain.verdicts import SHOWN, ScorerKind
 
 DEFAULT_SCORERS = (ScorerKind.DETECTION, ScorerKind.FUZZING)
 
@@ -26,6 +26,7 @@ class ExplainPlan:
         seed: of all draws.
         strength: of steered texts, in multiples of a feature's maximum.
         embedding_model: the endpoint's model for vectors; empty: none.
+        shown: excerpts that a judge is shown at once.
     """
 
     features: tuple[int, ...]
@@ -36,6 +37,7 @@ class ExplainPlan:
     seed: int = 0
     strength: float = 0.5
     embedding_model: str = ""
+    shown: int = SHOWN
 
     def __post_init__(self) -> None:
         if not self.features:
@@ -56,5 +58,6 @@ class ExplainPlan:
             "seed": self.seed,
             "strength": self.strength,
             "nulls": self.nulls,
+            "shown": self.shown,
             "features": list(self.features),
         }

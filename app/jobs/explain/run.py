@@ -22,7 +22,7 @@ import numpy as np
 from app.errors import InvalidRequest
 from app.jobs.explain.endpoint import ChatEndpoint, EndpointFailure
 from app.jobs.explain.explainers import ExplainerKind, explainer_prompt, label_of
-from app.jobs.explain.judges import CHANCE, Judgement, ScorerKind, judges
+from app.jobs.explain.judges import judges
 from app.jobs.explain.material import (
     Material,
     Subject,
@@ -33,6 +33,7 @@ from app.jobs.explain.material import (
 from app.jobs.explain.plan import ExplainPlan
 from app.jobs.explain.steered_texts import steered_texts
 from app.jobs.explain.text_pool import TextPool
+from app.jobs.explain.verdicts import CHANCE, Judgement, ScorerKind
 from app.jobs.source import Source
 from app.store.store import Store
 from app.store.types.annotations import LabelKind, NewLabel
@@ -113,7 +114,10 @@ def gather(
         done += n
         say("reading", done, len(pool.numbers))
 
-    both = materials(pool, [*subjects, *nulls], plan.seed, on_windows)
+    both = [
+        replace(made, held_out=replace(made.held_out, shown=plan.shown))
+        for made in materials(pool, [*subjects, *nulls], plan.seed, on_windows)
+    ]
     if ScorerKind.INTERVENTION in plan.scorers:
         for i, material in enumerate(both):
             texts = steered_texts(source.model, pool, material.subject, plan.strength, plan.seed)

@@ -71,6 +71,13 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         help="random directions that are explained and scored alike (default: %(default)s)",
     )
     parser.add_argument(
+        "--shown",
+        type=whole(1, 20),
+        default=5,
+        metavar="N",
+        help="excerpts that a judge is shown at once; 1 for small models (default: %(default)s)",
+    )
+    parser.add_argument(
         "--tokens",
         type=tokens,
         default=300_000,
@@ -206,8 +213,8 @@ def _plan(settings: Settings, arguments: argparse.Namespace) -> ExplainPlan:
     from app.cli.targets import split_target
     from app.jobs.explain.command import drawn_features
     from app.jobs.explain.explainers import ExplainerKind
-    from app.jobs.explain.judges import ScorerKind
     from app.jobs.explain.plan import ExplainPlan
+    from app.jobs.explain.verdicts import ScorerKind
 
     target = split_target(arguments.target)
     return ExplainPlan(
@@ -220,6 +227,7 @@ def _plan(settings: Settings, arguments: argparse.Namespace) -> ExplainPlan:
         seed=arguments.seed,
         strength=arguments.strength,
         embedding_model=arguments.embedding_model,
+        shown=arguments.shown,
     )
 
 

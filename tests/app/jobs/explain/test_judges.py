@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ import pytest
 from app.jobs.explain.endpoint import ChatReply, EndpointFailure, Prompt
 from app.jobs.explain.excerpts import Excerpt, cut, for_scoring, over_the_range
 from app.jobs.explain.explainers import Evidence, ExplainerKind, explainer_prompt, label_of
-from app.jobs.explain.judges import HeldOut, ScorerKind, expected_digits, judges
+from app.jobs.explain.judges import expected_digits, judges
+from app.jobs.explain.verdicts import HeldOut, ScorerKind
 
 
 def excerpt(document: int, peak: int | None, n: int = 8) -> Excerpt:
@@ -47,13 +50,18 @@ class Told:
         return [[1.0, float("fox" in text), 0.0] for text in texts]
 
 
+def test_one_excerpt_at_a_time_is_answered_by_a_number() -> None:
+    told = Told(lambda p: "1." if "fox" in p.user.partition("1. ")[2] else "0, since it is not")
+    held_out = replace(HELD_OUT, shown=1)
+    judgement = judges("", [])[ScorerKind.DETECTION](told, "foxes", held_out, 0)
+    assert (judgement.score.value, judgement.score.n) == (1.0, 24)
+    assert len(told.prompts) == 24
+    unclear = judges("", [])[ScorerKind.DETECTION](Told(lambda _: "10"), "x", held_out, 0)
+    assert sum(unclear.failures.values()) == 24
+
+
 def cases(prompt: Prompt) -> list[str]:
-    lines = (
-        prompt.user.splitlines()[1:]
-        if prompt.user.startswith("Label")
-        else prompt.user.splitlines()
-    )
-    return [line.partition(". ")[2] for line in lines]
+    return re.findall(r"^\d+\. (.*)$", prompt.user, re.MULTILINE)
 
 
 def test_a_judge_that_knows_is_always_right() -> None:
