@@ -17,6 +17,7 @@ from app.store.annotations import TABLES
 from app.store.database import connect, upgrade
 from app.store.store import Store
 from app.store.types.annotations import ContextKey
+from app.store.types.explanations import Explanation, ScoredLabel
 from app.store.upkeep.bundle import export_bundle, import_bundle
 from app.store.upkeep.bundle_file import Manifest, Part
 from app.store.upkeep.dump import dump
@@ -52,6 +53,10 @@ def written(sqlite_store: Store) -> Store:
     sqlite_store.labels.add(sqlite_store.dictionary("demo", "neurons"), 3, "a neuron")
     sqlite_store.comments.add(view, 2, "hm", "Ada", ContextKey("c" * 64, 32, 7), "a.py:1")
     sqlite_store.lists.put(STARRED, view, 2, "why")
+    score = ScoredLabel("detection", 0.75, 0.5, 0.875, 40, None, 0.25, {"nulls": [0.5]})
+    sqlite_store.explanations.save(
+        view, Explanation("e", 2, "maxima", "small", "</b> one", "", {"seed": 0}, (score,))
+    )
     return sqlite_store
 
 
@@ -61,7 +66,9 @@ def said(store: Store) -> Any:
     labels = store.labels.of(view, 2)
     histories = [store.labels.history(view, 2, label.id) for label in labels]
     lists = [store.lists.contents(one.name) for one in store.lists.all()]
-    return labels, histories, store.comments.of(view, 2), lists, store.feature(view, 2).label
+    explained = store.explanations.of(view, 2)
+    shown = store.feature(view, 2).label
+    return labels, histories, store.comments.of(view, 2), explained, lists, shown
 
 
 def test_sqlite_to_postgres_to_sqlite(
@@ -123,7 +130,7 @@ def test_two_stores_are_put_together(
     }
     export_bundle(written.engine, tmp_path / "back.zip")
     import_bundle(target, tmp_path / "back.zip")
-    assert said(theirs)[:3] == said(written)[:3]
+    assert said(theirs)[:4] == said(written)[:4]
 
 
 def test_labels_alone_go_into_any_store(
