@@ -95,7 +95,8 @@ def _classified(
                 f"Answer with {wanted}:",
             ]
         )
-        prompt = Prompt(system.format(n=len(shown), example=example), user, most_tokens=60)
+        most = 8 if len(shown) == 1 else 10 + 8 * len(shown)
+        prompt = Prompt(system.format(n=len(shown), example=example), user, most)
         try:
             answers = _zeros_and_ones(endpoint.chat(prompt), len(shown))
         except EndpointFailure as error:
