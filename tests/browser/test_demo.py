@@ -116,9 +116,9 @@ def test_a_slider_steers_the_real_model(page: Page, server: tuple[str, int]) -> 
     slider.focus()
     for _ in range(30):
         page.keyboard.press("ArrowRight")
-    expect(slider).to_have_value("3")
-    expect(done).to_have_attribute("data-complete", re.compile(":add:3&"), timeout=PATIENCE_MS)
-    edit = Edit(dictionary=FEATURES, feature=feature, strength=3.0)
+    expect(slider).to_have_value("30")  # steps: 40 of them lead to the maximum
+    expect(done).to_have_attribute("data-complete", re.compile(r":add:0\.75&"), timeout=PATIENCE_MS)
+    edit = Edit(dictionary=FEATURES, feature=feature, strength=0.75)
     with FeaturescopeClient(address) as client:
         events = list(client.steer(MODEL, "def f(self):", [edit], n_tokens=12, temperature=0.8))
     for pane in ("unsteered", "steered"):
@@ -159,8 +159,8 @@ def test_a_researcher_asks_what_a_prompt_is_made_of(
     expect(effects.locator("td[data-name='exact']", has_text="…")).to_have_count(0)
     for box in effects.locator("input[type=checkbox]").all()[:3]:
         box.check()
-    page.get_by_role("button", name="Ablate the checked ones together").click()
-    expect(effects.locator(".joint").first).to_contain_text("not additive", timeout=PATIENCE_MS)
+    page.get_by_role("button", name="ablate together").click()
+    expect(page.locator("#joints")).to_contain_text("not additive", timeout=PATIENCE_MS)
     program = page.locator(".program code").text_content()
     ran = subprocess.run(
         [sys.executable, "-c", program or ""], capture_output=True, text=True, timeout=120

@@ -6,7 +6,9 @@ import csv
 import io
 
 from app.pages.lists.page import ListPage
+from app.rendering.markup import trusted
 from app.rendering.templates import Renderer
+from app.settings import resource
 
 COLUMNS = ("model", "dictionary", "index", "label", "note", "fires on", "subject", "in the store")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -31,4 +33,6 @@ def _inert(text: str) -> str:
 
 def as_html(page: ListPage, renderer: Renderer) -> str:
     """A page of its own, without scripts, links and pictures."""
-    return renderer.text("lists/export.html", page=page)
+    sheet = (resource("static") / "css" / "list-file.css").read_text()
+    style = trusted(f"<style>\n{sheet}</style>")
+    return renderer.text("lists/export.html", page=page, style=style)

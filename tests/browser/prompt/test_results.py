@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.prompt.conftest import address, asked, token
+from tests.browser.prompt.conftest import PROMPT, address, asked, token
 
 pytestmark = pytest.mark.usefixtures("complaints")
 LONG = " self word20 word21 word22\n" * 14  # 72 tokens: the strip fills its third of the window
@@ -89,7 +89,7 @@ def test_what_the_checked_ones_do_together_is_seen(page: Page) -> None:
 
 
 def test_the_checked_ones_are_steered_together(page: Page) -> None:
-    page.goto(address(LONG))
+    page.goto(address())
     expect(page.locator("#checked")).to_be_hidden()
     boxes = page.locator("#features input[type=checkbox]")
     names = [boxes.nth(place).input_value() for place in (0, 2)]
@@ -98,7 +98,7 @@ def test_the_checked_ones_are_steered_together(page: Page) -> None:
     page.route("**/m/demo/steer?**", lambda route: route.fulfill(body="<title>steer</title>"))
     page.get_by_role("button", name="steer together").click()
     page.wait_for_url("**/m/demo/steer?**")
-    assert asked(page) == {"text": [LONG], "f": names}
+    assert asked(page) == {"text": [PROMPT], "f": names}
 
 
 def test_the_strip_stays_beside_what_is_said_of_it(page: Page) -> None:

@@ -131,7 +131,7 @@ def test_the_page_is_found_from_everywhere_and_hands_out_its_program(page: Page)
     page.keyboard.press("p")
     expect(page).to_have_url(re.compile(r"/m/demo/prompt\?d=mlp-12$"))
     page.goto(address())
-    page.get_by_text("Copy as Python").click()
+    page.locator("#view").get_by_text("Copy as Python").click()
     page.get_by_role("button", name="Copy", exact=True).click()
     program = page.locator(".program code").text_content()
     page.wait_for_function(
