@@ -297,7 +297,7 @@ def score_sentence(score: ScoredLabel) -> str:
         return f"{score.scorer}: no score ({reason})"
     parts = [f"{score.scorer} {score.value:.2f}"]
     if score.low is not None and score.high is not None:
-        parts.append(f"({score.low:.2f} to {score.high:.2f})")
+        parts[0] += f" ({score.low:.2f} to {score.high:.2f})"
     if score.shuffled is not None:
         parts.append(f"another feature's label {score.shuffled:.2f}")
     if score.null_p is not None:
