@@ -121,6 +121,25 @@ def sqlite_engine(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def postgres_engine(postgres_server: str) -> Iterator[Engine]:
+    """A Postgres store of its own, with nothing in it."""
+    with new_database(postgres_server) as url:
+        made = database.connect(url)
+        database.upgrade(made)
+        yield made
+        made.dispose()
+
+
+@pytest.fixture
+def other_sqlite(tmp_path: Path) -> Iterator[Engine]:
+    """A second SQLite store, with nothing in it."""
+    made = database.connect(f"sqlite:///{tmp_path / 'other.db'}")
+    database.upgrade(made)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
 def sqlite_store(sqlite_engine: Engine) -> Store:
     """A store on SQLite alone with the samples `demo/mlp-12` and `demo/neurons` published."""
     made = Store(sqlite_engine)

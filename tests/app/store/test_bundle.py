@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, delete
 
 from app.errors import InvalidRequest, StoreError
-from app.store.database import connect, upgrade, writing
+from app.store.database import writing
 from app.store.schema import StoredHarvest, StoredPreset
 from app.store.store import Store
 from app.store.upkeep import bundle as store_bundle
@@ -23,25 +23,6 @@ from app.store.upkeep.bundle import export_bundle, import_bundle
 from app.store.upkeep.dump import dump
 from tests import factories
 from tests.app.pretend import runs as runs_made
-from tests.conftest import new_database
-
-
-@pytest.fixture
-def postgres_engine(postgres_server: str) -> Iterator[Engine]:
-    with new_database(postgres_server) as url:
-        made = connect(url)
-        upgrade(made)
-        yield made
-        made.dispose()
-
-
-@pytest.fixture
-def other_sqlite(tmp_path: Path) -> Iterator[Engine]:
-    """An empty store."""
-    made = connect(f"sqlite:///{tmp_path / 'other.db'}")
-    upgrade(made)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture(autouse=True)

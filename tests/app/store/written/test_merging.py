@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from sqlalchemy import Engine
 
 from app.errors import InvalidRequest
 from app.store.annotations import TABLES
-from app.store.database import connect, upgrade
 from app.store.store import Store
 from app.store.types.annotations import ContextKey
 from app.store.types.explanations import Explanation, ScoredLabel
@@ -23,24 +21,6 @@ from app.store.upkeep.bundle_file import Manifest, Part
 from app.store.upkeep.dump import dump
 from app.store.written.lists import STARRED
 from tests import factories
-from tests.conftest import new_database
-
-
-@pytest.fixture
-def postgres_engine(postgres_server: str) -> Iterator[Engine]:
-    with new_database(postgres_server) as url:
-        made = connect(url)
-        upgrade(made)
-        yield made
-        made.dispose()
-
-
-@pytest.fixture
-def other_engine(tmp_path: Path) -> Iterator[Engine]:
-    made = connect(f"sqlite:///{tmp_path / 'other.db'}")
-    upgrade(made)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture
@@ -72,28 +52,28 @@ def said(store: Store) -> Any:
 
 
 def test_sqlite_to_postgres_to_sqlite(
-    written: Store, postgres_engine: Engine, other_engine: Engine, tmp_path: Path
+    written: Store, postgres_engine: Engine, other_sqlite: Engine, tmp_path: Path
 ) -> None:
     export_bundle(written.engine, tmp_path / "a.zip")
     import_bundle(postgres_engine, tmp_path / "a.zip")
     export_bundle(postgres_engine, tmp_path / "b.zip")
-    import_bundle(other_engine, tmp_path / "b.zip")
-    export_bundle(other_engine, tmp_path / "c.zip")
+    import_bundle(other_sqlite, tmp_path / "b.zip")
+    export_bundle(other_sqlite, tmp_path / "c.zip")
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "c.zip").read_bytes()
-    assert said(written) == said(Store(postgres_engine)) == said(Store(other_engine))
-    assert list(dump(written.engine)) == list(dump(other_engine))
+    assert said(written) == said(Store(postgres_engine)) == said(Store(other_sqlite))
+    assert list(dump(written.engine)) == list(dump(other_sqlite))
 
 
 @pytest.mark.parametrize("where", ["sqlite", "postgres"])
 def test_two_stores_are_put_together(
     written: Store,
-    other_engine: Engine,
+    other_sqlite: Engine,
     tmp_path: Path,
     where: str,
     request: pytest.FixtureRequest,
 ) -> None:
-    target = other_engine if where == "sqlite" else request.getfixturevalue("postgres_engine")
+    target = other_sqlite if where == "sqlite" else request.getfixturevalue("postgres_engine")
     export_bundle(written.engine, tmp_path / "first.zip")
     import_bundle(target, tmp_path / "first.zip")
     theirs = Store(target)
@@ -134,15 +114,15 @@ def test_two_stores_are_put_together(
 
 
 def test_labels_alone_go_into_any_store(
-    written: Store, other_engine: Engine, tmp_path: Path
+    written: Store, other_sqlite: Engine, tmp_path: Path
 ) -> None:
     export_bundle(written.engine, tmp_path / "a.zip")
-    store = Store(other_engine)
+    store = Store(other_sqlite)
     factories.publish(store, factories.sample(dictionary="another name"))
     with pytest.raises(InvalidRequest, match="empty store"):
-        import_bundle(other_engine, tmp_path / "a.zip")
+        import_bundle(other_sqlite, tmp_path / "a.zip")
     assert store.labels.texts(store.dictionary("demo", "another name"), [2]) == {}
-    import_bundle(other_engine, tmp_path / "a.zip", only_written=True)
+    import_bundle(other_sqlite, tmp_path / "a.zip", only_written=True)
     view = store.dictionary("demo", "another name")
     assert store.labels.texts(view, [2]) == {2: "two"}
     factories.publish(store, factories.neurons_sample())  # its labels have waited for it
@@ -160,7 +140,7 @@ def test_labels_alone_go_into_any_store(
 )
 def test_rows_that_nobody_wrote(
     written: Store,
-    other_engine: Engine,
+    other_sqlite: Engine,
     tmp_path: Path,
     column: str,
     value: str,
@@ -170,18 +150,18 @@ def test_rows_that_nobody_wrote(
     export_bundle(written.engine, path)
     _change(path, column, value)
     with pytest.raises(InvalidRequest, match=sentence):
-        import_bundle(other_engine, path)
-    assert Store(other_engine).catalogue() == []
+        import_bundle(other_sqlite, path)
+    assert Store(other_sqlite).catalogue() == []
 
 
 def test_a_kind_and_a_time_that_nobody_knows_are_shown(
-    written: Store, other_engine: Engine, tmp_path: Path
+    written: Store, other_sqlite: Engine, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.zip"
     export_bundle(written.engine, path)
     _change(path, "kind", "oracle")
-    import_bundle(other_engine, path)
-    store = Store(other_engine)
+    import_bundle(other_sqlite, path)
+    store = Store(other_sqlite)
     [label] = store.labels.of(store.dictionary("demo", "mlp-12"), 2)
     assert label.kind == "import"
 
