@@ -93,7 +93,11 @@ def gather(
     if not densities:
         raise InvalidRequest("None of these features fires: there is nothing to explain.")
     drawn = source.windows.select(plan.tokens, plan.seed)
-    pool = TextPool(source, np.concatenate([drawn, example_windows(views)]))
+    # Numbers of windows mean something only in the text that was harvested, cut alike.
+    harvested = view.corpus is not None and view.corpus.fingerprint == source.corpus.fingerprint
+    if harvested and view.harvest is not None and view.harvest.n_ctx == source.windows.n_ctx:
+        drawn = np.concatenate([drawn, example_windows(views)])
+    pool = TextPool(source, drawn)
     nulls: list[Subject] = []
     if plan.nulls:
         sample = pool.sample(plan.seed)

@@ -180,6 +180,16 @@ def test_a_killed_run_goes_on_and_pays_nothing_twice(home: Path, script: Script)
     assert kept(home) == uninterrupted
 
 
+def test_another_text_may_be_shorter_than_the_harvested_one(
+    home: Path, script: Script, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    for n in range(12):
+        (tmp_path / "other" / f"{n}.txt").write_text("fox jumps over a dog and self " * 4)
+    assert run(command(script, "--corpus", str(tmp_path / "other"))) == 0
+    assert len(kept(home)) == 10
+
+
 def test_labels_go_to_delphi_and_back(
     home: Path, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
