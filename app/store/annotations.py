@@ -1,4 +1,4 @@
-"""The tables that people and explainers write into: labels, votes, comments, scores, lists.
+"""The tables that people and models write into: labels, votes, comments, scores, lists, ratings.
 
 They lie outside of what a harvest replaces. A feature is known in them by its dictionary's
 `subject` (see `app/store/types/annotations.py`) and its index, so that labels outlive names,
@@ -160,6 +160,75 @@ class StoredListItem(Base):
     withdrawn: Mapped[int]
 
 
+class StoredRatingStudy(Base):
+    """Features of some dictionaries that are rated without saying whose they are.
+
+    `settings` is canonical JSON: how the features were drawn. `sources` is canonical JSON: the
+    dictionaries, as they were named and harvested then.
+    """
+
+    __tablename__ = "rating_study"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    author: Mapped[str]
+    settings: Mapped[str]
+    sources: Mapped[str]
+    created: Mapped[float]
+    changed: Mapped[float]
+    withdrawn: Mapped[int]
+
+
+class StoredRatingItem(Base):
+    """A feature that is rated in a study. Its id says nothing of it."""
+
+    __tablename__ = "rating_item"
+    __table_args__ = (Index("ix_rating_item_study_id", "study_id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey(StoredRatingStudy.id, ondelete="CASCADE"))
+    subject: Mapped[str]
+    index: Mapped[int]
+
+
+class StoredRating(Base):
+    """What a rater once said of an item. None is replaced: the newest counts, and all are kept.
+
+    The four criteria are null where the item was skipped, or where a model's answer could not be
+    read: then `failure` says why. `blind` is 0 where the rater had seen results before. `settings`
+    is canonical JSON: for a model the endpoint and the version of the prompt.
+    """
+
+    __tablename__ = "rating"
+    __table_args__ = (Index("ix_rating_of_item", "item_id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    item_id: Mapped[str] = mapped_column(ForeignKey(StoredRatingItem.id, ondelete="CASCADE"))
+    rater: Mapped[str]
+    kind: Mapped[str]
+    confidence: Mapped[int | None]
+    activations: Mapped[int | None]
+    logits: Mapped[int | None]
+    specificity: Mapped[int | None]
+    interpretation: Mapped[str]
+    failure: Mapped[str]
+    blind: Mapped[int]
+    settings: Mapped[str]
+    changed: Mapped[float]
+
+
+class StoredUnblinding(Base):
+    """When a rater first saw the results of a study."""
+
+    __tablename__ = "rating_unblinding"
+
+    study_id: Mapped[str] = mapped_column(
+        ForeignKey(StoredRatingStudy.id, ondelete="CASCADE"), primary_key=True
+    )
+    rater: Mapped[str] = mapped_column(primary_key=True)
+    changed: Mapped[float]
+
+
 TABLES = frozenset(
     kind.__tablename__
     for kind in (
@@ -171,5 +240,9 @@ TABLES = frozenset(
         StoredComment,
         StoredList,
         StoredListItem,
+        StoredRatingStudy,
+        StoredRatingItem,
+        StoredRating,
+        StoredUnblinding,
     )
 )
