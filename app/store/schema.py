@@ -247,6 +247,25 @@ class StoredPosting(Base):
     features: Mapped[bytes]
 
 
+class StoredMap(Base):
+    """Where the features of a dictionary lie in two dimensions, which its weights alone decide.
+
+    It outlives harvests; `checksum` says of which weights it is. `places` and `heads` are blobs,
+    `parameters` is canonical JSON.
+    """
+
+    __tablename__ = "map"
+
+    dictionary_id: Mapped[int] = mapped_column(
+        ForeignKey(StoredDictionary.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    checksum: Mapped[str]
+    digest: Mapped[str]
+    parameters: Mapped[str]
+    places: Mapped[bytes]
+    heads: Mapped[bytes]
+
+
 class StoredPreset(Base):
     """A named setting of a model's steering page; `settings` is canonical JSON."""
 
