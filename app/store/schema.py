@@ -266,6 +266,35 @@ class StoredMap(Base):
     heads: Mapped[bytes]
 
 
+class StoredKeptText(Base):
+    """The harvested text of a dictionary as far as its firings are kept; `n_bytes` counts both."""
+
+    __tablename__ = "kept_text"
+
+    dictionary_id: Mapped[int] = mapped_column(
+        ForeignKey(StoredHarvest.dictionary_id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    n_tokens: Mapped[int]
+    n_bytes: Mapped[int]
+    text: Mapped[bytes]
+
+
+class StoredFiringBlock(Base):
+    """What fires on each token of consecutive windows of a kept text."""
+
+    __tablename__ = "firing_block"
+
+    dictionary_id: Mapped[int] = mapped_column(
+        ForeignKey(StoredKeptText.dictionary_id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    block: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    firings: Mapped[bytes]
+
+
 class StoredPreset(Base):
     """A named setting of a model's steering page; `settings` is canonical JSON."""
 

@@ -46,6 +46,8 @@ from app.store.types.queries import FeatureQuery
 from app.store.written.comments import Comments
 from app.store.written.labels import Labels
 from app.store.written.lists import FeatureLists
+from app.store.written.ratings import Ratings
+from sae_core.harvest.kept_firings import KeptFirings
 from sae_core.harvest.records import ContextEffect, FeatureRecord, Landing, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
 from sae_core.rules.record import RuleRecord
@@ -97,7 +99,8 @@ class Store:
         explanations: what language models say, and how well their labels do.
         comments: what else they say.
         lists: features that they put together.
-        search: features by words and tokens.
+        ratings: studies in which features are rated blind.
+        search: features by words, tokens and phrases.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -108,6 +111,7 @@ class Store:
         self.explanations = Explanations(engine)
         self.comments = Comments(engine)
         self.lists = FeatureLists(engine)
+        self.ratings = Ratings(engine)
         self.search = FeatureFinder(engine)
         self._vocabularies: LRUCache[tuple[int, str], Vocabulary] = LRUCache(KEPT_VOCABULARIES)
         self._scales: LRUCache[tuple[int, str], FeatureScales] = LRUCache(KEPT_SCALES)
@@ -279,12 +283,13 @@ class Store:
         features: Iterable[FeatureRecord],
         windows: Iterable[WindowRecord],
         rules: Iterable[RuleRecord] = (),
+        kept: KeptFirings | None = None,
         *,
         model: ModelRecord | None = None,
         dictionary: DictionaryRecord | None = None,
         corpus: CorpusRecord | None = None,
     ) -> None:
-        """Replace what a dictionary shows, in one transaction.
+        """Replace what a dictionary shows, in one transaction; `kept`: what phrases are found in.
 
         Features, windows and rules (of all features, or none) are packed in this order before the
         transaction begins, so that no lock is held while they are made. Labels of these weights
@@ -298,7 +303,7 @@ class Store:
             NotFound: model, dictionary or corpus was never added.
         """
         with (
-            store_publication.packed(features, windows, rules) as new,
+            store_publication.packed(features, windows, rules, kept) as new,
             writing(self.engine, alone=True) as connection,
         ):
             if model:

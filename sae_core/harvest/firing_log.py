@@ -224,6 +224,15 @@ class FiringLog:
             for column in columns
         ]
 
+    def runs(
+        self,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """Run by run the numbers of its windows, and slot within the run and feature of each of
+        its firings, feature after feature."""
+        for run in self._runs:
+            features = np.repeat(np.arange(self.header.d_sae), np.diff(run.offsets))
+            yield run.windows, run.slots.astype(np.int64), features
+
     def joint_firings(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Token and feature of each firing in the joint sample, run by run.
 

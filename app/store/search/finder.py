@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from app.store.annotations import StoredLabel
 from app.store.database import reading
 from app.store.schema import StoredRule
+from app.store.search.kept import KeptTexts
 from app.store.search.word_index import TextKind, matching
 from app.store.search.words import WordQuery
 from app.store.tables import postings as store_postings
@@ -63,10 +64,14 @@ class FeatureFinder:
 
     Args:
         engine: as of `Store`.
+
+    Attributes:
+        kept: harvested texts with what fires on them.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.kept = KeptTexts(engine)
 
     def labels(self, dictionary: DictionaryView, query: WordQuery, most: int) -> TextMatches:
         """The features whose labels, or notes to them, hold all terms: `most` at the most."""

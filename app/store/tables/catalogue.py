@@ -18,7 +18,9 @@ from app.store.schema import (
     StoredDictionary,
     StoredEffect,
     StoredFeature,
+    StoredFiringBlock,
     StoredHarvest,
+    StoredKeptText,
     StoredLanding,
     StoredModel,
     StoredPosting,
@@ -213,7 +215,15 @@ def unpublish(connection: Connection, dictionary_id: int) -> None:
     `drop_unused_windows`."""
     for kind in TextKind:
         clear_documents(connection, kind, dictionary_id)
-    for table in (StoredEffect, StoredLanding, StoredPosting, StoredFeature, StoredHarvest):
+    for table in (
+        StoredEffect,
+        StoredLanding,
+        StoredPosting,
+        StoredFiringBlock,
+        StoredKeptText,
+        StoredFeature,
+        StoredHarvest,
+    ):
         connection.execute(delete(table).where(table.dictionary_id == dictionary_id))
 
 

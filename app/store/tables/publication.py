@@ -26,6 +26,7 @@ from app.store.schema import (
     StoredWindow,
     StoredWindowSet,
 )
+from app.store.search.kept import write_kept
 from app.store.search.word_index import index_labels, index_rules
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import postings as store_postings
@@ -34,6 +35,7 @@ from app.store.tables.bulk import bulk_insert
 from app.store.types.annotations import subject_of
 from app.store.types.catalogue import HarvestRecord
 from app.store.written.label_texts import best_texts
+from sae_core.harvest.kept_firings import KeptFirings
 from sae_core.harvest.records import FeatureRecord, Ranking, WindowRecord
 from sae_core.rules.record import RuleRecord
 
@@ -55,6 +57,7 @@ class Packed:
     shown: set[int] = field(default_factory=set)
     windows: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
     rules: list[RuleRecord] = field(default_factory=list)
+    kept: KeptFirings | None = None
 
     def blobs(self) -> Iterator[tuple[bytes, bytes]]:
         """Summary and body of each feature, in the order given."""
@@ -84,10 +87,11 @@ def packed(
     features: Iterable[FeatureRecord],
     windows: Iterable[WindowRecord],
     rules: Iterable[RuleRecord] = (),
+    kept: KeptFirings | None = None,
 ) -> Iterator[Packed]:
     """Pack before the transaction: no lock is held while records are still being made."""
     with failures_explained(), tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        out = Packed(file)
+        out = Packed(file, kept=kept)
         for feature in features:
             blobs = (pack_summary(feature), pack_body(feature))
             file.write(_SIZES.pack(*map(len, blobs)))
@@ -162,6 +166,8 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
         store_postings.write_short(connection, dictionary_id, kind, rankings)
     dead = [i for i, count in zip(new.indices, new.firings, strict=True) if not count]
     store_rules.write(connection, dictionary_id, dead, new.rules)
+    if new.kept is not None:
+        write_kept(connection, dictionary_id, new.kept)
     index_labels(connection, dictionary_id, subject)
     index_rules(connection, dictionary_id)
     store_catalogue.drop_unused_windows(connection)
@@ -229,6 +235,11 @@ def _check(harvest: HarvestRecord, new: Packed, d_sae: int) -> None:
         raise StoreError(
             f"The rules of {title} must be those of all {d_sae} features; these are "
             f"{len(new.rules)}."
+        )
+    if new.kept is not None and len(new.kept.text.counts) != d_sae:
+        raise StoreError(
+            f"The kept firings of {title} must be those of all {d_sae} features; these are of "
+            f"{len(new.kept.text.counts)}."
         )
 
 

@@ -38,7 +38,9 @@ from app.store.schema import (
     StoredDictionary,
     StoredEffect,
     StoredFeature,
+    StoredFiringBlock,
     StoredHarvest,
+    StoredKeptText,
     StoredLanding,
     StoredPosting,
     StoredRule,
@@ -65,6 +67,8 @@ _OF_HARVEST = tuple(
         StoredLanding,
         StoredPosting,
         StoredRule,
+        StoredKeptText,
+        StoredFiringBlock,
     )
 )
 

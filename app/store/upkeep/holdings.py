@@ -14,6 +14,7 @@ from app.store.schema import (
     StoredEffect,
     StoredFeature,
     StoredHarvest,
+    StoredKeptText,
     StoredModel,
     StoredWindow,
     StoredWindowSet,
@@ -32,7 +33,7 @@ class DictionaryHolding:
         view: the dictionary.
         labelled: features that have a label.
         effects: cached ablations.
-        n_bytes: of its features and cached ablations, as packed.
+        n_bytes: of its features, cached ablations and kept text with its firings, as packed.
     """
 
     view: DictionaryView
@@ -132,6 +133,8 @@ def _dictionaries(
     of_effects = select(
         StoredEffect.dictionary_id, func.count(), func.sum(func.length(StoredEffect.effect))
     ).group_by(StoredEffect.dictionary_id)
+    of_kept = select(StoredKeptText.dictionary_id, StoredKeptText.n_bytes)
+    kept = {row[0]: int(row[1]) for row in connection.execute(of_kept)}
     sizes = {row[0]: int(row[1]) for row in connection.execute(of_features)}
     labels = {row[0]: int(row[1]) for row in connection.execute(of_labels)}
     effects = {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(of_effects)}
@@ -140,7 +143,9 @@ def _dictionaries(
             view=view,
             labelled=labels.get(view.id, 0),
             effects=effects.get(view.id, (0, 0))[0],
-            n_bytes=sizes.get(view.id, 0) + effects.get(view.id, (0, 0))[1],
+            n_bytes=(
+                sizes.get(view.id, 0) + effects.get(view.id, (0, 0))[1] + kept.get(view.id, 0)
+            ),
         )
         for view in views
     )
