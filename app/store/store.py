@@ -47,6 +47,7 @@ from app.store.written.comments import Comments
 from app.store.written.labels import Labels
 from app.store.written.lists import FeatureLists
 from app.store.written.ratings import Ratings
+from app.store.written.ratings import Ratings
 from sae_core.harvest.kept_firings import KeptFirings
 from sae_core.harvest.records import ContextEffect, FeatureRecord, Landing, WindowRecord
 from sae_core.language_model.vocabulary import Vocabulary
@@ -100,6 +101,7 @@ class Store:
         comments: what else they say.
         lists: features that they put together.
         ratings: studies in which features are rated blind.
+        ratings: studies in which features are rated blind.
         search: features by words, tokens and phrases.
     """
 
@@ -111,6 +113,7 @@ class Store:
         self.explanations = Explanations(engine)
         self.comments = Comments(engine)
         self.lists = FeatureLists(engine)
+        self.ratings = Ratings(engine)
         self.ratings = Ratings(engine)
         self.search = FeatureFinder(engine)
         self._vocabularies: LRUCache[tuple[int, str], Vocabulary] = LRUCache(KEPT_VOCABULARIES)

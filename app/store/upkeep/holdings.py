@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, func, select
 
-from app.store.annotations import StoredComment, StoredLabel, StoredList
+from app.store.annotations import (
+    StoredComment,
+    StoredLabel,
+    StoredList,
+    StoredRating,
+    StoredRatingStudy,
+)
 from app.store.database import reading
 from app.store.schema import (
     StoredCorpus,
@@ -74,12 +80,16 @@ class WrittenHolding:
         waiting: of these, labels of weights that the store has no dictionary of.
         comments: on features and examples.
         lists: of features.
+        studies: in which features are rated.
+        ratings: in all of them, those that others replaced included.
     """
 
     labels: int
     waiting: int
     comments: int
     lists: int
+    studies: int
+    ratings: int
 
 
 @dataclass(frozen=True)
@@ -159,15 +169,17 @@ def _written(connection: Connection) -> WrittenHolding:
     )
     known = subjects(connection)
     by_subject = {row[0]: int(row[1]) for row in connection.execute(labels)}
-    comments, lists = (
+    comments, lists, studies = (
         connection.scalars(select(func.count()).select_from(kind).where(kind.withdrawn == 0)).one()
-        for kind in (StoredComment, StoredList)
+        for kind in (StoredComment, StoredList, StoredRatingStudy)
     )
     return WrittenHolding(
         labels=sum(by_subject.values()),
         waiting=sum(count for subject, count in by_subject.items() if subject not in known),
         comments=comments,
         lists=lists,
+        studies=studies,
+        ratings=connection.scalars(select(func.count()).select_from(StoredRating)).one(),
     )
 
 

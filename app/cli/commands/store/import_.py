@@ -70,8 +70,8 @@ def run(arguments: argparse.Namespace) -> None:
             written = holdings(store.engine).written
         if arguments.labels_only:
             print(
-                f"The store holds {written.labels:,} labels, {written.comments:,} comments and "
-                f"{written.lists:,} lists now."
+                f"The store holds {written.labels:,} labels, {written.comments:,} comments, "
+                f"{written.lists:,} lists and {written.ratings:,} ratings now."
             )
             return
         print(f"The store holds {manifest.rows:,} rows now; content {manifest.content}")

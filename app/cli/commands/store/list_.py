@@ -73,9 +73,11 @@ def _written(written: WrittenHolding) -> list[str]:
     if not any(vars(written).values()):
         return []
     waiting = f", {count(written.waiting)} of weights that are not here" if written.waiting else ""
+    rated = f", {count(written.ratings)} ratings in {count(written.studies)} studies"
     return [
         f"written by people: {count(written.labels)} labels{waiting}, "
         f"{count(written.comments)} comments, {count(written.lists)} lists"
+        f"{rated if written.studies or written.ratings else ''}"
     ]
 
 
