@@ -45,6 +45,10 @@ class RuleError(FeaturescopeError):
     """A stored rule makes no sense."""
 
 
+class MapError(FeaturescopeError):
+    """The features of a dictionary cannot be laid out here."""
+
+
 class SteeringError(FeaturescopeError):
     """An edit is impossible, or steered text cannot be generated as it is asked for."""
 

@@ -27,6 +27,7 @@ from app.store.tables import presets as store_presets
 from app.store.tables import progress as store_progress
 from app.store.tables import publication as store_publication
 from app.store.tables.explanations import Explanations
+from app.store.tables.maps import FeatureMaps
 from app.store.tables.rules import FeatureRules
 from app.store.tables.runs import TrainingRuns
 from app.store.types.catalogue import (
@@ -46,7 +47,6 @@ from app.store.types.queries import FeatureQuery
 from app.store.written.comments import Comments
 from app.store.written.labels import Labels
 from app.store.written.lists import FeatureLists
-from app.store.written.ratings import Ratings
 from app.store.written.ratings import Ratings
 from sae_core.harvest.kept_firings import KeptFirings
 from sae_core.harvest.records import ContextEffect, FeatureRecord, Landing, WindowRecord
@@ -96,11 +96,11 @@ class Store:
         engine: the same, for what looks after the whole store (`app.store.upkeep`).
         runs: trainings and their curves.
         rules: what features' firings were learnt to depend on.
+        maps: where features lie in two dimensions.
         labels: what features mean, as people say.
         explanations: what language models say, and how well their labels do.
         comments: what else they say.
         lists: features that they put together.
-        ratings: studies in which features are rated blind.
         ratings: studies in which features are rated blind.
         search: features by words, tokens and phrases.
     """
@@ -109,11 +109,11 @@ class Store:
         self.engine = engine
         self.runs = TrainingRuns(engine)
         self.rules = FeatureRules(engine)
+        self.maps = FeatureMaps(engine)
         self.labels = Labels(engine)
         self.explanations = Explanations(engine)
         self.comments = Comments(engine)
         self.lists = FeatureLists(engine)
-        self.ratings = Ratings(engine)
         self.ratings = Ratings(engine)
         self.search = FeatureFinder(engine)
         self._vocabularies: LRUCache[tuple[int, str], Vocabulary] = LRUCache(KEPT_VOCABULARIES)
@@ -217,17 +217,15 @@ class Store:
             NotFound: the store has no such model.
         """
         with reading(self.engine) as connection:
-            query = select(StoredModel.vocabulary_checksum).where(StoredModel.id == model_id)
-            checksum = connection.scalar(query)
+            here = StoredModel.id == model_id
+            checksum = connection.scalar(select(StoredModel.vocabulary_checksum).where(here))
             if checksum is None:
                 raise NotFound(f"The store has no model with id {model_id}.")
             with self._lock:
                 vocabulary = self._vocabularies.get((model_id, checksum))
             if vocabulary is not None:
                 return vocabulary
-            blob = connection.scalars(
-                select(StoredModel.vocabulary).where(StoredModel.id == model_id)
-            ).one()
+            blob = connection.scalars(select(StoredModel.vocabulary).where(here)).one()
         vocabulary = unpack_vocabulary(blob, f"The vocabulary of model {model_id}")
         with self._lock:
             self._vocabularies[model_id, checksum] = vocabulary

@@ -22,6 +22,7 @@ from app.store.schema import (
     StoredHarvest,
     StoredKeptText,
     StoredLanding,
+    StoredMap,
     StoredModel,
     StoredPosting,
     StoredWindow,
@@ -305,12 +306,14 @@ def _select() -> Select[*tuple[Any, ...]]:
             *of_harvest,
             *of_corpus,
             StoredWindowSet.n_ctx.label("harvest_n_ctx"),
+            StoredMap.checksum.label("map_checksum"),
         )
         .select_from(StoredDictionary)
         .join(StoredModel, StoredDictionary.model_id == StoredModel.id)
         .outerjoin(StoredHarvest, StoredHarvest.dictionary_id == StoredDictionary.id)
         .outerjoin(StoredWindowSet, StoredHarvest.set_id == StoredWindowSet.id)
         .outerjoin(StoredCorpus, StoredWindowSet.corpus_id == StoredCorpus.id)
+        .outerjoin(StoredMap, StoredMap.dictionary_id == StoredDictionary.id)
     )
 
 
@@ -352,6 +355,7 @@ def _view(row: RowMapping) -> DictionaryView:
         harvest=harvest,
         alive=row["harvest_alive"] or 0,
         digest=row["harvest_digest"] or "",
+        mapped=row["map_checksum"] == row["checksum"],
     )
 
 

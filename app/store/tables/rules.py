@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Select, bindparam, case, func, select
 from sqlalchemy.engine import RowMapping
 
@@ -68,6 +69,16 @@ class FeatureRules:
                 f"The rule of feature {index} of {dictionary.title} cannot be read ({error}). "
                 "Harvest the dictionary again."
             ) from None
+
+    def scores(self, dictionary: DictionaryView) -> NDArray[np.float32]:
+        """F1 on held-out documents of every rule that is above its null, float32 [d_sae]; -1
+        elsewhere."""
+        scores = np.full(dictionary.d_sae, -1.0, dtype=np.float32)
+        query = above_null(dictionary).add_columns(StoredRule.f1)
+        with reading(self._engine) as connection:
+            for index, f1 in connection.execute(query):
+                scores[index] = f1
+        return scores
 
 
 def known(connection: Connection, dictionary: DictionaryView) -> bool:

@@ -154,6 +154,7 @@ class DictionaryView:
         harvest: what is published; None: nothing yet.
         alive: features that fire at all; 0 before a harvest.
         digest: SHA-256 of all that the harvest depends on; empty before a harvest.
+        mapped: whether there is a map of these weights.
     """
 
     id: int
@@ -182,6 +183,7 @@ class DictionaryView:
     harvest: HarvestRecord | None
     alive: int
     digest: str
+    mapped: bool
 
     @property
     def is_neurons(self) -> bool:
