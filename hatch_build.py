@@ -22,6 +22,8 @@ ASSETS = {  # file inside node_modules -> name under static/vendor
     "htmx.org/dist/htmx.min.js": "htmx.min.js",
     "htmx.org/dist/ext/hx-sse.min.js": "hx-sse.min.js",
     "htmx.org/LICENSE": "htmx.LICENSE.txt",
+    "twgl.js/dist/7.x/twgl-full.module.js": "twgl.js",
+    "twgl.js/LICENSE.md": "twgl.LICENSE.txt",
 }
 
 RESOURCES = ("demo", "migrations", "static", "templates")

@@ -16,7 +16,7 @@ import pytest
 
 from tests.contract.repository import ROOT, tracked
 
-VENDOR = ["htmx.min.js", "hx-sse.min.js", "htmx.LICENSE.txt"]
+VENDOR = ["htmx.min.js", "hx-sse.min.js", "twgl.js", "htmx.LICENSE.txt", "twgl.LICENSE.txt"]
 
 
 @pytest.fixture(scope="module")
