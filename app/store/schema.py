@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.annotations import TABLES as WRITTEN
 from app.store.columns import Base
+from app.store.tables.comparisons.schema import StoredRecurrence as StoredRecurrence
 
 
 class StoredModel(Base):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from cachetools import LRUCache
@@ -26,6 +25,7 @@ from app.store.tables import landings as store_landings
 from app.store.tables import presets as store_presets
 from app.store.tables import progress as store_progress
 from app.store.tables import publication as store_publication
+from app.store.tables.comparisons.comparisons import Comparisons
 from app.store.tables.explanations import Explanations
 from app.store.tables.maps import FeatureMaps
 from app.store.tables.rules import FeatureRules
@@ -96,6 +96,7 @@ class Store:
         engine: the same, for what looks after the whole store (`app.store.upkeep`).
         runs: trainings and their curves.
         rules: what features' firings were learnt to depend on.
+        comparisons: what dictionaries have in common.
         maps: where features lie in two dimensions.
         labels: what features mean, as people say.
         explanations: what language models say, and how well their labels do.
@@ -109,6 +110,7 @@ class Store:
         self.engine = engine
         self.runs = TrainingRuns(engine)
         self.rules = FeatureRules(engine)
+        self.comparisons = Comparisons(engine)
         self.maps = FeatureMaps(engine)
         self.labels = Labels(engine)
         self.explanations = Explanations(engine)
@@ -123,12 +125,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def close(self) -> None:

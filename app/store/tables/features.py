@@ -17,6 +17,7 @@ from app.store.tables import effects as store_effects
 from app.store.tables import landings as store_landings
 from app.store.tables import postings as store_postings
 from app.store.tables import rules as store_rules
+from app.store.tables.comparisons import recurrences
 from app.store.types.catalogue import (
     DictionaryView,
     FeatureRow,
@@ -24,17 +25,17 @@ from app.store.types.catalogue import (
     FeatureTable,
     FeatureView,
 )
-from app.store.types.queries import SORTS, FeatureQuery
+from app.store.types.queries import FeatureQuery
 from app.store.written.label_texts import shown_texts
 from sae_core.harvest.records import FeatureRecord, WindowRecord
 
-MOST_PER_PAGE = 500
 _KEYS = {
     "index": StoredFeature.index,
     "density": StoredFeature.firings,  # shares of one number of tokens
     "maximum": StoredFeature.maximum,
     "effect": func.coalesce(StoredLanding.effect, -1.0),
     "rule": store_rules.KEY,
+    "found": recurrences.KEY,
     "label": StoredFeature.label,
 }
 _DOWN = {
@@ -42,12 +43,14 @@ _DOWN = {
     "maximum": StoredFeature.by_maximum,
     "effect": StoredLanding.by_effect,
     "rule": StoredRule.by_rule,
+    "found": recurrences.DOWN,
 }
 _UP = {
     "density": StoredFeature.by_density_up,
     "maximum": StoredFeature.by_maximum_up,
     "effect": StoredLanding.by_effect_up,
     "rule": StoredRule.by_rule_up,
+    "found": recurrences.UP,
 }
 # built once: a hundred numbers in it are slow to make a statement of
 _WINDOWS = select(
@@ -84,11 +87,13 @@ _ROW = (
     StoredFeature.summary,
     *store_landings.COLUMNS,
     *store_rules.COLUMNS,
+    *recurrences.COLUMNS,
 )
 _ROWS = (
     select(*_ROW)
     .outerjoin(StoredLanding, store_landings.JOINED)
     .outerjoin(StoredRule, store_rules.JOINED)
+    .outerjoin(*recurrences.JOINED)
     .where(
         StoredFeature.dictionary_id == bindparam("dictionary_id"),
         StoredFeature.index.in_(bindparam("indices", expanding=True)),
@@ -130,7 +135,7 @@ def table(
 
     `tokens` are those that fit the query's pattern of what features fire on.
     """
-    _check(query)
+    query.check()
     there = published(connection, dictionary)
     now = there.dictionary
     knows_tokens = store_postings.knows(connection, now.id, store_postings.FIRES_ON)
@@ -140,16 +145,9 @@ def table(
             f"What the features of {now.title} fire on is not known: an older version harvested "
             "it, or it was imported. Harvest it again with this version."
         )
-    if query.sort == "effect" and not knows_effects:
-        raise InvalidRequest(
-            f"The mean effects of {now.title} were not computed: give its `featurescope harvest` "
-            "again with --ablate."
-        )
     knows_rules = store_rules.known(connection, now)
-    if (query.sort == "rule" or query.above_null) and not knows_rules:
-        raise InvalidRequest(
-            f"No rules were learnt for {now.title}: give its `featurescope harvest` again."
-        )
+    trainings = recurrences.known(connection, now)
+    query.check_known(now.title, knows_effects, knows_rules, trainings > 0)
     conditions = _conditions(connection, now, query, tokens)
     total = _total(connection, now, query, conditions)
     pages = max(1, -(-total // query.per_page))
@@ -157,7 +155,7 @@ def table(
         raise NotFound(f"There is no page {query.page} of this table; the last one is {pages}.")
     start = (query.page - 1) * query.per_page
     count = min(query.per_page, total - start)
-    if query.search or query.sort == "label" or tokens is not None or query.above_null:
+    if _is_narrowed(query) or query.sort == "label":
         indices = _walk(connection, conditions, query, start, count, total)
         chosen: ColumnElement[bool] = StoredFeature.index.in_(indices)
     else:
@@ -165,6 +163,7 @@ def table(
     statement = select(*_ROW, _KEYS[query.sort].label("key"))
     statement = statement.outerjoin(StoredLanding, store_landings.JOINED)
     statement = statement.outerjoin(StoredRule, store_rules.JOINED)
+    statement = statement.outerjoin(*recurrences.JOINED)
     statement = statement.where(StoredFeature.dictionary_id == now.id, chosen)
     rows = list(connection.execute(statement).mappings()) if count else []
     rows.sort(key=lambda row: row["index"])
@@ -179,6 +178,7 @@ def table(
         knows_tokens=knows_tokens,
         knows_effects=knows_effects,
         knows_rules=knows_rules,
+        trainings=trainings,
     )
 
 
@@ -270,17 +270,6 @@ def _fits(number: int) -> bool:
     return 0 <= number < 1 << 63
 
 
-def _check(query: FeatureQuery) -> None:
-    if query.sort not in SORTS:
-        raise InvalidRequest(
-            f"Features cannot be sorted by {query.sort!r}; choose {', '.join(SORTS)}."
-        )
-    if query.page < 1:
-        raise InvalidRequest(f"Pages count from 1; there is no page {query.page}.")
-    if not 1 <= query.per_page <= MOST_PER_PAGE:
-        raise InvalidRequest(f"A page has 1 to {MOST_PER_PAGE} rows, not {query.per_page}.")
-
-
 def _conditions(
     connection: Connection,
     now: DictionaryView,
@@ -297,7 +286,13 @@ def _conditions(
         conditions.append(store_postings.among(connection, fit))
     if query.above_null:
         conditions.append(StoredFeature.index.in_(store_rules.above_null(now)))
+    if query.found:
+        conditions.append(StoredFeature.index.in_(recurrences.found_in(now, query.found)))
     return conditions
+
+
+def _is_narrowed(query: FeatureQuery) -> bool:
+    return bool(query.search or query.fires_on or query.above_null or query.found)
 
 
 def _total(
@@ -306,7 +301,7 @@ def _total(
     query: FeatureQuery,
     conditions: list[ColumnElement[bool]],
 ) -> int:
-    if query.search or query.fires_on is not None or query.above_null:
+    if _is_narrowed(query):
         counted = select(func.count()).select_from(StoredFeature).where(*conditions)
         return connection.scalars(counted).one()
     if query.alive is None:
@@ -348,6 +343,7 @@ def _walk(
         select(StoredFeature.index)
         .outerjoin(StoredLanding, store_landings.JOINED)
         .outerjoin(StoredRule, store_rules.JOINED)
+        .outerjoin(*recurrences.JOINED)
         .where(*conditions)
         .order_by(key.desc() if query.descending != from_end else key.asc(), index)
         .offset(total - start - count if from_end else start)
@@ -376,6 +372,7 @@ def _row(row: RowMapping, now: DictionaryView) -> FeatureRow:
         fires_after=summary.fires_after,
         landing=store_landings.of_row(row, what),
         rule=store_rules.of_row(row),
+        recurrence=recurrences.of_row(row),
         best=summary.best,
     )
 

@@ -32,6 +32,7 @@ from app.store.tables import catalogue as store_catalogue
 from app.store.tables import postings as store_postings
 from app.store.tables import rules as store_rules
 from app.store.tables.bulk import bulk_insert
+from app.store.tables.comparisons import recurrences
 from app.store.types.annotations import subject_of
 from app.store.types.catalogue import HarvestRecord
 from app.store.written.label_texts import best_texts
@@ -168,6 +169,7 @@ def write(connection: Connection, harvest: HarvestRecord, new: Packed) -> None:
     store_rules.write(connection, dictionary_id, dead, new.rules)
     if new.kept is not None:
         write_kept(connection, dictionary_id, new.kept)
+    recurrences.fill(connection, dictionary_id)
     index_labels(connection, dictionary_id, subject)
     index_rules(connection, dictionary_id)
     store_catalogue.drop_unused_windows(connection)

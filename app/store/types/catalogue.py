@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.store.types.comparisons import Recurrence
 from app.store.types.rules import RuleBrief
 from sae_core.harvest.density import wilson_interval
 from sae_core.harvest.records import (
@@ -234,6 +235,7 @@ class FeatureRow:
         fires_after: as in `FeatureRecord`.
         landing: where its effect lands; None: not computed.
         rule: what its firings were learnt to depend on; None: there is no rule.
+        recurrence: in how many other dictionaries it was found; None: it was compared with none.
         best: its strongest context alone, with what fires around the peak; None: it has none, or an
             older version harvested it.
         window: that `best` lies in; None: there is none, or it was not asked for.
@@ -251,6 +253,7 @@ class FeatureRow:
     fires_after: Ranking | None = None
     landing: Landing | None = None
     rule: RuleBrief | None = None
+    recurrence: Recurrence | None = None
     best: Examples | None = None
     window: WindowRecord | None = None
 
@@ -291,6 +294,7 @@ class FeatureTable:
         knows_tokens: whether the harvest counted what its features fire on.
         knows_effects: whether the mean effects of its features were computed.
         knows_rules: whether rules were learnt for them.
+        trainings: with how many other dictionaries of the hook point they were compared.
     """
 
     dictionary: DictionaryView
@@ -302,6 +306,7 @@ class FeatureTable:
     knows_tokens: bool = False
     knows_effects: bool = False
     knows_rules: bool = False
+    trainings: int = 0
 
 
 @dataclass(frozen=True)

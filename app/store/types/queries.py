@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from app.errors import InvalidRequest
 from sae_core.language_model.vocabulary import Vocabulary
 
-Sort = Literal["index", "density", "maximum", "effect", "rule", "label"]
-SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "effect", "rule", "label")
+Sort = Literal["index", "density", "maximum", "effect", "rule", "found", "label"]
+SORTS: tuple[Sort, ...] = ("index", "density", "maximum", "effect", "rule", "found", "label")
+
+MOST_PER_PAGE = 500
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class FeatureQuery:
         fires_on: keep features that have such a token among the ten that they fire on most; None:
             all.
         above_null: keep features whose rule is above its null.
+        found: keep features that were found in at least so many other dictionaries; 0: all.
     """
 
     sort: Sort = "index"
@@ -61,3 +65,46 @@ class FeatureQuery:
     search: str = ""
     fires_on: TokenPattern | None = None
     above_null: bool = False
+    found: int = 0
+
+    def check(self) -> None:
+        """Refuse what no table could answer.
+
+        Raises:
+            InvalidRequest: an unknown key, a page below one, too many rows.
+        """
+        if self.sort not in SORTS:
+            raise InvalidRequest(
+                f"Features cannot be sorted by {self.sort!r}; choose {', '.join(SORTS)}."
+            )
+        if self.page < 1:
+            raise InvalidRequest(f"Pages count from 1; there is no page {self.page}.")
+        if not 1 <= self.per_page <= MOST_PER_PAGE:
+            raise InvalidRequest(f"A page has 1 to {MOST_PER_PAGE} rows, not {self.per_page}.")
+
+    def check_known(self, title: str, effects: bool, rules: bool, compared: bool) -> None:
+        """Refuse what a dictionary's table cannot answer.
+
+        Args:
+            title: of the dictionary.
+            effects: whether the mean effects of its features were computed.
+            rules: whether rules were learnt for them.
+            compared: whether they were looked for in other dictionaries.
+
+        Raises:
+            InvalidRequest: what is asked for is not known.
+        """
+        if self.sort == "effect" and not effects:
+            raise InvalidRequest(
+                f"The mean effects of {title} were not computed: give its `featurescope harvest` "
+                "again with --ablate."
+            )
+        if (self.sort == "rule" or self.above_null) and not rules:
+            raise InvalidRequest(
+                f"No rules were learnt for {title}: give its `featurescope harvest` again."
+            )
+        if (self.sort == "found" or self.found) and not compared:
+            raise InvalidRequest(
+                f"{title} was not compared with other dictionaries of its hook point: "
+                "`featurescope compare` does that."
+            )

@@ -43,6 +43,7 @@ from app.store.schema import (
     StoredKeptText,
     StoredLanding,
     StoredPosting,
+    StoredRecurrence,
     StoredRule,
 )
 from app.store.search.word_index import index_rules
@@ -67,6 +68,7 @@ _OF_HARVEST = tuple(
         StoredLanding,
         StoredPosting,
         StoredRule,
+        StoredRecurrence,
         StoredKeptText,
         StoredFiringBlock,
     )

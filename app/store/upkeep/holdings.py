@@ -27,6 +27,11 @@ from app.store.schema import (
 )
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import progress as store_progress
+from app.store.tables.comparisons.schema import (
+    StoredComparedDictionary,
+    StoredComparison,
+    StoredMatches,
+)
 from app.store.types.catalogue import DictionaryView, ProgressView
 from app.store.written.texts import subjects
 
@@ -72,6 +77,21 @@ class CorpusHolding:
 
 
 @dataclass(frozen=True)
+class ComparisonHolding:
+    """Dictionaries that were compared.
+
+    Attributes:
+        name: of the comparison.
+        dictionaries: `model/name` of each, as it was.
+        n_bytes: of the matches, as packed.
+    """
+
+    name: str
+    dictionaries: tuple[str, ...]
+    n_bytes: int
+
+
+@dataclass(frozen=True)
 class WrittenHolding:
     """What people wrote, as far as it was not taken back.
 
@@ -100,6 +120,7 @@ class Holdings:
         models: names of all models, those without dictionaries included.
         dictionaries: by model and name.
         corpora: by name and fingerprint.
+        comparisons: by name.
         progress: harvests under way, or given up.
         written: by people.
     """
@@ -107,6 +128,7 @@ class Holdings:
     models: tuple[str, ...]
     dictionaries: tuple[DictionaryHolding, ...]
     corpora: tuple[CorpusHolding, ...]
+    comparisons: tuple[ComparisonHolding, ...]
     progress: tuple[ProgressView, ...]
     written: WrittenHolding
 
@@ -119,6 +141,7 @@ def holdings(engine: Engine) -> Holdings:
             models=tuple(connection.scalars(select(StoredModel.name).order_by(StoredModel.name))),
             dictionaries=_dictionaries(connection, views),
             corpora=_corpora(connection),
+            comparisons=_comparisons(connection),
             progress=tuple(store_progress.views(connection)),
             written=_written(connection),
         )
@@ -180,6 +203,33 @@ def _written(connection: Connection) -> WrittenHolding:
         lists=lists,
         studies=studies,
         ratings=connection.scalars(select(func.count()).select_from(StoredRating)).one(),
+    )
+
+
+def _comparisons(connection: Connection) -> tuple[ComparisonHolding, ...]:
+    of_matches = select(
+        StoredMatches.comparison_id, func.sum(func.length(StoredMatches.matches))
+    ).group_by(StoredMatches.comparison_id)
+    sizes = {row[0]: int(row[1]) for row in connection.execute(of_matches)}
+    members = (
+        select(
+            StoredComparison.id,
+            StoredComparison.name,
+            StoredComparedDictionary.model,
+            StoredComparedDictionary.dictionary,
+        )
+        .join(
+            StoredComparedDictionary,
+            StoredComparedDictionary.comparison_id == StoredComparison.id,
+        )
+        .order_by(StoredComparison.name, StoredComparedDictionary.place)
+    )
+    titles: dict[tuple[str, int], list[str]] = {}
+    for row in connection.execute(members):
+        titles.setdefault((row.name, row.id), []).append(f"{row.model}/{row.dictionary}")
+    return tuple(
+        ComparisonHolding(name, tuple(there), sizes.get(row_id, 0))
+        for (name, row_id), there in titles.items()
     )
 
 

@@ -21,7 +21,7 @@ from app.store.upkeep import bundle as store_bundle
 from app.store.upkeep import bundle_file
 from app.store.upkeep.bundle import export_bundle, import_bundle
 from app.store.upkeep.dump import dump
-from tests import factories
+from tests import comparisons, factories
 from tests.app.pretend import runs as runs_made
 
 
@@ -40,6 +40,9 @@ def full(sqlite_engine: Engine, sqlite_store: Store) -> Engine:
     sqlite_store.add_dictionary(factories.dictionary("bare"))
     sqlite_store.runs.begin(runs_made.record())
     sqlite_store.runs.add_points("first", [runs_made.point(0, fvu=math.nan), runs_made.point(1)])
+    sqlite_store.comparisons.save(
+        comparisons.comparison(comparisons.of_view(view), comparisons.compared("gone"))
+    )
     sqlite_store.report_progress("demo", "bare", "harvesting", 1, 2, 3.0)
     return sqlite_engine
 

@@ -7,7 +7,7 @@ from app.errors import InvalidRequest, NotFound, StoreError
 from app.settings import Settings
 from app.store.store import open_store
 from app.store.types.queries import SORTS, FeatureQuery
-from tests import factories
+from tests import comparisons, factories
 from tests.same import same
 
 
@@ -142,13 +142,14 @@ def test_hostile_names_survive(store):
     assert store.progress()[0].phase == name
 
 
-def expected(sample, query):
+def expected(sample, query, found):
     """The table by the plainest means."""
     keys = {
         "index": lambda f: f.index,
         "density": lambda f: f.firings,
         "maximum": lambda f: f.maximum,
         "effect": lambda f: factories.landing(f.index, not f.firings).effect or -1.0,
+        "found": lambda f: found[f.index] if f.firings else -1,
         "label": lambda _: "",
     }
     rows = [f for f in sample.features if query.alive in (None, f.firings > 0)]
@@ -172,16 +173,21 @@ def tied(store):
     store.save_landings(
         view, {f.index: factories.landing(f.index, not f.firings) for f in features}
     )
+    others = (comparisons.compared("seed-1", 41), comparisons.compared("seed-2", 20))
+    store.comparisons.save(comparisons.comparison(comparisons.of_view(view), *others))
     return sample, view
 
 
 def test_every_order_of_the_table(store, tied):
     sample, view = tied
+    recurrences = store.rows(view, range(41))
+    found = {index: row.recurrence.found for index, row in recurrences.items()}
+    assert set(found.values()) == {0, 1, 2}
     for sort in set(SORTS) - {"rule"}:  # known only where rules are
         for descending in (False, True):
             for alive in (None, True, False):
                 query = FeatureQuery(sort=sort, descending=descending, alive=alive, per_page=7)
-                want, got, pages = expected(sample, query), [], 1
+                want, got, pages = expected(sample, query, found), [], 1
                 while len(got) < len(want):
                     table = store.features(view, dataclasses.replace(query, page=pages))
                     assert (table.total, table.pages) == (len(want), -(-len(want) // 7))

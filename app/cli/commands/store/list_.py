@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _as_text(held: Holdings, folders: list[UnfinishedHarvest]) -> list[str]:
     from app.rendering.numbers import count, size
 
-    if not (held.models or held.progress or folders):
+    if not (held.models or held.comparisons or held.progress or folders):
         return ["The store is empty: `featurescope demo` or `featurescope harvest` fills it."]
     lines = []
     for model in held.models:
@@ -59,6 +59,13 @@ def _as_text(held: Holdings, folders: list[UnfinishedHarvest]) -> list[str]:
             f"documents, {count(text.n_tokens)} tokens; {count(text.windows)} windows kept for "
             f"{_printable(', '.join(text.harvests)) or 'no harvest'}, {size(text.n_bytes)}"
         )
+    if held.comparisons:
+        lines.append("comparisons")
+    lines += [
+        f"  {_printable(one.name)}: {_printable(', '.join(one.dictionaries))}, {size(one.n_bytes)}; "
+        f"`featurescope compare --remove '{_printable(one.name)}'` lets it go"
+        for one in held.comparisons
+    ]
     lines += _written(held.written)
     unfinished = _unfinished(held.progress, folders)
     if unfinished:
@@ -171,6 +178,10 @@ def _as_json(held: Holdings, folders: list[UnfinishedHarvest]) -> dict[str, Any]
                 "harvests": list(text.harvests),
             }
             for text in held.corpora
+        ],
+        "comparisons": [
+            {"name": one.name, "dictionaries": list(one.dictionaries), "bytes": one.n_bytes}
+            for one in held.comparisons
         ],
         "progress": [
             {
