@@ -15,6 +15,7 @@ from app import __version__
 from app.cli.commands import version
 from app.cli.commands.making import (
     add,
+    compare,
     demo_train,
     embed,
     evaluate,
@@ -53,6 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     explain,
     embed,
     map_,
+    compare,
     sweep,
     demo,
     demo_train,

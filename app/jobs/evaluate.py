@@ -94,7 +94,7 @@ def stored_spec(
     settings: Settings,
     model: str,
     dictionary: str,
-    corpus: str | None = None,
+    corpus: str | TextReading | None = None,
     n_ctx: int | None = None,
 ) -> SourceSpec:
     """A dictionary of the store with its text, as commands name it.

@@ -18,11 +18,12 @@ def dictionary_address(model: str, dictionary: str, *rest: object, **query: obje
     return f"/d{parts}" + (f"?{urlencode(kept)}" if kept else "")
 
 
-def search_address(typed: str, of: str = "", kind: str = "") -> str:
-    """The address of a search; `of`: a dictionary as `model/name`, `kind`: of hits."""
+def search_address(typed: str, of: str = "", kind: str = "", by: str = "") -> str:
+    """The address of a search; `of`: a dictionary as `model/name`, `kind`: of hits; `by`: meaning
+    or phrase, where it is not by words."""
     kept = {name: value for name, value in (("q", typed), ("d", of), ("k", kind)) if value}
     query = urlencode(kept, safe="/", errors="replace")
-    return "/search" + (f"?{query}" if query else "")
+    return "/search" + (f"/{by}" if by else "") + (f"?{query}" if query else "")
 
 
 def example_search_address(of: str, fire: str, quiet: str) -> str:
@@ -34,6 +35,11 @@ def example_search_address(of: str, fire: str, quiet: str) -> str:
 def list_address(name: str, *rest: str) -> str:
     """The address of a list of features, or of one below it."""
     return "/lists" + "".join(f"/{quote(part, safe='')}" for part in (name, *rest))
+
+
+def study_address(study: str, *rest: str) -> str:
+    """The address of a study of blind ratings, or of one below it."""
+    return "/rate" + "".join(f"/{quote(part, safe='')}" for part in (study, *rest))
 
 
 def runs_address(*chosen: str, sweep: str = "") -> str:
@@ -52,3 +58,10 @@ def sweep_address(name: str, **query: str) -> str:
     """The address of a sweep's page; empty query values are left out."""
     kept = {key: value for key, value in query.items() if value}
     return f"/sweeps/{quote(name, safe='')}" + (f"?{urlencode(kept)}" if kept else "")
+
+
+def comparison_address(name: str, *rest: object, **query: object) -> str:
+    """The address of a comparison, or of one below it; empty query values are left out."""
+    parts = "".join(f"/{quote(str(part), safe='')}" for part in (name, *rest))
+    kept = {key: value for key, value in query.items() if value not in (None, "")}
+    return f"/compare{parts}" + (f"?{urlencode(kept)}" if kept else "")

@@ -15,7 +15,11 @@ from sae_core.evaluation.comparison.correlation import (
     left_out_correlations,
 )
 from sae_core.evaluation.comparison.directions import cosine_matches, random_cosines
-from sae_core.evaluation.comparison.figures import MatchFigures, match_figures
+from sae_core.evaluation.comparison.figures import (
+    DirectedComparison,
+    MatchFigures,
+    match_figures,
+)
 from sae_core.evaluation.comparison.firings import TokenFirings
 from sae_core.evaluation.comparison.matches import BestMatches, Matches, mutual, turned
 from sae_core.evaluation.comparison.pairing import assigned, can_assign
@@ -46,25 +50,6 @@ class Compared:
     def rare(self) -> int:
         """Features that fire on it, but too seldom to be judged."""
         return int((self.firings.counts < FEWEST_FIRINGS).sum()) - self.silent
-
-
-@dataclass(frozen=True)
-class DirectedComparison:
-    """What of the first dictionary's features is found in the second.
-
-    Attributes:
-        cosines: best matches by decoder; None: the two write into different spaces.
-        correlations: best matches by activations.
-        partners: one to one, by correlation.
-        by_cosine: the figures of `cosines`; None where there are none.
-        by_correlation: the figures of `correlations`; None where no feature can be judged.
-    """
-
-    cosines: Matches | None
-    correlations: Matches
-    partners: Matches
-    by_cosine: MatchFigures | None
-    by_correlation: MatchFigures | None
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,25 @@ class MatchFigures:
     low: float
 
 
+@dataclass(frozen=True)
+class DirectedComparison:
+    """What of the first dictionary's features is found in the second.
+
+    Attributes:
+        cosines: best matches by decoder; None: the two write into different spaces.
+        correlations: best matches by activations.
+        partners: one to one, by correlation.
+        by_cosine: the figures of `cosines`; None where there are none.
+        by_correlation: the figures of `correlations`; None where no feature can be judged.
+    """
+
+    cosines: Matches | None
+    correlations: Matches
+    partners: Matches
+    by_cosine: MatchFigures | None
+    by_correlation: MatchFigures | None
+
+
 def match_figures(
     matches: Matches,
     nulls: tuple[NDArray[np.float64], NDArray[np.float64]],

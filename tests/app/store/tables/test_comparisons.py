@@ -47,7 +47,7 @@ def test_what_was_kept_is_read(store, record):
         assert view.pairs[source, target] == pair.figures
         kept = store.comparisons.pair(view, source, target)
         assert same(kept, pair)
-    with pytest.raises(NotFound, match="dictionaries 0 to 3.* no pair 1 and 1"):
+    with pytest.raises(NotFound, match=r"dictionaries 0 to 3.* no pair 1 and 1"):
         store.comparisons.pair(view, 1, 1)
     with pytest.raises(NotFound, match="no comparison 'other'"):
         store.comparisons.view("other")

@@ -1,0 +1,55 @@
+"""The dictionaries that show what a comparison says: three seeds and three sizes, trained short."""
+
+from __future__ import annotations
+
+from app.errors import InvalidRequest
+from app.jobs.comparison.compare import ComparisonSpec, compare
+from app.jobs.demo.contents import FEATURES, HOOK_POINT, MODEL, NEURONS, is_harvested
+from app.jobs.harvest.harvest import harvest
+from app.jobs.source import SourceSpec
+from app.jobs.training.train import TrainingSpec, train
+from app.settings import Settings, resource
+from app.store.types.comparisons import ComparisonView
+from sae_core.text.corpus import STDLIB
+from sae_core.training.config import TrainingConfig
+
+TRAINED_TOKENS = 1_000_000
+L0 = 24
+RECIPES = {
+    **{f"short-4096-s{seed}": (4096, seed) for seed in range(3)},
+    "short-512": (512, 0),
+    "short-8192": (8192, 0),
+}
+"""Features and seed of each."""
+HARVESTED_TOKENS = 98_304
+COMPARED_TOKENS = 131_072
+FOLDER = "demo-compare"  # below FEATURESCOPE_HOME
+
+
+def compare_demo(settings: Settings) -> list[ComparisonView]:
+    """Train, harvest and compare; what is done already is not done again.
+
+    Returns:
+        The comparison of seeds and sizes, and that of the demo's features with its neurons.
+
+    Raises:
+        InvalidRequest: the demo is not harvested yet.
+    """
+    if not is_harvested(settings):
+        raise InvalidRequest(
+            "The demo is not in the store yet: `featurescope demo --no-serve` harvests it."
+        )
+    model = str(resource("demo") / "model")
+    for name, (d_sae, seed) in RECIPES.items():
+        folder = settings.home / FOLDER / name
+        config = TrainingConfig(d_sae=d_sae, l0=L0, tokens=TRAINED_TOKENS, seed=seed)
+        train(settings, TrainingSpec(model, HOOK_POINT, STDLIB, folder, config, name=name))
+        spec = SourceSpec(model, dictionary=folder, name=name, model_name=MODEL)
+        harvest(settings, spec, HARVESTED_TOKENS, rules=False)
+    trained = ComparisonSpec(
+        tuple((MODEL, name) for name in RECIPES), "seeds and sizes", COMPARED_TOKENS
+    )
+    neurons = ComparisonSpec(
+        ((MODEL, FEATURES), (MODEL, NEURONS)), "features and neurons", COMPARED_TOKENS
+    )
+    return [compare(settings, spec, replace=True) for spec in (trained, neurons)]
