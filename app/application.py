@@ -25,6 +25,8 @@ from app.pages.lists import api as lists_api
 from app.pages.lists import routes as lists_pages
 from app.pages.prompt import api as prompt_api
 from app.pages.prompt import routes as prompt_pages
+from app.pages.rate import api as rate_api
+from app.pages.rate import routes as rate_pages
 from app.pages.runs import api as runs_api
 from app.pages.runs import routes as runs_pages
 from app.pages.search import api as search_api
@@ -63,6 +65,7 @@ ROOMS = (
     (feature_pages, feature_api),  # /d/MODEL/DICTIONARY/12
     (labels_pages, labels_api),  # /d/MODEL/DICTIONARY/12/labels
     (lists_pages, lists_api),  # /lists/NAME
+    (rate_pages, rate_api),  # /rate/STUDY
     (search_pages, search_api),  # /search
     (prompt_pages, prompt_api),  # /m/MODEL/prompt
     (steer_pages, steer_api),  # /m/MODEL/steer

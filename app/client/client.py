@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, Unpack
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from app.client.ratings import RatingsClient
 from app.client.searches import SearchClient
 from app.client.transport import Answer, RequestFailed, Transport, failures, question_of, refused
 from app.client.written import LabelsClient, ListsClient
@@ -77,6 +78,7 @@ class FeaturescopeClient:
         labels: what people say of features.
         search: features by number, words, tokens and examples.
         lists: features that they put together.
+        ratings: studies in which features are rated blind.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class FeaturescopeClient:
         self.labels = LabelsClient(self._transport)
         self.search = SearchClient(self._transport)
         self.lists = ListsClient(self._transport)
+        self.ratings = RatingsClient(self._transport)
 
     def activations(
         self, model: str, prompt: Prompt, dictionaries: Sequence[str] | None = None

@@ -72,7 +72,7 @@ class Transport:
             return answer
 
 
-def question_of(kind: type[Asked], **values: Any) -> Asked:
+def question_of(kind: type[Asked], /, **values: Any) -> Asked:
     """A question.
 
     Raises:

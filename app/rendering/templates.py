@@ -15,6 +15,7 @@ from app.rendering.addresses import (
     model_page_address,
     run_address,
     runs_address,
+    study_address,
     sweep_address,
 )
 from app.rendering.assets import Assets
@@ -101,6 +102,7 @@ class Renderer:
             "model_page_address": model_page_address,
             "run_address": run_address,
             "runs_address": runs_address,
+            "study_address": study_address,
             "sweep_address": sweep_address,
         }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from fastapi import Cookie, Depends, Query, Request
+from starlette.responses import Response
 
 from app.errors import InvalidRequest
 from app.rendering.contexts import ContextStyle
@@ -15,6 +16,7 @@ from app.store.written.texts import LONGEST_AUTHOR
 
 PER_PAGE = 50
 AUTHOR_COOKIE = "author"
+AUTHOR_SECONDS = 365 * 24 * 3600
 MOST_FIELDS = 100
 _DESCENDING = frozenset({"density", "maximum", "effect", "rule"})
 
@@ -76,6 +78,19 @@ async def _author(
 ) -> str:
     """The name that this browser's reader last signed with; empty: none."""
     return unquote(kept, errors="replace")[:LONGEST_AUTHOR]
+
+
+def remember_author(answer: Response, author: str) -> None:
+    """Let the browser keep a name that its reader signed with; an empty one changes nothing."""
+    if author:
+        answer.set_cookie(
+            AUTHOR_COOKIE,
+            quote(author),
+            max_age=AUTHOR_SECONDS,
+            path="/",
+            httponly=True,
+            samesite="lax",
+        )
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sae_core.evaluation.agreement import AgreementFigure, Metric, krippendorff_alpha
-from sae_core.evaluation.two_samples import Difference, difference
+from sae_core.evaluation.two_samples import GroupDifference, difference
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class CriterionResult:
 
     highest: int
     groups: tuple[RatedGroup, ...]
-    differences: dict[tuple[int, int], Difference]
+    differences: dict[tuple[int, int], GroupDifference]
     ordinal: AgreementFigure
     interval: AgreementFigure
 

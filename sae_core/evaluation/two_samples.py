@@ -20,7 +20,7 @@ _SAME = 9  # decimals: means of the same ratings in another order are the same
 
 
 @dataclass(frozen=True)
-class Difference:
+class GroupDifference:
     """Two groups of figures, compared.
 
     Attributes:
@@ -46,7 +46,9 @@ class Difference:
     exact: bool
 
 
-def difference(first: ArrayLike, second: ArrayLike, seed: int, draws: int = N_DRAWS) -> Difference:
+def difference(
+    first: ArrayLike, second: ArrayLike, seed: int, draws: int = N_DRAWS
+) -> GroupDifference:
     """Compare two groups.
 
     The interval is the bootstrap's percentile interval, each group drawn again by itself.
@@ -61,7 +63,7 @@ def difference(first: ArrayLike, second: ArrayLike, seed: int, draws: int = N_DR
     n, m = len(x), len(y)
     if not (n and m):
         nan = math.nan
-        return Difference(n, m, nan, nan, nan, nan, nan, nan, exact=False)
+        return GroupDifference(n, m, nan, nan, nan, nan, nan, nan, exact=False)
     low, high = math.nan, math.nan
     if min(n, m) >= 2:
         rng = np.random.default_rng(seed)
@@ -73,7 +75,7 @@ def difference(first: ArrayLike, second: ArrayLike, seed: int, draws: int = N_DR
     u = float(ranks[:n].sum()) / 2 - n * (n + 1) / 2
     exact = n + m <= MOST_EXACT
     p = _exact_p(ranks, n) if exact else _normal_p(ranks, n, u)
-    return Difference(n, m, float(x.mean() - y.mean()), low, high, u, u / (n * m), p, exact)
+    return GroupDifference(n, m, float(x.mean() - y.mean()), low, high, u, u / (n * m), p, exact)
 
 
 def _doubled_ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:

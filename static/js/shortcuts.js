@@ -13,8 +13,9 @@ const G_SECONDS = 1.5;
 
 let gPressed = -Infinity;
 
+// A letter means nothing to a button among several.
 const typing = (element) =>
-  element.closest("input, textarea, select, [contenteditable]") !== null;
+  element.closest("input:not([type=radio]), textarea, select, [contenteditable]") !== null;
 
 const press = (selector) => document.querySelector(selector)?.click();
 

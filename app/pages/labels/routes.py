@@ -17,11 +17,9 @@ from app.rendering.labels import LabelSheet, label_sheet
 from app.store.types.catalogue import DictionaryView
 from app.store.written.label_rows import check_feature
 from app.store.written.texts import LONGEST_AUTHOR
-from app.web.parameters import AUTHOR_COOKIE, Author, Form, whole_number
+from app.web.parameters import Author, Form, remember_author, whole_number
 from app.web.routes import PatientRoute
 from app.web.site import Fragment, Site, TheDictionary, TheSite
-
-KEPT_SECONDS = 365 * 24 * 3600
 
 router = APIRouter(prefix="/d/{model}/{dictionary}/{index}", route_class=PatientRoute)
 
@@ -110,15 +108,8 @@ def _answer(
         answer = _sheet(site, replace(sheet, notice=notice), fragment)
     else:
         answer = RedirectResponse(_back(sheet, form), HTTPStatus.SEE_OTHER)
-    if author and problem is None:
-        answer.set_cookie(
-            AUTHOR_COOKIE,
-            quote(author),
-            max_age=KEPT_SECONDS,
-            path="/",
-            httponly=True,
-            samesite="lax",
-        )
+    if problem is None:
+        remember_author(answer, author)
     return answer
 
 

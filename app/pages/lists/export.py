@@ -6,12 +6,11 @@ import csv
 import io
 
 from app.pages.lists.page import ListPage
-from app.rendering.markup import trusted
+from app.rendering.markup import cell, trusted
 from app.rendering.templates import Renderer
 from app.settings import resource
 
 COLUMNS = ("model", "dictionary", "index", "label", "note", "fires on", "subject", "in the store")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(page: ListPage) -> str:
@@ -23,12 +22,8 @@ def as_csv(page: ListPage) -> str:
         item = line.item
         summary = line.summary.text if line.summary else ""
         texts = [item.model, item.dictionary, str(item.index), item.label, item.note, summary]
-        writer.writerow([*map(_inert, texts), item.subject, "yes" if item.there else "no"])
+        writer.writerow([*map(cell, texts), item.subject, "yes" if item.there else "no"])
     return out.getvalue()
-
-
-def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def as_html(page: ListPage, renderer: Renderer) -> str:

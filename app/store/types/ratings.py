@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -230,3 +231,10 @@ class RatingItem:
     id: str
     subject: str
     index: int
+
+
+def in_order(items: Iterable[RatingItem], rater: str) -> list[RatingItem]:
+    """The items in a random order of this rater's own, the same whenever the rater comes back."""
+    return sorted(
+        items, key=lambda item: hashlib.sha256(f"{rater}\n{item.id}".encode()).hexdigest()
+    )

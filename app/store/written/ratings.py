@@ -23,7 +23,7 @@ from app.store.annotations import (
 from app.store.database import reading, writing
 from app.store.tables import features as store_features
 from app.store.tables.catalogue import canonical, views
-from app.store.types.catalogue import DictionaryView
+from app.store.types.catalogue import DictionaryView, FeatureView
 from app.store.types.ratings import (
     RUBRIC,
     KeptRating,
@@ -166,6 +166,18 @@ class Ratings:
             _study(connection, study)
             rows = connection.execute(query.order_by(StoredRatingItem.id)).mappings()
             return [RatingItem(row["id"], row["subject"], row["index"]) for row in rows]
+
+    def feature(self, study: StudyView, item: RatingItem) -> FeatureView | None:
+        """The feature that an item stands for; None: the store no longer shows its dictionary."""
+        digests = {source.subject: source.digest for source in study.sources}
+        with reading(self._engine) as connection:
+            known = [view for view in views(connection) if subject(view) == item.subject]
+            shown = [view for view in known if view.harvest is not None]
+            # Of copies under other names, the one whose harvest the features were drawn from.
+            shown.sort(key=lambda view: view.digest != digests.get(item.subject))
+            if not shown or item.index >= shown[0].d_sae:
+                return None
+            return store_features.feature(connection, shown[0], item.index)
 
     def all_of(self, study: str, rater: str | None = None) -> list[RatingView]:
         """Every rating of a study, the oldest first; `rater`: only those of one."""
