@@ -10,6 +10,7 @@ import numpy as np
 from app.rendering.tokens import visible
 from app.store.store import Store
 from app.store.types.catalogue import CorpusRecord, DictionaryRecord, HarvestRecord, ModelRecord
+from sae_core.harvest.kept_firings import KeptFirings, KeptText, packed_windows
 from sae_core.harvest.records import (
     N_BANDS,
     N_HISTOGRAM,
@@ -60,6 +61,7 @@ class Sample:
     features: tuple[FeatureRecord, ...]
     windows: tuple[WindowRecord, ...]
     rules: tuple[RuleRecord, ...] = ()
+    kept: KeptFirings | None = None
 
 
 def vocabulary() -> Vocabulary:
@@ -287,6 +289,34 @@ def rule(index: int, dead: bool = False) -> RuleRecord:
     )
 
 
+def fires_on(feature: int, token: int) -> bool:
+    """Whether a feature fires on a token of the kept text, wherever it stands."""
+    return feature % 4 != 3 and (7 * token + 3 * feature) % 11 < 3
+
+
+def kept(d_sae: int, shown: list[WindowRecord]) -> KeptFirings:
+    """The text of the windows, in which features fire as `fires_on` says."""
+    lengths = np.array([len(window.tokens) - 1 for window in shown])
+    text = np.concatenate([window.tokens[1:] for window in shown])
+    fires = np.array([[fires_on(f, t) for f in range(d_sae)] for t in range(len(PIECES))])[text]
+    counts = fires.sum(axis=0)
+    names = sorted({window.document for window in shown})
+    kept_text = KeptText(
+        numbers=np.array([window.number for window in shown]),
+        bounds=np.concatenate([[0], np.cumsum(lengths)]),
+        tokens=text.astype(np.uint16),
+        documents=np.array([names.index(window.document) for window in shown]),
+        lines=np.array([window.line for window in shown]),
+        names=tuple(names),
+        counts=counts,
+    )
+    rank = np.argsort(kept_text.order)
+    tokens, features = np.nonzero(fires)
+    window = np.searchsorted(kept_text.bounds, tokens, side="right") - 1
+    places = tokens - kept_text.bounds[window]
+    return KeptFirings(kept_text, tuple(packed_windows(lengths, window, places, rank[features])))
+
+
 def density_interval(index: int) -> tuple[float, float]:
     return 0.001 / (1 + index), 1 - 0.001 / (1 + index)
 
@@ -315,6 +345,7 @@ def sample(d_sae: int = 12, **changes: Any) -> Sample:
         features=tuple(feature(i, shown, d_sae, dead=i % 4 == 3) for i in range(d_sae)),
         windows=tuple(shown),
         rules=tuple(rule(i, dead=i % 4 == 3) for i in range(d_sae)),
+        kept=kept(d_sae, shown),
     )
 
 
@@ -337,6 +368,7 @@ def publish(store: Store, sample: Sample) -> None:
         sample.features,
         sample.windows,
         sample.rules,
+        sample.kept,
         model=sample.model,
         dictionary=sample.dictionary,
         corpus=sample.corpus,

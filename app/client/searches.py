@@ -50,6 +50,15 @@ class SearchClient:
         texts = {"fire": "\n".join(fire), "not": "\n".join(quiet)}
         return self._ask(types.ExampleAnswer, ("search", "example"), d=dictionary, **texts)
 
+    def by_phrase(self, phrase: str, dictionary: str = "") -> types.PhraseAnswer:
+        """The features that are most specific to some tokens of the harvested text.
+
+        Args:
+            phrase: as it stands in the text, blanks at its ends included.
+            dictionary: `model/dictionary`; empty: the first that keeps its text.
+        """
+        return self._ask(types.PhraseAnswer, ("search", "phrase"), q=phrase, d=dictionary)
+
     def _ask(self, kind: type[Answer], parts: tuple[str, ...], **query: str) -> Answer:
         address = f"{self._transport.address(*parts)}?{urlencode(query)}"
         return self._transport.ask("GET", address, kind)

@@ -13,6 +13,7 @@ from app.rendering.tokens import Typeset, Typesets
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from app.web.search.finding import FeatureSearch
+from app.web.search.phrase_search import PhraseSearch
 from app.worker.client.ablations import Ablations
 from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import LiveWorker
@@ -34,6 +35,7 @@ class Site:
         prompts: asks the worker about prompts, and remembers.
         waiters: the requests that wait for the worker.
         search: finds features by what is typed.
+        phrases: finds features by a phrase of the harvested text.
         home: the folder of what lies outside of the database.
     """
 
@@ -46,6 +48,7 @@ class Site:
     prompts: PromptWork
     waiters: Waiters
     search: FeatureSearch = field(default_factory=FeatureSearch)
+    phrases: PhraseSearch = field(default_factory=PhraseSearch)
     home: Path = Path()
 
     def typeset(self, dictionary: DictionaryView) -> Typeset:

@@ -7,10 +7,10 @@ For a feature that fires F times in the text, h of these on tokens of the phrase
    over documents (`DocumentTokens`): places in one document resemble each other;
 3. *score*: the harmonic mean of both (F1); by it features are ranked;
 4. *lift*: how many times as often it fires on a token of these places as on any token;
-5. *p*: of at least h firings on the phrase's tokens, if its F firings were dealt out over all tokens
-   of the text at random (hypergeometric, Fisher's exact test, one-sided), and *corrected* for
-   looking at every feature that fires at all (Bonferroni). It takes tokens as independent, so it
-   says too much where few documents hold the phrase; the number of documents stands beside it.
+5. *p*: of at least h firings on the phrase's tokens, if its F firings were dealt out over all
+   tokens of the text at random (hypergeometric, Fisher's exact test, one-sided), and *corrected*
+   for looking at every feature that fires at all (Bonferroni). It takes tokens as independent, so
+   it says too much where few documents hold the phrase; how many do stands beside it.
 
 Where only a part of the places was read, h counts in that part, and precision is estimated: h times
 all places over those read, at most F.
@@ -111,9 +111,10 @@ def most_specific(
         return ()
     place, part, feature = _fired(read)
     # A feature that fires twice in a place hits it once.
-    hit = np.unique(np.stack([np.searchsorted(fired, feature), place]), axis=1)
-    hits = np.bincount(hit[0], minlength=len(fired))
     n_read = len(read.first)
+    hit = np.unique(np.searchsorted(fired, feature) * n_read + place)
+    bounds = np.searchsorted(hit, np.arange(len(fired) + 1) * n_read)
+    hits = np.diff(bounds)
     recall = hits / n_read
     precision = np.minimum(1.0, inside * (n_places / n_read) / counts[fired])
     score = 2 * precision * recall / (precision + recall)
@@ -124,7 +125,7 @@ def most_specific(
     for n in np.lexsort((fired, -score))[:most].tolist():
         index, total = int(fired[n]), int(counts[fired[n]])
         p_value = least_by_chance(int(inside[n]), total, len(read.tokens), n_tokens)
-        where = hit[1][hit[0] == n]
+        where = hit[bounds[n] : bounds[n + 1]] % n_read
         at = part[(feature == index) & whole[place]]
         made.append(
             SpecificFeature(
@@ -164,7 +165,7 @@ def least_by_chance(inside: int, firings: int, chosen: int, n_tokens: int) -> fl
 
     logs = log_choose(chosen, k) + log_choose(n_tokens - chosen, firings - k)
     total = float(logsumexp(logs) - log_choose(n_tokens, float(firings)))
-    return max(LEAST_P, min(1.0, math.exp(max(total, math.log(LEAST_P)))))
+    return min(1.0, math.exp(total)) if total > math.log(LEAST_P) else LEAST_P
 
 
 class _Documents:

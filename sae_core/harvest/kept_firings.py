@@ -116,7 +116,7 @@ def keep_firings(
         numbers = numbers[: kept - len(packed)]
         inside = slots < len(numbers) * windows.n_ctx
         ordinals, positions = np.divmod(slots[inside], windows.n_ctx)
-        packed += _packed(
+        packed += packed_windows(
             windows.lengths(numbers), ordinals, positions - lead, rank[features[inside]]
         )
     return KeptFirings(text, tuple(packed[place] for place in order.tolist()))
@@ -223,13 +223,20 @@ def _lines(
     return lines
 
 
-def _packed(
+def packed_windows(
     lengths: NDArray[np.int64],
     ordinals: NDArray[np.int64],
     positions: NDArray[np.int64],
     ranks: NDArray[np.int64],
 ) -> list[bytes]:
-    """The bytes of consecutive windows of a run; firings come in any order."""
+    """The bytes of some windows.
+
+    Args:
+        lengths: tokens of each, int64 [n_windows].
+        ordinals: which of them each firing is in, int64 [n], in any order.
+        positions: of its token in the window, from 0, int64 [n].
+        ranks: of its feature, int64 [n]; no two of one token are equal.
+    """
     begins = np.concatenate([[0], np.cumsum(lengths)])
     tokens = begins[ordinals] + positions
     by_token = np.lexsort((ranks, tokens))

@@ -70,9 +70,9 @@ class PhraseIndex:
 
     def find(self, spellings: Sequence[bytes]) -> Occurrences:
         """Where any of some spellings of a phrase stands."""
-        pairs = [self._find(spelling) for spelling in dict.fromkeys(spellings) if spelling]
-        every = np.unique(np.concatenate([np.zeros((0, 2), np.int64), *pairs]), axis=0)
-        return Occurrences(every[:, 0], every[:, 1])
+        of_each = [self._find(spelling) for spelling in dict.fromkeys(spellings) if spelling]
+        every = np.unique(np.concatenate([np.zeros(0, np.int64), *of_each]))
+        return Occurrences(*np.divmod(every, len(self.tokens)))
 
     def holds(self, spelling: bytes) -> bool:
         """Whether these bytes stand anywhere, tokens or not."""
@@ -91,7 +91,7 @@ class PhraseIndex:
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
     def _find(self, phrase: bytes) -> NDArray[np.int64]:
-        """First and last token of each occurrence, int64 [n, 2]."""
+        """First token of each occurrence times the number of all, plus its last, int64 [n]."""
         begins = self._places(phrase)
         ends = begins + len(phrase)
         first = np.searchsorted(self._starts, begins, side="right") - 1
@@ -112,7 +112,7 @@ class PhraseIndex:
             fits &= no_first | (before <= self._lead[self.tokens[first]])
             fits &= no_last | (after <= self._trail[self.tokens[last]])
             first, last = first + no_first, last - no_last
-        return np.stack([first[fits], last[fits]], axis=1)
+        return first[fits] * len(self.tokens) + last[fits]
 
     def _places(self, phrase: bytes) -> NDArray[np.int64]:
         """Where the bytes begin, int64; places may overlap."""

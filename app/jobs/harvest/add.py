@@ -22,7 +22,7 @@ from app.jobs.harvest.fit_warnings import (
     look,
     remedy_sentence,
 )
-from app.jobs.harvest.harvest import harvest_source
+from app.jobs.harvest.harvest import EVERY_PART, HarvestParts, harvest_source
 from app.jobs.source import (
     Source,
     SourceSpec,
@@ -137,7 +137,7 @@ def harvest_addition(
     say: Callable[[str], None],
     *,
     replace: bool = False,
-    rules: bool = True,
+    parts: HarvestParts = EVERY_PART,
 ) -> None:
     """Open, check, try, harvest and publish; given again, it goes on where it was stopped.
 
@@ -146,7 +146,7 @@ def harvest_addition(
         addition: model, dictionary and text.
         say: receives each line that is printed.
         replace: let another model or dictionary of the same name go.
-        rules: learn rules for the features.
+        parts: what is made beside the features.
 
     Raises:
         FeaturescopeError: a part is missing or damaged, or they do not fit; the store is as before.
@@ -210,7 +210,7 @@ def harvest_addition(
             writers=None,
             details={key: value for key, value in details.items() if value},
         )
-        harvest_source(settings, store, source, plan, replace=replace, rules=rules)
+        harvest_source(settings, store, source, plan, replace=replace, parts=parts)
     _say_next(say, settings, source)
 
 

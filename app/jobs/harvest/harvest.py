@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from sae_core.evaluation.evaluation import evaluate as evaluate_dictionary
 from sae_core.harvest.feature_records import feature_records, window_records
 from sae_core.harvest.firing_log import FiringLog
 from sae_core.harvest.harvest import HarvestPlan, plan_harvest, run_harvest
+from sae_core.harvest.kept_firings import keep_firings
 from sae_core.harvest.landing import landing
 from sae_core.harvest.records import (
     ContextEffect,
@@ -36,6 +38,31 @@ from sae_core.harvest.records import (
 )
 from sae_core.interventions.ablation import ablate
 
+PHRASES = 1
+"""Noted with a harvest: another number where what is kept for phrases comes out otherwise."""
+
+
+@dataclass(frozen=True)
+class HarvestParts:
+    """What a harvest makes beside its features.
+
+    Attributes:
+        rules: a rule for each.
+        phrases: text and firings, to find phrases in.
+    """
+
+    rules: bool = True
+    phrases: bool = True
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """What is noted of each that is made."""
+        made = (("rules", RULES, self.rules), ("phrases", PHRASES, self.phrases))
+        return {name: version for name, version, wanted in made if wanted}
+
+
+EVERY_PART = HarvestParts()
+
 
 def harvest(
     settings: Settings,
@@ -45,19 +72,21 @@ def harvest(
     ablate_top: bool = False,
     replace: bool = False,
     rules: bool = True,
+    phrases: bool = True,
 ) -> None:
     """Harvest a dictionary and publish it; what is published already is not computed again.
 
     A killed harvest goes on after its last run when the same command is given again. With
     `ablate_top` the ablation effects of each feature's top contexts are computed, too. Another
     model or dictionary of the same name gives way only with `replace`. Without `rules` none are
-    learnt.
+    learnt; without `phrases` neither text nor firings are kept to find phrases in.
     """
     with open_store(settings) as store:
         source = open_source(settings, spec)
         plan = plan_harvest(source.windows, tokens, seed)
+        parts = HarvestParts(rules, phrases)
         harvest_source(
-            settings, store, source, plan, ablate_top=ablate_top, replace=replace, rules=rules
+            settings, store, source, plan, ablate_top=ablate_top, replace=replace, parts=parts
         )
 
 
@@ -69,16 +98,16 @@ def harvest_source(
     *,
     ablate_top: bool = False,
     replace: bool = False,
-    rules: bool = True,
+    parts: HarvestParts = EVERY_PART,
 ) -> None:
     """As `harvest`, of parts that are open already."""
     if not replace:
         _check_names(store, source)
     reporter = Reporter(store, *source.spec.titles)
     try:
-        if (view := _published(store, source, plan, rules)) is None:
-            _harvest(settings, store, source, plan, reporter, rules)
-            view = _published(store, source, plan, rules)
+        if (view := _published(store, source, plan, parts)) is None:
+            _harvest(settings, store, source, plan, reporter, parts)
+            view = _published(store, source, plan, parts)
         else:
             # The folders may have moved since.
             store.add_model(source.model_record())
@@ -111,20 +140,20 @@ def _check_names(store: Store, source: Source) -> None:
 
 
 def _published(
-    store: Store, source: Source, plan: HarvestPlan, rules: bool
+    store: Store, source: Source, plan: HarvestPlan, parts: HarvestParts
 ) -> DictionaryView | None:
     """The dictionary in the store, where this very harvest of it is published."""
-    wanted = _settings(source, plan, rules)
+    wanted = _settings(source, plan, parts)
     for view in store.catalogue():
         if (view.model, view.name) == source.spec.titles and view.harvest:
             here = view.harvest.settings
             same = all(here.get(key) == wanted[key] for key in ("identity", "writers_checksum"))
-            same = same and (not rules or here.get("rules") == wanted["rules"])
+            same = same and all(here.get(k) == made for k, made in parts.versions.items())
             return view if same and here.get("writers") == wanted["writers"] else None
     return None
 
 
-def _settings(source: Source, plan: HarvestPlan, rules: bool) -> dict[str, Any]:
+def _settings(source: Source, plan: HarvestPlan, parts: HarvestParts) -> dict[str, Any]:
     """What else the result of a harvest depends on."""
     header = plan.header(source.model, source.dictionary, source.checksum)
     writers = source.spec.writers
@@ -136,7 +165,7 @@ def _settings(source: Source, plan: HarvestPlan, rules: bool) -> dict[str, Any]:
         "writers": source.spec.writers_title,
         "writers_checksum": dictionary_checksum(writers) if writers else None,
         "torch": torch.__version__,
-        **({"rules": RULES} if rules else {}),
+        **parts.versions,
         **({"packing": "isolated: windows share rows unseen by each other"} if plan.packed else {}),
     }
 
@@ -147,7 +176,7 @@ def _harvest(
     source: Source,
     plan: HarvestPlan,
     reporter: Reporter,
-    rules: bool,
+    parts: HarvestParts,
 ) -> None:
     header = plan.header(source.model, source.dictionary, source.checksum)
     folder = settings.home / HARVESTS / header.identity[:24]
@@ -155,7 +184,7 @@ def _harvest(
     try:
         with FileLock(folder / LOCK, timeout=0):
             note_harvest(folder, *source.spec.titles)
-            _harvest_alone(store, source, plan, reporter, FiringLog(folder, header), rules)
+            _harvest_alone(store, source, plan, reporter, FiringLog(folder, header), parts)
     except Timeout as error:
         raise HarvestError(
             f"Another process harvests {source.title} right now: wait for it, or stop it first."
@@ -168,7 +197,7 @@ def _harvest_alone(
     plan: HarvestPlan,
     reporter: Reporter,
     log: FiringLog,
-    rules: bool,
+    parts: HarvestParts,
 ) -> None:
     model, dictionary = source.model, source.dictionary
     # First pass: activations of all tokens, into a log on disk from which a rerun goes on.
@@ -200,12 +229,13 @@ def _harvest_alone(
             n_ctx=plan.windows.n_ctx,
             n_tokens=log.n_tokens,
             n_windows=len(plan.order),
-            settings=_settings(source, plan, rules),
+            settings=_settings(source, plan, parts),
             fingerprint=source.corpus.fingerprint,
         ),
         features(),
         windows(),
-        learnt_rules(source, plan, log, reporter) if rules else (),
+        learnt_rules(source, plan, log, reporter) if parts.rules else (),
+        keep_firings(plan.windows, log, model.vocabulary) if parts.phrases else None,
         model=source.model_record(),
         dictionary=source.dictionary_record(evaluation),
         corpus=source.corpus_record(),

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.pages.search.answers import example_answer, meaning_answer, search_answer
+from app.pages.search.answers import (
+    example_answer,
+    meaning_answer,
+    phrase_answer,
+    search_answer,
+)
 from app.pages.search.example import TheExample, found_by_example
 from app.pages.search.meaning import meaning_page
+from app.pages.search.phrase import found_by_phrase
 from app.pages.search.query import TheSearch
-from app.pages.search.schema import ExampleAnswer, MeaningAnswer, SearchAnswer
+from app.pages.search.schema import ExampleAnswer, MeaningAnswer, PhraseAnswer, SearchAnswer
 from app.web.routes import PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import TheSite
@@ -45,3 +51,14 @@ def example(site: TheSite, asked: TheExample) -> ExampleAnswer:
     For example /api/v1/search/example?d=demo/mlp-4096&fire=import%20os&not=return
     """
     return example_answer(found_by_example(site, asked))
+
+
+@router.get("/search/phrase")
+def phrase(site: TheSite, asked: TheSearch) -> PhraseAnswer:
+    """The features that are most specific to the places where a phrase stands in the harvested
+    text, blanks at its ends included.
+
+    \f
+    For example /api/v1/search/phrase?q=%20except%20ValueError&d=demo/mlp-4096
+    """
+    return phrase_answer(found_by_phrase(site, asked))

@@ -46,6 +46,10 @@ class SearchQuery:
         wanted = self.kind if kind == "" else kind
         return search_address(self.typed, self.of if of is None else of, str(wanted or ""))
 
+    def other(self, by: str) -> str:
+        """The address of the search for the same by meaning, or by phrase."""
+        return search_address(self.typed, self.of, by=by)
+
     def results(self, site: Site, most: int = PER_KIND) -> SearchResults:
         """What fits; of one kind alone, more of it.
 

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from app.errors import InvalidRequest
 from app.pages.search.example import TheExample, example_page
 from app.pages.search.meaning import meaning_page
+from app.pages.search.phrase import phrase_page
 from app.pages.search.query import TABS, SearchQuery, TheSearch
 from app.rendering.addresses import dictionary_address
 from app.web.routes import PatientRoute
@@ -68,6 +69,17 @@ def example(site: TheSite, asked: TheExample) -> Response:
     """
     page = example_page(site, asked)
     return site.renderer.html("search/example.html", 422 if page.problem else 200, page=page)
+
+
+@router.get("/search/phrase")
+def phrase(site: TheSite, asked: TheSearch) -> Response:
+    """Features that are most specific to a phrase of the harvested text.
+
+    For example /search/phrase?q=%20except%20ValueError&d=demo/mlp-4096
+    """
+    page = phrase_page(site, asked)
+    status = 422 if page.problem and asked.typed else 200
+    return site.renderer.html("search/phrase.html", status, page=page, asked=asked)
 
 
 def _results(site: Site, asked: SearchQuery, *most: int) -> tuple[SearchResults, bool]:

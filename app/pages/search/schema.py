@@ -64,6 +64,67 @@ class MeaningAnswer(Answer):
     note: str = Field(description="Why there is nothing; empty where there is something.")
 
 
+class PhrasePlaceAnswer(Answer):
+    """One place where the phrase stands and the feature fires."""
+
+    document: str
+    line: int = Field(description="Of the document, from 1.")
+    before: str = Field(description="Text before it.")
+    phrase: str
+    after: str = Field(description="Text behind it.")
+    fires_on: list[int] = Field(description="Which of the phrase's tokens there, from 0.")
+
+
+class PhraseHitAnswer(Answer):
+    """A feature that fires where the phrase stands."""
+
+    index: int
+    address: str
+    label: str = Field(description="Its best label; empty: it has none.")
+    summary: str = Field(description="It in one line, from counts alone; empty: not known.")
+    score: float = Field(description="Harmonic mean of precision and recall.")
+    precision: float = Field(description="Share of its firings that lie in the phrase.")
+    recall: float = Field(description="Share of the phrase's places in which it fires.")
+    recall_interval: tuple[float, float] | None = Field(
+        description="95 %, over documents; null: there are too few."
+    )
+    lift: float = Field(description="Of its rate on the phrase's tokens over that on all.")
+    p_value: float = Field(description="One-sided, hypergeometric; smallest: 1e-300.")
+    corrected: float = Field(description="The same after Bonferroni, for all that fire.")
+    inside: int = Field(description="Its firings in the places that were read.")
+    firings: int = Field(description="Its firings in the text that was searched.")
+    hits: int = Field(description="Places with a firing, of those that were read.")
+    documents: int = Field(description="That these lie in.")
+    places: list[float] = Field(
+        description="Share of the places in which it fires on the first token of the commonest "
+        "reading, on the second, …"
+    )
+    example: PhrasePlaceAnswer
+
+
+class PhraseReadingAnswer(Answer):
+    """How the tokenizer cut the phrase."""
+
+    tokens: list[str]
+    count: int = Field(description="Places that are cut so.")
+
+
+class PhraseAnswer(Answer):
+    """What a search by phrase gives, the most specific feature first."""
+
+    dictionary: str = Field(description="`model/dictionary` that was searched.")
+    n_tokens: int = Field(description="Of the text that was searched.")
+    bytes_a_token: float = Field(description="That the store keeps for it.")
+    places: int = Field(description="Where the phrase stands.")
+    read: int = Field(description="Of these, places whose firings were read.")
+    documents: int = Field(description="That the read ones lie in.")
+    readings: list[PhraseReadingAnswer] = Field(description="The commonest first, three at most.")
+    features: list[PhraseHitAnswer]
+    nearest: str = Field(
+        description="Where the phrase stands nowhere, the longest beginning of it that does."
+    )
+
+
 class SearchGroupAnswer(Answer):
     """The hits of one kind, the best first."""
 

@@ -21,6 +21,7 @@ from app.store.database import connect
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from app.store.upkeep.dump import dump
+from app.web.search.phrase_search import PhraseSearch
 from sae_core.dictionaries.architectures.topk import TopKDictionary
 from sae_core.dictionaries.checkpoint import save_dictionary
 from sae_core.errors import CheckpointError, HarvestError, HookPointError
@@ -113,6 +114,26 @@ def test_rules_are_learnt_unless_they_are_not_wanted_and_added_when_they_are(
     # Without them wanted, what is there with them is good enough.
     harvesting.harvest(settings, _spec(parts), rules=False)
     assert _view(settings).digest == view.digest
+
+
+def test_text_and_firings_are_kept_unless_they_are_not_wanted(
+    settings: Settings, parts: Path
+) -> None:
+    store = Store(connect(settings.url))
+    harvesting.harvest(settings, _spec(parts), rules=False, phrases=False)
+    assert store.search.kept.text(_view(settings)) is None
+    harvesting.harvest(settings, _spec(parts), rules=False)
+    view = _view(settings)
+    text = store.search.kept.text(view)
+    assert text is not None
+    assert text.n_tokens == view.n_tokens
+    assert text.counts.tolist() == store.scales(view).firings.tolist()
+    found = PhraseSearch().search(store, view, "(dog): return")
+    assert found.n_places == found.n_read > 40
+    for feature, place in zip(found.features, found.examples, strict=True):
+        assert 0 < feature.hits <= found.n_places
+        assert place.fired
+        assert place.document.endswith(".txt")
 
 
 def test_top_contexts_are_ablated_once(

@@ -145,6 +145,7 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         f"{API}/glossary",
         f"{API}/lists",
         f"{API}/lists/{{name}}",
+        f"{API}/lists/{{name}}/firings",
         f"{API}/lists/{{name}}/items",
         f"{API}/lists/{{name}}/items/{{subject}}/{{index}}",
         f"{API}/lists/{{name}}/items/{{subject}}/{{index}}/place",
@@ -159,6 +160,7 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         f"{API}/search",
         f"{API}/search/example",
         f"{API}/search/meaning",
+        f"{API}/search/phrase",
     }
     for operation in (one for path in description["paths"].values() for one in path.values()):
         responses = operation["responses"]

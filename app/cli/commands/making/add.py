@@ -43,6 +43,11 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--no-rules", action="store_true", help="do not learn rules for the features"
     )
+    parser.add_argument(
+        "--no-phrases",
+        action="store_true",
+        help="do not keep text and firings, some 20 bytes a token, to search them by phrase",
+    )
     _dictionary(parser)
     model = parser.add_argument_group("how the model runs")
     model.add_argument(
@@ -124,6 +129,7 @@ def _dictionary(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Harvest the addition and publish it in the store."""
     from app.jobs.harvest.add import Addition, harvest_addition
+    from app.jobs.harvest.harvest import HarvestParts
     from app.settings import read_settings
     from sae_core.dictionaries.formats.mapped import parse_mapping
     from sae_core.text.reading import Packing, TextReading
@@ -155,6 +161,5 @@ def run(arguments: argparse.Namespace) -> None:
         prepend_bos=opening(arguments),
     )
     settings = read_settings(device=arguments.device)
-    harvest_addition(
-        settings, addition, print, replace=arguments.replace, rules=not arguments.no_rules
-    )
+    parts = HarvestParts(not arguments.no_rules, not arguments.no_phrases)
+    harvest_addition(settings, addition, print, replace=arguments.replace, parts=parts)

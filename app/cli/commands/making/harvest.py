@@ -20,6 +20,11 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         "--no-rules", action="store_true", help="do not learn rules for the features"
     )
     parser.add_argument(
+        "--no-phrases",
+        action="store_true",
+        help="do not keep text and firings, some 20 bytes a token, to search them by phrase",
+    )
+    parser.add_argument(
         "--replace",
         action="store_true",
         help="let another model or dictionary of the same name go",
@@ -40,4 +45,5 @@ def run(arguments: argparse.Namespace) -> None:
         ablate_top=arguments.ablate,
         replace=arguments.replace,
         rules=not arguments.no_rules,
+        phrases=not arguments.no_phrases,
     )
