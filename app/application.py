@@ -13,6 +13,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from app.listening import KnownHosts, known_hosts
 from app.pages.dictionary import api as dictionary_api
 from app.pages.dictionary import routes as dictionary_pages
+from app.pages.dictionary.map import api as map_api
+from app.pages.dictionary.map import routes as map_pages
 from app.pages.feature import api as feature_api
 from app.pages.feature import routes as feature_pages
 from app.pages.glossary import api as glossary_api
@@ -62,6 +64,7 @@ ROOMS = (
     (home_pages, home_api),  # /
     (glossary_pages, glossary_api),  # /glossary
     (dictionary_pages, dictionary_api),  # /d/MODEL/DICTIONARY
+    (map_pages, map_api),  # /d/MODEL/DICTIONARY/map
     (feature_pages, feature_api),  # /d/MODEL/DICTIONARY/12
     (labels_pages, labels_api),  # /d/MODEL/DICTIONARY/12/labels
     (lists_pages, lists_api),  # /lists/NAME

@@ -3,7 +3,7 @@ import "./shortcuts.js";
 import "./contexts.js";
 import "./explained/tokens.js";
 import "./explained/cards.js";
-import "./copy.js";
+import "./share/copy.js";
 import "./pending.js";
 import "./labels.js";
 import "./share/menu.js";

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Select, bindparam, case, func, select
 from sqlalchemy.engine import RowMapping
@@ -23,6 +25,8 @@ from app.store.types.rules import RuleBrief
 from sae_core.errors import RuleError
 from sae_core.rules.predicate import predicate_of_json
 from sae_core.rules.record import NullTest, RuleFigure, RuleRecord, RuleTest
+
+KEPT_SCORES = 16  # of dictionaries: 4 bytes a feature
 
 COLUMNS = (
     StoredRule.f1.label("rule_f1"),
@@ -50,6 +54,8 @@ class FeatureRules:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._scores: LRUCache[tuple[int, str], NDArray[np.float32]] = LRUCache(KEPT_SCORES)
+        self._lock = threading.Lock()
 
     def of_feature(self, dictionary: DictionaryView, index: int) -> RuleRecord | None:
         """The rule of a feature; None where none was learnt, as by a harvest without them.
@@ -72,12 +78,18 @@ class FeatureRules:
 
     def scores(self, dictionary: DictionaryView) -> NDArray[np.float32]:
         """F1 on held-out documents of every rule that is above its null, float32 [d_sae]; -1
-        elsewhere."""
-        scores = np.full(dictionary.d_sae, -1.0, dtype=np.float32)
-        query = above_null(dictionary).add_columns(StoredRule.f1)
-        with reading(self._engine) as connection:
-            for index, f1 in connection.execute(query):
-                scores[index] = f1
+        elsewhere. Kept in memory until the next harvest."""
+        key = (dictionary.id, dictionary.digest)
+        with self._lock:
+            scores = self._scores.get(key)
+        if scores is None:
+            scores = np.full(dictionary.d_sae, -1.0, dtype=np.float32)
+            query = above_null(dictionary).add_columns(StoredRule.f1)
+            with reading(self._engine) as connection:
+                for index, f1 in connection.execute(query):
+                    scores[index] = f1
+            with self._lock:
+                self._scores[key] = scores
         return scores
 
 

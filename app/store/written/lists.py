@@ -92,19 +92,39 @@ class FeatureLists:
             row = _row(connection, name)
             return _view(connection, row), _items(connection, row["id"])
 
-    def create(self, title: str, note: str = "") -> ListView:
-        """A new, empty list; its name follows from its title.
+    def create(
+        self,
+        title: str,
+        note: str = "",
+        dictionary: DictionaryView | None = None,
+        features: Sequence[int] = (),
+    ) -> ListView:
+        """A new list; its name follows from its title.
+
+        Args:
+            title: any text of one line.
+            note: what it is for.
+            dictionary: of the features; None: the list is empty.
+            features: that are in it from the start, in this order; each once.
 
         Raises:
-            InvalidRequest: a text is empty or too long, or there are too many lists.
+            InvalidRequest: a text is empty or too long, there are too many lists, or no features,
+                or too many.
+            NotFound: the dictionary has no such feature.
         """
         title = checked_line(title, "a title", _LONGEST_TITLE, empty=False)
         note = checked(note, "a note", LONGEST_NOTE)
+        wanted = tuple(dict.fromkeys(features))
+        if dictionary is not None:
+            _check_features(dictionary, wanted)
         with writing(self._engine, alone=True) as connection:
             names = set(connection.scalars(select(StoredList.name)))
             if len(names) >= MOST_LISTS:
                 raise InvalidRequest(f"There are {MOST_LISTS:,} lists, as many as are kept.")
-            return _view(connection, _create(connection, free_name(title, names), title, note))
+            row = _create(connection, free_name(title, names), title, note)
+            if dictionary is not None:
+                _fill(connection, row, dictionary, wanted)
+            return _view(connection, row)
 
     def describe(self, name: str, title: str, note: str) -> ListView:
         """Another title and note; the address stays.
@@ -227,6 +247,35 @@ def free_name(title: str, names: set[str]) -> str:
     if base not in names and base != STARRED:
         return base
     return next(f"{base}-{n}" for n in range(2, 10_000) if f"{base}-{n}" not in names)
+
+
+def _check_features(dictionary: DictionaryView, features: Sequence[int]) -> None:
+    if not features:
+        raise InvalidRequest("No feature was chosen: a list of them would be empty.", "features")
+    if len(features) > MOST_ITEMS:
+        raise InvalidRequest(
+            f"A list holds {MOST_ITEMS:,} features at the most; {len(features):,} were chosen.",
+            "features",
+        )
+    for index in (min(features), max(features)):
+        check_feature(dictionary, index)
+
+
+def _fill(
+    connection: Connection, row: RowMapping, dictionary: DictionaryView, features: Sequence[int]
+) -> None:
+    """Put features into a list that is empty."""
+    shared = {
+        "list_id": row["id"],
+        "subject": subject(dictionary),
+        "note": "",
+        "model": dictionary.model,
+        "dictionary": dictionary.name,
+        "changed": row["changed"],
+        "withdrawn": 0,
+    }
+    items = [{**shared, "index": index, "place": place} for place, index in enumerate(features)]
+    connection.execute(insert(StoredListItem), items)
 
 
 def _create(connection: Connection, name: str, title: str, note: str) -> RowMapping:

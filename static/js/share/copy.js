@@ -1,7 +1,7 @@
 // Copying gives real tokens: what the page shows as ␣ ⏎ ⇥ goes to the clipboard as itself.
 
-import { copy } from "./share/clipboard.js";
-import { meantBy } from "./marks.js";
+import { copy } from "./clipboard.js";
+import { meantBy } from "../marks.js";
 
 const SHOWN_SECONDS = 1.2;
 
