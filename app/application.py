@@ -11,6 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
 from app.listening import KnownHosts, known_hosts
+from app.pages.compare import api as compare_api
+from app.pages.compare import routes as compare_pages
 from app.pages.dictionary import api as dictionary_api
 from app.pages.dictionary import routes as dictionary_pages
 from app.pages.dictionary.map import api as map_api
@@ -74,6 +76,7 @@ ROOMS = (
     (steer_pages, steer_api),  # /m/MODEL/steer
     (runs_pages, runs_api),  # /runs
     (sweeps_pages, sweeps_api),  # /sweeps/NAME
+    (compare_pages, compare_api),  # /compare/NAME
 )
 
 

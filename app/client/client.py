@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, Unpack
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from app.client.comparisons import ComparisonsClient
 from app.client.ratings import RatingsClient
 from app.client.searches import SearchClient
 from app.client.transport import Answer, RequestFailed, Transport, failures, question_of, refused
@@ -77,6 +78,7 @@ class FeaturescopeClient:
     Attributes:
         labels: what people say of features.
         search: features by number, words, tokens and examples.
+        comparisons: what dictionaries have in common.
         lists: features that they put together.
         ratings: studies in which features are rated blind.
     """
@@ -91,6 +93,7 @@ class FeaturescopeClient:
         self._transport = Transport(base_url.rstrip("/"), self._http)
         self.labels = LabelsClient(self._transport)
         self.search = SearchClient(self._transport)
+        self.comparisons = ComparisonsClient(self._transport)
         self.lists = ListsClient(self._transport)
         self.ratings = RatingsClient(self._transport)
 

@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse
 
 from app.rendering import numbers as rendering_numbers
 from app.rendering.addresses import (
+    comparison_address,
     dictionary_address,
     list_address,
     model_page_address,
@@ -87,6 +88,7 @@ class Renderer:
             "sparkline": lambda histogram: trusted(rendering_charts.sparkline(histogram)),
         }
         self.environment.globals |= {
+            "comparison_address": comparison_address,
             "dictionary_address": dictionary_address,
             "asset": assets.address,
             "list_address": list_address,

@@ -169,14 +169,17 @@ class Store:
         with reading(self.engine) as connection:
             return store_features.feature(connection, dictionary, index)
 
-    def rows(self, dictionary: DictionaryView, indices: Collection[int]) -> dict[int, FeatureRow]:
+    def rows(
+        self, dictionary: DictionaryView, indices: Collection[int], contexts: bool = False
+    ) -> dict[int, FeatureRow]:
         """What the table shows of some features, by index; those that do not exist are left out.
+        `contexts`: with the windows of their strongest contexts.
 
         Raises:
             NotFound: nothing is published of the dictionary.
         """
         with reading(self.engine) as connection:
-            return store_features.rows(connection, dictionary, indices)
+            return store_features.rows(connection, dictionary, indices, contexts)
 
     def scales(self, dictionary: DictionaryView) -> FeatureScales:
         """How often and how strongly each feature fires, kept in memory until the next harvest.

@@ -18,7 +18,7 @@ PER_PAGE = 50
 AUTHOR_COOKIE = "author"
 AUTHOR_SECONDS = 365 * 24 * 3600
 MOST_FIELDS = 100
-_DESCENDING = frozenset({"density", "maximum", "effect", "rule"})
+_DESCENDING = frozenset({"density", "maximum", "effect", "rule", "found"})
 
 
 async def _feature_query(
@@ -49,6 +49,10 @@ async def _feature_query(
     above: Annotated[
         Literal["", "1"], Query(description="1: only features whose rule is above its null.")
     ] = "",
+    found: Annotated[
+        int,
+        Query(ge=0, le=99, description="Only features found in at least so many other trainings."),
+    ] = 0,
     page: Annotated[int, Query(ge=1, le=10_000_000, description="Page, from 1.")] = 1,
 ) -> FeatureQuery:
     return FeatureQuery(
@@ -60,6 +64,7 @@ async def _feature_query(
         search=q.strip(),
         fires_on=TokenPattern(on, spellings(on), whole == "1") if on else None,
         above_null=above == "1",
+        found=found,
     )
 
 

@@ -92,6 +92,13 @@ class RuleRow(Answer):
     above: bool = Field(description="Whether it is above its null.")
 
 
+class RecurrenceRow(Answer):
+    """In how many other dictionaries of its hook point a feature was found again."""
+
+    found: int
+    trainings: int = Field(description="Of so many that its dictionary was compared with.")
+
+
 class FeatureRowAnswer(Answer):
     """A feature in the table."""
 
@@ -113,6 +120,9 @@ class FeatureRowAnswer(Answer):
     )
     lands_on: LandsOn = Field(description="The tokens with those changes; null: not computed.")
     rule: RuleRow | None = Field(description="What its firings were learnt to depend on.")
+    recurrence: RecurrenceRow | None = Field(
+        description="In how many other trainings it was found; null: it was compared with none."
+    )
     summary: str = Field(
         description="All this in one line; empty where nothing is known of it.",
         examples=["fires on newline after `):`; helps `␣self` by 0.86 nats"],

@@ -12,6 +12,7 @@ _NATURAL: dict[Sort, str] = {
     "maximum": "desc",
     "effect": "desc",
     "rule": "desc",
+    "found": "desc",
     "label": "asc",
 }
 _NEIGHBOURS = 2
@@ -70,6 +71,7 @@ class TableLinks:
             on=self.typed,
             whole="1" if self.whole else "",
             above="1" if self._query.above_null else "",
+            found=self._query.found or "",
             page="" if page == 1 else page,
         )
 

@@ -16,6 +16,7 @@ from app.rendering.contexts import leading_text
 from app.rendering.feature import FeaturePage, with_counterpart
 from app.rendering.labels import context_key, label_sheet
 from app.rendering.words.citation import EMBED_PARTS
+from app.rendering.words.twins import twin_lines
 from app.store.types.catalogue import DictionaryView
 from app.web.errors import status_of
 from app.web.headers import EMBEDDABLE
@@ -106,6 +107,7 @@ def feature(
         sheet=None if fragment else label_sheet(site.store, view.dictionary, index, author),
         rule=rule,
         explanations=[] if fragment else site.store.explanations.of(view.dictionary, index),
+        twins=[] if fragment else twin_lines(site.store, view.dictionary, index),
         typeset=typeset,
     )
 

@@ -181,6 +181,29 @@ GLOSSARY: tuple[Term, ...] = (
         "0 is at right angles.",
     ),
     Term(
+        "twins",
+        "Twins",
+        "In each dictionary that was compared with this one, the feature most like this one; in "
+        "brackets where it is less alike than what counts as found again.",
+        "By the correlation of activations over one text; ⇄ where each is the other's best match.",
+    ),
+    Term(
+        "found-again",
+        "Found again",
+        "A feature counts as found again where its best match in the other dictionary is at least "
+        "as alike as a bar (0.7 unless told otherwise), and more than matches by chance are.",
+        "By chance: activations moved along the text, and as many random directions with the same "
+        "second moments; the threshold is what one of a hundred such matches exceeds. Features that "
+        "never fire on the text, or on fewer than 10 tokens, have no correlation and count apart.",
+    ),
+    Term(
+        "splitting",
+        "Splitting",
+        "A larger dictionary's features whose best match in a smaller one is the same feature: "
+        "what was one meaning there is several here.",
+        "Only matches that are above the null's threshold count.",
+    ),
+    Term(
         "fires-with",
         "Fires with",
         "Features that fire on the same tokens: the tokens of both over those of either, and the "

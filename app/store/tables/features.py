@@ -225,14 +225,15 @@ def feature(connection: Connection, dictionary: DictionaryView, index: int) -> F
 
 
 def rows(
-    connection: Connection, dictionary: DictionaryView, indices: Collection[int]
+    connection: Connection, dictionary: DictionaryView, indices: Collection[int], contexts: bool
 ) -> dict[int, FeatureRow]:
     """The table's rows of some features, by index; those that do not exist are left out."""
-    now = published(connection, dictionary).dictionary
-    stored = connection.execute(
-        _ROWS, {"dictionary_id": now.id, "indices": sorted(i for i in set(indices) if _fits(i))}
-    )
-    return {row["index"]: _row(row, now) for row in stored.mappings()}
+    there = published(connection, dictionary)
+    here = {"dictionary_id": dictionary.id, "indices": sorted(filter(_fits, set(indices)))}
+    stored = connection.execute(_ROWS, here).mappings()
+    read = [_row(row, there.dictionary) for row in stored]
+    shown = _with_windows(connection, there.set_id, read) if contexts else read
+    return {row.index: row for row in shown}
 
 
 def scales(connection: Connection, dictionary: DictionaryView) -> tuple[str, FeatureScales]:

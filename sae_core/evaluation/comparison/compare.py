@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.evaluation.comparison.correlation import (
-    FEWEST_FIRINGS,
     correlation_matches,
     left_out_correlations,
 )
@@ -21,6 +20,7 @@ from sae_core.evaluation.comparison.figures import (
     match_figures,
 )
 from sae_core.evaluation.comparison.firings import TokenFirings
+from sae_core.evaluation.comparison.limits import FEWEST_FIRINGS
 from sae_core.evaluation.comparison.matches import BestMatches, Matches, mutual, turned
 from sae_core.evaluation.comparison.pairing import assigned, can_assign
 

@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sae_core.evaluation.comparison.firings import TokenFirings
+from sae_core.evaluation.comparison.limits import FEWEST_FIRINGS
 from sae_core.evaluation.comparison.matches import BestMatches, Matches
 
-FEWEST_FIRINGS = 10
-"""Features that fire on fewer tokens of the text are too rare to be judged by it."""
 _DENSE_GAIN = 600  # so many products of a dense multiplication take as long as a sparse one
 _DENSE_TOKENS = 4_096
 _DENSE_ROWS = 1_024

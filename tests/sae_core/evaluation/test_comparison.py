@@ -15,13 +15,13 @@ from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.dictionaries.dictionary import Dictionary, Firings
 from sae_core.evaluation.comparison.compare import Compared, PairComparison, compare_pair
 from sae_core.evaluation.comparison.correlation import (
-    FEWEST_FIRINGS,
     correlation_matches,
     judged,
     left_out_correlations,
 )
 from sae_core.evaluation.comparison.directions import cosine_matches, random_cosines
 from sae_core.evaluation.comparison.firings import FiringCollector, TokenFirings
+from sae_core.evaluation.comparison.limits import FEWEST_FIRINGS
 from sae_core.evaluation.comparison.matches import NONE, BestMatches, Matches, mutual
 from sae_core.evaluation.comparison.pairing import assigned
 from sae_core.evaluation.comparison.splitting import splitting_tree
