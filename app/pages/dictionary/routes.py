@@ -43,7 +43,8 @@ def about(dictionary: TheDictionary, site: TheSite) -> Response:
     """
     page = EvaluationPage(dictionary)
     template = "dictionary/imported.html" if dictionary.is_imported else "dictionary/about.html"
-    return site.renderer.html(template, dictionary=dictionary, page=page)
+    kept = site.store.search.kept.size(dictionary)
+    return site.renderer.html(template, dictionary=dictionary, page=page, kept=kept)
 
 
 @router.get("/random")

@@ -85,9 +85,7 @@ def phrase_answer(found: FoundByPhrase) -> PhraseAnswer:
             PhraseReadingAnswer(tokens=[real[t] for t in reading.tokens], count=reading.count)
             for reading in results.readings
         ],
-        features=[
-            _specific(line, found.typeset) for line in found.lines
-        ],
+        features=[_specific(line, found.typeset) for line in found.lines],
         nearest=printable(results.nearest),
     )
 

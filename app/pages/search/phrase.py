@@ -29,6 +29,7 @@ from app.web.site import Site
 from sae_core.evaluation.specificity import SpecificFeature
 
 FOUND = 0.05  # the largest corrected p-value of a feature that counts as found
+_NO_BREAK = "\u00a0"
 _PARTS = 2  # of a phrase, that are named where a feature fires on them
 _LEAST_PART = 0.01  # of the places
 
@@ -175,7 +176,8 @@ def _where(feature: SpecificFeature, tokens: tuple[int, ...], typeset: Typeset) 
     order = sorted(range(len(tokens)), key=lambda n: (-feature.places[n], n))
     return trusted(
         ", ".join(
-            f'<bdi class="tok">{typeset.label[tokens[n]]}</bdi> {percent(feature.places[n])}'
+            f'<bdi class="tok">{typeset.label[tokens[n]]}</bdi> '
+            f"{percent(feature.places[n]).replace(' ', _NO_BREAK)}"
             for n in order[:_PARTS]
             if feature.places[n] >= _LEAST_PART
         )
