@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -29,6 +30,17 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def positive(word: str) -> float:
+    """Reads a number above 0."""
+    try:
+        number = float(word)
+    except ValueError:
+        number = math.nan
+    if not (number > 0 and math.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number above 0")
+    return number
 
 
 PORT = whole(0, 65535)

@@ -44,7 +44,7 @@ class AnswerBook:
         except OSError:
             self._stream.close()
             raise Conflict(
-                f"Another `featurescope explain` writes to {path}; wait until it has ended."
+                f"Another command writes to {path}; wait until it has ended."
             ) from None
         self._answers: dict[str, Any] = {}
         self._read()

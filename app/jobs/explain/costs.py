@@ -33,6 +33,30 @@ class Prices:
         return (read * self.read + written * self.written) / 1e6
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """The most that a run asks for.
+
+    Attributes:
+        questions: how many.
+        read: tokens that are sent.
+        written: tokens that may come back.
+    """
+
+    questions: int
+    read: int
+    written: int
+
+    def sentence(self, prices: Prices) -> str:
+        """In words, with the price where it is known."""
+        cost = prices.cost(self.read, self.written)
+        price = f", ${cost:,.2f}" if cost else ""
+        return (
+            f"At most {self.questions:,} questions: {self.read:,} tokens sent, {self.written:,} "
+            f"answered{price}. Questions that were answered before cost nothing."
+        )
+
+
 class Costs:
     """Counts what was asked and paid, and lets nothing be asked that could go beyond a budget.
 

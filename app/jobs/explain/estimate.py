@@ -4,38 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from app.jobs.explain.costs import Prices, estimated_tokens
+from app.jobs.explain.costs import Estimate, estimated_tokens
 from app.jobs.explain.endpoint import ChatReply, EndpointFailure, Prompt
 from app.jobs.explain.explainers import LONGEST_LABEL
 from app.jobs.explain.material import Material
 from app.jobs.explain.plan import ExplainPlan
 from app.jobs.explain.run import explain
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The most that a run asks for.
-
-    Attributes:
-        questions: how many.
-        read: tokens that are sent.
-        written: tokens that may come back.
-    """
-
-    questions: int
-    read: int
-    written: int
-
-    def sentence(self, prices: Prices) -> str:
-        """In words, with the price where it is known."""
-        cost = prices.cost(self.read, self.written)
-        price = f", ${cost:,.2f}" if cost else ""
-        return (
-            f"At most {self.questions:,} questions: {self.read:,} tokens sent, {self.written:,} "
-            f"answered{price}. Questions that were answered before cost nothing."
-        )
 
 
 class _Counting:

@@ -13,7 +13,7 @@ from app.jobs.explain.excerpts import Excerpt
 VERSION = 1  # of all prompts here; raised with each change, and stored with what they gave
 LONGEST_LABEL = 300  # characters
 MARKED_SHARE = 0.3  # of an excerpt's maximum: from there on its tokens are marked
-_REFUSAL = re.compile(r"(i'?m sorry|i can(no|')t|i am unable|as an ai)\b", re.IGNORECASE)
+REFUSAL = re.compile(r"(i'?m sorry|i can(no|')t|i am unable|as an ai)\b", re.IGNORECASE)
 
 _SYSTEM = (
     "You study a feature inside a language model. The feature is a number that is computed at each "
@@ -96,7 +96,7 @@ def label_of(reply: ChatReply) -> str:
     label = (found[1] if found else text).strip().strip("*").strip().strip('"').strip()
     if not label:
         raise EndpointFailure("The model answered nothing.")
-    if _REFUSAL.match(label):
+    if REFUSAL.match(label):
         raise EndpointFailure(f"The model refused: {label[:120]}")
     if not found and "\n" in label:
         raise EndpointFailure(f"The answer has no line with LABEL:, but begins {label[:80]!r}.")
