@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -101,6 +102,21 @@ def _pair(dictionaries: tuple[ComparedDictionary, ...], source: int, target: int
         correlations=fires,
         partners=_matches(rng, n, m, np.arange(n) % 4 >= 2),
     )
+
+
+def without(pair: PairMatches, measure: Literal["cosine", "correlation"]) -> PairMatches:
+    """A pair whose features could not be matched by a measure."""
+    if measure == "cosine":
+        return replace(pair, figures=replace(pair.figures, by_cosine=None), cosines=None)
+    n = len(pair.correlations.indices)
+    nothing = Matches(np.full(n, NONE), np.full(n, np.nan))
+    figures = replace(pair.figures, by_correlation=None)
+    return replace(pair, figures=figures, correlations=nothing, partners=nothing)
+
+
+def with_pairs(record: ComparisonRecord, pairs: tuple[PairMatches, ...]) -> ComparisonRecord:
+    """The comparison with other pairs, which is another one."""
+    return replace(record, identity=f"{record.identity} {pairs[0].figures}", pairs=pairs)
 
 
 def _matches(rng: np.random.Generator, n: int, m: int, none: np.ndarray) -> Matches:

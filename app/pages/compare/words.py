@@ -43,10 +43,11 @@ def above_sentence(figures: MatchFigures) -> str:
     """What share is above the null's threshold, beside what chance puts above it."""
     above, null = figures.above_null, figures.null_above
     verdict = "more than chance gives" if above.low > null.high else "no more than chance gives"
+    medians = number(figures.median, 2), number(figures.null_median, 2)
     return (
         f"{share_in_words(above)} match better than 99 of 100 do by chance (above "
-        f"{number(figures.threshold, 2)}); of a second null it is {share_in_words(null)}: {verdict}. "
-        f"The median match is {number(figures.median, 2)}, by chance {number(figures.null_median, 2)}."
+        f"{number(figures.threshold, 2)}); of a second null it is {share_in_words(null)}: "
+        f"{verdict}. The median match is {medians[0]}, by chance {medians[1]}."
     )
 
 
