@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from app.client.comparisons import ComparisonsClient
+from app.client.maps import MapsClient
 from app.client.ratings import RatingsClient
 from app.client.searches import SearchClient
 from app.client.transport import Answer, RequestFailed, Transport, failures, question_of, refused
@@ -78,6 +79,7 @@ class FeaturescopeClient:
     Attributes:
         labels: what people say of features.
         search: features by number, words, tokens and examples.
+        maps: where they lie in two dimensions.
         comparisons: what dictionaries have in common.
         lists: features that they put together.
         ratings: studies in which features are rated blind.
@@ -95,6 +97,7 @@ class FeaturescopeClient:
         self.search = SearchClient(self._transport)
         self.comparisons = ComparisonsClient(self._transport)
         self.lists = ListsClient(self._transport)
+        self.maps = MapsClient(self._transport)
         self.ratings = RatingsClient(self._transport)
 
     def activations(

@@ -204,43 +204,44 @@ def _umap(
 ) -> NDArray[np.float32]:
     """Move points [n, 2] so that neighbours come together."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it misses a library that only another class of its needs
+        # It warns of what is meant: one thread, and a library that only another class of its needs.
+        warnings.simplefilter("ignore")
         from numba import set_num_threads
         from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
 
-    set_num_threads(1)  # sums in another order would move every point
-    n = len(start)
-    random = np.random.RandomState(seed)
-    itself = np.arange(n, dtype=np.int32)[:, None]
-    distances = np.concatenate([np.zeros((n, 1), np.float32), np.maximum(1 - cosines, 0)], axis=1)
-    graph, _, _ = fuzzy_simplicial_set(
-        start,
-        others.shape[1] + 1,
-        random,
-        "cosine",
-        knn_indices=np.concatenate([itself, others], axis=1),
-        knn_dists=distances,
-    )
-    a, b = find_ab_params(1.0, MIN_DIST)
-    points, _ = simplicial_set_embedding(
-        start,
-        graph,
-        n_components=2,
-        initial_alpha=1.0,
-        a=a,
-        b=b,
-        gamma=1.0,
-        negative_sample_rate=5,
-        n_epochs=epochs,
-        init=start,
-        random_state=random,
-        metric="cosine",
-        metric_kwds={},
-        densmap=False,
-        densmap_kwds={},
-        output_dens=False,
-        tqdm_kwds={"desc": "laying out", "unit": "epoch", "disable": quiet},
-    )
+        set_num_threads(1)  # sums in another order would move every point
+        n = len(start)
+        random = np.random.RandomState(seed)
+        itself = np.arange(n, dtype=np.int32)[:, None]
+        distances = np.concatenate([np.zeros((n, 1), np.float32), np.maximum(1 - cosines, 0)], 1)
+        graph, _, _ = fuzzy_simplicial_set(
+            start,
+            others.shape[1] + 1,
+            random,
+            "cosine",
+            knn_indices=np.concatenate([itself, others], axis=1),
+            knn_dists=distances,
+        )
+        a, b = find_ab_params(1.0, MIN_DIST)
+        points, _ = simplicial_set_embedding(
+            start,
+            graph,
+            n_components=2,
+            initial_alpha=1.0,
+            a=a,
+            b=b,
+            gamma=1.0,
+            negative_sample_rate=5,
+            n_epochs=epochs,
+            init=start,
+            random_state=random,
+            metric="cosine",
+            metric_kwds={},
+            densmap=False,
+            densmap_kwds={},
+            output_dens=False,
+            tqdm_kwds={"desc": "laying out", "unit": "epoch", "disable": quiet},
+        )
     return np.asarray(points, dtype=np.float32)
 
 
