@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from app.client.transport import Transport, question_of
@@ -158,14 +159,34 @@ class ListsClient:
         """Every list, those that were put away last."""
         return self._transport.ask("GET", self._address(), list_types.Lists)
 
-    def create(self, title: str, note: str = "") -> list_types.ListSummary:
-        """A new list; its name follows from its title."""
-        question = question_of(list_types.ListQuestion, title=title, note=note)
+    def create(
+        self,
+        title: str,
+        note: str = "",
+        model: str = "",
+        dictionary: str = "",
+        features: Sequence[int] = (),
+    ) -> list_types.ListSummary:
+        """A new list, empty or of features of a dictionary; its name follows from its title."""
+        question = question_of(
+            list_types.NewListQuestion,
+            title=title,
+            note=note,
+            model=model,
+            dictionary=dictionary,
+            features=tuple(features),
+        )
         return self._transport.ask("POST", self._address(), list_types.ListSummary, question)
 
     def contents(self, name: str = "starred") -> list_types.FeatureListAnswer:
         """A list with its features; that of stars is always there."""
         return self._transport.ask("GET", self._address(name), list_types.FeatureListAnswer)
+
+    def firings(self, name: str, text: str) -> list_types.ListFirings:
+        """Where the features of a list fire on a text."""
+        question = question_of(list_types.TestQuestion, text=text)
+        address = self._address(name, "firings")
+        return self._transport.ask("POST", address, list_types.ListFirings, question)
 
     def describe(self, name: str, title: str, note: str = "") -> list_types.ListSummary:
         """Give a list another title and note; its address stays."""

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from app.pages.lists import schema
 from app.pages.lists.page import list_page
+from app.pages.lists.tested import list_test
 from app.web.routes import PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import Site, TheSite
@@ -29,14 +30,18 @@ def lists(site: TheSite) -> schema.Lists:
 
 
 @router.post("")
-def create(question: schema.ListQuestion, site: TheSite) -> schema.ListSummary:
-    """Make a list; its name follows from its title.
+def create(question: schema.NewListQuestion, site: TheSite) -> schema.ListSummary:
+    """Make a list, empty or of some features of a dictionary; its name follows from its title.
 
     \f
     For example /api/v1/lists
-    with {"title": "Quotes"}
+    with {"title": "Quotes", "model": "demo", "dictionary": "mlp-4096", "features": [12, 40]}
     """
-    return _summary(site.store.lists.create(question.title, question.note))
+    dictionary = None
+    if question.model or question.dictionary or question.features:
+        dictionary = site.store.dictionary(question.model, question.dictionary)
+    made = site.store.lists.create(question.title, question.note, dictionary, question.features)
+    return _summary(made)
 
 
 @router.get("/{name}")
@@ -47,6 +52,35 @@ def feature_list(name: str, site: TheSite) -> schema.FeatureListAnswer:
     For example /api/v1/lists/starred
     """
     return _answer(site, name)
+
+
+@router.post("/{name}/firings")
+def firings(name: str, question: schema.TestQuestion, site: TheSite) -> schema.ListFirings:
+    """Where the features of a list fire on a text.
+
+    \f
+    For example /api/v1/lists/starred/firings
+    with {"text": "def f(self):"}
+    """
+    page = list_page(site, name)
+    test = list_test(site, page.lines, question.text)
+    return schema.ListFirings(
+        problem=test.problem,
+        features=[
+            schema.ListedFirings(
+                model=line.item.model,
+                dictionary=line.item.dictionary,
+                index=line.item.index,
+                label=line.item.label,
+                tokens=list(firings.tokens),
+                positions=firings.positions.tolist(),
+                activations=firings.values.tolist(),
+                maximum=firings.maximum,
+            )
+            for line in page.lines
+            if (firings := test.at(line.place)) is not None
+        ],
+    )
 
 
 @router.put("/{name}")

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from app.errors import InvalidRequest
 from app.pages.lists.export import as_csv, as_html
 from app.pages.lists.page import ListPage, list_page
+from app.pages.lists.tested import ListTest, list_test
 from app.rendering.addresses import dictionary_address, list_address
 from app.rendering.labels import label_sheet
 from app.web.parameters import Form, whole_number
@@ -32,25 +33,34 @@ def lists(site: TheSite) -> Response:
 
 @router.post("")
 def create(site: TheSite, form: Form) -> Response:
-    """Make a list.
+    """Make a list, empty or of some features of a dictionary.
 
     For example /lists
-    with the form title=Quotes
+    with the form title=Quotes&model=demo&dictionary=mlp-4096&features=12,40
     """
     try:
-        made = site.store.lists.create(form.get("title", ""), form.get("note", ""))
+        dictionary, features = None, []
+        if form.get("model") or form.get("dictionary"):
+            dictionary = site.store.dictionary(form.get("model", ""), form.get("dictionary", ""))
+            written = form.get("features", "")
+            features = [whole_number(part.strip()) for part in written.split(",") if part.strip()]
+        made = site.store.lists.create(
+            form.get("title", ""), form.get("note", ""), dictionary, features
+        )
     except InvalidRequest as error:
         return _all(site, str(error))
     return RedirectResponse(list_address(made.name), HTTPStatus.SEE_OTHER)
 
 
 @router.get("/{name}")
-def feature_list(name: str, site: TheSite) -> Response:
-    """A list: its features in order, with what each means.
+def feature_list(name: str, site: TheSite, text: str | None = None) -> Response:
+    """A list: its features in order, with what each means, and where they fire on a text.
 
-    For example /lists/starred
+    For example /lists/starred?text=def%20f
     """
-    return _page(site, list_page(site, name))
+    page = list_page(site, name)
+    test = list_test(site, page.lines, text)
+    return _page(site, page, test.status, test)
 
 
 @router.post("/{name}")
@@ -126,5 +136,5 @@ def _all(site: Site, problem: str = "") -> Response:
     return site.renderer.html("lists/lists.html", int(status), lists=views, problem=problem)
 
 
-def _page(site: Site, page: ListPage, status: int = 200) -> Response:
-    return site.renderer.html("lists/list.html", status, page=page)
+def _page(site: Site, page: ListPage, status: int = 200, test: ListTest | None = None) -> Response:
+    return site.renderer.html("lists/list.html", status, page=page, test=test or ListTest())

@@ -43,6 +43,26 @@ class FeatureListAnswer(ListSummary):
     items: list[ListedFeature]
 
 
+class ListedFirings(Answer):
+    """Where a feature of a list fires on a text."""
+
+    model: Printable
+    dictionary: Printable
+    index: int
+    label: str = Field(description="Its best label; empty: not said yet.")
+    tokens: list[str] = Field(description="Of the text, as this dictionary's model reads it.")
+    positions: list[int] = Field(description="Of the tokens on which it fires, ascending.")
+    activations: list[float] = Field(description="There, in the model's units.")
+    maximum: float = Field(description="Its largest activation in the harvest.")
+
+
+class ListFirings(Answer):
+    """Where the features of a list fire on a text, in the list's order."""
+
+    features: list[ListedFirings]
+    problem: str = Field(description="Why others of the list could not be asked; empty: all were.")
+
+
 class Lists(Answer):
     """All lists, those that were put away last."""
 
@@ -56,6 +76,14 @@ class ListQuestion(Question):
     note: ListText = ""
 
 
+class NewListQuestion(ListQuestion):
+    """A list to be made, empty or of some features of a dictionary."""
+
+    model: ListText = Field(default="", description="Of the features; empty: the list is empty.")
+    dictionary: ListText = ""
+    features: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(), examples=[[12, 40]])
+
+
 class ItemQuestion(Question):
     """A feature to be put into a list."""
 
@@ -63,6 +91,12 @@ class ItemQuestion(Question):
     dictionary: ListText
     feature: int = Field(ge=0)
     note: ListText | None = Field(default=None, description="Null: the note that it has.")
+
+
+class TestQuestion(Question):
+    """A text on which a list is tested."""
+
+    text: ListText = Field(examples=["def f(self):"])
 
 
 class PlaceQuestion(Question):
