@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from app.jobs import embed as job
+from app.settings import Settings
 from app.store.search.meaning_folder import meaning_folder
-from sae_core.meaning.vectors import save_vectors
+from sae_core.meaning.vectors import open_vectors, save_vectors
 from tests.app.pretend.clients import Client, filled
 from tests.app.pretend.prompts import PretendPrompts
 
@@ -67,3 +70,50 @@ def test_a_text_that_is_too_long_is_a_sentence(site: Client) -> None:
     switch_on(site)
     page = site.get(f"/search/meaning?q={'x' * 10_000}&d=demo/mlp-12")
     assert "at most 400 characters; this one has 10,000." in page.text
+
+
+class LengthModel:
+    """A sentence model that says how long texts are, and remembers what it was asked."""
+
+    checksum = "e" * 64
+
+    def __init__(self, stops_after: int | None = None) -> None:
+        self.asked: list[str] = []
+        self._stops_after = stops_after
+
+    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        if self._stops_after is not None and len(self.asked) >= self._stops_after:
+            raise KeyboardInterrupt
+        self.asked += texts
+        return np.array([[len(text), 1.0] for text in texts], np.float32)
+
+
+def test_a_stopped_run_goes_on_and_unchanged_texts_keep_their_vectors(
+    site: Client, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "find_sentence_model", lambda _: home)
+    monkeypatch.setattr(job, "_AT_ONCE", 2)
+    monkeypatch.setattr(job, "_SAVED_EVERY", 0.0)
+    view = site.store.dictionary("demo", "mlp-12")
+
+    def run(model: LengthModel) -> list[str]:
+        monkeypatch.setattr(job, "SentenceModel", lambda _: model)
+        job.embed(Settings(home=home), "demo", "mlp-12", "")
+        return model.asked
+
+    first = LengthModel(stops_after=4)
+    with pytest.raises(KeyboardInterrupt):
+        run(first)
+    assert open_vectors(meaning_folder(home, view)) is None
+    rest = run(LengthModel())
+    assert not {*first.asked} & {*rest}
+    saved = open_vectors(meaning_folder(home, view))
+    assert saved is not None
+    assert {*saved.texts} == {*first.asked, *rest}
+    assert [len(text) for text in saved.texts] == saved.vectors[:, 0].tolist()
+    assert [path.name for path in meaning_folder(home, view).parent.iterdir()] == [
+        meaning_folder(home, view).name
+    ]
+    assert run(LengthModel()) == []
+    site.store.labels.add(view, 2, "said anew")
+    assert run(LengthModel()) == ["said anew"]
