@@ -19,6 +19,7 @@ from app.store.types.catalogue import DictionaryView
 from tests import factories
 from tests.factories import Sample
 from tests.postgres import postgres
+from tests.published import published as published_samples
 
 settings.register_profile("same every time", database=None, deadline=None, derandomize=True)
 settings.load_profile("same every time")
@@ -140,9 +141,9 @@ def other_sqlite(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def sqlite_store(sqlite_engine: Engine) -> Store:
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
     """A store on SQLite alone with the samples `demo/mlp-12` and `demo/neurons` published."""
-    made = Store(sqlite_engine)
-    factories.publish(made, factories.sample())
-    factories.publish(made, factories.neurons_sample())
-    return made
+    (tmp_path / "only.db").write_bytes(published_samples())
+    made = database.connect(f"sqlite:///{tmp_path / 'only.db'}", busy_seconds=2)
+    yield Store(made)
+    made.dispose()

@@ -12,7 +12,7 @@ from app.store.store import Store
 from tests import evaluations, factories
 from tests.app.pretend.prompts import PretendPrompts
 from tests.app.pretend.served import Served
-from tests.browser.test_looks import violations
+from tests.looks import problems_in_every_look
 
 PAGES = ("/d/demo/mlp-12/evaluation", "/d/demo/quick/evaluation", "/d/demo/neurons/evaluation")
 
@@ -46,25 +46,11 @@ def test_from_home_to_the_plots(page: Page, evaluated_site: str) -> None:
     expect(page.get_by_role("row", name="KL 0.3125")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_state_is_accessible_and_fits(
-    browser: Browser, evaluated_site: str, scheme: str
-) -> None:
+def test_every_state_is_accessible_and_fits(page: Page, evaluated_site: str) -> None:
     problems: list[str] = []
-    for width in (1280, 400):
-        context = browser.new_context(
-            base_url=evaluated_site,
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,  # type: ignore[arg-type]
-        )
-        page = context.new_page()
-        for address in PAGES:
-            page.goto(address)
-            problems += [f"{address} {violation}" for violation in violations(page)]
-            overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            if overflow > 0:
-                problems.append(f"{address} scrolls sideways by {overflow} px at {width}")
-        context.close()
+    for address in PAGES:
+        page.goto(evaluated_site + address)
+        problems += problems_in_every_look(page)
     assert problems == []
 
 

@@ -12,7 +12,7 @@ from app.store.store import Store
 from app.store.types.annotations import ContextKey
 from tests.app.pretend.prompts import PretendPrompts
 from tests.app.pretend.served import Served
-from tests.browser.test_looks import violations
+from tests.looks import problems_in_every_look
 
 FEATURE = "/d/demo/mlp-12/2"
 
@@ -99,11 +99,7 @@ def test_all_of_it_without_a_script(browser: Browser, address: str) -> None:
     context.close()
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_they_are_accessible_and_fit(
-    browser: Browser, address: str, sqlite_store: Store, scheme: str, width: int
-) -> None:
+def test_they_are_accessible_and_fit(page: Page, address: str, sqlite_store: Store) -> None:
     view = sqlite_store.dictionary("demo", "mlp-12")
     label = sqlite_store.labels.add(view, 2, "W" * 400, "n " * 500, "Ada")
     sqlite_store.labels.edit(view, 2, label.id, 1, "two " * 40)
@@ -112,21 +108,10 @@ def test_they_are_accessible_and_fit(
     sqlite_store.comments.add(view, 2, "C" * 300, "Ada", key, "a.py:1")
     for index in (2, 5):
         sqlite_store.lists.put("starred", view, index, "note " * 60)
-    context = browser.new_context(
-        base_url=address,
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
-    )
-    page = context.new_page()
     problems: list[str] = []
     for where in (FEATURE, f"{FEATURE}/labels?history={label.id}", "/lists", "/lists/starred"):
-        page.goto(where)
+        page.goto(address + where)
         for opener in page.locator("#labels summary, .lists summary").all():
             opener.click()
-        rules = None if scheme == "light" else ["color-contrast"]
-        problems += [f"{where} {violation}" for violation in violations(page, rules)]
-        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if overflow > 0:
-            problems.append(f"{where} scrolls sideways by {overflow} px")
-    context.close()
+        problems += problems_in_every_look(page)
     assert problems == []

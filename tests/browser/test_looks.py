@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
+
+from tests.looks import problems_in_every_look, violations
 
 PAGES = (
     "/",
@@ -21,40 +22,14 @@ PAGES = (
 )
 
 
-EACH_KIND = (
-    "/",
-    "/d/demo/mlp-12?sort=maximum",
-    "/d/demo/mlp-12/about",
-    "/d/demo/mlp-12/0",
-    "/d/demo/mlp-12/0/contexts/top/0?width=full",
-    "/d/demo/mlp-12/9999",
-)
-
-
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.usefixtures("ablations")
-def test_no_page_violates_accessibility_or_scrolls_sideways(
-    browser: Browser, base_url: str, scheme: str, width: int
-) -> None:
-    context = browser.new_context(
-        base_url=base_url,
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
-    )
-    page = context.new_page()
+def test_no_page_violates_accessibility_or_scrolls_sideways(page: Page) -> None:
     problems: list[str] = []
     for address in PAGES:
         page.goto(address)
         if page.locator("#group-top").count():
             expect(page.locator("#group-top li[data-e]").first).to_be_visible()
-        if address in EACH_KIND or (scheme, width) == ("light", 1280):
-            rules = None if scheme == "light" else ["color-contrast"]  # the rest knows no scheme
-            problems += [f"{address} {violation}" for violation in violations(page, rules)]
-        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if overflow > 0:
-            problems.append(f"{address} scrolls sideways by {overflow} px")
-    context.close()
+        problems += problems_in_every_look(page)
     assert problems == []
 
 
@@ -86,18 +61,3 @@ def test_pages_are_documents_without_scripts(browser: Browser, base_url: str) ->
     page.locator("#group-top .v").first.click()
     expect(page.get_by_role("heading", name="Its tokens in numbers")).to_be_visible()
     context.close()
-
-
-def violations(page: Page, rules: list[str] | None = None) -> list[str]:
-    """What axe finds, by all rules or some, in a line each.
-
-    All are those of WCAG and good practice, and that a visible name is part of the spoken one.
-    """
-    names = {"rules": {"label-content-name-mismatch": {"enabled": True}}}
-    options = {"runOnly": rules} if rules else names
-    found = Axe().run(page, options=options).response["violations"]
-    return [
-        f"{rule['id']}: {node['target']} {node.get('failureSummary', '')}"
-        for rule in found
-        for node in rule["nodes"][:3]
-    ]

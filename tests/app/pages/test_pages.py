@@ -375,9 +375,9 @@ def test_the_fit_says_on_which_text(
     assert sentence is None or sentence in page
 
 
-def test_the_number_of_statements_is_constant(own: Client, sqlite_engine: Engine) -> None:
+def test_the_number_of_statements_is_constant(own: Client) -> None:
     counted: list[str] = []
-    event.listen(sqlite_engine, "before_cursor_execute", lambda *given: counted.append(given[2]))
+    event.listen(own.store.engine, "before_cursor_execute", lambda *given: counted.append(given[2]))
     own.get(FEATURE)
 
     def statements(address: str) -> int:

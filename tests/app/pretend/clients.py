@@ -20,6 +20,7 @@ from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import LiveWorker
 from sae_core.harvest.records import ContextEffect, WindowRecord
 from tests import factories
+from tests.published import FILE, published
 
 HX = {"HX-Request": "true"}
 
@@ -80,11 +81,10 @@ def client(
 @contextmanager
 def filled(folder: Path, live: LiveWorker | None = None) -> Iterator[Client]:
     """An application over the samples `demo/mlp-12` and `demo/neurons` in a store of its own."""
-    with open_store(Settings(home=folder)) as store:
-        factories.publish(store, factories.sample())
-        factories.publish(store, factories.neurons_sample())
-        with client(store, folder, live) as made:
-            yield made
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_bytes(published())
+    with open_store(Settings(home=folder)) as store, client(store, folder, live) as made:
+        yield made
 
 
 class Broken:

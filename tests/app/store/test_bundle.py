@@ -31,7 +31,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def full(sqlite_engine: Engine, sqlite_store: Store) -> Engine:
+def full(sqlite_store: Store) -> Engine:
     """A store with something hostile in every table."""
     view = sqlite_store.dictionary("demo", "mlp-12")
     sqlite_store.labels.add(view, 2, "mark \u202e <b>")
@@ -44,7 +44,7 @@ def full(sqlite_engine: Engine, sqlite_store: Store) -> Engine:
         comparisons.comparison(comparisons.of_view(view), comparisons.compared("gone"))
     )
     sqlite_store.report_progress("demo", "bare", "harvesting", 1, 2, 3.0)
-    return sqlite_engine
+    return sqlite_store.engine
 
 
 def test_it_moves_between_databases_unchanged(

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.prompt.conftest import PAGE, PROMPT, address, asked, token
-from tests.browser.test_looks import violations
+from tests.looks import problems_in_every_look
 
 
 @pytest.mark.usefixtures("complaints")
@@ -155,26 +155,11 @@ STATES: tuple[dict[str, object], ...] = (
 )
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_state_violates_accessibility_or_scrolls_sideways(
-    browser: Browser, prompt_site: str, scheme: str, width: int
-) -> None:
-    context = browser.new_context(
-        base_url=prompt_site,
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
-    )
-    page = context.new_page()
+def test_no_state_violates_accessibility_or_scrolls_sideways(page: Page) -> None:
     problems: list[str] = []
     for place in (PAGE, *(address(**state) for state in STATES)):
         page.goto(place)
         while page.locator("details:not([open]) > summary").count():
             page.locator("details:not([open]) > summary").first.click()
-        rules = None if scheme == "light" else ["color-contrast"]
-        problems += [f"{place} {violation}" for violation in violations(page, rules)]
-        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if overflow > 0:
-            problems.append(f"{place} scrolls sideways by {overflow} px")
-    context.close()
+        problems += problems_in_every_look(page)
     assert problems == []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.app.pretend.steering import PretendSteering
 from tests.browser.steer.conftest import ONE, STEER, complete, slider
-from tests.browser.test_looks import violations
+from tests.looks import beyond_the_edge, problems_in_every_look, violations
 
 
 @pytest.mark.usefixtures("complaints")
@@ -183,7 +183,7 @@ def test_a_preset_of_another_tab_is_replaced_only_when_asked(
         if tab is page:
             expect(tab.get_by_role("link", name="shared")).to_be_visible()
     expect(other.get_by_role("dialog")).to_contain_text("“shared” already, with other settings")
-    assert _problems(other) == []
+    assert violations(other) + beyond_the_edge(other) == []
     other.get_by_role("button", name="Cancel").click()
     expect(other.locator("#preset-name")).to_be_focused()
     page.reload()
@@ -198,35 +198,17 @@ def test_a_preset_of_another_tab_is_replaced_only_when_asked(
     complaints.clear()
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_accessible_and_fits(
-    browser: Browser, base_url: str, scheme: str, width: int
-) -> None:
-    context = browser.new_context(
-        base_url=base_url,
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
-    )
-    page = context.new_page()
+def test_the_page_is_accessible_and_fits(page: Page) -> None:
     page.goto(f"{ONE}&f=mlp-12:3:clamp:-2:off&temperature=-1")
     expect(page.locator("#problem-temperature")).to_be_visible()
-    assert _problems(page) == []
+    assert problems_in_every_look(page) == []
     page.goto(f"{ONE}&f=neurons:3:clamp:-2:off")
     complete(page)
     page.get_by_role("button", name="Sweep").click()
     expect(page.locator("#coherent")).to_contain_text("from −4 to +4")
     page.locator("#q").fill("1")
     expect(page.locator("#found li").first).to_be_visible()
-    assert _problems(page) == []
+    assert problems_in_every_look(page) == []
     page.locator("#steered bdi").nth(2).focus()
     expect(page.locator("#token-box")).to_be_visible()
-    assert _problems(page) == []
-    context.close()
-
-
-def _problems(page: Page) -> list[str]:
-    """What axe finds, and whether anything lies beyond the edge."""
-    found = violations(page)
-    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    return found + ([f"scrolls sideways by {overflow} px"] if overflow > 0 else [])
+    assert problems_in_every_look(page) == []

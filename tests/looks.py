@@ -1,0 +1,50 @@
+"""Every look of a page: light and dark, wide and narrow; accessible, nothing beyond the edge.
+
+A page is loaded once and looked at four times: what the browser does for another width or another
+scheme needs no second answer of the server.
+"""
+
+from __future__ import annotations
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+# What a rule finds in light it finds in dark, except for contrast.
+LOOKS = (
+    (1280, "light", None),
+    (400, "light", None),
+    (400, "dark", ["color-contrast"]),
+    (1280, "dark", ["color-contrast"]),
+)
+
+
+def problems_in_every_look(page: Page) -> list[str]:
+    """What is wrong with the page as it stands, in a line each: the look, and what is found."""
+    problems: list[str] = []
+    for width, scheme, rules in LOOKS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found = violations(page, rules) + beyond_the_edge(page)
+        problems += [f"{page.url}, {width} px, {scheme}: {problem}" for problem in found]
+    return problems
+
+
+def violations(page: Page, rules: list[str] | None = None) -> list[str]:
+    """What axe finds, by all rules or some, in a line each.
+
+    All are those of WCAG and good practice, and that a visible name is part of the spoken one.
+    """
+    names = {"rules": {"label-content-name-mismatch": {"enabled": True}}}
+    options = {"runOnly": rules} if rules else names
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{rule['id']}: {node['target']} {node.get('failureSummary', '')}"
+        for rule in found
+        for node in rule["nodes"][:3]
+    ]
+
+
+def beyond_the_edge(page: Page) -> list[str]:
+    """That the page scrolls sideways, and by how much; nothing where it does not."""
+    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    return [f"scrolls sideways by {overflow} px"] if overflow > 0 else []
