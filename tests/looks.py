@@ -18,13 +18,20 @@ LOOKS = (
 )
 
 
-def problems_in_every_look(page: Page) -> list[str]:
-    """What is wrong with the page as it stands, in a line each: the look, and what is found."""
+def problems_in_every_look(page: Page, closely: bool = True) -> list[str]:
+    """What is wrong with the page as it stands, in a line each: the look, and what is found.
+
+    Args:
+        page: as it stands.
+        closely: axe in every look; otherwise in the first one alone, which is most of the time.
+    """
     problems: list[str] = []
-    for width, scheme, rules in LOOKS:
+    for place, (width, scheme, rules) in enumerate(LOOKS):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        found = violations(page, rules) + beyond_the_edge(page)
+        found = beyond_the_edge(page)
+        if closely or place == 0:
+            found += violations(page, rules)
         problems += [f"{page.url}, {width} px, {scheme}: {problem}" for problem in found]
     return problems
 

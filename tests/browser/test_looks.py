@@ -21,6 +21,14 @@ PAGES = (
     "/d/demo/mlp-12/9999",
 )
 
+OF_A_KIND_SEEN = {  # only what differs from another page of their kind could be wrong
+    "/d/demo/mlp-12?alive=0",
+    "/d/demo/mlp-12/0?width=full&newlines=1",
+    "/d/demo/mlp-12/3",
+    "/d/demo/mlp-12/0/groups/band-9",
+    "/d/demo/neurons/0",
+}
+
 
 @pytest.mark.usefixtures("ablations")
 def test_no_page_violates_accessibility_or_scrolls_sideways(page: Page) -> None:
@@ -29,7 +37,7 @@ def test_no_page_violates_accessibility_or_scrolls_sideways(page: Page) -> None:
         page.goto(address)
         if page.locator("#group-top").count():
             expect(page.locator("#group-top li[data-e]").first).to_be_visible()
-        problems += problems_in_every_look(page)
+        problems += problems_in_every_look(page, closely=address not in OF_A_KIND_SEEN)
     assert problems == []
 
 
