@@ -21,6 +21,7 @@ from app.store.schema import (
     StoredFeature,
     StoredHarvest,
     StoredKeptText,
+    StoredMap,
     StoredModel,
     StoredWindow,
     StoredWindowSet,
@@ -44,7 +45,7 @@ class DictionaryHolding:
         view: the dictionary.
         labelled: features that have a label.
         effects: cached ablations.
-        n_bytes: of its features, cached ablations and kept text with its firings, as packed.
+        n_bytes: of its features, cached ablations, map, and kept text with its firings, as packed.
     """
 
     view: DictionaryView
@@ -168,7 +169,11 @@ def _dictionaries(
     ).group_by(StoredEffect.dictionary_id)
     of_kept = select(StoredKeptText.dictionary_id, StoredKeptText.n_bytes)
     kept = {row[0]: int(row[1]) for row in connection.execute(of_kept)}
+    of_maps = select(
+        StoredMap.dictionary_id, func.length(StoredMap.places) + func.length(StoredMap.heads)
+    )
     sizes = {row[0]: int(row[1]) for row in connection.execute(of_features)}
+    maps = {row[0]: int(row[1]) for row in connection.execute(of_maps)}
     labels = {row[0]: int(row[1]) for row in connection.execute(of_labels)}
     effects = {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(of_effects)}
     return tuple(
@@ -176,9 +181,8 @@ def _dictionaries(
             view=view,
             labelled=labels.get(view.id, 0),
             effects=effects.get(view.id, (0, 0))[0],
-            n_bytes=(
-                sizes.get(view.id, 0) + effects.get(view.id, (0, 0))[1] + kept.get(view.id, 0)
-            ),
+            n_bytes=effects.get(view.id, (0, 0))[1]
+            + sum(of.get(view.id, 0) for of in (sizes, kept, maps)),
         )
         for view in views
     )
