@@ -17,6 +17,7 @@ from app.jobs.comparison.compare import ComparisonSpec, compare
 from app.jobs.source import SourceSpec, open_source
 from app.settings import Settings
 from app.store.store import open_store
+from app.store.types.catalogue import DictionaryView
 from app.store.upkeep.dump import dump
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
 from sae_core.dictionaries.dictionary import TrainedOn
@@ -156,7 +157,7 @@ def test_other_openings_layers_and_models_read_the_same_tokens(
     assert {part.model.vocabulary.bos is None for part in opened} == {True, False}
 
 
-def _view(settings: Settings, model: str, name: str):  # noqa: ANN202
+def _view(settings: Settings, model: str, name: str) -> DictionaryView:
     with open_store(settings) as store:
         return store.dictionary(model, name)
 
