@@ -86,7 +86,7 @@ class Workshop:
 
     def works(self) -> dict[str, Work]:
         """The commands, by name."""
-        model, neurons = f"{DEMO / 'model'}", "blocks.1.mlp.hook_post"
+        model, neurons = f"{DEMO / 'model'}", "blocks.0.mlp.hook_post"
         text = ["--corpus", "python-stdlib", "--tokens", "40000"]
         dictionary = str(DEMO / "resid-1024")
         training = ["--hook-point", neurons, "--features", "512", "--l0", "8", "--out"]
