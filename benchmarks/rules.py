@@ -49,7 +49,8 @@ TOKENS = 1_048_576
 PLANTED = 400
 FEWEST_PLANTED = 50  # tokens on which a planted rule holds
 SHUFFLED_DRAWS = 4  # of the pool each
-RANDOM_TOKENS = 2_000_000  # that the random model's dictionary is trained on
+RANDOM_TOKENS = 1_000_000  # that the random model's dictionary is trained on
+RANDOM_SHARE = 4  # it has a quarter of the features, a quarter of which fire at once
 
 
 @dataclass(frozen=True)
@@ -223,9 +224,11 @@ def _random_model(folder: Path) -> LanguageModel:
 
 
 def _trained(model: LanguageModel, windows: Windows) -> Dictionary:
-    """A dictionary of a model's neurons, as sparse as the demo's."""
+    """A dictionary of a model's neurons; each of its features fires as often as the demo's."""
     shipped = load_dictionary(resource("demo") / FEATURES)
-    config = TrainingConfig(d_sae=shipped.d_sae, l0=24, tokens=RANDOM_TOKENS)
+    config = TrainingConfig(
+        d_sae=shipped.d_sae // RANDOM_SHARE, l0=24 // RANDOM_SHARE, tokens=RANDOM_TOKENS
+    )
     stream = PoolStream(TextPools(model, HOOK_POINT, windows, config.seed), config.batch)
     with tempfile.TemporaryDirectory() as folder:
         return train(stream, config, HOOK_POINT, Path(folder) / "checkpoint").dictionary

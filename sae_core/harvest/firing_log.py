@@ -267,8 +267,9 @@ class FiringLog:
     def _open(path: Path) -> _Run:
         note = json.loads((path / "run.json").read_text())
         return _Run(
-            values=np.load(path / "values.npy", mmap_mode="r"),
-            slots=np.load(path / "slots.npy", mmap_mode="r"),
+            # As plain arrays: slices of `memmap` cost several times as much.
+            values=np.asarray(np.load(path / "values.npy", mmap_mode="r")),
+            slots=np.asarray(np.load(path / "slots.npy", mmap_mode="r")),
             offsets=np.load(path / "offsets.npy"),
             windows=np.load(path / "windows.npy"),
             n_tokens=note["n_tokens"],

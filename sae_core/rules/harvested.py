@@ -16,7 +16,8 @@ from sae_core.text.tokenized import Windows
 
 MOST_TOKENS = 4_000_000
 """Rules are learnt and tested on so much of a harvest: its first windows, drawn at random."""
-_MANY = 20_000
+_MANY = 100_000
+_BITS = np.uint64(32)
 
 
 class HarvestedText:
@@ -69,8 +70,10 @@ class HarvestedFirings:
         places = self._place_of_slot[firings.slots[:inside]]
         values = firings.values[:inside]
         if len(places) < _MANY:
-            order = np.argsort(places, kind="stable")
-            return places[order].astype(np.int64), values[order]
+            # Sorted as one number each: the place, then the bits of the activation.
+            pairs = (places.astype(np.uint64) << _BITS) | values.view(np.uint32)
+            pairs.sort()
+            return (pairs >> _BITS).astype(np.int64), pairs.astype(np.uint32).view(np.float32)
         at = np.zeros(len(self.text.attributes), dtype=np.float32)
         at[places] = values
         ordered = np.flatnonzero(at)

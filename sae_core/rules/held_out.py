@@ -7,6 +7,7 @@ left out instead, which gives the same interval but for chance.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from sae_core.evaluation.document_sums import interval
 from sae_core.rules.places import RuleText
-from sae_core.rules.predicate import Predicate
+from sae_core.rules.predicate import Predicate, TokenCondition
 from sae_core.rules.record import RuleFigure, RuleTest
 
 MOST_GROUPS = 512
@@ -34,8 +35,9 @@ class HeldOutTester:
         self.text = text
         half = text.held_out
         self._groups = min(MOST_GROUPS, half.n_documents)
-        self._group_of = half.documents % max(1, self._groups)
+        self._group_of = (half.documents % max(1, self._groups)).astype(np.int16)
         self._tokens = np.bincount(self._group_of, minlength=self._groups).astype(np.float64)
+        self._of_token: dict[int, _Sums] = {}
         self._activations = np.zeros(half.n_tokens, dtype=np.float32)
 
     def test(
@@ -48,22 +50,26 @@ class HeldOutTester:
             places: where the feature fires in the held-out half, int64 [n].
             values: its activations there, > 0, float32 [n].
         """
-        sums = self._sums(predicate, places, values)
-        total = sums.sum(axis=1)
+        sums = _left_out(self._sums(predicate, places, values))
         return RuleTest(
             f1=_figure(_f1, sums),
             precision=_figure(_precision, sums, most=1.0),
             recall=_figure(_recall, sums, most=1.0),
             correlation=_figure(_correlation, sums, least=-1.0, most=1.0),
-            firings=int(total[_FIRINGS]),
-            covered=int(total[_COVERED]),
+            firings=int(sums[_FIRINGS, 0]),
+            covered=int(sums[_COVERED, 0]),
         )
 
-    def f1(self, predicate: Predicate, places: NDArray[np.int64]) -> RuleFigure:
-        """The F1 score of a predicate alone, with its interval."""
-        there, own = self._covered(predicate, places, 1)
-        groups = (there[own > 0], there, places - self.text.held_out.begin)
-        return _figure(_f1, np.stack([self._summed(self._group_of[g]) for g in groups]))
+    def token_f1(self, token: int, places: NDArray[np.int64]) -> RuleFigure:
+        """The F1 score of a single token, with its interval."""
+        if token not in self._of_token:
+            alone = TokenCondition("token", (token,))
+            there = self.text.places_of(alone, self.text.held_out) - self.text.held_out.begin
+            self._of_token[token] = self._summed(self._group_of[there])
+        firings = self._group_of[places - self.text.held_out.begin]
+        hits = firings[self.text.around[places, 0] == token]
+        sums = (self._summed(hits), self._of_token[token], self._summed(firings))
+        return _figure(_f1, _left_out(np.stack(sums)))
 
     def score(self, predicate: Predicate, places: NDArray[np.int64]) -> float:
         """The F1 score alone."""
@@ -96,10 +102,12 @@ class HeldOutTester:
         own, exact = covered.astype(np.float64), values.astype(np.float64)
         of_there = self._group_of[there]
         of_firings = self._group_of[places - self.text.held_out.begin]
+        # Firings and other places where it holds are counted in one go.
+        both = np.bincount(2 * of_there + (own > 0), minlength=2 * self._groups).reshape(-1, 2)
         return np.stack(
             [
-                self._summed(of_there[own > 0]),
-                self._summed(of_there),
+                both[:, 1].astype(np.float64),
+                both.sum(axis=1).astype(np.float64),
                 self._summed(of_firings),
                 self._summed(of_there, own),
                 self._summed(of_firings, exact),
@@ -109,16 +117,22 @@ class HeldOutTester:
         )
 
 
+def _left_out(sums: _Sums) -> _Sums:
+    """The sums over all groups, then those without each of them, [..., 1 + groups]."""
+    total = sums.sum(axis=1, keepdims=True)
+    return np.concatenate([total, total - sums], axis=1)
+
+
 def _figure(
     formula: Callable[[_Sums], _Sums], sums: _Sums, least: float = 0.0, most: float = 1.0
 ) -> RuleFigure:
-    """A formula of sums [7, ...] with its interval over the groups."""
-    total = sums.sum(axis=1)
+    """A formula of sums as `_left_out` gives them, with its interval over the groups."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(formula(total[:, None])[0])
-        if not np.isfinite(value):
-            return RuleFigure(None)
-        ends = interval(value, formula(total[:, None] - sums), least)
+        values = formula(sums)
+    value = float(values[0])
+    if not math.isfinite(value):
+        return RuleFigure(None)
+    ends = interval(value, values[1:], least)
     if ends is None:
         return RuleFigure(value)
     return RuleFigure(value, ends[0], min(most, ends[1]))

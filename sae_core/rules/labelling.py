@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,6 @@ from sae_core.rules.held_out import HeldOutTester
 from sae_core.rules.learner import FEWEST_FIRINGS, RuleLearner
 from sae_core.rules.null import NullPool, pool_features, shuffled
 from sae_core.rules.places import RuleText
-from sae_core.rules.predicate import Clause, Predicate, TokenCondition
 from sae_core.rules.record import RuleFigure, RuleRecord
 from sae_core.rules.sentence import sentence
 
@@ -44,7 +44,7 @@ class RuleLabeller:
         self.text = text
         self._counts = counts
         self._read = read
-        self._visible = visible
+        self._visible = cache(visible)
         self._seed = seed
         self._learner = RuleLearner(text)
         self._tester = HeldOutTester(text)
@@ -88,8 +88,7 @@ class RuleLabeller:
         token = self._learner.best_token(places[learnt])
         token_f1 = _NO_FIGURE
         if token is not None:
-            alone = Predicate((Clause((TokenCondition("token", (token,)),)),))
-            token_f1 = self._tester.f1(alone, tested)
+            token_f1 = self._tester.token_f1(token, tested)
         if not predicate.clauses:
             few = learnt.stop - learnt.start < FEWEST_FIRINGS
             why = "It fires too seldom for a rule." if few else "No rule describes where it fires."

@@ -63,8 +63,9 @@ class NullPool:
         n = len(near)
         allowed = int(ABOVE * (n + 1) + 1e-9)  # how many may reach it, itself counted
         falling = np.sort(near)[::-1]
+        middle = 0.5 * (falling[n // 2] + falling[(n - 1) // 2]) if n else 0.0
         return NullTest(
-            median=float(np.median(near)) if n else 0.0,
+            median=float(middle),
             threshold=float(falling[allowed - 1]) if 0 < allowed <= n else None,
             count=n,
             p_value=(1 + int(np.count_nonzero(near >= f1))) / (1 + n),

@@ -8,8 +8,10 @@ features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +19,9 @@ from numpy.typing import NDArray
 from sae_core.hashing import mix
 from sae_core.rules.attributes import NEIGHBOURS, TokenAttributes
 from sae_core.rules.flags import FLAG_NUMBER, N_FLAGS, bit_counts
-from sae_core.rules.predicate import Clause, FlagCondition, Predicate, TokenCondition
+from sae_core.rules.predicate import Clause, Condition, FlagCondition, Predicate, TokenCondition
 
+_AT_ONCE = 1 << 16  # tokens whose flags are unpacked together; float32 counts so many exactly
 _SPLIT = 0x52554C45  # sets this draw apart from others of the same seed
 
 
@@ -44,6 +47,21 @@ class Half:
         return self.end - self.begin
 
 
+@dataclass(frozen=True)
+class GivenTotals:
+    """How often tokens and flags stand where some conditions hold, in what is learnt from.
+
+    Attributes:
+        n: places where they hold.
+        flags: how often each flag does there, [64].
+        of_tokens: how often tokens (ids, [n]) stand there at a place of `NEIGHBOURS`, [n].
+    """
+
+    n: float
+    flags: NDArray[np.floating] | NDArray[np.integer]
+    of_tokens: Callable[[int, NDArray[np.int64]], NDArray[np.floating] | NDArray[np.integer]]
+
+
 class RuleText:
     """Attributes of a text, those of the documents that are learnt from first.
 
@@ -52,7 +70,8 @@ class RuleText:
         seed: what the split is made from.
 
     Attributes:
-        attributes: in the order of the split.
+        attributes: in the order of the split; what is around a token lies together.
+        around: its neighbours, int32 [n, 4].
         place_of: where each token went, int64 [n].
         learnt: the half that rules are learnt from.
         held_out: the half that they are tested on; of one document alone it is empty.
@@ -68,9 +87,10 @@ class RuleText:
         moved = _ranges(starts[:-1][order], sizes[order])
         self.place_of = np.empty(len(moved), dtype=np.int64)
         self.place_of[moved] = np.arange(len(moved))
+        self.around = np.ascontiguousarray(attributes.neighbours.T).take(moved, axis=0)
         self.attributes = replace(
             attributes,
-            neighbours=np.ascontiguousarray(attributes.neighbours[:, moved]),
+            neighbours=self.around.T,
             flags=attributes.flags[moved],
             documents=attributes.documents[moved],
         )
@@ -108,7 +128,10 @@ class RuleText:
     @cached_property
     def _order(self) -> NDArray[np.int32]:
         """Places by the token that stands there, ascending for each, int32 [4, n]."""
-        return np.argsort(self.attributes.neighbours, axis=1, kind="stable").astype(np.int32)
+        columns = self.attributes.neighbours
+        if self.attributes.d_vocab < 1 << 16:
+            columns = columns.astype(np.uint16, order="C")  # sorted by digits, several times faster
+        return np.stack([np.argsort(c, kind="stable").astype(np.int32) for c in columns])
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
@@ -126,17 +149,124 @@ class RuleText:
         counts = [np.bincount(column, minlength=size) for column in columns]
         return np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0)))
 
+    def frequent(
+        self, around: NDArray[np.int32], least: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which tokens stand so often at the places of `NEIGHBOURS`, and how often each.
+
+        Args:
+            around: rows of `around`, [n, 4], or only their first columns.
+            least: how often.
+
+        Returns:
+            `(d_vocab + 1) place + id` of each, ascending, and its count.
+        """
+        size, columns = self.attributes.d_vocab + 1, around.shape[1]
+        flat = (around + size * np.arange(columns)).ravel()
+        if 4 * len(flat) < size * columns:
+            flat.sort()
+            begins = np.append(True, flat[1:] != flat[:-1]).nonzero()[0]
+            counts = np.append(begins[1:], len(flat)) - begins
+            enough = counts >= least
+            at, counts = flat[begins[enough]], counts[enough]
+        else:
+            counts = np.bincount(flat, minlength=size * columns)
+            at = (counts >= least).nonzero()[0]
+            counts = counts[at]
+        named = at % size != size - 1  # where there is no token, none can be named
+        return at[named], counts[named]
+
+    def given_totals(self, conditions: tuple[Condition, ...], most: int) -> GivenTotals:
+        """What stands where conditions hold: exact for one condition, and for several where they
+        hold at so many places; else counted on a regular part of these, and scaled."""
+        first, *others = conditions
+        if others:
+            return self._counted(Clause(conditions), most)
+        if isinstance(first, FlagCondition):
+            return self._given_flag(FLAG_NUMBER[first.flag], first.wanted)
+        own = NEIGHBOURS.index(first.where)
+        tokens = np.array(self._known(first), dtype=np.int64)
+        flags = self.with_flags[:, own, tokens].sum(axis=1)
+
+        def of_tokens(where: int, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+            return self._pairs_of(own, tokens, where, ids)
+
+        return GivenTotals(float(self.totals[own, tokens].sum()), flags, of_tokens)
+
+    def _given_flag(self, number: int, wanted: bool) -> GivenTotals:
+        flags, n = self._flag_pairs[number], self.flag_totals[number]
+        with_flag = self.with_flags[number]
+        if wanted:
+            return GivenTotals(float(n), flags, lambda where, ids: with_flag[where, ids])
+        return GivenTotals(
+            float(self.learnt.n_tokens - n),
+            self.flag_totals - flags,
+            lambda where, ids: self.totals[where, ids] - with_flag[where, ids],
+        )
+
+    def _counted(self, clause: Clause, most: int) -> GivenTotals:
+        places, scale = regular_part(self.clause_places(clause, self.learnt), most)
+        around = self.around.take(places, axis=0)
+        size = self.attributes.d_vocab + 1
+
+        def of_tokens(where: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+            return np.bincount(around[:, where], minlength=size)[ids] * scale
+
+        flags = bit_counts(self.attributes.flags.take(places)) * scale
+        return GivenTotals(len(places) * scale, flags, of_tokens)
+
+    @cached_property
+    def _flag_pairs(self) -> NDArray[np.int64]:
+        """How often two flags hold together in what is learnt from, int64 [64, 64]."""
+        octets = self.attributes.flags[: self.learnt.end].astype("<u8", copy=False).view(np.uint8)
+        pairs = np.zeros((N_FLAGS, N_FLAGS), dtype=np.int64)
+        for begin in range(0, len(octets), 8 * _AT_ONCE):
+            some = octets[begin : begin + 8 * _AT_ONCE].reshape(-1, 8)
+            bits = np.unpackbits(some, axis=1, bitorder="little").astype(np.float32)
+            pairs += (bits.T @ bits).astype(np.int64)
+        return pairs
+
+    @cached_property
+    def _pairs(self) -> dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """For two of `NEIGHBOURS` the pairs of tokens that stand there in what is learnt from,
+        `(d_vocab + 1) first + second`, ascending, and how often each does."""
+        size = np.int64(self.attributes.d_vocab + 1)
+        columns = self.attributes.neighbours[:, : self.learnt.end].astype(np.int64)
+        return {
+            (a, b): np.unique(columns[a] * size + columns[b], return_counts=True)
+            for a, b in combinations(range(len(NEIGHBOURS)), 2)
+        }
+
+    def _pairs_of(
+        self, own: int, tokens: NDArray[np.int64], where: int, ids: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """How often any of some tokens stands at one place and each of others at another one."""
+        size = self.attributes.d_vocab + 1
+        keys, counts = self._pairs[min(own, where), max(own, where)]
+        first, second = (tokens[:, None], ids) if own < where else (ids, tokens[:, None])
+        wanted = first * size + second
+        at = np.minimum(keys.searchsorted(wanted), len(keys) - 1)
+        together: NDArray[np.int64] = (counts[at] * (keys[at] == wanted)).sum(axis=0)
+        return together
+
     def places_of(self, condition: TokenCondition, half: Half) -> NDArray[np.int64]:
         """All places in a half where a condition on tokens holds, in no particular order."""
+        where, begins, ends = self._spans(condition, half)
+        order = self._order[where]
+        spans = [order[b:e] for b, e in zip(begins.tolist(), ends.tolist(), strict=True)]
+        places: NDArray[np.int64] = np.concatenate([order[:0], *spans]).astype(np.int64)
+        return places
+
+    def _spans(
+        self, condition: TokenCondition, half: Half
+    ) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+        """The row of `_order` of a condition, and where its tokens' places begin and end there."""
         where = NEIGHBOURS.index(condition.where)
         tokens = self._known(condition)
         learnt = half is self.learnt
         begins = self._starts[where, tokens] if learnt else self._mids[where, tokens]
         ends = self._mids[where, tokens] if learnt else self._starts[where][1:][tokens]
-        places: NDArray[np.int64] = self._order[where][_ranges(begins, ends - begins)].astype(
-            np.int64
-        )
-        return places
+        return where, begins, ends
 
     def clause_places(self, clause: Clause, half: Half) -> NDArray[np.int64]:
         """All places in a half where all conditions of a clause hold, in no particular order."""
@@ -148,8 +278,7 @@ class RuleText:
                 bits |= bit
                 must |= bit if condition.wanted else np.uint64(0)
         if not named:
-            flags = self.attributes.flags[half.begin : half.end]
-            return np.flatnonzero((flags & bits) == must) + half.begin
+            return self._flagged(int(bits), int(must), half)
         # The rarest tokens first: the other conditions are looked up where they stand.
         rarest = min(named, key=self._frequency)
         places = self.places_of(rarest, half)
@@ -159,6 +288,24 @@ class RuleText:
         if bits:
             places = places[(self.attributes.flags[places] & bits) == must]
         return places
+
+    def _flagged(self, bits: int, must: int, half: Half) -> NDArray[np.int64]:
+        """All places in a half with these of some flags, ascending."""
+        places: NDArray[np.int64] | None = None
+        for octet, plane in enumerate(self._planes):
+            some, wanted = bits >> 8 * octet & 255, must >> 8 * octet & 255
+            if some and places is None:
+                holds = (plane[half.begin : half.end] & np.uint8(some)) == wanted
+                places = holds.nonzero()[0] + half.begin
+            elif some and places is not None:
+                places = places[(plane[places] & np.uint8(some)) == wanted]
+        return np.arange(half.begin, half.end) if places is None else places
+
+    @cached_property
+    def _planes(self) -> NDArray[np.uint8]:
+        """The flags, eight at a time: looking for one reads an eighth of them, uint8 [8, n]."""
+        octets = self.attributes.flags.astype("<u8", copy=False).view(np.uint8)
+        return np.ascontiguousarray(octets.reshape(-1, 8).T)
 
     def predicate_places(self, predicate: Predicate, half: Half) -> NDArray[np.int64]:
         """All places in a half where a predicate holds, in no particular order."""
@@ -170,14 +317,15 @@ class RuleText:
         return np.flatnonzero(holds) + half.begin
 
     def _frequency(self, condition: TokenCondition) -> int:
-        where = NEIGHBOURS.index(condition.where)
-        tokens = self._known(condition)
-        return int((self._starts[where][1:] - self._starts[where][:-1])[tokens].sum())
+        starts = self._starts[NEIGHBOURS.index(condition.where)]
+        tokens = np.array(self._known(condition), dtype=np.int64)
+        return int((starts[tokens + 1] - starts[tokens]).sum())
 
     def _is_at(self, condition: TokenCondition, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         column = self.attributes.neighbours[NEIGHBOURS.index(condition.where)][places]
-        holds: NDArray[np.bool_] = np.isin(column, self._known(condition))
-        return holds
+        named = np.zeros(self.attributes.d_vocab + 1, dtype=bool)
+        named[self._known(condition)] = True
+        return named[column]
 
     def _known(self, condition: TokenCondition) -> list[int]:
         """Its tokens, as far as the vocabulary has them."""
@@ -192,3 +340,12 @@ def _ranges(begins: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.i
     shift = begins - np.concatenate([[0], np.cumsum(sizes)[:-1]])
     numbers: NDArray[np.int64] = np.arange(total, dtype=np.int64) + np.repeat(shift, sizes)
     return numbers
+
+
+def regular_part(places: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], float]:
+    """A regular part of at most so many places, and how many each stands for."""
+    step = -(-len(places) // most)
+    if step <= 1:
+        return places, 1.0
+    part = places[step // 2 :: step]
+    return part, len(places) / len(part)

@@ -13,7 +13,7 @@ from sae_core.harvest.harvest import HarvestPlan
 from sae_core.rules.harvested import HarvestedText, harvest_labeller
 from sae_core.rules.record import RuleRecord
 
-RULES = 1
+RULES = 2
 """Noted with a harvest: another number where rules come out otherwise from the same firings."""
 
 _last_text: dict[str, HarvestedText] = {}

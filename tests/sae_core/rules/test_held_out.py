@@ -63,7 +63,15 @@ def test_figures_and_intervals(seed: int) -> None:
     assert (test.firings, test.covered) == (len(places), int(rule.sum()))
     tester = HeldOutTester(TEXT)
     assert tester.score(RULE, places) == pytest.approx(whole["f1"])
-    assert tester.f1(RULE, places) == test.f1
+
+
+@pytest.mark.parametrize("token", [1, 4, texts.D_VOCAB - 1])
+def test_a_single_token_is_tested_as_its_rule_is(token: int) -> None:
+    places, values = _firings(2)
+    tester = HeldOutTester(TEXT)
+    alone = Predicate((Clause((TokenCondition("token", (token,)),)),))
+    for _ in range(2):  # the second time from what is kept of the token
+        assert tester.token_f1(token, places) == tester.test(alone, places, values).f1
 
 
 def test_very_many_documents_are_left_out_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:

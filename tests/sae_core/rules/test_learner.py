@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from sae_core.rules import learner as module
+from sae_core.rules import token_sets
 from sae_core.rules.attributes import NEIGHBOURS
-from sae_core.rules.flags import FLAG_NUMBER
+from sae_core.rules.flags import FLAG_NUMBER, bit_counts
 from sae_core.rules.learner import RuleLearner
 from sae_core.rules.places import RuleText
-from sae_core.rules.predicate import Clause, FlagCondition, Predicate, TokenCondition
+from sae_core.rules.predicate import Clause, Condition, FlagCondition, Predicate, TokenCondition
 from tests.sae_core.rules import texts
 
 TEXT = texts.random_text(11, 240, 400)
@@ -42,6 +43,54 @@ def test_totals_are_counts() -> None:
                 assert TEXT.with_flags[FLAG_NUMBER[name], where, token] == held
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        (TokenCondition("token", (1, 4, 17)),),
+        (TokenCondition("following", (2, 9)),),
+        (FlagCondition("token:digits"),),
+        (FlagCondition("place:early", False),),
+        (TokenCondition("previous", (1, 4, 6)), FlagCondition("place:early", False)),
+    ],
+    ids=lambda given: Clause(given).__repr__()[:60],
+)
+def test_totals_beside_conditions_are_counts(given: tuple[Condition, ...]) -> None:
+    there = Clause(given).holds(TEXT.attributes)
+    there[TEXT.learnt.end :] = False
+    totals = TEXT.given_totals(given, len(there))
+    assert totals.n == there.sum()
+    assert totals.flags.tolist() == bit_counts(TEXT.attributes.flags[there]).tolist()
+    ids = np.arange(texts.D_VOCAB)
+    for where, column in enumerate(TEXT.attributes.neighbours):
+        if NEIGHBOURS[where] not in [getattr(c, "where", None) for c in given]:
+            counts = np.bincount(column[there], minlength=texts.D_VOCAB + 1)
+            assert totals.of_tokens(where, ids).tolist() == counts[:-1].tolist()
+
+
+@pytest.mark.parametrize("n", [1, 5, 4_000])
+def test_frequent_tokens_are_the_same_however_they_are_counted(n: int) -> None:
+    around = TEXT.around[:n]
+    at, counts = TEXT.frequent(around, 2)
+    expected = {}
+    for where, column in enumerate(around.T):
+        for token, count in enumerate(np.bincount(column)):
+            if count >= 2 and token != texts.D_VOCAB:
+                expected[where * (texts.D_VOCAB + 1) + token] = count
+    assert dict(zip(at.tolist(), counts.tolist(), strict=True)) == expected
+
+
+def test_flagged_places_are_those_where_a_clause_holds() -> None:
+    for clause in (
+        Clause((FlagCondition("place:string"), FlagCondition("token:lower", False))),
+        Clause((FlagCondition("place:early", False),)),
+        Clause(()),
+    ):
+        for half in (TEXT.learnt, TEXT.held_out):
+            holds = clause.holds(TEXT.attributes)[half.begin : half.end]
+            places = TEXT.clause_places(clause, half)
+            assert places.tolist() == (np.flatnonzero(holds) + half.begin).tolist()
+
+
 def test_halves_hold_whole_documents_and_all_tokens() -> None:
     documents = TEXT.attributes.documents
     learnt = set(documents[: TEXT.learnt.end].tolist())
@@ -57,7 +106,8 @@ def test_halves_hold_whole_documents_and_all_tokens() -> None:
 def test_the_best_set_is_the_best_of_all_sets(
     weight: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_IN_SET", 3)
+    monkeypatch.setattr(token_sets, "MOST_IN_SET", 3)
+    monkeypatch.setattr(token_sets, "total", sum)
     random = np.random.default_rng(4)
     for _ in range(60):
         totals = random.integers(1, 40, 8).astype(float)
@@ -71,9 +121,9 @@ def test_the_best_set_is_the_best_of_all_sets(
 
         every = [c for k in range(4) for c in combinations(range(8), k)]
         best = max(map(value, every))
-        chosen = module._best_set(hits, totals, before, base, weight)
+        chosen = token_sets.best_set(hits.tolist(), totals.tolist(), before, base, weight)
         assert len(chosen) <= 3
-        assert value(tuple(chosen.tolist())) == pytest.approx(best, rel=1e-9)
+        assert value(tuple(chosen)) == pytest.approx(best, rel=1e-9)
 
 
 PLANTED = [
@@ -141,5 +191,4 @@ def test_a_rule_has_few_conditions_and_nothing_is_kept_between_features() -> Non
         assert RuleLearner(TEXT).learn(places) == first
         if n < module.FEWEST_FIRINGS:
             assert first == Predicate(())
-    assert not learner._fires.any()
-    assert not learner._left.any()
+    assert not learner._named.any()
