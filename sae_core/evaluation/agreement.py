@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -137,11 +138,17 @@ def _interval(
     draws: int,
 ) -> tuple[float, float]:
     n, v = coincidences.shape[:2]
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), draws)
-    tables = (times @ coincidences.reshape(n, v * v)).reshape(draws, v, v)
+    tables = (_times(n, seed, draws) @ coincidences.reshape(n, v * v)).reshape(draws, v, v)
     alphas = _alphas(tables, values, metric)
     defined = alphas[np.isfinite(alphas)]
     if 2 * len(defined) < draws:
         return math.nan, math.nan
     low, high = np.quantile(defined, (0.025, 0.975)).tolist()
     return low, high
+
+
+@lru_cache(maxsize=2)  # the criteria of one study have the same items
+def _times(n: int, seed: int, draws: int) -> NDArray[np.float64]:
+    """How often each of n items comes in each draw, [draws, n]."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(n, np.full(n, 1.0 / n), draws).astype(np.float64)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from sae_core.evaluation.agreement import AgreementFigure, Metric, krippendorff_alpha
 from sae_core.evaluation.two_samples import GroupDifference, difference
 
+PAIR_DRAWS = 500  # there may be many pairs
+
 
 @dataclass(frozen=True)
 class RatedGroup:
@@ -133,8 +135,8 @@ def pair_agreements(
                 first=i,
                 second=j,
                 items=int(shared.sum()),
-                ordinal=krippendorff_alpha(both, Metric.ORDINAL, seed),
-                interval=krippendorff_alpha(both, Metric.INTERVAL, seed),
+                ordinal=krippendorff_alpha(both, Metric.ORDINAL, seed, PAIR_DRAWS),
+                interval=krippendorff_alpha(both, Metric.INTERVAL, seed, PAIR_DRAWS),
                 apart=float(apart.mean()) if len(apart) else float("nan"),
             )
         )

@@ -28,5 +28,5 @@ def sweep(
     For example /sweeps/sizes?sort=l0
     """
     page = SweepPage(name, runs, Order(name, sort, order == "desc"))
-    template = "sweeps/_table.html" if fragment else "sweeps/sweep.html"
+    template = "runs/_sweep_table.html" if fragment else "runs/sweep.html"
     return site.renderer.html(template, page=page)
