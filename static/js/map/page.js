@@ -88,7 +88,9 @@ async function list() {
 /** Something else is asked for, which is worth a step back. */
 function turn() {
   page = "";
-  history.pushState({}, "", address());
+  const to = address();
+  if (to === location.pathname + location.search) return;
+  history.pushState({}, "", to);
   list();
 }
 
