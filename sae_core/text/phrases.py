@@ -56,10 +56,9 @@ class PhraseIndex:
         runs: NDArray[np.int64],
     ) -> None:
         self.tokens = tokens
-        self._pieces = pieces
-        joined = b"".join([pieces[token] for token in tokens.tolist()])
+        self._joined = b"".join([pieces[token] for token in tokens.tolist()])
         sizes = np.array([len(piece) for piece in pieces], dtype=np.int32)
-        self._text = np.frombuffer(joined, dtype=np.uint8)
+        self._text = np.frombuffer(self._joined, dtype=np.uint8)
         self._starts = np.zeros(len(tokens) + 1, dtype=np.int64)
         np.cumsum(sizes[tokens], out=self._starts[1:])
         self._runs = runs
@@ -76,7 +75,7 @@ class PhraseIndex:
 
     def holds(self, spelling: bytes) -> bool:
         """Whether these bytes stand anywhere, tokens or not."""
-        return len(self._places(spelling)) > 0
+        return spelling in self._joined
 
     def readings(self, places: Occurrences) -> list[tuple[tuple[int, ...], int]]:
         """How the phrase is cut into tokens and how often so, the commonest first."""

@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.looks import beyond_the_edge, violations
+
 FEATURE = "/d/demo/mlp-12/1"
 PLACE = "token => [...token.closest('li').querySelectorAll('bdi')].indexOf(token)"
 
@@ -58,6 +60,27 @@ def test_a_number_can_be_typed_and_letters_in_a_field_are_letters(page: Page) ->
     page.keyboard.type("jkr")
     expect(page.locator("#q")).to_have_value("jkr")
     expect(page.get_by_role("heading", level=1)).to_have_text("mlp-12")
+
+
+def test_the_box_finds_while_one_types_and_leads_to_meaning_and_phrase(page: Page) -> None:
+    page.goto(FEATURE)
+    page.keyboard.press("/")
+    page.keyboard.type("word20")
+    matches = page.get_by_role("region", name="What fits")
+    expect(matches.get_by_role("heading", name="Fires on")).to_be_visible()
+    expect(matches.get_by_role("link", name="search by meaning for word20")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(matches.get_by_role("link").first).to_be_focused()
+    matches.get_by_role("link", name="as a phrase in the text").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("by phrase")
+    expect(page.get_by_label("The text says")).to_have_value("word20")
+    expect(page.locator("td.hits mark").first).to_contain_text("word20")
+    page.set_viewport_size({"width": 400, "height": 900})
+    assert violations(page) + beyond_the_edge(page) == []
+    page.go_back()
+    page.locator("#search").fill("word20")
+    matches.get_by_role("link", name="search by meaning for word20").click()
+    expect(page.get_by_label("Something like")).to_have_value("word20")
 
 
 def test_modifiers_belong_to_the_browser(page: Page) -> None:

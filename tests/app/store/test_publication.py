@@ -67,7 +67,11 @@ def test_added_one_by_one_or_with_the_publication_is_the_same(engine, store, sam
     store.add_dictionary(sample.dictionary)
     store.add_corpus(sample.corpus)
     store.publish(
-        sample.harvest, iter(sample.features), iter(sample.windows), rules=iter(sample.rules)
+        sample.harvest,
+        iter(sample.features),
+        iter(sample.windows),
+        rules=iter(sample.rules),
+        kept=sample.kept,
     )
     one_by_one = list(dump(engine))
     factories.publish(store, sample)
