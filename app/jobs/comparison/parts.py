@@ -128,15 +128,15 @@ def _different_tokens(first: DictionaryView, other: DictionaryView) -> str:
     return (
         f"{first.model} and {other.model} read text as different tokens, so there is no token on "
         "which both could fire, and their decoders write into different spaces: nothing of "
-        f"{first.title} and {other.title} can be compared. Compare dictionaries of one model, or of "
-        "models with one tokenizer."
+        f"{first.title} and {other.title} can be compared. Compare dictionaries of one model, or "
+        "of models with one tokenizer."
     )
 
 
 def read_text(
     parts: Sequence[ComparedPart],
     order: NDArray[np.int64],
-    on_tokens: Callable[[int], None] = lambda n: None,
+    on_tokens: Callable[[int], object],
 ) -> ReadText:
     """One pass of the text through all models and dictionaries.
 

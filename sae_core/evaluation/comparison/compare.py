@@ -21,7 +21,7 @@ from sae_core.evaluation.comparison.figures import (
 )
 from sae_core.evaluation.comparison.firings import TokenFirings
 from sae_core.evaluation.comparison.limits import FEWEST_FIRINGS
-from sae_core.evaluation.comparison.matches import BestMatches, Matches, mutual, turned
+from sae_core.evaluation.comparison.matches import Matches, mutual, turned
 from sae_core.evaluation.comparison.pairing import assigned, can_assign
 
 BAR = 0.7
@@ -74,7 +74,7 @@ def compare_pair(
     seed: int,
     bar: float = BAR,
     same_space: bool = True,
-    on_step: Callable[[float], None] = lambda share: None,
+    on_step: Callable[[float], None] | None = None,
 ) -> PairComparison:
     """Compare two dictionaries.
 
@@ -87,17 +87,18 @@ def compare_pair(
         same_space: whether decoder rows of both mean the same coordinates.
         on_step: told what share of the work is done.
     """
+    tell = on_step or _nobody
     best = correlation_matches(first.firings, second.firings)
-    on_step(0.2)
+    tell(0.2)
     nulls = []
     for distance in _distances(first.firings.n_tokens, seed):
         nulls.append(correlation_matches(first.firings, second.firings.shifted(distance)))
-        on_step(0.2 + 0.2 * len(nulls))
+        tell(0.2 + 0.2 * len(nulls))
     can = can_assign(first.firings, second.firings)
     pairs = assigned(first.firings, second.firings) if can else mutual(best.rows, best.columns)
-    on_step(0.8)
+    tell(0.8)
     cosines = cosine_matches(first.dictionary, second.dictionary) if same_space else None
-    on_step(0.9)
+    tell(0.9)
     forth = DirectedComparison(
         cosines=cosines.rows if cosines else None,
         correlations=best.rows,
@@ -116,8 +117,12 @@ def compare_pair(
             second, first, best.columns, [null.columns for null in nulls], documents, bar
         ),
     )
-    on_step(1.0)
+    tell(1.0)
     return PairComparison(forth, back, can)
+
+
+def _nobody(_: float) -> None:
+    pass
 
 
 def _distances(n_tokens: int, seed: int) -> list[int]:

@@ -26,6 +26,7 @@ from sae_core.evaluation.comparison.matches import BestMatches, Matches
 _DENSE_GAIN = 600  # so many products of a dense multiplication take as long as a sparse one
 _DENSE_TOKENS = 4_096
 _DENSE_ROWS = 1_024
+_SPARSE_ROWS = 64
 
 
 def judged(firings: TokenFirings) -> NDArray[np.int64]:
@@ -85,13 +86,16 @@ def _sparse_sums(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Sums over tokens of products, [1, c] for one row after another."""
-    for row in rows:
-        own = slice(first.by_feature.indptr[row], first.by_feature.indptr[row + 1])
-        there = second.by_token[first.by_feature.indices[own]]
-        here = np.repeat(first.by_feature.data[own].astype(np.float64), np.diff(there.indptr))
-        sums = np.bincount(there.indices, here * there.data, second.d_sae)
-        yield np.array([row]), sums[None, columns]
+    """Sums over tokens of products, [r, c] for some rows at a time."""
+    for begin in range(0, len(rows), _SPARSE_ROWS):
+        part = rows[begin : begin + _SPARSE_ROWS]
+        sums = np.zeros((len(part), second.d_sae))
+        for place, row in enumerate(part):
+            own = slice(first.by_feature.indptr[row], first.by_feature.indptr[row + 1])
+            there = second.by_token[first.by_feature.indices[own]]
+            here = np.repeat(first.by_feature.data[own].astype(np.float64), np.diff(there.indptr))
+            sums[place] = np.bincount(there.indices, here * there.data, second.d_sae)
+        yield part, sums[:, columns]
 
 
 def _dense_sums(
