@@ -43,9 +43,7 @@ class AnswerBook:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._stream.close()
-            raise Conflict(
-                f"Another command writes to {path}; wait until it has ended."
-            ) from None
+            raise Conflict(f"Another command writes to {path}; wait until it has ended.") from None
         self._answers: dict[str, Any] = {}
         self._read()
 

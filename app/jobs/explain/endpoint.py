@@ -50,6 +50,8 @@ class Prompt:
         most_tokens: that it may answer.
         log_probabilities: whether those of the likeliest tokens are wanted, too.
         temperature: 0: its likeliest answer.
+        examples: other cases and their answers, told as what was said before: small models follow
+            them where they do not follow the task.
     """
 
     system: str
@@ -57,6 +59,20 @@ class Prompt:
     most_tokens: int = 200
     log_probabilities: bool = False
     temperature: float = 0.0
+    examples: Sequence[tuple[str, str]] = ()
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """As an endpoint takes them."""
+        turns = [("system", self.system)]
+        for case, answer in self.examples:
+            turns += [("user", case), ("assistant", answer)]
+        return [{"role": role, "content": text} for role, text in [*turns, ("user", self.user)]]
+
+    @property
+    def estimated_tokens(self) -> int:
+        """About how many tokens are read."""
+        return estimated_tokens("".join(message["content"] for message in self.messages))
 
 
 @dataclass(frozen=True)
@@ -166,17 +182,15 @@ class Endpoint:
         """
         body: dict[str, Any] = {
             "model": self.spec.model,
-            "messages": [
-                {"role": "system", "content": prompt.system},
-                {"role": "user", "content": prompt.user},
-            ],
+            "messages": prompt.messages,
             "max_tokens": prompt.most_tokens,
             "temperature": prompt.temperature,
         }
         if prompt.log_probabilities:
             body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-        read = estimated_tokens(prompt.system + prompt.user)
-        return chat_reply(self._ask("chat/completions", body, read, prompt.most_tokens))
+        return chat_reply(
+            self._ask("chat/completions", body, prompt.estimated_tokens, prompt.most_tokens)
+        )
 
     def embeddings(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         """A vector for each text; raises as `chat` does."""

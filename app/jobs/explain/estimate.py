@@ -25,7 +25,7 @@ class _Counting:
         """A label to explainers; judges get no answer that they can read."""
         with self._lock:
             self.questions += 1
-            self.read += estimated_tokens(prompt.system + prompt.user)
+            self.read += prompt.estimated_tokens
             self.written += prompt.most_tokens
             self._labels += 1
             number = str(self._labels)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from app.jobs.explain.endpoint import ChatReply, EndpointFailure, Prompt
 from app.jobs.explain.excerpts import Excerpt
 
-VERSION = 1  # of all prompts here; raised with each change, and stored with what they gave
+VERSION = 2  # of all prompts here; raised with each change, and stored with what they gave
 LONGEST_LABEL = 300  # characters
 MARKED_SHARE = 0.3  # of an excerpt's maximum: from there on its tokens are marked
 REFUSAL = re.compile(r"(i'?m sorry|i can(no|')t|i am unable|as an ai)\b", re.IGNORECASE)
@@ -27,6 +27,20 @@ _SYSTEM = (
 _WANTED = (
     "What do the marked tokens, or what comes before them, have in common? Answer with one line "
     "that begins with LABEL:"
+)
+
+_EXAMPLES = (
+    (
+        "Excerpts in which it fires:\n1. 'a letter<< from>> home'\n2. 'two miles<< from>> the'"
+        "\n3. 'kept it<< from>> them'\nTokens that it makes more likely to come next: ' the' ' a'"
+        f"\n\n{_WANTED}",
+        "LABEL: the word from",
+    ),
+    (
+        "Excerpts in which it fires:\n1. 'built in<< 18>><<54>> by monks'\n2. 'until<< 19>><<01>>, "
+        f"when'\n3. 'since<< 20>><<10>> it has'\n\n{_WANTED}",
+        "LABEL: years written in digits",
+    ),
 )
 
 
@@ -82,7 +96,8 @@ _CASES: dict[ExplainerKind, Callable[[Evidence], str]] = {
 
 def explainer_prompt(kind: ExplainerKind, evidence: Evidence) -> Prompt:
     """The question for a label; what is wanted stands at the end again, where small models look."""
-    return Prompt(_SYSTEM, f"{_CASES[kind](evidence)}\n\n{_WANTED}", most_tokens=120)
+    case = f"{_CASES[kind](evidence)}\n\n{_WANTED}"
+    return Prompt(_SYSTEM, case, most_tokens=120, examples=_EXAMPLES)
 
 
 def label_of(reply: ChatReply) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from sae_core.evaluation.label_scores import (
     share,
 )
 
-VERSION = 1  # of all prompts here
+VERSION = 2  # of all prompts here
 SIMULATED = 10  # excerpts whose activations are told token by token
 HIGHEST = 9  # of the digits that stand for activations
 _NO_SCORE = LabelScore(math.nan, math.nan, math.nan, 0)
@@ -47,12 +47,25 @@ _FUZZING = (
     "as {example}."
 )
 
+# What excerpts hold, and what is right of them.
+_DETECTED = {
+    "names of months": (
+        ("until the end of March, when", True),
+        ("the door was painted red", False),
+    ),
+    "questions": (("nobody knows why it fell", False), ("Where were you? I", True)),
+}
+_FUZZED = {
+    "names of months": (("the end of<< March>>, when", True), ("in May<< the>> rain", False)),
+    "colours": (("the door<< was>> red", False), ("painted<< blue>> and", True)),
+}
+
 
 def detection(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) -> Judgement:
     """In which excerpts does the feature fire? Balanced accuracy."""
     cases = [(e, e.text, True) for e in held_out.firing]
     cases += [(e, e.text, False) for e in held_out.silent]
-    return _classified(endpoint, _DETECTION, label, cases, held_out.shown, seed)
+    return _classified(endpoint, _DETECTION, _DETECTED, label, cases, held_out.shown, seed)
 
 
 def fuzzing(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) -> Judgement:
@@ -71,12 +84,13 @@ def fuzzing(endpoint: ChatEndpoint, label: str, held_out: HeldOut, seed: int) ->
             marks = np.zeros(len(fires), bool)
             marks[rng.choice(quiet, int(fires.sum()), replace=False)] = True
         cases.append((excerpt, excerpt.marked(marks), not wrong))
-    return _classified(endpoint, _FUZZING, label, cases, held_out.shown, seed)
+    return _classified(endpoint, _FUZZING, _FUZZED, label, cases, held_out.shown, seed)
 
 
 def _classified(
     endpoint: ChatEndpoint,
     system: str,
+    examples: Mapping[str, Sequence[tuple[str, bool]]],
     label: str,
     cases: list[tuple[Excerpt, str, bool]],
     n_shown: int,
@@ -87,16 +101,10 @@ def _classified(
     for begin in range(0, len(order), n_shown):
         shown = [cases[i] for i in order[begin : begin + n_shown]]
         example = json.dumps([i % 2 for i in range(len(shown))])
-        wanted = "1 or 0" if len(shown) == 1 else f"a list of {len(shown)} numbers"
-        user = "\n".join(
-            [
-                f"Label: {label}",
-                *(f"{i}. {text!r}" for i, (_, text, _) in enumerate(shown, 1)),
-                f"Answer with {wanted}:",
-            ]
-        )
+        user = _classification(label, [text for _, text, _ in shown])
         most = 8 if len(shown) == 1 else 10 + 8 * len(shown)
-        prompt = Prompt(system.format(n=len(shown), example=example), user, most)
+        task = system.format(n=len(shown), example=example)
+        prompt = Prompt(task, user, most, examples=_worked(examples, len(shown)))
         try:
             answers = _zeros_and_ones(endpoint.chat(prompt), len(shown))
         except EndpointFailure as error:
@@ -105,6 +113,27 @@ def _classified(
         for (excerpt, _, actual), told in zip(shown, answers, strict=True):
             said.add(excerpt, actual, told)
     return said.judgement(balanced_accuracy(said.actual, said.told))
+
+
+def _classification(label: str, texts: Sequence[str]) -> str:
+    wanted = "1 or 0" if len(texts) == 1 else f"a list of {len(texts)} numbers"
+    lines = [f"{number}. {text!r}" for number, text in enumerate(texts, 1)]
+    return "\n".join([f"Label: {label}", *lines, f"Answer with {wanted}:"])
+
+
+def _worked(
+    examples: Mapping[str, Sequence[tuple[str, bool]]], n: int
+) -> Sequence[tuple[str, str]]:
+    """Labels with excerpts as cases of `n` excerpts each, or of as many as there are."""
+    turns = []
+    for label, excerpts in examples.items():
+        size = min(n, len(excerpts))
+        for begin in range(0, len(excerpts) - size + 1, size):
+            shown = excerpts[begin : begin + size]
+            answer = json.dumps([int(told) for _, told in shown])
+            case = _classification(label, [text for text, _ in shown])
+            turns.append((case, answer if n > 1 else answer.strip("[]")))
+    return turns
 
 
 def _zeros_and_ones(reply: ChatReply, n: int) -> list[bool]:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from app.errors import InvalidRequest, NotFound
 from app.jobs.explain.answer_book import AnswerBook
-from app.jobs.explain.costs import Costs, Estimate, estimated_tokens
+from app.jobs.explain.costs import Costs, Estimate
 from app.jobs.explain.endpoint import Endpoint, EndpointFailure, EndpointSpec, Prompt
 from app.jobs.rating.prompt import VERSION, rating_of, rating_prompt
 from app.settings import Settings
@@ -79,7 +79,7 @@ def rate_study(
         asked = _open_items(store, view, rater, facts)
     if only_estimate:
         prompts = [one.prompt for one in asked if one.prompt is not None]
-        read = sum(estimated_tokens(prompt.system + prompt.user) for prompt in prompts)
+        read = sum(prompt.estimated_tokens for prompt in prompts)
         written = sum(prompt.most_tokens for prompt in prompts)
         return Estimate(len(prompts), read, written).sentence(costs.prices)
 

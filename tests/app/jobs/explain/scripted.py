@@ -102,7 +102,7 @@ def reader(path: str, body: dict[str, Any]) -> Answer:
             for i, text in enumerate(body["input"])
         ]
         return 200, {}, json.dumps({"data": rows}).encode()
-    system, user = (message["content"] for message in body["messages"])
+    system, *_, user = (message["content"] for message in body["messages"])
     if "LABEL:" in system:
         marked = Counter(re.findall(r"<<\s*(\w+)", user))
         word = marked.most_common(1)[0][0] if marked else "nothing"
@@ -132,7 +132,7 @@ def reader(path: str, body: dict[str, Any]) -> Answer:
 
 def rater(_path: str, body: dict[str, Any]) -> Answer:
     """A small rater: the more alike what is marked in all excerpts, the more points it gives."""
-    _, user = (message["content"] for message in body["messages"])
+    *_, user = (message["content"] for message in body["messages"])
     marked = [mark.strip().lower() for mark in re.findall(r"<<(.*?)>>", user)]
     word, times = Counter(marked).most_common(1)[0] if marked else ("", 0)
     share = times / max(1, len(marked))
