@@ -108,6 +108,7 @@ function moved(next) {
 
 function settle() {
   moving = false;
+  figure.dataset.step = drawing?.step ?? 1;
   request();
   if (!(lasso || chosen)) page = "";
   history.replaceState(history.state, "", address());
