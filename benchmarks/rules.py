@@ -33,7 +33,7 @@ from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.harvest.firing_log import FiringLog
 from sae_core.harvest.harvest import plan_harvest, run_harvest
 from sae_core.language_model.model import LanguageModel, load_model
-from sae_core.rules.harvested import HarvestedFirings, HarvestedText
+from sae_core.rules.harvested import HarvestedFirings, HarvestedText, looked_at
 from sae_core.rules.labelling import Firings, RuleLabeller
 from sae_core.rules.learner import RuleLearner
 from sae_core.rules.null import NullPool
@@ -121,7 +121,8 @@ def labelled(
     """Rules for the firings of a log, or for what `read` makes of them."""
     vocabulary = model.vocabulary
     begin = time.perf_counter()
-    own = HarvestedFirings(HarvestedText(windows, log.windows, vocabulary, 0), log)
+    numbers = looked_at(windows, log) if counts is None else log.windows
+    own = HarvestedFirings(HarvestedText(windows, numbers, vocabulary, 0), log)
     labeller = RuleLabeller(
         own.text,
         own.counts if counts is None else counts,

@@ -16,6 +16,8 @@ from sae_core.text.tokenized import Windows
 
 MOST_TOKENS = 4_000_000
 """Rules are learnt and tested on so much of a harvest: its first windows, drawn at random."""
+ENOUGH_FIRINGS = 65_536
+"""On less of it where its features fire so often, in the mean, on less."""
 _MANY = 100_000
 _BITS = np.uint64(32)
 
@@ -25,7 +27,7 @@ class HarvestedText:
 
     Args:
         windows: of the corpus.
-        numbers: of those that were harvested, in the order of the log, int64 [n].
+        numbers: of those that are looked at, the log's first ones in its order, int64 [n].
         vocabulary: of the model.
         seed: what the split into halves is made from.
 
@@ -37,12 +39,25 @@ class HarvestedText:
     def __init__(
         self, windows: Windows, numbers: NDArray[np.int64], vocabulary: Vocabulary, seed: int
     ) -> None:
-        lengths = np.cumsum(windows.lengths(numbers))
-        numbers = numbers[: max(1, int(np.searchsorted(lengths, MOST_TOKENS, side="right")))]
         attributes, places = window_attributes(windows, numbers, vocabulary)
         self.text = RuleText(attributes, seed)
         moved = np.append(self.text.place_of, -1)
         self.place_of_slot: NDArray[np.int32] = moved[places.ravel()].astype(np.int32)
+
+
+def looked_at(windows: Windows, log: FiringLog) -> NDArray[np.int64]:
+    """Which windows of a harvest rules look at: enough of its first ones, in its order, int64 [n].
+
+    Args:
+        windows: of the corpus.
+        log: of the harvest, whole.
+    """
+    counts = log.counts()
+    each = int(counts.sum()) / max(1, log.n_tokens * int(np.count_nonzero(counts)))
+    most = min(MOST_TOKENS, ENOUGH_FIRINGS / each) if each else MOST_TOKENS
+    numbers = log.windows
+    lengths = np.cumsum(windows.lengths(numbers))
+    return numbers[: max(1, int(np.searchsorted(lengths, most, side="right")))]
 
 
 class HarvestedFirings:

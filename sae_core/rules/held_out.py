@@ -89,7 +89,7 @@ class HeldOutTester:
         return there, own
 
     def _summed(
-        self, groups: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+        self, groups: NDArray[np.integer], weights: NDArray[np.float64] | None = None
     ) -> _Sums:
         """How many of some tokens, or what sum, each group of documents has, [groups]."""
         return np.bincount(groups, weights, self._groups).astype(np.float64)

@@ -165,10 +165,15 @@ class RuleText:
         flat = (around + size * np.arange(columns)).ravel()
         if 4 * len(flat) < size * columns:
             flat.sort()
-            begins = np.append(True, flat[1:] != flat[:-1]).nonzero()[0]
-            counts = np.append(begins[1:], len(flat)) - begins
+            ends = np.empty(len(flat), dtype=bool)
+            ends[-1:] = True
+            np.not_equal(flat[1:], flat[:-1], out=ends[:-1])
+            last = ends.nonzero()[0]
+            counts = last.copy()
+            counts[1:] -= last[:-1]
+            counts[:1] += 1
             enough = counts >= least
-            at, counts = flat[begins[enough]], counts[enough]
+            at, counts = flat[last[enough]], counts[enough]
         else:
             counts = np.bincount(flat, minlength=size * columns)
             at = (counts >= least).nonzero()[0]

@@ -10,7 +10,7 @@ from app.jobs.source import Source
 from app.rendering.tokens import visible
 from sae_core.harvest.firing_log import FiringLog
 from sae_core.harvest.harvest import HarvestPlan
-from sae_core.rules.harvested import HarvestedText, harvest_labeller
+from sae_core.rules.harvested import HarvestedText, harvest_labeller, looked_at
 from sae_core.rules.record import RuleRecord
 
 RULES = 2
@@ -36,7 +36,7 @@ def learnt_rules(
 def _text(source: Source, plan: HarvestPlan, log: FiringLog) -> HarvestedText:
     """The harvested text, read anew where it is not that of the harvest before."""
     windows, vocabulary = plan.windows, source.model.vocabulary
-    numbers = log.windows
+    numbers = looked_at(windows, log)
     facts = [
         windows.corpus.fingerprint,
         f"{windows.n_ctx} {windows.bos} {len(vocabulary.pieces)} {plan.seed}",

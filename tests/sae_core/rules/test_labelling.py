@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from sae_core.harvest.firing_log import FiringLog, LogHeader
+from sae_core.rules import harvested as module
 from sae_core.rules.attributes import window_attributes
-from sae_core.rules.harvested import HarvestedFirings, HarvestedText, harvest_labeller
+from sae_core.rules.harvested import HarvestedFirings, HarvestedText, harvest_labeller, looked_at
 from sae_core.rules.record import RuleRecord
 from sae_core.text.tokenized import Windows
 from tests.sae_core.rules import texts
@@ -79,6 +81,27 @@ def test_firings_are_those_of_the_log_by_place(tmp_path: Path) -> None:
     assert len(harvested.read(EVERYWHERE)[0]) == len(attributes)
     places, _ = harvested.read(TOKEN)
     assert (harvested.text.attributes.neighbours[0][places] == 4).all()
+
+
+def test_rules_look_at_fewer_windows_where_features_fire_on_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = texts.random_windows(1, 60)
+    log = _log(tmp_path / "log", windows)
+    assert looked_at(windows, log).tolist() == log.windows.tolist()
+    counts = log.counts()
+    mean = counts.sum() / np.count_nonzero(counts)
+    monkeypatch.setattr(module, "ENOUGH_FIRINGS", mean / 2)
+    numbers = looked_at(windows, log)
+    assert numbers.tolist() == log.windows[: len(numbers)].tolist()
+    half = log.n_tokens / 2
+    assert half - windows.n_ctx < windows.lengths(numbers).sum() <= half
+    harvested = HarvestedFirings(HarvestedText(windows, numbers, texts.vocabulary(), 0), log)
+    places, values = harvested.read(EVERYWHERE)
+    assert len(places) == len(values) == len(harvested.text.attributes)
+    labeller = harvest_labeller(HarvestedText(windows, numbers, texts.vocabulary(), 0), log, str, 0)
+    record = list(labeller.records(list(labeller.shuffled_scores())))[TOKEN]
+    assert record.tokens < log.n_tokens / 2
 
 
 def test_each_feature_gets_its_rule_or_a_reason(tmp_path: Path) -> None:
