@@ -159,12 +159,11 @@ def least_by_chance(inside: int, firings: int, chosen: int, n_tokens: int) -> fl
         return 1.0
     k = np.arange(inside, min(firings, chosen) + 1, dtype=np.float64)
 
-    def log_choose(n: float, k: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        made: NDArray[np.float64] = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-        return made
+    def log_choose(n: int, k: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(gammaln(n + 1.0) - gammaln(k + 1) - gammaln(n - k + 1))
 
     logs = log_choose(chosen, k) + log_choose(n_tokens - chosen, firings - k)
-    total = float(logsumexp(logs) - log_choose(n_tokens, float(firings)))
+    total = float(logsumexp(logs) - log_choose(n_tokens, np.array([firings], np.float64))[0])
     return min(1.0, math.exp(total)) if total > math.log(LEAST_P) else LEAST_P
 
 

@@ -111,7 +111,8 @@ class PhraseIndex:
             fits &= no_first | (before <= self._lead[self.tokens[first]])
             fits &= no_last | (after <= self._trail[self.tokens[last]])
             first, last = first + no_first, last - no_last
-        return first[fits] * len(self.tokens) + last[fits]
+        pairs: NDArray[np.int64] = first[fits] * len(self.tokens) + last[fits]
+        return pairs
 
     def _places(self, phrase: bytes) -> NDArray[np.int64]:
         """Where the bytes begin, int64; places may overlap."""
@@ -120,7 +121,7 @@ class PhraseIndex:
             return np.zeros(0, dtype=np.int64)
         # Look at the rarest byte everywhere, at the others where it stands.
         order = np.argsort(self._frequency[wanted], kind="stable")
-        places = np.flatnonzero(self._text == wanted[order[0]]) - order[0]
+        places: NDArray[np.int64] = np.flatnonzero(self._text == wanted[order[0]]) - order[0]
         places = places[(places >= 0) & (places <= len(self._text) - len(wanted))]
         for at in order[1:].tolist():
             if not len(places):
