@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,30 @@ class VectorHit:
     cosine: float
 
 
+class SavedTexts:
+    """Texts in files, of which only those are read that are asked for: there may be millions.
+
+    Args:
+        characters: of all of them in UTF-8, uint8 [sum of lengths].
+        ends: where each ends, int64 [n].
+    """
+
+    def __init__(self, characters: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
+        self._characters = characters
+        self._ends = ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: int) -> str:
+        begin = 0 if row == 0 else int(self._ends[row - 1])
+        written = self._characters[begin : int(self._ends[row])].tobytes()
+        return written.decode("utf-8", "surrogatepass")
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[row] for row in range(len(self)))
+
+
 @dataclass(frozen=True)
 class SavedVectors:
     """Vectors in a folder, memory-mapped.
@@ -53,7 +77,7 @@ class SavedVectors:
 
     about: dict[str, Any]
     indices: NDArray[np.int64]
-    texts: Sequence[str]
+    texts: SavedTexts
     signs: NDArray[np.uint64]
     codes: NDArray[np.int8]
     vectors: NDArray[np.float32]
@@ -88,7 +112,10 @@ def save_vectors(
         np.save(draft / "signs.npy", _signs(vectors))
         np.save(draft / "codes.npy", codes)
         np.save(draft / "vectors.npy", vectors.astype(np.float32))
-        (draft / "texts.json").write_text(json.dumps(list(texts)))
+        written = [text.encode("utf-8", "surrogatepass") for text in texts]
+        ends = np.cumsum([len(text) for text in written], dtype=np.int64)
+        np.save(draft / "texts.npy", np.frombuffer(b"".join(written), dtype=np.uint8))
+        np.save(draft / "ends.npy", ends)
         (draft / "about.json").write_text(json.dumps(about))
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -98,14 +125,15 @@ def open_vectors(folder: Path) -> SavedVectors | None:
     try:
         arrays = [
             np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("indices", "signs", "codes", "vectors")
+            for name in ("indices", "signs", "codes", "vectors", "ends", "texts")
         ]
         about = json.loads((folder / "about.json").read_text())
-        texts = json.loads((folder / "texts.json").read_text())
     except (OSError, ValueError):
         return None
-    lengths = {len(texts), *map(len, arrays)}
-    return SavedVectors(about, arrays[0], texts, *arrays[1:]) if len(lengths) == 1 else None
+    indices, signs, codes, vectors, ends, characters = arrays
+    if len({*map(len, arrays[:-1])}) != 1 or (len(ends) and ends[-1] != len(characters)):
+        return None
+    return SavedVectors(about, indices, SavedTexts(characters, ends), signs, codes, vectors)
 
 
 def _signs(vectors: NDArray[np.float32]) -> NDArray[np.uint64]:

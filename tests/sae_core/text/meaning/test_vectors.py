@@ -38,7 +38,7 @@ def test_the_nearest_are_those_of_brute_force(tmp_path: Path, n: int, d: int) ->
 def test_what_is_not_whole_is_nothing(tmp_path: Path) -> None:
     assert open_vectors(tmp_path / "nothing") is None
     save_vectors(tmp_path / "v", [1, 2], ["a", "b"], np.eye(2, 16, dtype=np.float32), {})
-    (tmp_path / "v" / "texts.json").write_text('["a"]')
+    np.save(tmp_path / "v" / "texts.npy", np.zeros(1, np.uint8))
     assert open_vectors(tmp_path / "v") is None
     save_vectors(tmp_path / "v", [3], ["c"], np.eye(1, 16, dtype=np.float32), {})
     again = open_vectors(tmp_path / "v")
