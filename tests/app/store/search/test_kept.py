@@ -18,6 +18,7 @@ from app.store.blobs.kept import (
 from app.store.search.kept import BLOCK_WINDOWS
 from app.store.store import Store
 from app.store.upkeep.removal import remove
+from app.web.search.phrase_search import REACH, PhraseSearch
 from tests import factories
 
 
@@ -54,6 +55,27 @@ def test_it_comes_back_and_goes_with_the_harvest(store: Store, engine: Engine) -
     factories.publish(store, sample)
     remove(engine, "demo", "mlp-12")
     assert rows(engine) == [0, 0]
+
+
+def test_a_phrase_is_found_alike_on_either_database(store: Store) -> None:
+    factories.publish(store, factories.sample())
+    found = PhraseSearch().search(store, store.dictionary("demo", "mlp-12"), "word20")
+    texts = [window.tokens[1:].tolist() for window in factories.windows()]
+    every = [token for tokens in texts for token in tokens]
+    wanted = {
+        feature: (every.count(20), sum(factories.fires_on(feature, token) for token in every))
+        for feature in range(12)
+        if factories.fires_on(feature, 20)
+    }
+    assert {f.feature: (f.inside, f.firings) for f in found.features} == wanted
+    assert found.n_documents == 3
+    place = found.examples[0]
+    window = next(w for w in factories.windows() if 20 in w.tokens)
+    assert (place.document, place.tokens, place.fired) == (window.document, (20,), (0,))
+    before = window.tokens[1 : window.tokens.tolist().index(20)]
+    feeds = sum(factories.PIECES[token].count(b"\n") for token in before)
+    assert place.line == window.line + feeds
+    assert place.before == tuple(before.tolist()[-REACH:])
 
 
 def test_of_another_size_it_is_refused_whole(store: Store, engine: Engine) -> None:
