@@ -30,6 +30,9 @@ from app.settings import Settings, read_settings
 from app.store.store import Store, open_store
 from app.store.types.ratings import RUBRIC, NewRating, RaterKind, RubricScores, StudyView
 from sae_core.evaluation.agreement import Metric
+from sae_core.evaluation.two_samples import difference
+from sae_core.harvest.blinding import BlindSheet, blind_sheet
+from sae_core.harvest.records import Examples
 from tests.app.jobs.explain.scripted import rater, served
 
 FEATURES = 100
@@ -51,6 +54,7 @@ def main(words: Sequence[str] = ()) -> None:
         with open_store(Settings(home=home)) as store:
             views = [store.dictionary("demo", name) for name in ("mlp-4096", "mlp-neurons")]
             study = store.ratings.create(views, n, seed=SEED, title="rated by scripts")
+            _say_tells(store, study)
             _rate_by_rule(store, study)
         _rate_by_endpoint(home, study)
         with open_store(Settings(home=home)) as store:
@@ -58,6 +62,44 @@ def main(words: Sequence[str] = ()) -> None:
             results = study_results(store, store.ratings.study(study.id))
             print(f"\nresults of {results.blind} ratings in {time.perf_counter() - start:.2f} s\n")
     _say(results)
+
+
+def _say_tells(store: Store, study: StudyView) -> None:
+    """Print how well simple counts on a sheet tell features from neurons."""
+    tells: dict[str, tuple[list[float], list[float]]] = {}
+    for item in store.ratings.items(study.id):
+        shown = store.ratings.feature(study, item)
+        assert shown is not None
+        sheet = blind_sheet(shown.record, shown.windows)
+        marked = blind_sheet(shown.record, shown.windows, every_mark=True)
+        contexts = [context for group in sheet.groups for context in group.contexts]
+        examples = [group.examples for group in shown.record.groups]
+        weights = np.abs([share for _, share in (*sheet.raised, *sheet.lowered)])
+        place = int(item.subject != study.sources[0].subject)
+        for name, value in (
+            ("tokens that fire, as an unblinded page marks them", _fire_share(examples)),
+            ("marked tokens, with every mark", _marked_share(marked)),
+            ("marked tokens, as it is", _marked_share(sheet)),
+            ("contexts", float(len(contexts))),
+            ("tenth logit weight, as a share of the first", float(np.median(weights))),
+        ):
+            tells.setdefault(name, ([], []))[place].append(value)
+    print("what could tell features from neurons (0.5: nothing; 0 or 1: everything):")
+    for name, groups in tells.items():
+        compared = difference(*groups, seed=SEED)
+        means = " and ".join(f"{np.mean(group):.3g}" for group in groups)
+        print(f"  {name}: {means} on average; AUROC {compared.superiority:.3f}")
+    print()
+
+
+def _marked_share(sheet: BlindSheet) -> float:
+    contexts = [context for group in sheet.groups for context in group.contexts]
+    return float(np.mean([np.mean(context.bands > 0) for context in contexts]))
+
+
+def _fire_share(examples: Sequence[Examples]) -> float:
+    """Firings as a share of the tokens around, over whole examples."""
+    return sum(len(e.values) for e in examples) / max(1, sum(len(e) for e in examples)) / 128
 
 
 def _rate_by_rule(store: Store, study: StudyView) -> None:

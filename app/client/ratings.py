@@ -32,6 +32,7 @@ class RatingsClient:
         author: str = "",
         matched: bool = False,
         firings: int = 1,
+        every_mark: bool = False,
     ) -> types.StudySummary:
         """Draw features and make a study of them.
 
@@ -43,6 +44,8 @@ class RatingsClient:
             author: who makes it.
             matched: whether each feature has one of like density in each other dictionary.
             firings: that a feature has at least.
+            every_mark: whether contexts show all firings, by which features can be told from
+                neurons, instead of only those they were drawn for.
         """
         question = question_of(
             types.StudyQuestion,
@@ -53,6 +56,7 @@ class RatingsClient:
             author=author,
             matched=matched,
             firings=firings,
+            every_mark=every_mark,
         )
         return self._transport.ask("POST", self._address(), types.StudySummary, question)
 

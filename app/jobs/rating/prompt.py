@@ -24,10 +24,10 @@ MARKED_SHARE = 0.5  # of the activation at a context's peak: from there on its t
 _TASK = (
     "You rate how well something inside a language model can be understood. It is a number that is "
     "computed at each token; it is mostly small. You are shown excerpts of text over its whole "
-    "range, the strongest first; the tokens on which it is large in an excerpt stand between << "
-    "and >>, which are not part of the text. Then come the tokens that it makes more and less "
-    "likely to come next. First decide what it means: the most specific description that holds for "
-    "nearly all excerpts. Then rate:"
+    "range, the strongest first. Between << and >> stand tokens on which it is as large as is "
+    "said; the marks are not part of the text, and it may be large on other tokens, too. Then come "
+    "the tokens that it makes more and less likely to come next. First decide what it means: the "
+    "most specific description that holds for nearly all excerpts. Then rate:"
 )
 _FORM = (
     'Answer with one JSON object and nothing else: {"interpretation": "at most 25 words", '
@@ -52,7 +52,7 @@ def rating_prompt(sheet: BlindSheet, vocabulary: Vocabulary) -> Prompt:
         if group.contexts:
             title = (
                 "The strongest excerpts"
-                if group.band == 0
+                if group.highest == 0
                 else f"Excerpts at {group.low:.0%} to {group.high:.0%} of its maximum"
             )
             lines = [

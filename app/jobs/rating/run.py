@@ -151,7 +151,7 @@ def _open_items(
         if shown is None or not shown.record.groups:
             asked.append(AskedItem(item, None))
             continue
-        sheet = blind_sheet(shown.record, shown.windows)
+        sheet = blind_sheet(shown.record, shown.windows, view.every_mark)
         vocabulary = store.vocabulary(shown.dictionary.model_id)
         asked.append(AskedItem(item, rating_prompt(sheet, vocabulary)))
     return asked

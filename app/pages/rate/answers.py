@@ -39,7 +39,8 @@ def blind_item(
         id=item.id,
         groups=[
             schema.BlindGroupAnswer(
-                band=group.band,
+                lowest=group.lowest,
+                highest=group.highest,
                 contexts=[
                     schema.BlindContextAnswer(
                         tokens=[text[token] for token in context.tokens.tolist()],

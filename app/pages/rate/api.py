@@ -103,7 +103,7 @@ def item(study: str, item: str, site: TheSite, rater: Rater = "") -> schema.Item
     shown = site.store.ratings.feature(page.view, own)
     sheet = text = None
     if shown is not None and shown.record.groups:
-        sheet = blind_sheet(shown.record, shown.windows)
+        sheet = blind_sheet(shown.record, shown.windows, page.view.every_mark)
         text = site.typeset(shown.dictionary).real
     return answers.blind_item(own, sheet, text, page.own.get(item))
 

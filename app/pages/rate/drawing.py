@@ -59,7 +59,7 @@ def draw_sheet(sheet: BlindSheet, typeset: Typeset) -> DrawnSheet:
 
 def group_title(group: BlindGroup) -> str:
     """Which part of the range a group shows."""
-    if group.band == 0:
+    if group.highest == 0:
         return "strongest"
     return f"{group.low:.0%} to {group.high:.0%}".replace("%", " %")
 

@@ -22,6 +22,7 @@ def make_study(
     author: str = "",
     matched: bool = False,
     firings: int = 1,
+    every_mark: bool = False,
 ) -> StudyView:
     """Make a study; the dictionaries as `MODEL/DICTIONARY`, all else as of `Ratings.create`.
 
@@ -34,7 +35,14 @@ def make_study(
         model, _, name = named.partition("/")
         views.append(store.dictionary(model, name))
     return store.ratings.create(
-        views, features, seed=seed, title=title, author=author, matched=matched, least=firings
+        views,
+        features,
+        seed=seed,
+        title=title,
+        author=author,
+        matched=matched,
+        least=firings,
+        every_mark=every_mark,
     )
 
 
@@ -55,5 +63,6 @@ def study_of_form(store: Store, form: Mapping[str, str]) -> StudyView:
         title=form.get("title", ""),
         author=form.get("author", ""),
         matched=form.get("matched") == "1",
+        every_mark=form.get("every_mark") == "1",
         **numbers,
     )

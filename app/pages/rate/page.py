@@ -183,7 +183,7 @@ def item_page(site: Site, study: str, item: str, rater: str) -> ItemPage:
     shown = site.store.ratings.feature(page.view, own)
     if shown is None or not shown.record.groups:
         return ItemPage(page, own, None)
-    sheet = blind_sheet(shown.record, shown.windows)
+    sheet = blind_sheet(shown.record, shown.windows, page.view.every_mark)
     return ItemPage(page, own, draw_sheet(sheet, site.typeset(shown.dictionary)))
 
 

@@ -93,7 +93,8 @@ class BlindContextAnswer(Answer):
 class BlindGroupAnswer(Answer):
     """Contexts of one part of the range of activation."""
 
-    band: int = Field(description="1 (weakest) to 11; 0: the strongest of all.")
+    lowest: int = Field(description="Band of the part; 0: these are the strongest of all.")
+    highest: int = Field(description="Likewise.")
     contexts: list[BlindContextAnswer]
 
 
@@ -143,6 +144,11 @@ class StudyQuestion(Question):
         description="Whether each feature has one of like density in each other dictionary.",
     )
     firings: int = Field(default=1, description="That a feature has at least.")
+    every_mark: bool = Field(
+        default=False,
+        description="Whether contexts show all firings, by which features can be told from "
+        "neurons, instead of only those they were drawn for.",
+    )
 
 
 class ScoresQuestion(Question):

@@ -196,7 +196,7 @@ class StudyView:
         title: what it is called.
         author: who made it; empty: not said.
         settings: how the items were drawn: `features` of each dictionary, `seed`, `matched`,
-            `firings`; JSON values.
+            `firings`; and `every_mark`, how they are shown: JSON values.
         sources: its dictionaries.
         created: seconds since 1970.
         withdrawn: whether it was put away.
@@ -216,6 +216,11 @@ class StudyView:
     def seed(self) -> int:
         """Of the draw, and of all intervals of its results."""
         return int(self.settings["seed"])
+
+    @property
+    def every_mark(self) -> bool:
+        """Whether contexts show all firings, not only those they were drawn for."""
+        return bool(self.settings["every_mark"])
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ class Ratings:
         author: str = "",
         matched: bool = False,
         least: int = 1,
+        every_mark: bool = False,
     ) -> StudyView:
         """Draw features and make a study of them.
 
@@ -101,6 +102,8 @@ class Ratings:
             author: who makes it; empty: not said.
             matched: whether each feature has one of like density in each other dictionary.
             least: firings that a feature has at least.
+            every_mark: whether contexts show all firings, by which features can be told from
+                neurons, instead of only those they were drawn for.
 
         Raises:
             InvalidRequest: a text is too long, the dictionaries cannot be compared, or have too few
@@ -119,6 +122,7 @@ class Ratings:
             study, written = new_id(), now()
             kept = [_plain(source) for source in sources]
             settings = {"features": n, "seed": seed, "matched": matched, "firings": least}
+            settings["every_mark"] = every_mark
             connection.execute(
                 insert(StoredRatingStudy).values(
                     id=study,

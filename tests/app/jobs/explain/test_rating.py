@@ -74,7 +74,7 @@ def test_a_model_rates_what_people_see(
         system, user = (message["content"] for message in body["messages"])
         assert "specificity, 0 to 3." in system
         assert "The strongest excerpts:" in user
-        assert "Excerpts at 45% to 55% of its maximum:" in user
+        assert "Excerpts at 45% to 73% of its maximum:" in user
         for telling in ("mlp-12", "neuron", "feature", "hook", "demo"):
             assert telling not in system + user
     # Asked again, it has nothing left to do; under another name it reads its own answers.

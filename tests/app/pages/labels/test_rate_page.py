@@ -209,7 +209,10 @@ def test_results_as_json_csv_and_python(site: Client, python: FeaturescopeClient
     neurons = site.store.ratings.study(study).sources[1].subject
     for place, item in enumerate(order):
         shown = ratings.item(study, item, "Ada")
-        assert len(shown.groups) == 12
+        assert [group.highest for group in shown.groups] == [0, 11, 8, 5, 2]
+        assert len(shown.groups[0].contexts) == 8
+        marks = shown.groups[1].contexts[0].bands
+        assert sum(band > 0 for band in marks) == 1
         assert len(shown.groups[0].contexts[0].tokens) == len(shown.groups[0].contexts[0].bands)
         low = stored[item].subject == neurons
         scores = {"confidence": 0 if low else 3, "activations": 1 if low else 4}
