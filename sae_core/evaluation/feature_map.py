@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 
 import numpy as np
@@ -206,15 +207,13 @@ def _umap(
     with warnings.catch_warnings():
         # It warns of what is meant: one thread, and a library that only another class of its needs.
         warnings.simplefilter("ignore")
-        from numba import set_num_threads
-        from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
-
-        set_num_threads(1)  # sums in another order would move every point
+        umap = import_module("umap.umap_")  # of the extra
+        umap.numba.set_num_threads(1)  # sums in another order would move every point
         n = len(start)
         random = np.random.RandomState(seed)
         itself = np.arange(n, dtype=np.int32)[:, None]
         distances = np.concatenate([np.zeros((n, 1), np.float32), np.maximum(1 - cosines, 0)], 1)
-        graph, _, _ = fuzzy_simplicial_set(
+        graph, _, _ = umap.fuzzy_simplicial_set(
             start,
             others.shape[1] + 1,
             random,
@@ -222,8 +221,8 @@ def _umap(
             knn_indices=np.concatenate([itself, others], axis=1),
             knn_dists=distances,
         )
-        a, b = find_ab_params(1.0, MIN_DIST)
-        points, _ = simplicial_set_embedding(
+        a, b = umap.find_ab_params(1.0, MIN_DIST)
+        points, _ = umap.simplicial_set_embedding(
             start,
             graph,
             n_components=2,

@@ -28,7 +28,9 @@ void main() {
 const [SMALLEST, LARGEST] = [1.4, 11]; // points, in CSS pixels
 const ROUND_FROM = 3;
 const MANY = 200_000; // that overlap enough to be seen through
-const [SLOW, FAST] = [40, 19]; // milliseconds between two frames
+const [SLOW, FAST] = [45, 20]; // milliseconds that a frame is waited for
+const QUICK_FRAMES = 30; // after so many quick ones in a row more points are tried
+const FEW = 50_000; // points that are always all drawn
 const MOST_STEPS = 63; // a vertex attribute's stride is at most 255 bytes
 
 export class Drawing {
@@ -38,7 +40,8 @@ export class Drawing {
   #marks = null;
   #colours = null;
   #step = 1;
-  #last = 0;
+  #least = 1;
+  #quick = 0;
 
   /** On a canvas; null: this browser draws no WebGL. */
   static on(canvas) {
@@ -86,11 +89,14 @@ export class Drawing {
     });
   }
 
-  /** Draw a part of the map, `{x, y, width}`; `moving`: it is one of many frames. */
-  draw(view, moving, now) {
+  /**
+   * Draw a part of the map, `{x, y, width}`; `moving`: it is one of many frames; `waited`: how long
+   * the page waited for this one, in milliseconds.
+   */
+  draw(view, moving, waited) {
     const gl = this.#gl;
     if (!this.#points || !this.#colours) return;
-    this.#adapt(moving, now);
+    if (moving && this.#points.numElements > FEW) this.#adapt(waited);
     twgl.resizeCanvasToDisplaySize(gl.canvas, Math.min(devicePixelRatio, 2));
     gl.viewport(0, 0, gl.canvas.width, gl.canvas.height);
     gl.clear(gl.COLOR_BUFFER_BIT);
@@ -115,12 +121,15 @@ export class Drawing {
     twgl.drawBufferInfo(this.#gl, points, this.#gl.POINTS, Math.ceil(points.numElements / step));
   }
 
-  /** As many points as keep frames fast, by the time between two of them. */
-  #adapt(moving, now) {
-    const between = now - this.#last;
-    this.#last = moving ? now : 0;
-    if (!moving || between > 1000) return;
-    if (between > SLOW) this.#step = Math.min(MOST_STEPS, this.#step * 2);
-    else if (between < FAST && this.#step > 1) this.#step -= 1;
+  /** As many points as keep frames fast: what was too many once is not tried again. */
+  #adapt(waited) {
+    this.#quick = waited < FAST ? this.#quick + 1 : 0;
+    if (waited > SLOW && this.#step < MOST_STEPS) {
+      this.#least = Math.min(MOST_STEPS, this.#step + 1);
+      this.#step = Math.min(MOST_STEPS, Math.ceil((this.#step * waited) / FAST));
+    } else if (this.#quick > QUICK_FRAMES && this.#step > this.#least) {
+      this.#step = Math.max(this.#least, Math.floor(this.#step * 0.75));
+      this.#quick = 0;
+    }
   }
 }

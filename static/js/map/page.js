@@ -62,7 +62,7 @@ function read() {
   page = new URLSearchParams(location.search).get("page") ?? "";
   overlay.lasso = lasso ? lasso.split(",").map(Number) : null;
   overlay.chosen = chosen && points ? points.at(Number(chosen)) : null;
-  request();
+  overlay.draw(view);
 }
 
 /** Let the table follow what is shown. */
@@ -115,12 +115,14 @@ function settle() {
   later = setTimeout(list, LISTED);
 }
 
+/** Draw the points anew; what lies above them is drawn without. */
 function request() {
   if (queued || !drawing) return;
   queued = true;
-  requestAnimationFrame((now) => {
+  const asked = performance.now();
+  requestAnimationFrame(() => {
     queued = false;
-    drawing.draw(view, moving, now);
+    drawing.draw(view, moving, performance.now() - asked);
     overlay.draw(view);
   });
 }
@@ -183,7 +185,7 @@ function hover(place, event) {
   canvas.classList.toggle("over", index >= 0);
   if (index < 0) card.hide();
   else card.show(index, event);
-  request();
+  overlay.draw(view);
 }
 
 function pick(place, event) {
@@ -206,8 +208,8 @@ function drawn(corners) {
   setLasso(false);
   if (corners.length < 3) {
     overlay.lasso = null;
+    overlay.draw(view);
     say(`No ${plain} lies inside the lasso: draw it around some points.`);
-    request();
     return;
   }
   const each = Math.ceil(corners.length / MOST_CORNERS);
@@ -231,7 +233,7 @@ const gestures = new Gestures(canvas, {
   choose,
   draw: (corners) => {
     overlay.lasso = corners.flatMap(({ x, y }) => [x, y]);
-    request();
+    overlay.draw(view);
   },
   drawn,
 });
@@ -255,7 +257,7 @@ form.addEventListener("change", () => form.requestSubmit());
 function pointAt(event) {
   const row = event.target.closest?.("#beside [data-x]");
   overlay.near = row ? { x: Number(row.dataset.x), y: Number(row.dataset.y) } : null;
-  request();
+  overlay.draw(view);
 }
 for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, pointAt);
 

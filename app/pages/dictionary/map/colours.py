@@ -19,7 +19,7 @@ TITLES: dict[Colour, str] = {"density": "density", "score": "rule F1", "head": "
 
 
 @dataclass(frozen=True)
-class Column:
+class FeatureColours:
     """A colour for each feature.
 
     Attributes:
@@ -59,7 +59,7 @@ def _names(dictionary: DictionaryView, drawn: FeatureMap) -> Iterator[Colour]:
 
 def column(
     site: Site, dictionary: DictionaryView, drawn: FeatureMap, name: Colour
-) -> Column | None:
+) -> FeatureColours | None:
     """One of `columns_of`; None: no feature has a value."""
     if name == "density":
         scales = site.store.scales(dictionary)
@@ -69,7 +69,7 @@ def column(
     kinds = int(drawn.heads.max()) + 1
     levels = np.minimum(drawn.heads + 1, STEPS).astype(np.uint8)
     levels[~drawn.placed] = 0
-    return Column(
+    return FeatureColours(
         "head",
         TITLES["head"],
         levels,
@@ -81,16 +81,16 @@ def column(
     )
 
 
-def _known(made: Column) -> Column | None:
+def _known(made: FeatureColours) -> FeatureColours | None:
     return made if made.levels.any() else None
 
 
-def _density(density: NDArray[np.float64]) -> Column:
+def _density(density: NDArray[np.float64]) -> FeatureColours:
     there = density > 0
     low, high = (float(density[there].min()), float(density.max())) if there.any() else (1.0, 1.0)
     with np.errstate(divide="ignore"):
         place = np.log(density / low) / max(np.log(high / low), 1e-9)
-    return Column(
+    return FeatureColours(
         "density",
         TITLES["density"],
         _levels(place, there),
@@ -101,8 +101,8 @@ def _density(density: NDArray[np.float64]) -> Column:
     )
 
 
-def _score(scores: NDArray[np.float32]) -> Column:
-    return Column(
+def _score(scores: NDArray[np.float32]) -> FeatureColours:
+    return FeatureColours(
         "score",
         TITLES["score"],
         _levels(scores, scores >= 0),

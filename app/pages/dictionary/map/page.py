@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidRequest, NotFound
-from app.pages.dictionary.map.colours import Column, column, columns_of
+from app.pages.dictionary.map.colours import FeatureColours, column, columns_of
 from app.pages.dictionary.map.query import Colour, Corners, MapQuery, Square
 from app.rendering.addresses import dictionary_address
 from app.rendering.numbers import count
@@ -74,7 +74,7 @@ class MapPage:
         self.query = query
         self.drawn = site.store.maps.of(dictionary)
         self.problem = ""
-        self._columns: dict[Colour, Column | None] = {}
+        self._columns: dict[Colour, FeatureColours | None] = {}
 
     @cached_property
     def about(self) -> MapRecord | None:
@@ -114,19 +114,19 @@ class MapPage:
         return self.drawn
 
     @cached_property
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[FeatureColours]:
         """The colours that there are, with what they stand for."""
         every = map(self._column, columns_of(self.dictionary, self.map))
         return [made for made in every if made is not None]
 
     @cached_property
-    def colour(self) -> Column | None:
+    def colour(self) -> FeatureColours | None:
         """The chosen one, or the first; None: there is none."""
         names = columns_of(self.dictionary, self.map)
         wanted = sorted(names, key=lambda name: name != self.query.colour)
         return next((made for made in map(self._column, wanted) if made is not None), None)
 
-    def _column(self, name: Colour) -> Column | None:
+    def _column(self, name: Colour) -> FeatureColours | None:
         if name not in self._columns:
             self._columns[name] = column(self._site, self.dictionary, self.map, name)
         return self._columns[name]
