@@ -214,8 +214,11 @@ class RuleText:
         around = self.around.take(places, axis=0)
         size = self.attributes.d_vocab + 1
 
-        def of_tokens(where: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-            return np.bincount(around[:, where], minlength=size)[ids] * scale
+        def of_tokens(where: int, ids: NDArray[np.int64]) -> NDArray[np.floating]:
+            counts: NDArray[np.floating] = (
+                np.bincount(around[:, where], minlength=size)[ids] * scale
+            )
+            return counts
 
         flags = bit_counts(self.attributes.flags.take(places)) * scale
         return GivenTotals(len(places) * scale, flags, of_tokens)
@@ -330,7 +333,8 @@ class RuleText:
         column = self.attributes.neighbours[NEIGHBOURS.index(condition.where)][places]
         named = np.zeros(self.attributes.d_vocab + 1, dtype=bool)
         named[self._known(condition)] = True
-        return named[column]
+        holds: NDArray[np.bool_] = named[column]
+        return holds
 
     def _known(self, condition: TokenCondition) -> list[int]:
         """Its tokens, as far as the vocabulary has them."""
