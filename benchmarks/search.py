@@ -220,17 +220,17 @@ def kept_firings(count: int) -> KeptFirings:
     rng = np.random.default_rng(7)
     lengths = np.full(N_TOKENS // N_TEXT, N_TEXT)
     tokens = 1 + _zipf(rng, int(lengths.sum()))  # token n + 1 is word n
-    ranks = np.minimum(rng.zipf(1.2, (len(tokens), N_FIRING)), count) - 1
-    counts = np.zeros(count, dtype=np.int64)
+    fired = np.sort(np.minimum(rng.zipf(1.2, (len(tokens), N_FIRING)), count) - 1, axis=1)
+    new = np.ones(fired.shape, dtype=bool)  # a feature fires once on a token
+    new[:, 1:] = fired[:, 1:] != fired[:, :-1]
+    counts = np.bincount(fired[new], minlength=count)
+    rank = np.empty(count, dtype=np.int64)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(count)
     windows: list[bytes] = []
     for part in np.array_split(np.arange(len(tokens)).reshape(-1, N_TEXT), 64):
-        fired = np.sort(ranks[part.ravel()], axis=1)
-        new = np.ones(fired.shape, dtype=bool)  # a feature fires once on a token
-        new[:, 1:] = fired[:, 1:] != fired[:, :-1]
-        at, which = np.nonzero(new)
-        counts += np.bincount(fired[at, which], minlength=count)
-        windows += packed_windows(lengths[: len(part)], at // N_TEXT, at % N_TEXT, fired[at, which])
-    counts = -np.sort(-counts)  # as the ranks were drawn
+        at, which = np.nonzero(new[part.ravel()])
+        ranks = rank[fired[part.ravel()][at, which]]
+        windows += packed_windows(lengths[: len(part)], at // N_TEXT, at % N_TEXT, ranks)
     text = KeptText(
         numbers=np.arange(len(lengths)),
         bounds=np.concatenate([[0], np.cumsum(lengths)]),

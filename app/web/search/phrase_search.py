@@ -222,6 +222,11 @@ def _read(
         raise StoreError(
             f"{error} Restore the database from a copy, or harvest {view.title} again."
         ) from None
+    if (np.bincount(features, minlength=len(text.counts)) > text.counts).any():
+        raise StoreError(
+            f"The kept firings of {view.title} are more than were counted. Restore the database "
+            "from a copy, or harvest this dictionary again."
+        )
     of_place = np.searchsorted(text.bounds, places.first, side="right") - 1
     return PhraseFirings(
         places.first, places.last, text.documents[of_place], tokens, bounds, features

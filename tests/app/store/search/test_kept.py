@@ -94,6 +94,15 @@ def test_what_is_missing_is_a_sentence(store: Store, engine: Engine) -> None:
         store.search.kept.firings(view, np.array([BLOCK_WINDOWS]))
 
 
+def test_counts_that_contradict_the_firings_are_a_sentence(store: Store) -> None:
+    sample = factories.sample()
+    assert sample.kept is not None
+    wrong = replace(sample.kept.text, counts=sample.kept.text.counts * 0)
+    factories.publish(store, replace(sample, kept=replace(sample.kept, text=wrong)))
+    with pytest.raises(StoreError, match="are more than were counted"):
+        PhraseSearch().search(store, store.dictionary("demo", "mlp-12"), "word20")
+
+
 def test_damaged_blobs_are_refused() -> None:
     kept = factories.sample().kept
     assert kept is not None
