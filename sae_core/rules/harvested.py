@@ -16,7 +16,7 @@ from sae_core.text.tokenized import Windows
 
 MOST_TOKENS = 4_000_000
 """Rules are learnt and tested on so much of a harvest: its first windows, drawn at random."""
-ENOUGH_FIRINGS = 65_536
+ENOUGH_FIRINGS = 32_768
 """On less of it where its features fire so often, in the mean, on less."""
 _MANY = 100_000
 _BITS = np.uint64(32)
