@@ -29,8 +29,8 @@ const [SMALLEST, LARGEST] = [1.4, 11]; // points, in CSS pixels
 const ROUND_FROM = 3;
 const MANY = 200_000; // that overlap enough to be seen through
 const [SLOW, FAST] = [45, 20]; // milliseconds that a frame is waited for
-const QUICK_FRAMES = 30; // after so many quick ones in a row more points are tried
-const FEW = 50_000; // points that are always all drawn
+const QUICK_FRAMES = 6; // after so many quick ones in a row more points are tried
+const FEW = 50_000; // points that any machine draws while the map moves
 const MOST_STEPS = 63; // a vertex attribute's stride is at most 255 bytes
 
 export class Drawing {
@@ -72,7 +72,10 @@ export class Drawing {
   /** The points, with a level for each. */
   show(places, levels) {
     if (this.#points) twgl.setAttribInfoBufferFromArray(this.#gl, this.#points.attribs.level, levels);
-    else this.#points = this.#buffers(places, levels);
+    else {
+      this.#points = this.#buffers(places, levels);
+      this.#step = Math.min(MOST_STEPS, Math.ceil(this.#points.numElements / FEW));
+    }
   }
 
   /** A few that are drawn larger, above the others. */
@@ -128,7 +131,7 @@ export class Drawing {
       this.#least = Math.min(MOST_STEPS, this.#step + 1);
       this.#step = Math.min(MOST_STEPS, Math.ceil((this.#step * waited) / FAST));
     } else if (this.#quick > QUICK_FRAMES && this.#step > this.#least) {
-      this.#step = Math.max(this.#least, Math.floor(this.#step * 0.75));
+      this.#step = Math.max(this.#least, Math.floor(this.#step / 2));
       this.#quick = 0;
     }
   }

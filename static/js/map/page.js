@@ -7,7 +7,8 @@ import { Overlay } from "./overlay.js";
 import { HIDDEN, Points } from "./points.js";
 import { Card } from "./card.js";
 
-const STILL = 160; // milliseconds after which the map no longer moves
+const STILL = 160; // milliseconds after which the map no longer moves, and all points are drawn
+const SLOWLY = 8; // points that stand for one where drawing all takes long: then more of them pass
 const LISTED = 350; // milliseconds after which the table follows
 const REACH = 12; // pixels between the pointer and a point that it means
 const MOST_CORNERS = 64;
@@ -102,7 +103,7 @@ function moved(next) {
   overlay.near = null;
   clearTimeout(still);
   clearTimeout(later);
-  still = setTimeout(settle, STILL);
+  still = setTimeout(settle, drawing?.step > SLOWLY ? 3 * STILL : STILL);
   request();
 }
 
