@@ -4,7 +4,7 @@ On SQLite and on a throw-away Postgres, with 4,096 and with a million synthetic 
 label and a rule, ten tokens that it fires on and ten that it raises, of a vocabulary of 50,000. The
 words follow Zipf's law, so that some stand in most labels and most in few. Asked over HTTP as the
 box in the header does while somebody types, all kinds at once, each search once; then by phrase, in
-a text of a million tokens with sixteen firings each. The processor time
+a text of a million tokens with up to sixteen firings each. The processor time
 is that of the web process and of this client; on a busy machine it says more.
 """
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLANKS = b" \t\n\r\x0b\x0c"
+_FEW = 1000  # places
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,17 @@ class PhraseIndex:
         """Whether these bytes stand anywhere, tokens or not."""
         return spelling in self._joined
 
+    def says(self, spelling: bytes) -> bool:
+        """Whether a phrase stands anywhere: mostly one of its first few places shows it."""
+        begins: list[int] = []
+        at = self._joined.find(spelling) if spelling else -1
+        while at >= 0 and len(begins) < _FEW:
+            begins.append(at)
+            at = self._joined.find(spelling, at + 1)
+        if len(self._bounded(spelling, np.array(begins, dtype=np.int64))):
+            return True
+        return at >= 0 and len(self._find(spelling)) > 0
+
     def readings(self, places: Occurrences) -> list[tuple[tuple[int, ...], int]]:
         """How the phrase is cut into tokens and how often so, the commonest first."""
         counts: dict[tuple[int, ...], int] = {}
@@ -91,7 +103,10 @@ class PhraseIndex:
 
     def _find(self, phrase: bytes) -> NDArray[np.int64]:
         """First token of each occurrence times the number of all, plus its last, int64 [n]."""
-        begins = self._places(phrase)
+        return self._bounded(phrase, self._places(phrase))
+
+    def _bounded(self, phrase: bytes, begins: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same of those places at which the bytes are a phrase."""
         ends = begins + len(phrase)
         first = np.searchsorted(self._starts, begins, side="right") - 1
         last = np.searchsorted(self._starts, ends, side="left") - 1

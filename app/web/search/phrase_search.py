@@ -274,6 +274,6 @@ def _nearest(index: PhraseIndex, typed: str) -> str:
             high = middle - 1
     for end in range(low, 0, -1):
         beginning = typed[:end]
-        if beginning.strip() and len(index.find(spellings(beginning))):
+        if beginning.strip() and any(map(index.says, spellings(beginning))):
             return beginning.rstrip()
     return ""

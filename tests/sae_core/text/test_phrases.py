@@ -53,10 +53,18 @@ CODE = text_of(
 )
 def test_rules(phrase: bytes, found: list[tuple[int, int]]) -> None:
     assert places(CODE, phrase) == found
+    assert CODE.says(phrase) == bool(found)
 
 
 def test_several_spellings_are_one_phrase() -> None:
     assert places(CODE, b"self", b"", b":\n", b"self") == [(2, 2), (12, 12)]
+
+
+def test_a_phrase_behind_many_places_that_are_none_is_seen() -> None:
+    index = text_of(*[b"myself"] * 1200, b"self")
+    assert index.says(b"self")
+    assert not index.says(b"elf")
+    assert index.holds(b"elf")
 
 
 def test_no_phrase_reaches_over_an_edge_whose_neighbour_is_missing() -> None:
