@@ -23,6 +23,7 @@ from sae_core.files.atomic import atomic_folder
 MOST_BY_SIGN = 8000
 MOST_BY_CODE = 400
 _CODES = 127.0
+_BLOCK = 65_536  # vectors whose counts fit the processor's cache
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class SavedVectors:
         about: what was written with them.
         indices: the feature of each, int64 [n].
         texts: the text of each.
-        signs: one bit a dimension, uint64 [n, d / 64].
+        signs: one bit a dimension, uint64 [d / 64, n].
         codes: 8 bits a dimension, int8 [n, d].
         vectors: float32 [n, d], of length 1.
     """
@@ -84,17 +85,32 @@ class SavedVectors:
 
     def nearest(self, query: NDArray[np.float32], most: int) -> list[VectorHit]:
         """The vectors with the largest cosine, at most `most`; `query` has length 1."""
-        rows = np.arange(len(self.signs))
+        rows = np.arange(len(self.vectors))
         if len(rows) > MOST_BY_SIGN:
-            different = np.bitwise_count(self.signs ^ _signs(query[None])).sum(axis=1)
-            rows = np.argpartition(different, MOST_BY_SIGN)[:MOST_BY_SIGN]
+            rows = _fewest(self._different(query), MOST_BY_SIGN)
         if len(rows) > MOST_BY_CODE:
-            rows.sort()  # memory is read in order
             near = self.codes[rows].astype(np.float32) @ query
             rows = rows[np.argpartition(-near, MOST_BY_CODE)[:MOST_BY_CODE]]
         exact = self.vectors[rows] @ query
         order = np.lexsort((rows, -exact))[:most]
         return [VectorHit(int(rows[n]), float(exact[n])) for n in order]
+
+    def _different(self, query: NDArray[np.float32]) -> NDArray[np.uint16]:
+        """How many signs of each vector are not the query's, uint16 [n]."""
+        words = _signs(query[None])[:, 0]
+        different = np.zeros(len(self.vectors), np.uint16)
+        for start in range(0, len(different), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            for signs, word in zip(self.signs, words, strict=True):
+                different[block] += np.bitwise_count(signs[block] ^ word)
+        return different
+
+
+def _fewest(counts: NDArray[np.uint16], most: int) -> NDArray[np.intp]:
+    """Where the smallest counts are, ascending by place; of equal ones the first."""
+    limit = int(np.searchsorted(np.cumsum(np.bincount(counts)), most))
+    below = np.flatnonzero(counts < limit)
+    return np.sort(np.r_[below, np.flatnonzero(counts == limit)[: most - len(below)]])
 
 
 def save_vectors(
@@ -131,7 +147,9 @@ def open_vectors(folder: Path) -> SavedVectors | None:
     except (OSError, ValueError):
         return None
     indices, signs, codes, vectors, ends, characters = arrays
-    if len({*map(len, arrays[:-1])}) != 1 or (len(ends) and ends[-1] != len(characters)):
+    if len({len(indices), signs.shape[-1], len(codes), len(vectors), len(ends)}) != 1 or (
+        len(ends) and ends[-1] != len(characters)
+    ):
         return None
     return SavedVectors(about, indices, SavedTexts(characters, ends), signs, codes, vectors)
 
@@ -139,4 +157,4 @@ def open_vectors(folder: Path) -> SavedVectors | None:
 def _signs(vectors: NDArray[np.float32]) -> NDArray[np.uint64]:
     packed = np.packbits(vectors > 0, axis=1)
     padded = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
-    return np.ascontiguousarray(padded).view(np.uint64)
+    return np.ascontiguousarray(np.ascontiguousarray(padded).view(np.uint64).T)
