@@ -20,7 +20,7 @@ class ComparisonsClient:
 
     def all(self) -> list[types.ComparisonSummary]:
         """All comparisons that were made."""
-        return self._ask(types.Comparisons, ("compare",)).comparisons
+        return self._ask(types.ComparisonList, ("compare",)).comparisons
 
     def of(self, name: str) -> types.ComparisonAnswer:
         """A comparison, with the figures of all its pairs."""

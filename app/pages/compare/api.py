@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/v1", tags=["comparisons"], responses=ERRORS)
 
 
 @router.get("/compare")
-def comparisons(site: TheSite) -> schema.Comparisons:
+def comparisons(site: TheSite) -> schema.ComparisonList:
     """All comparisons.
 
     \f
@@ -30,7 +30,7 @@ def comparisons(site: TheSite) -> schema.Comparisons:
     """
     views = site.store.comparisons.all()
     made = [schema.ComparisonSummary.model_validate(_summary(view)) for view in views]
-    return schema.Comparisons(comparisons=made)
+    return schema.ComparisonList(comparisons=made)
 
 
 @router.get("/compare/{name}")

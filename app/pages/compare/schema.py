@@ -81,7 +81,7 @@ class ComparisonAnswer(ComparisonSummary):
     pairs: list[PairAnswer]
 
 
-class Comparisons(Answer):
+class ComparisonList(Answer):
     """All comparisons."""
 
     comparisons: list[ComparisonSummary]

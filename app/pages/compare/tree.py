@@ -245,12 +245,12 @@ def _picture(page: TreePage) -> Markup:
             f"<title>{escape(title)}</title></text>"
         )
         if node.cell.address:
-            text = f'<a href="{escape(node.cell.address)}" tabindex="-1">{text}</a>'
+            text = f'<a href="{escape(node.cell.address)}">{text}</a>'
         names += text
     summary = f"{page.sentence} The list below says the same."
     return trusted(
         f'<svg class="tree" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="{escape(summary)}">{heads}<g class="curves">{curves}</g>{names}'
+        f'role="group" aria-label="{escape(summary)}">{heads}<g class="curves">{curves}</g>{names}'
         "</svg>"
     )
 
