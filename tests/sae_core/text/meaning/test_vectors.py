@@ -35,6 +35,17 @@ def test_the_nearest_are_those_of_brute_force(tmp_path: Path, n: int, d: int) ->
     assert same >= 95
 
 
+def test_of_equal_vectors_the_first_are_found(tmp_path: Path) -> None:
+    n = MOST_BY_SIGN + 50
+    vectors = np.repeat(np.eye(1, 64, dtype=np.float32), n, axis=0)
+    save_vectors(tmp_path / "v", range(n), [""] * n, vectors, {})
+    saved = open_vectors(tmp_path / "v")
+    assert saved is not None
+    hits = saved.nearest(vectors[0], 3)
+    assert [hit.cosine for hit in hits] == [1.0, 1.0, 1.0]
+    assert all(hit.row < MOST_BY_SIGN for hit in hits)
+
+
 def test_what_is_not_whole_is_nothing(tmp_path: Path) -> None:
     assert open_vectors(tmp_path / "nothing") is None
     save_vectors(tmp_path / "v", [1, 2], ["a", "b"], np.eye(2, 16, dtype=np.float32), {})
