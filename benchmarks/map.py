@@ -110,7 +110,7 @@ def fill(engine: Any, count: int) -> tuple[float, float]:
     view = store.dictionary("bench", "wide")
     windows = factories.windows()
     summaries = [pack_summary(factories.feature(n, windows)) for n in (0, 1, 2, 4)]
-    firings = np.maximum(1, rng.lognormal(5, 2, count)).astype(int).tolist()
+    firings = np.clip(rng.lognormal(5, 2, count), 1, N_TOKENS).astype(int).tolist()
     f1 = rng.random(count).tolist()
     nothing = pack_numbers(np.zeros(0, np.int64))
     with database.writing(engine, alone=True) as connection:

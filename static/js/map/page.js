@@ -266,6 +266,7 @@ document.addEventListener("htmx:after:swap", () => {
   if (!beside()) return;
   read();
 });
+canvas.addEventListener("snapshot", () => drawing?.draw(view, false, 0)); // a saved page has it
 addEventListener("popstate", () => location.reload());
 addEventListener("resize", request);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawing && recolour());

@@ -25,8 +25,18 @@ function made(name, attributes) {
   return element;
 }
 
+/** Canvases as pictures of what is drawn on them, which only they know how to draw. */
+function asPictures(root) {
+  const drawn = [...document.querySelectorAll("canvas")];
+  [...root.querySelectorAll("canvas")].forEach((canvas, place) => {
+    drawn[place].dispatchEvent(new Event("snapshot"));
+    canvas.replaceWith(made("img", { src: drawn[place].toDataURL(), alt: canvas.getAttribute("aria-label") ?? "" }));
+  });
+}
+
 export function page() {
   const root = document.documentElement.cloneNode(true);
+  asPictures(root);
   const values = [...document.querySelectorAll("textarea")].map((field) => field.value);
   [...root.querySelectorAll("textarea")].forEach((field, place) => asText(field, values[place]));
   const kept = [...root.querySelectorAll(".strip, .contexts")];

@@ -129,7 +129,14 @@ def test_by_keyboard_alone_and_in_every_look(page: Page, complaints: list[str]) 
     expect(page.locator("#beside[data-chosen]")).to_have_count(1)
     page.locator("#map-canvas").press("0")
     expect(page).not_to_have_url(re.compile("view="))
+    expect(page.locator("#beside[aria-busy]")).to_have_count(0)
     assert problems_in_every_look(page) == []
+    saved = page.evaluate(
+        "async () => (await import(document.querySelector('script[src$=\"js/page.js\"]').src"
+        ".replace('page.js', 'share/document.js'))).page()"
+    )
+    assert "data:image/png" in saved
+    assert "<canvas" not in saved
     complaints[:] = [complaint for complaint in complaints if DRIVER not in complaint]
 
 
