@@ -52,9 +52,11 @@ def blind_item(
             )
             for group in sheet.groups
         ],
-        raised=[schema.TokenShare(text=text[token], share=share) for token, share in sheet.raised],
+        raised=[
+            schema.ShareOfToken(text=text[token], share=share) for token, share in sheet.raised
+        ],
         lowered=[
-            schema.TokenShare(text=text[token], share=share) for token, share in sheet.lowered
+            schema.ShareOfToken(text=text[token], share=share) for token, share in sheet.lowered
         ],
         rating=rating(own),
     )

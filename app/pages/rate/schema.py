@@ -98,7 +98,7 @@ class BlindGroupAnswer(Answer):
     contexts: list[BlindContextAnswer]
 
 
-class TokenShare(Answer):
+class ShareOfToken(Answer):
     """A token whose logit is changed."""
 
     text: str
@@ -110,8 +110,8 @@ class ItemAnswer(Answer):
 
     id: str
     groups: list[BlindGroupAnswer] = Field(description="Empty: its dictionary is gone.")
-    raised: list[TokenShare]
-    lowered: list[TokenShare]
+    raised: list[ShareOfToken]
+    lowered: list[ShareOfToken]
     rating: RatingAnswer | None = Field(description="The rater's that counts; null: none yet.")
 
 

@@ -135,13 +135,17 @@ class Ratings:
                     withdrawn=0,
                 )
             )
-            rows = [
-                {"id": new_id(), "study_id": study, "subject": source.subject, "index": index}
+            drawn = [
+                (new_id(), source.subject, index)
                 for source, indices in zip(sources, chosen, strict=True)
                 for index in indices
             ]
-            # The ids are random: by them, no row says what it was drawn from.
-            connection.execute(insert(StoredRatingItem), sorted(rows, key=lambda row: row["id"]))
+            # The ids are random: in their order, no row says what it was drawn from.
+            rows = [
+                {"id": key, "study_id": study, "subject": of, "index": index}
+                for key, of, index in sorted(drawn)
+            ]
+            connection.execute(insert(StoredRatingItem), rows)
             return _study(connection, study)
 
     def put_away(self, study: str, withdrawn: bool = True) -> StudyView:
