@@ -249,4 +249,5 @@ def _on_grid(points: NDArray[np.float32]) -> NDArray[np.uint16]:
     low, high = points.min(axis=0), points.max(axis=0)
     span = max(float((high - low).max()), 1e-12)
     unit = (points - (low + high) / 2) / span  # from -1/2 to 1/2
-    return np.rint(GRID * (0.5 + (1 - 2 * _MARGIN) * unit)).astype(np.uint16)
+    steps: NDArray[np.uint16] = np.rint(GRID * (0.5 + (1 - 2 * _MARGIN) * unit)).astype(np.uint16)
+    return steps

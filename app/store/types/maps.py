@@ -49,4 +49,5 @@ class FeatureMap:
     @property
     def placed(self) -> NDArray[np.bool_]:
         """Whether each feature has a place."""
-        return self.places[:, 0] != NOWHERE
+        placed: NDArray[np.bool_] = self.places[:, 0] != NOWHERE
+        return placed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from app.web.schema import ERRORS
 from app.web.site import TheDictionary, TheSite
 
 router = APIRouter(prefix="/api/v1/d/{model}/{dictionary}/map", tags=["pages"], responses=ERRORS)
-BYTES = {
+BYTES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": {}}},
     304: {"description": "As you have it."},
 }

@@ -236,8 +236,10 @@ class MapPage:
         indices = self.listed[start : start + PER_PAGE].tolist()
         harvested = self.dictionary.harvest is not None and indices
         rows = self._site.store.rows(self.dictionary, indices) if harvested else {}
+        places = self.places[indices].tolist() if indices else []
         return [
-            MapLine(index, *map(float, self.places[index]), rows.get(index)) for index in indices
+            MapLine(index, x, y, rows.get(index))
+            for index, (x, y) in zip(indices, places, strict=True)
         ]
 
     @property
