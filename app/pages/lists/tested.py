@@ -26,7 +26,7 @@ LONGEST_TEXT = 4_000  # characters: the address holds them
 
 
 @dataclass(frozen=True)
-class FeatureFirings:
+class FiringsOnText:
     """Where a feature fires on a text.
 
     Attributes:
@@ -68,13 +68,13 @@ class ListTest:
     """
 
     text: str | None = None
-    firings: Mapping[int, FeatureFirings] | None = None
+    firings: Mapping[int, FiringsOnText] | None = None
     problem: str = ""
     status: int = 200
 
     longest_text = LONGEST_TEXT
 
-    def at(self, place: int) -> FeatureFirings | None:
+    def at(self, place: int) -> FiringsOnText | None:
         """Of the feature at a place of the list; None where it was not asked."""
         return (self.firings or {}).get(place)
 
@@ -95,7 +95,7 @@ def list_test(site: Site, lines: Sequence[ItemLine], text: str | None) -> ListTe
     if text is None:
         return ListTest()
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    firings: dict[int, FeatureFirings] = {}
+    firings: dict[int, FiringsOnText] = {}
     errors: list[FeaturescopeError] = []
     try:
         _check(text)
@@ -140,7 +140,7 @@ def _read_alike(site: Site, lines: Sequence[ItemLine]) -> Iterator[Sequence[Dict
 
 def _of_dictionary(
     site: Site, view: DictionaryView, reading: Reading, at: int, lines: Sequence[ItemLine]
-) -> Iterator[tuple[int, FeatureFirings]]:
+) -> Iterator[tuple[int, FiringsOnText]]:
     typeset = site.typeset(view)
     tokens = reading.tokens.tolist()
     for line in lines:
@@ -149,7 +149,7 @@ def _of_dictionary(
             full = line.maximum or float(values.max(initial=0.0))
             yield (
                 line.place,
-                FeatureFirings(
+                FiringsOnText(
                     tokens=[typeset.real[token] for token in tokens],
                     strip=_strip(tokens, typeset, positions, values, full),
                     positions=positions,
