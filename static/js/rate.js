@@ -43,12 +43,17 @@ function walk(by) {
   walkTo(now ? questions[questions.indexOf(now) + by] : open() ?? questions[0]);
 }
 
-function changed() {
-  const answers = questions.map((question) => answer(question)?.value ?? "");
+const answers = () => questions.map((question) => answer(question)?.value ?? "");
+
+function total() {
   const output = form.querySelector("output");
-  const total = answers.reduce((sum, value) => sum + Number(value), 0);
-  output.textContent = answers.includes("") ? "" : `${total} of ${output.dataset.of} points`;
-  localStorage.setItem(draft, JSON.stringify({ seen: form.elements.seen.value, text: text.value, answers }));
+  const points = answers().reduce((sum, value) => sum + Number(value), 0);
+  output.textContent = answers().includes("") ? "" : `${points} of ${output.dataset.of} points`;
+}
+
+function changed() {
+  total();
+  localStorage.setItem(draft, JSON.stringify({ seen: form.elements.seen.value, text: text.value, answers: answers() }));
 }
 
 function restore() {
@@ -86,7 +91,7 @@ form.addEventListener("input", changed);
 form.addEventListener("submit", () => localStorage.removeItem(draft));
 try {
   restore();
-  if (!form.querySelector("[role=alert], [role=status]")) changed();
 } catch {
   localStorage.removeItem(draft); // what stood there was no draft
 }
+total();

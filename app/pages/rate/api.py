@@ -56,7 +56,7 @@ def study(study: str, site: TheSite, rater: Rater = "") -> schema.StudyAnswer:
     \f
     For example /api/v1/rate/0123?rater=Ada
     """
-    page = study_page(site, study, rater)
+    page = study_page(site, study, rater, everybody=True)
     return schema.StudyAnswer.model_validate(
         {
             **answers.fields_of(page.view, schema.StudySummary),

@@ -39,8 +39,8 @@ class StudyPage:
         rater: who reads it; empty: not said.
         order: its items in the rater's order.
         own: the rater's ratings that count, by item.
-        raters: how far everybody is.
         unblinded: whether the reader has seen its results.
+        raters: how far everybody is, where that is shown.
         problem: why what was sent could not be kept; empty: it was.
     """
 
@@ -48,8 +48,8 @@ class StudyPage:
     rater: str
     order: tuple[RatingItem, ...]
     own: Mapping[str, RatingView]
-    raters: Sequence[RaterProgress]
     unblinded: bool
+    raters: Sequence[RaterProgress] = ()
     problem: str = ""
 
     longest_author = LONGEST_AUTHOR
@@ -153,8 +153,10 @@ class ItemPage:
         return "" if self.own is None else self.own.id
 
 
-def study_page(site: Site, study: str, rater: str, problem: str = "") -> StudyPage:
-    """A study as this rater sees it.
+def study_page(
+    site: Site, study: str, rater: str, problem: str = "", everybody: bool = False
+) -> StudyPage:
+    """A study as this rater sees it; `everybody`: and how far all raters are.
 
     Raises:
         NotFound: there is no such study.
@@ -166,8 +168,8 @@ def study_page(site: Site, study: str, rater: str, problem: str = "") -> StudyPa
         rater=rater,
         order=tuple(in_order(site.store.ratings.items(study), rater)),
         own={item: rating for (item, _), rating in latest(own).items()},
-        raters=progress(site.store, view),
         unblinded=bool(rater) and site.store.ratings.unblinded(study, rater) is not None,
+        raters=progress(site.store, view) if everybody else (),
         problem=problem,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
@@ -24,6 +25,10 @@ from app.web.routes import PatientRoute
 from app.web.site import Site, TheSite
 
 router = APIRouter(prefix="/rate", route_class=PatientRoute)
+
+Rater = Annotated[
+    str, Query(description="Who asks, where the browser does not know: a link may go to others.")
+]
 
 AGAIN = "You had rated this meanwhile in another tab. Both ratings are kept, and this one counts."
 
@@ -59,7 +64,9 @@ def study(study: str, site: TheSite, author: Author) -> Response:
 
     For example /rate/0123
     """
-    return site.renderer.html("rate/study.html", page=study_page(site, study, author))
+    return site.renderer.html(
+        "rate/study.html", page=study_page(site, study, author, everybody=True)
+    )
 
 
 @router.post("/{study}")
@@ -81,13 +88,13 @@ def change(study: str, site: TheSite, form: Form) -> Response:
             address = page.address if first is None else page.item_address(first)
         elif deed == "unblind":
             site.store.ratings.unblind(study, rater)
-            address = study_address(study, "results")
+            address = f"{study_address(study, 'results')}?{urlencode({'rater': rater})}"
         elif deed in ("put-away", "restore"):
             site.store.ratings.put_away(study, deed == "put-away")
         else:
             raise InvalidRequest(f"A study cannot be asked to {deed!r:.40}.", "do")
     except InvalidRequest as error:
-        refused = study_page(site, study, rater[:LONGEST_AUTHOR], str(error))
+        refused = study_page(site, study, rater[:LONGEST_AUTHOR], str(error), everybody=True)
         return site.renderer.html(
             "rate/study.html", int(HTTPStatus.UNPROCESSABLE_ENTITY), page=refused
         )
@@ -126,12 +133,12 @@ def rate(study: str, item: str, site: TheSite, form: Form) -> Response:
 
 
 @router.get("/{study}/results")
-def results(study: str, site: TheSite, author: Author) -> Response:
+def results(study: str, site: TheSite, author: Author, rater: Rater = "") -> Response:
     """What all ratings say, for who asked to see it; else the question whether to.
 
     For example /rate/0123/results
     """
-    page = study_page(site, study, author)
+    page = study_page(site, study, author or rater)
     if not page.unblinded:
         return site.renderer.html("rate/blinded.html", page=page)
     shown = study_results(site.store, page.view)
@@ -146,17 +153,12 @@ def results(study: str, site: TheSite, author: Author) -> Response:
 
 
 @router.get("/{study}/file/csv")
-def file(
-    study: str,
-    site: TheSite,
-    author: Author,
-    rater: Annotated[str, Query(description="Who asks; empty: as the browser says.")] = "",
-) -> Response:
+def file(study: str, site: TheSite, author: Author, rater: Rater = "") -> Response:
     """All ratings as a file, with what each item is, for who has seen the results.
 
     For example /rate/0123/file/csv
     """
-    page = study_page(site, study, rater or author)
+    page = study_page(site, study, author or rater)
     if not page.unblinded:
         return site.renderer.html("rate/blinded.html", page=page)
     text = as_csv(page.view, site.store.ratings.items(study), site.store.ratings.all_of(study))

@@ -147,12 +147,17 @@ def test_a_study_is_made_and_rated_by_forms_alone(site: Client) -> None:
     assert "&lt;/b&gt;" in site.get(at).text
     assert "Show the results" in site.get(f"{address}/results").text
     shown = send(site, address, do="unblind", rater="Ada")
-    assert shown.headers["location"] == f"{address}/results"
+    assert shown.headers["location"] == f"{address}/results?rater=Ada"
     results = site.get(f"{address}/results").text
     assert "demo/mlp-12" in results
     assert "There is one rater" in results
     assert "No item has ratings of two raters" in results
     assert '<a href="/d/demo/neurons/' in results
+    # A link shows them to whom the browser does not know, and asks who rates himself.
+    for name, there in (("", True), ("Bob", False)):
+        site.http.cookies.clear()
+        site.http.cookies.update({"author": name} if name else {})
+        assert ("demo/mlp-12" in site.get(shown.headers["location"]).text) is there
 
 
 def test_what_is_missing_is_said_and_nothing_typed_is_lost(site: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +112,22 @@ def test_the_newest_rating_counts_and_all_are_kept(sqlite_store: Store, study: S
     assert [r.rater for r in kept] == ["Ada", "Ada", "Bob"]
     assert latest(kept)[item, "Ada"].scores is None
     assert ratings.all_of(study.id, "Bob") == kept[2:]
+
+
+def test_tabs_at_once_lose_nothing(sqlite_store: Store, study: StudyView) -> None:
+    ratings = sqlite_store.ratings
+    item = ratings.items(study.id)[0].id
+
+    def rate(number: int) -> str:
+        new = NewRating("Ada", RubricScores(number % 4, 0, 0, 0), f"tab {number}")
+        return ratings.keep(study.id, item, new, seen="").rating.id
+
+    with ThreadPoolExecutor(6) as threads:
+        keys = list(threads.map(rate, range(12)))
+    kept = ratings.all_of(study.id)
+    assert {rating.id for rating in kept} == set(keys)
+    assert {rating.interpretation for rating in kept} == {f"tab {n}" for n in range(12)}
+    assert len({rating.changed for rating in kept}) == 12  # so that one of them is the newest
 
 
 def test_who_saw_results_is_blind_no_more(sqlite_store: Store, study: StudyView) -> None:
