@@ -27,8 +27,9 @@ from app.store.types.comparisons import (
     PairMatches,
 )
 from app.store.written.texts import subject
-from sae_core.evaluation.comparison.compare import BAR, Compared, compare_pair
+from sae_core.evaluation.comparison.compare import Compared, compare_pair
 from sae_core.evaluation.comparison.figures import DirectedComparison
+from sae_core.evaluation.comparison.limits import BAR
 from sae_core.evaluation.comparison.spaces import same_coordinates
 
 TOKENS = 262_144

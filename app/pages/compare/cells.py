@@ -10,7 +10,7 @@ from markupsafe import Markup
 from app.errors import NotFound
 from app.rendering.addresses import dictionary_address
 from app.rendering.contexts import best_context
-from app.rendering.words.summary import summary_of_row
+from app.rendering.words.summary import Sentence, summary_of_row
 from app.store.types.catalogue import DictionaryView, FeatureRow
 from app.store.types.comparisons import ComparedNow
 from app.web.site import Site
@@ -24,15 +24,20 @@ class FeatureCell:
         index: its number.
         address: of its page; empty: the store has none any more.
         label: what it means, in words; empty: not said yet.
-        words: what it fires on, from figures alone; empty: not known.
+        summary: what it fires on, from figures alone; None: not known.
         context: its strongest context as a line; empty: none is kept.
     """
 
     index: int
     address: str
     label: str
-    words: str
+    summary: Sentence | None
     context: Markup
+
+    @property
+    def title(self) -> str:
+        """What it means, or what it fires on, in plain text; empty: not known."""
+        return self.label or (self.summary.text if self.summary else "")
 
 
 class FeatureCells:
@@ -63,12 +68,12 @@ class FeatureCells:
         """One of them."""
         row = self._rows.get(index)
         if self._view is None or row is None:
-            return FeatureCell(index, "", "", "", Markup())
+            return FeatureCell(index, "", "", None, Markup())
         typeset = self._site.typeset(self._view)
         return FeatureCell(
             index=index,
             address=dictionary_address(self._now.model, self._now.dictionary, index),
             label=row.label,
-            words=summary_of_row(row, typeset).text,
+            summary=summary_of_row(row, typeset),
             context=best_context(row, typeset),
         )

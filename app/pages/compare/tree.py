@@ -46,11 +46,6 @@ class TreeNode:
     more: int
     level: int
 
-    @property
-    def title(self) -> str:
-        """What it means, or what it fires on; empty: nothing is known."""
-        return self.cell.label or self.cell.words
-
 
 @dataclass(frozen=True)
 class TreePage:
@@ -238,7 +233,7 @@ def _picture(page: TreePage) -> Markup:
             )
         if node.children:
             curves += f'<path class="lead" d="M{x + 8} {y + 7:.1f}H{x + _COLUMN - 2 * _GAP}"/>'
-        title = f"{node.cell.index} {printable(node.title)}".strip()
+        title = f"{node.cell.index} {printable(node.cell.title)}".strip()
         short = title if len(title) <= _LONGEST else f"{title[: _LONGEST - 1]}…"
         text = (
             f'<text x="{x + 8}" y="{y + 4:.1f}">{escape(short)}'

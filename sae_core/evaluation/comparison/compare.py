@@ -20,12 +20,10 @@ from sae_core.evaluation.comparison.figures import (
     match_figures,
 )
 from sae_core.evaluation.comparison.firings import TokenFirings
-from sae_core.evaluation.comparison.limits import FEWEST_FIRINGS
+from sae_core.evaluation.comparison.limits import BAR, FEWEST_FIRINGS
 from sae_core.evaluation.comparison.matches import Matches, mutual, turned
 from sae_core.evaluation.comparison.pairing import assigned, can_assign
 
-BAR = 0.7
-"""From this cosine or correlation on a feature counts as found again, unless told otherwise."""
 N_GROUPS = 20  # of documents, for intervals
 
 

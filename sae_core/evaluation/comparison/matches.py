@@ -25,7 +25,7 @@ class Matches:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Which features have a match, [n]."""
-        return self.indices != NONE
+        return np.asarray(self.indices != NONE)
 
     def rounded(self) -> Matches:
         """The same as it is stored: values in float32."""

@@ -60,8 +60,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Compare, and print what was found."""
     from app.cli.targets import split_target
     from app.errors import InvalidRequest
-    from app.jobs.comparison.compare import BAR, TOKENS, ComparisonSpec, compare
+    from app.jobs.comparison.compare import TOKENS, ComparisonSpec, compare
     from app.settings import read_settings
+    from sae_core.evaluation.comparison.limits import BAR
 
     settings = read_settings(device=arguments.device)
     if sum(map(bool, (arguments.targets, arguments.demo, arguments.remove))) != 1:
@@ -111,12 +112,14 @@ def table(view: ComparisonView) -> str:
             ("activations", figures.by_correlation),
             ("decoder", figures.by_cosine),
         ):
-            if values is not None:
-                found, above = values.found, values.above_null
-                lines.append(
-                    f"    by {measure:11}  found again (≥ {values.bar:.2f}) {percent(found.share)} "
-                    f"({percent(found.low)} to {percent(found.high)}), null "
-                    f"{percent(values.null_found.share)}; above the null (> {values.threshold:.2f}) "
-                    f"{percent(above.share)}, null {percent(values.null_above.share)}"
-                )
+            if values is None:
+                continue
+            found, above = values.found, values.above_null
+            lines += [
+                f"    by {measure}: found again (from {values.bar:.2f} on) {percent(found.share)} "
+                f"({percent(found.low)} to {percent(found.high)}), by chance "
+                f"{percent(values.null_found.share)};",
+                f"      above the null ({values.threshold:.2f}) {percent(above.share)}, by chance "
+                f"{percent(values.null_above.share)}",
+            ]
     return "\n".join([*lines, f"  Its page: {comparison_address(view.name)}"])

@@ -62,8 +62,8 @@ def _as_text(held: Holdings, folders: list[UnfinishedHarvest]) -> list[str]:
     if held.comparisons:
         lines.append("comparisons")
     lines += [
-        f"  {_printable(one.name)}: {_printable(', '.join(one.dictionaries))}, {size(one.n_bytes)}; "
-        f"`featurescope compare --remove '{_printable(one.name)}'` lets it go"
+        f"  {_printable(one.name)}: {_printable(', '.join(one.dictionaries))}, "
+        f"{size(one.n_bytes)}; `featurescope compare --remove '{_printable(one.name)}'` lets it go"
         for one in held.comparisons
     ]
     lines += _written(held.written)

@@ -29,7 +29,8 @@ def unpack_matches(blob: bytes, n: int, what: str) -> tuple[Matches | None, Matc
     has_cosines = data.uint()
     parts = [_matches(data, n) for _ in range(2 + bool(has_cosines))]
     data.end()
-    return (parts[0] if has_cosines else None, *parts[-2:])
+    correlations, partners = parts[-2:]
+    return parts[0] if has_cosines else None, correlations, partners
 
 
 def _matches(data: Reader, n: int) -> Matches:

@@ -75,7 +75,7 @@ def test_a_pair_says_its_shares_beside_chance_and_shows_its_features(shared: Cli
     assert html.count('scope="row"') == 9
     assert 'href="/compare/seeds/1/0"' in html
     part = _page(shared, f"{SEEDS}/0/1?show=found", **HX)
-    assert part.lstrip().startswith('<section id="matches"')
+    assert part.lstrip().startswith('<section id="pairs"')
 
 
 def test_pairs_are_sorted_and_narrowed_in_the_address(shared: Client) -> None:
