@@ -83,6 +83,9 @@ def test_a_model_rates_what_people_see(
     assert run(command(script, "--name", "twin")) == 0
     assert len(script.asked) == 12
     assert len(kept(study_home)) == 24
+    capsys.readouterr()
+    assert run(["list"]) == 0
+    assert "24 ratings in 1 studies" in capsys.readouterr().out
 
 
 def test_answers_that_are_none_are_kept_with_a_reason_and_tried_again(
