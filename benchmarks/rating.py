@@ -104,7 +104,8 @@ def _fire_share(examples: Sequence[Examples]) -> float:
 
 def _rate_by_rule(store: Store, study: StudyView) -> None:
     """The raters `rule` and `copier`."""
-    items = store.ratings.items(study.id)
+    # By feature: the ids are random, and the copier's draws are not to differ from run to run.
+    items = sorted(store.ratings.items(study.id), key=lambda item: (item.subject, item.index))
     answers = []
     for item in items:
         shown = store.ratings.feature(study, item)
