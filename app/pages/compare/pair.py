@@ -114,7 +114,7 @@ class PairPage:
                     found_sentence(self.here, self.there, self.measure, self.query.by),
                     above_sentence(self.measure),
                     left_out_sentence(self.here) if self.query.by == "correlation" else "",
-                    f"One to one are {one_to_one}.",
+                    f"One to one are {one_to_one}." if self.query.by == "correlation" else "",
                 ],
             )
         )
@@ -218,6 +218,10 @@ def pair_page(
     matches = pair.cosines if query.by == "cosine" else pair.correlations
     if measure is None or matches is None:
         raise InvalidRequest(_no_measure(view, pair.figures, query.by))
+    if query.shown == "paired" and query.by == "cosine":
+        raise InvalidRequest(
+            "Pairs one to one are made by correlation: ask for them without by=cosine.", "show"
+        )
     chosen = _chosen(pair, matches, measure, query)
     pages = max(1, -(-len(chosen) // PER_PAGE))
     if query.page > pages:

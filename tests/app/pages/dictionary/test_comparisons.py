@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from app.client import FeaturescopeClient, RequestFailed
 from app.store.upkeep.removal import remove
 from tests import comparisons, factories
 from tests.app.pretend.clients import HX, Client, filled
@@ -163,6 +164,22 @@ def test_the_twins_stand_on_the_page_of_the_feature(shared: Client) -> None:
     assert f'href="/d/demo/mlp-12/{own["index"]}"' in whole
 
 
+def test_the_client_says_the_same(shared: Client) -> None:
+    client = FeaturescopeClient(str(shared.http.base_url), http=shared.http)
+    [listed] = client.comparisons.all()
+    whole = client.comparisons.of(listed.name)
+    assert (len(whole.pairs), whole.dictionaries) == (12, listed.dictionaries)
+    pair = client.comparisons.pair("seeds", 0, 1, show="found", sort="index")
+    assert pair.by_correlation == whole.pairs[0].by_correlation
+    assert [row.index for row in pair.features] == sorted(row.index for row in pair.features)
+    assert all(row.found for row in pair.features)
+    assert client.comparisons.tree("seeds", 0, 4, by="cosine").index == 4
+    twins = client.comparisons.twins("demo", "mlp-12", 1)
+    assert {twin.dictionary for twin in twins} == {"larger", "neurons", "<i>gone</i>"}
+    with pytest.raises(RequestFailed, match="There is no comparison 'other'"):
+        client.comparisons.of("other")
+
+
 @pytest.mark.parametrize(
     ("status", "address", "sentence"),
     [
@@ -172,6 +189,7 @@ def test_the_twins_stand_on_the_page_of_the_feature(shared: Client) -> None:
         (404, f"{SEEDS}/0/1?page=2", "There is no page 2 of these pairs"),
         (422, f"{SEEDS}/0/1?by=beauty", "correlation"),
         (422, f"{SEEDS}/0/1?show=some", "found"),
+        (422, f"{SEEDS}/0/1?show=paired&by=cosine", "Pairs one to one are made by correlation"),
         (422, f"{SEEDS}/tree/3/0", "No larger dictionary was compared with demo/&lt;i&gt;gone"),
         (404, f"{SEEDS}/tree/7/0", "has the dictionaries 0 to 3"),
         (404, f"{SEEDS}/tree/0/12", "there is no feature 12"),
