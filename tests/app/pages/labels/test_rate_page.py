@@ -23,6 +23,7 @@ from tests import factories
 from tests.app.pretend.clients import Client, client
 
 FULL = {"confidence": "3", "activations": "5", "logits": "2", "specificity": "1"}
+TAGS = re.compile(r"<[^>]+>")
 NUMBERS = {name: int(value) for name, value in FULL.items()}
 
 
@@ -260,6 +261,7 @@ def test_results_as_json_csv_and_python(site: Client, python: FeaturescopeClient
     page = site.get(f"/rate/{study}/results").text
     assert "1 left out: given after results were seen" in page
     assert "undefined" in page
+    assert "Ada (a person, 8 items), Bob (a program, 7 items)." in TAGS.sub("", page)
     assert json.loads(site.get(f"/api/v1/rate/{study}/results?rater=Ada").text)["blind"] == 15
     ratings.put_away(study)
     assert ratings.studies().studies[0].withdrawn
