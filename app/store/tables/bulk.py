@@ -6,7 +6,20 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Double, LargeBinary, Table
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Double,
+    LargeBinary,
+    Select,
+    Table,
+    Text,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.types import TypeEngine
 
 from app.store.columns import Base
@@ -48,3 +61,16 @@ def _postgres_type(kind: TypeEngine[Any]) -> str:
     if isinstance(kind, Double):
         return "float8"
     return "bytea" if isinstance(kind, LargeBinary) else "text"
+
+
+def read_numbers(connection: Connection, query: Select[*tuple[Any, ...]]) -> list[NDArray[Any]]:
+    """All rows of a query of numbers as an array for each column, float64 [n], in any order.
+
+    The database sends each column as one text, of 15 digits at least: for a million rows that takes
+    a quarter of the time of reading them one by one.
+    """
+    rows = query.subquery()
+    texts = connection.execute(
+        select(*(func.aggregate_strings(cast(column, Text), ",") for column in rows.c))
+    ).one()
+    return [np.fromstring(text, sep=",") if text else np.zeros(0) for text in texts]

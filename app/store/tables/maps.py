@@ -16,12 +16,13 @@ from sqlalchemy import Engine, delete, insert, select
 from app.errors import NotFound, StoreError
 from app.store.blobs.packing import Reader, Writer
 from app.store.database import reading, writing
-from app.store.schema import StoredDictionary, StoredMap
+from app.store.schema import StoredDictionary, StoredFeature, StoredMap
+from app.store.tables.bulk import read_numbers
 from app.store.tables.catalogue import canonical
 from app.store.types.catalogue import DictionaryView
 from app.store.types.maps import FeatureMap, MapRecord
 
-KEPT_MAPS = 8  # of 4 bytes a feature
+KEPT_MAPS = 8  # of 4 bytes a feature, and as many counts of 8
 
 
 class FeatureMaps:
@@ -34,6 +35,7 @@ class FeatureMaps:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._kept: LRUCache[tuple[int, str], FeatureMap] = LRUCache(KEPT_MAPS)
+        self._firings: LRUCache[tuple[int, str], NDArray[np.int64]] = LRUCache(KEPT_MAPS)
         self._lock = threading.Lock()
 
     def record(self, dictionary: DictionaryView) -> MapRecord | None:
@@ -70,6 +72,24 @@ class FeatureMaps:
         with self._lock:
             self._kept[dictionary.id, digest] = made
         return made
+
+    def firings(self, dictionary: DictionaryView) -> NDArray[np.int64]:
+        """The tokens on which each feature fires, int64 [d_sae]; kept in memory until the next
+        harvest."""
+        key = (dictionary.id, dictionary.digest)
+        with self._lock:
+            firings = self._firings.get(key)
+        if firings is None:
+            query = select(StoredFeature.index, StoredFeature.firings)
+            with reading(self._engine) as connection:
+                indices, counts = read_numbers(
+                    connection, query.where(StoredFeature.dictionary_id == dictionary.id)
+                )
+            firings = np.zeros(dictionary.d_sae, dtype=np.int64)
+            firings[indices.astype(np.int64)] = counts
+            with self._lock:
+                self._firings[key] = firings
+        return firings
 
     def save(
         self,

@@ -19,7 +19,7 @@ from app.store.columns import escape
 from app.store.database import reading
 from app.store.schema import StoredFeature, StoredRule
 from app.store.tables import catalogue as store_catalogue
-from app.store.tables.bulk import bulk_insert
+from app.store.tables.bulk import bulk_insert, read_numbers
 from app.store.types.catalogue import DictionaryView
 from app.store.types.rules import RuleBrief
 from sae_core.errors import RuleError
@@ -86,8 +86,8 @@ class FeatureRules:
             scores = np.full(dictionary.d_sae, -1.0, dtype=np.float32)
             query = above_null(dictionary).add_columns(StoredRule.f1)
             with reading(self._engine) as connection:
-                for index, f1 in connection.execute(query):
-                    scores[index] = f1
+                indices, f1 = read_numbers(connection, query)
+            scores[indices.astype(np.int64)] = f1
             with self._lock:
                 self._scores[key] = scores
         return scores

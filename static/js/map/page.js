@@ -285,6 +285,10 @@ async function start() {
   }
   canvas.addEventListener("webglcontextlost", () => say("The graphics processor gave the picture up; load the page again."));
   points = new Points(new Uint16Array(await bytes(figure.dataset.points)));
+  drawing.paint(palette(null));
+  drawing.show(points.places, points.levels); // in one colour, until all of theirs are there
+  request();
+  figure.dataset.drawn = "true";
   await recolour();
   read();
   say(`${points.count.toLocaleString("en")} ${plain}s. Point at one to read what it is; click opens it.`);

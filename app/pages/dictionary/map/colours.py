@@ -62,8 +62,8 @@ def column(
 ) -> FeatureColours | None:
     """One of `columns_of`; None: no feature has a value."""
     if name == "density":
-        scales = site.store.scales(dictionary)
-        return _known(_density(scales.firings / max(1, scales.n_tokens)))
+        firings = site.store.maps.firings(dictionary)
+        return _known(_density(firings / max(1, dictionary.n_tokens)))
     if name == "score":
         return _known(_score(site.store.rules.scores(dictionary)))
     kinds = int(drawn.heads.max()) + 1

@@ -158,7 +158,7 @@ class MapPage:
         """Whether each feature is drawn, bool [d_sae]."""
         shown = self.map.placed.copy()
         if self.query.alive and self.dictionary.harvest is not None:
-            shown &= self._site.store.scales(self.dictionary).firings > 0
+            shown &= self._site.store.maps.firings(self.dictionary) > 0
         return shown
 
     @cached_property

@@ -61,6 +61,20 @@ def test_a_map_is_kept_for_its_weights(store: Store, published: DictionaryView) 
         store.maps.save(published, PLACES, HEADS, ABOUT)
 
 
+def test_what_fires_how_often_is_read_at_once(store: Store, published: DictionaryView) -> None:
+    scales = store.scales(published)
+    assert store.maps.firings(published).tolist() == scales.firings.tolist()
+    scores = store.rules.scores(published)
+    rows = store.rows(published, range(12))
+    for index, row in rows.items():
+        above = row.rule is not None and row.rule.above
+        assert scores[index] == pytest.approx(row.rule.f1 if above and row.rule else -1.0)
+    store.add_dictionary(factories.dictionary("bare"))
+    bare = store.dictionary("demo", "bare")
+    assert store.maps.firings(bare).tolist() == [0] * 12
+    assert (store.rules.scores(bare) == -1).all()
+
+
 def test_a_damaged_map_says_what_to_do(store: Store, published: DictionaryView) -> None:
     store.maps.save(published, PLACES, HEADS, ABOUT)
     short = Store(store.engine)
