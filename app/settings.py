@@ -57,6 +57,13 @@ class Settings(BaseSettings):
         "itself) may be opened from other machines, besides numeric addresses and this machine's "
         "own name. Others are refused: a page elsewhere could point its own name here.",
     )
+    web_processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that answer readers, on one address and one store, with one worker "
+        "behind them. One of them uses one processor.",
+    )
     database_connections: int = Field(
         default=20,
         ge=1,

@@ -81,6 +81,13 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to serve on (default: loopback only)")
     parser.add_argument("--port", type=PORT, help="port to serve on, 0 for a free one")
     parser.add_argument(
+        "--workers",
+        type=int,
+        dest="web_processes",
+        metavar="N",
+        help="processes that answer readers (default: 1); more for a crowd on several processors",
+    )
+    parser.add_argument(
         "--allow-network",
         action="store_true",
         default=None,

@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
         host=arguments.host,
         port=arguments.port,
         allow_network=arguments.allow_network,
+        web_processes=arguments.web_processes,
         device=arguments.device,
     )
     if arguments.no_serve:

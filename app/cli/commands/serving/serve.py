@@ -21,6 +21,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     serve(
         read_settings(
-            host=arguments.host, port=arguments.port, allow_network=arguments.allow_network
+            host=arguments.host,
+            port=arguments.port,
+            allow_network=arguments.allow_network,
+            web_processes=arguments.web_processes,
         )
     )
