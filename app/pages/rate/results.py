@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -98,7 +100,12 @@ class StudyResults:
 
 def progress(store: Store, study: StudyView) -> list[RaterProgress]:
     """How far each rater is, by name."""
-    newest = latest(store.ratings.all_of(study.id)).values()
+    return _progress(store, study, latest(store.ratings.all_of(study.id)).values())
+
+
+def _progress(
+    store: Store, study: StudyView, newest: Collection[RatingView]
+) -> list[RaterProgress]:
     return [
         RaterProgress(
             name=name,
@@ -134,23 +141,43 @@ def study_results(store: Store, study: StudyView) -> StudyResults:
                 scores = counted[item.id, rater].scores
                 table[:, row, column] = [getattr(scores, key) for key in KEYS]
     group_of = np.array([places.get(item.subject, 0) for item in items], np.int64)
-    highest = {TOTAL: HIGHEST_TOTAL, **{c.key: c.highest for c in RUBRIC}}
-    pairs = list(combinations(range(len(raters)), 2))[:MOST_PAIRS]
+    by_criterion, pairs = _figures(
+        table.tobytes(), table.shape, group_of.tobytes(), len(study.sources), study.seed
+    )
     return StudyResults(
         study=study,
-        raters=tuple(progress(store, study)),
+        raters=tuple(_progress(store, study, newest.values())),
         rating=raters,
         items=tuple(
             RatedItem(item, int(place), said.get(item.id, {}))
             for item, place in zip(items, group_of, strict=True)
         ),
-        by_criterion={
-            key: criterion_result(
-                table[row], group_of, len(study.sources), highest[key], study.seed
-            )
-            for row, key in enumerate(KEYS)
-        },
-        pairs=pair_agreements(table[0], pairs, study.seed),
+        by_criterion=by_criterion,
+        pairs=pairs,
         blind=len(counted),
         left_out=sum(not rating.blind for rating in newest.values()),
     )
+
+
+@lru_cache(maxsize=16)
+def _figures(
+    table: bytes, shape: tuple[int, int, int], group_of: bytes, n_groups: int, seed: int
+) -> tuple[dict[str, CriterionResult], tuple[PairAgreement, ...]]:
+    """By criterion and by pair; kept, as a thousand items by ten raters take seconds.
+
+    Args:
+        table: by criterion, rater and item, NaN where there is no rating, bytes of float64.
+        shape: of the table.
+        group_of: the dictionary of each item, bytes of int64.
+        n_groups: dictionaries.
+        seed: of all intervals.
+    """
+    ratings = np.frombuffer(table, np.float64).reshape(shape)
+    groups = np.frombuffer(group_of, np.int64)
+    highest = {TOTAL: HIGHEST_TOTAL, **{c.key: c.highest for c in RUBRIC}}
+    pairs = list(combinations(range(shape[1]), 2))[:MOST_PAIRS]
+    by_criterion = {
+        key: criterion_result(ratings[row], groups, n_groups, highest[key], seed)
+        for row, key in enumerate(KEYS)
+    }
+    return by_criterion, pair_agreements(ratings[0], pairs, seed)
