@@ -63,7 +63,7 @@ def firings(name: str, question: schema.TestQuestion, site: TheSite) -> schema.L
     with {"text": "def f(self):"}
     """
     page = list_page(site, name)
-    test = list_test(site, page.lines, question.text)
+    test = list_test(site, page.lines, question.text).whole()
     return schema.ListFirings(
         problem=test.problem,
         features=[

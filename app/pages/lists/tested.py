@@ -19,7 +19,7 @@ from app.store.types.catalogue import DictionaryView
 from app.web.errors import status_of
 from app.web.site import Site
 from app.worker.client.readings import Reading
-from app.worker.client.references import opens_with_bos
+from app.worker.client.references import opens_with_bos, without_model
 from app.worker.protocol.requests import MOST_DICTIONARIES
 
 LONGEST_TEXT = 4_000  # characters: the address holds them
@@ -64,19 +64,35 @@ class ListTest:
         text: as it was typed; None: nothing was asked.
         firings: of each feature that could be asked, by its place in the list.
         problem: why others could not; empty: all were.
-        status: of the answer, by what went wrong.
+        error: the first failure; None: none, though features may be of dictionaries that cannot
+            be asked.
     """
 
     text: str | None = None
     firings: Mapping[int, FiringsOnText] | None = None
     problem: str = ""
-    status: int = 200
+    error: FeaturescopeError | None = None
 
     longest_text = LONGEST_TEXT
 
     def at(self, place: int) -> FiringsOnText | None:
         """Of the feature at a place of the list; None where it was not asked."""
         return (self.firings or {}).get(place)
+
+    @property
+    def status(self) -> int:
+        """Of the answer, by what went wrong."""
+        return status_of(self.error) if self.error else 200
+
+    def whole(self) -> ListTest:
+        """The same, where anything was read.
+
+        Raises:
+            FeaturescopeError: nothing was, for this reason.
+        """
+        if self.error and not self.firings:
+            raise self.error
+        return self
 
     @property
     def silent(self) -> int:
@@ -109,8 +125,21 @@ def list_test(site: Site, lines: Sequence[ItemLine], text: str | None) -> ListTe
                 firings |= _of_dictionary(site, view, reading, at, lines)
     except InvalidRequest as error:
         errors.append(error)
-    problem = " ".join(dict.fromkeys(map(str, errors)))
-    return ListTest(text, firings, problem, status_of(errors[0]) if errors else 200)
+    problem = " ".join(dict.fromkeys([*map(str, errors), *_unasked(site, lines)]))
+    return ListTest(text, firings, problem, next(iter(errors), None))
+
+
+def _unasked(site: Site, lines: Sequence[ItemLine]) -> Iterator[str]:
+    """A sentence for each dictionary that cannot be asked, and one for features without any."""
+    if missing := sum(not line.address for line in lines):
+        yield (
+            f"{missing:,} of the list {'is' if missing == 1 else 'are'} of dictionaries that the "
+            "store no longer has, or that are not harvested: nothing can read a text with them."
+        )
+    wanted = _wanted(lines)
+    for view in site.store.catalogue():
+        if (view.model, view.name) in wanted and view.is_imported:
+            yield without_model(view.title)
 
 
 def _check(text: str) -> None:
@@ -128,7 +157,7 @@ def _check(text: str) -> None:
 
 def _read_alike(site: Site, lines: Sequence[ItemLine]) -> Iterator[Sequence[DictionaryView]]:
     """The dictionaries that one reading answers for: of one model, and opening texts alike."""
-    wanted = {(line.item.model, line.item.dictionary) for line in lines if line.address}
+    wanted = _wanted(lines)
     groups: dict[tuple[str, bool], list[DictionaryView]] = {}
     for view in site.store.catalogue():
         if (view.model, view.name) in wanted and not view.is_imported:
@@ -136,6 +165,11 @@ def _read_alike(site: Site, lines: Sequence[ItemLine]) -> Iterator[Sequence[Dict
     for views in groups.values():
         for start in range(0, len(views), MOST_DICTIONARIES):
             yield views[start : start + MOST_DICTIONARIES]
+
+
+def _wanted(lines: Sequence[ItemLine]) -> set[tuple[str, str]]:
+    """Model and name of each dictionary that has a page."""
+    return {(line.item.model, line.item.dictionary) for line in lines if line.address}
 
 
 def _of_dictionary(

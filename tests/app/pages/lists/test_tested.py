@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.client import FeaturescopeClient
 from app.errors import WorkerUnavailable
 from app.pages.lists.tested import LONGEST_TEXT
+from app.store.database import writing
+from app.store.schema import StoredModel
 from app.store.upkeep.removal import remove
 from app.worker.protocol.requests import DictionaryRef
 from tests.app.pages.test_pages import text as words
@@ -89,6 +92,8 @@ def test_a_text_that_cannot_be_read_is_refused_in_a_sentence(
 ) -> None:
     answer = asked(site, text)
     assert (answer.status_code, sentence in words(answer.text)) == (422, True)
+    answer = site.http.post(f"/api/v1{STARS}/firings", json={"text": text})
+    assert (answer.status_code, sentence in answer.json()["detail"]) == (422, True)
     assert live.asked == []
 
 
@@ -98,7 +103,17 @@ def test_a_list_of_a_removed_dictionary_is_tested_as_far_as_it_goes(
     remove(site.store.engine, "demo", "mlp-12")
     answer = site.http.post(f"/api/v1{STARS}/firings", json={"text": TEXT}).json()
     assert [feature["dictionary"] for feature in answer["features"]] == ["neurons"]
+    assert "2 of the list are of dictionaries that the store no longer has" in answer["problem"]
     assert "of a dictionary that was removed" in words(asked(site, TEXT).text)
+
+
+def test_features_of_an_imported_dictionary_are_said_not_to_be_asked(site: Client) -> None:
+    with writing(site.store.engine) as connection:
+        connection.execute(update(StoredModel).values(path=""))
+    answer = site.http.post(f"/api/v1{STARS}/firings", json={"text": TEXT}).json()
+    assert answer["features"] == []
+    assert "demo/mlp-12 was imported without its model" in answer["problem"]
+    assert "demo/neurons was imported without its model" in words(asked(site, TEXT).text)
 
 
 def test_without_a_worker_the_list_stands_and_says_so(site: Client, live: PretendPrompts) -> None:
@@ -107,3 +122,5 @@ def test_without_a_worker_the_list_stands_and_says_so(site: Client, live: Preten
     assert answer.status_code == 503
     assert "being started again" in answer.text
     assert "mlp-12" in answer.text
+    answer = site.http.post(f"/api/v1{STARS}/firings", json={"text": TEXT})
+    assert (answer.status_code, answer.json()["detail"]) == (503, str(live.error))
