@@ -65,7 +65,6 @@ class MapPage:
         problem: why what is asked for cannot be listed; empty: it is.
     """
 
-    per_page = PER_PAGE
     most_items = MOST_ITEMS
 
     def __init__(self, site: Site, dictionary: DictionaryView, query: MapQuery) -> None:
