@@ -23,7 +23,7 @@ from app.rendering.assets import Assets
 from app.rendering.charts import histograms as rendering_charts
 from app.rendering.contexts import best_context
 from app.rendering.markup import trusted
-from app.rendering.tokens import printable
+from app.rendering.tokens import printable, typeable
 from app.rendering.underlines import Underlines
 from app.rendering.words.citation import EMBED_PARTS, citation
 from app.rendering.words.glossary import term
@@ -82,6 +82,7 @@ class Renderer:
             "number": numbers.number,
             "percent": numbers.percent,
             "printable": printable,
+            "typeable": typeable,
             "quotient": numbers.quotient,
             "share": numbers.share,
             "signed": numbers.signed,

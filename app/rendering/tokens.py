@@ -20,6 +20,8 @@ _MARKS = {" ": SPACE, "\n": NEWLINE, "\t": TAB, "\r": RETURN}
 _MEANT = {ord(sign): character for character, sign in _MARKS.items()}
 _ESCAPES = {"n": 0x0A, "t": 0x09, "r": 0x0D}
 _ESCAPE = re.compile(r"\\(?:([ntr])|x([0-9A-Fa-f]{2}))")
+_TYPED = {chr(code): f"\\{letter}" for letter, code in _ESCAPES.items()}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
 _UNSEEN |= {*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
 _HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
@@ -89,6 +91,12 @@ def spellings(typed: str) -> tuple[bytes, ...]:
     meant = typed.translate(_MEANT)
     forms = (typed, meant, _ESCAPE.sub(_unescaped, meant))
     return tuple(dict.fromkeys(_bytes(form) for form in forms))
+
+
+def typeable(text: str) -> str:
+    """A text as it can stand in a field of one line, and be typed there: characters that such a
+    field drops or changes as `\\n` or `\\x00`, which `spellings` reads as what they are."""
+    return _CONTROL.sub(lambda match: _TYPED.get(match[0], f"\\x{ord(match[0]):02x}"), text)
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -26,7 +26,7 @@ from app.web.search.phrase_search import (
     without_text,
 )
 from app.web.site import Site
-from sae_core.evaluation.specificity import SpecificFeature
+from sae_core.evaluation.specificity import LEAST_P, SpecificFeature
 
 FOUND = 0.05  # the largest corrected p-value of a feature that counts as found
 _NO_BREAK = "\u00a0"
@@ -108,7 +108,7 @@ class PhrasePage:
     found: FoundByPhrase | None = None
     problem: str = ""
 
-    longest, most_windows = LONGEST, MOST_WINDOWS
+    longest, most_windows, least_p = LONGEST, MOST_WINDOWS, LEAST_P
 
 
 def phrase_page(site: Site, asked: SearchQuery) -> PhrasePage:

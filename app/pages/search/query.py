@@ -47,7 +47,7 @@ class SearchQuery:
         return search_address(self.typed, self.of if of is None else of, str(wanted or ""))
 
     def other(self, by: str) -> str:
-        """The address of the search for the same by meaning, or by phrase."""
+        """The address of the search for the same by meaning, or by phrase; empty: by words."""
         return search_address(self.typed, self.of, by=by)
 
     def results(self, site: Site, most: int = PER_KIND) -> SearchResults:

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from app.pages.search.phrase import PhrasePage
 from app.store.search.kept import KeptTexts
 from app.web.search import phrase_search
 from tests import factories
@@ -111,6 +112,27 @@ def test_where_it_stands_everywhere_a_part_is_read(
         other = next(line for line in whole["features"] if line["index"] == hit["index"])
         assert hit["precision"] == pytest.approx(other["precision"])
         assert hit["recall"] == 1.0
+
+
+def test_the_field_can_be_sent_again(site: Client) -> None:
+    # A field of one line drops line breaks, and changes NUL.
+    for typed, shown in (("\n", r"\n"), ("a\t\0\x7f b\r", r"a\t\x00\x7f b\r")):
+        assert f'value="{shown}"' in site.get(page(typed)).text
+        answer, again = asked(site, typed), asked(site, shown)
+        assert (answer["places"], answer["features"]) == (again["places"], again["features"])
+
+
+def test_a_p_value_that_is_a_bound_says_so(site: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "≤" not in site.get(page("word20")).text
+    monkeypatch.setattr(PhrasePage, "least_p", 1.0)
+    assert 'data-name="p">≤' in site.get(page("word20")).text
+
+
+def test_what_is_typed_goes_along_to_other_searches(site: Client) -> None:
+    for by in ("?", "/meaning?"):
+        assert f'href="/search{by}q=word20&amp;d=demo/mlp-12"' in site.get(page("word20")).text
+    assert 'href="/search/phrase?q=word20"' in site.get("/search?q=word20").text
+    assert 'href="/search/phrase?q=word20"' in site.fragment("/search?q=word20").text
 
 
 @pytest.mark.parametrize(
