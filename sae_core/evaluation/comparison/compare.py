@@ -22,7 +22,7 @@ from sae_core.evaluation.comparison.figures import (
 from sae_core.evaluation.comparison.firings import TokenFirings
 from sae_core.evaluation.comparison.limits import BAR, FEWEST_FIRINGS
 from sae_core.evaluation.comparison.matches import Matches, mutual, turned
-from sae_core.evaluation.comparison.pairing import assigned, can_assign
+from sae_core.evaluation.comparison.pairing import assigned, room_for_all
 
 N_GROUPS = 20  # of documents, for intervals
 
@@ -86,14 +86,17 @@ def compare_pair(
         on_step: told what share of the work is done.
     """
     tell = on_step or _nobody
-    best = correlation_matches(first.firings, second.firings)
+    table = room_for_all(first.firings, second.firings)
+    best = correlation_matches(first.firings, second.firings, keep=table)
     tell(0.2)
     nulls = []
     for distance in _distances(first.firings.n_tokens, seed):
         nulls.append(correlation_matches(first.firings, second.firings.shifted(distance)))
         tell(0.2 + 0.2 * len(nulls))
-    can = can_assign(first.firings, second.firings)
-    pairs = assigned(first.firings, second.firings) if can else mutual(best.rows, best.columns)
+    if table is None:
+        pairs = mutual(best.rows, best.columns)
+    else:
+        pairs = assigned(first.firings, second.firings, table)
     tell(0.8)
     cosines = cosine_matches(first.dictionary, second.dictionary) if same_space else None
     tell(0.9)
@@ -116,7 +119,7 @@ def compare_pair(
         ),
     )
     tell(1.0)
-    return PairComparison(forth, back, can)
+    return PairComparison(forth, back, assigned=table is not None)
 
 
 def _nobody(_: float) -> None:

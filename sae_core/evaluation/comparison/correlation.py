@@ -13,7 +13,7 @@ density, its maxima and its company, and loses what it has to do with the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ _DENSE_GAIN = 600  # so many products of a dense multiplication take as long as 
 _DENSE_TOKENS = 4_096
 _DENSE_ROWS = 1_024
 _SPARSE_ROWS = 64
+_SPARSE_PRODUCTS = 2_000_000
 
 
 def judged(firings: TokenFirings) -> NDArray[np.int64]:
@@ -38,22 +39,23 @@ def judged(firings: TokenFirings) -> NDArray[np.int64]:
 def correlation_matches(
     first: TokenFirings,
     second: TokenFirings,
-    on_features: Callable[[int], None] | None = None,
     dense: bool | None = None,
+    keep: NDArray[np.float32] | None = None,
 ) -> BestMatches:
     """Best matches both ways among the features that can be judged.
 
     Args:
         first: whose features are the rows.
         second: whose features are the columns, on the same tokens.
-        on_features: told how many more rows are done.
         dense: multiply dense blocks; None: where that is faster, as for neurons.
+        keep: takes all correlations of the features that can be judged, [n, m].
     """
+    judged_rows = judged(first)
     best = BestMatches(first.d_sae, second.d_sae)
     for rows, columns, table in correlations(first, second, dense):
         best.see(rows, columns, table)
-        if on_features is not None:
-            on_features(len(rows))
+        if keep is not None:
+            keep[np.searchsorted(judged_rows, rows)] = table
     return best
 
 
@@ -87,15 +89,30 @@ def _sparse_sums(
     columns: NDArray[np.int64],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Sums over tokens of products, [r, c] for some rows at a time."""
-    for begin in range(0, len(rows), _SPARSE_ROWS):
-        part = rows[begin : begin + _SPARSE_ROWS]
-        sums = np.zeros((len(part), second.d_sae))
-        for place, row in enumerate(part):
-            own = slice(first.by_feature.indptr[row], first.by_feature.indptr[row + 1])
-            there = second.by_token[first.by_feature.indices[own]]
-            here = np.repeat(first.by_feature.data[own].astype(np.float64), np.diff(there.indptr))
-            sums[place] = np.bincount(there.indices, here * there.data, second.d_sae)
-        yield part, sums[:, columns]
+    by_feature, by_token = first.by_feature, second.by_token
+    lengths = np.diff(by_token.indptr)
+    for part in _blocks(first.counts[rows] * int(lengths.mean() + 1), rows):
+        # All tokens on which these rows fire, and all that fires there of the second.
+        own = [slice(by_feature.indptr[row], by_feature.indptr[row + 1]) for row in part]
+        tokens = np.concatenate([by_feature.indices[at] for at in own])
+        values = np.concatenate([by_feature.data[at] for at in own]).astype(np.float64)
+        places = np.repeat(np.arange(len(part)) * second.d_sae, first.counts[part])
+        there = by_token[tokens]
+        keys = np.repeat(places, lengths[tokens]) + there.indices
+        products = np.repeat(values, lengths[tokens]) * there.data
+        sums = np.bincount(keys, products, len(part) * second.d_sae)
+        yield part, sums.reshape(len(part), second.d_sae)[:, columns]
+
+
+def _blocks(costs: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Consecutive rows, cut so that a block has a bounded number of products, or one row."""
+    begin, cost = 0, 0
+    for end, more in enumerate(costs.tolist()):
+        if end > begin and (end - begin == _SPARSE_ROWS or cost + more > _SPARSE_PRODUCTS):
+            yield rows[begin:end]
+            begin, cost = end, 0
+        cost += more
+    yield rows[begin:]
 
 
 def _dense_sums(

@@ -23,7 +23,7 @@ from sae_core.evaluation.comparison.directions import cosine_matches, random_cos
 from sae_core.evaluation.comparison.firings import FiringCollector, TokenFirings
 from sae_core.evaluation.comparison.limits import FEWEST_FIRINGS
 from sae_core.evaluation.comparison.matches import NONE, BestMatches, Matches, mutual
-from sae_core.evaluation.comparison.pairing import assigned
+from sae_core.evaluation.comparison.pairing import assigned, room_for_all
 from sae_core.evaluation.comparison.splitting import splitting_tree
 
 N_TOKENS, D_IN, D_SAE = 6_000, 48, 120
@@ -262,7 +262,11 @@ def test_equal_matches_go_to_the_lower_index() -> None:
 def test_an_assignment_beats_every_other_pairing() -> None:
     acts = _sparse_acts(13, 6)
     mixed = acts @ np.random.default_rng(0).random((6, 4))
-    pairs = assigned(_firings(acts), _firings(mixed))
+    both = _firings(acts), _firings(mixed)
+    table = room_for_all(*both)
+    assert table is not None
+    correlation_matches(*both, keep=table)
+    pairs = assigned(*both, table)
     assert pairs.known.sum() == 4
     assert sorted(pairs.indices[pairs.known]) == [0, 1, 2, 3]
 
