@@ -57,6 +57,7 @@ def meaning_answer(page: MeaningPage) -> MeaningAnswer:
             for line in page.lines
         ],
         note=page.problem,
+        stale=page.stale,
     )
 
 

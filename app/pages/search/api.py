@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from app.errors import InvalidRequest
 from app.pages.search.answers import (
     example_answer,
     meaning_answer,
@@ -40,7 +41,10 @@ def meaning(site: TheSite, asked: TheSearch) -> MeaningAnswer:
     \f
     For example /api/v1/search/meaning?q=network+sockets&d=demo/mlp-4096
     """
-    return meaning_answer(meaning_page(site, asked))
+    page = meaning_page(site, asked)
+    if page.refused:
+        raise InvalidRequest(page.problem, "q")
+    return meaning_answer(page)
 
 
 @router.get("/search/example")

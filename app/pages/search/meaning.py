@@ -48,6 +48,8 @@ class MeaningPage:
         chosen: the one that is searched; None: there is none.
         lines: the most similar first.
         problem: why there is no answer; empty: there is one, or nothing was asked.
+        refused: whether that is what was typed.
+        stale: whether the texts are of another harvest than the one that pages show.
     """
 
     asked: SearchQuery
@@ -55,6 +57,10 @@ class MeaningPage:
     chosen: DictionaryView | None
     lines: tuple[MeaningLine, ...] = ()
     problem: str = ""
+    refused: bool = False
+    stale: bool = False
+
+    longest = LONGEST
 
 
 def meaning_page(site: Site, asked: SearchQuery) -> MeaningPage:
@@ -63,26 +69,31 @@ def meaning_page(site: Site, asked: SearchQuery) -> MeaningPage:
     Raises:
         Pending, and what the worker's client raises.
     """
-    harvested = [view for view in asked.scope if view.harvest is not None]
     every = [view for view in site.store.catalogue() if view.harvest is not None]
+    harvested = [view for view in asked.scope if view.harvest is not None]
     switched_on = [view for view in harvested if _vectors(site, view) is not None]
-    chosen = next(iter(switched_on or harvested), None)
+    chosen = asked.chosen or next(iter(switched_on or harvested), None)
     page = MeaningPage(asked, every, chosen)
     if chosen is None:
         return replace(page, problem="There is nothing to search yet: harvest a dictionary first.")
     try:
-        lines = found_by_meaning(site, chosen, asked.typed)
+        lines, stale = found_by_meaning(site, chosen, asked.typed)
     except InvalidRequest as error:
-        return replace(page, problem=str(error))
-    return replace(page, lines=lines)
+        return replace(page, problem=str(error), refused=error.field == "q")
+    return replace(page, lines=lines, stale=stale)
 
 
-def found_by_meaning(site: Site, view: DictionaryView, typed: str) -> tuple[MeaningLine, ...]:
-    """The features of which something similar is said; nothing typed finds nothing.
+def found_by_meaning(
+    site: Site, view: DictionaryView, typed: str
+) -> tuple[tuple[MeaningLine, ...], bool]:
+    """The features of which something similar is said, and whether that was said of another
+    harvest; nothing typed finds nothing.
 
     Raises:
         InvalidRequest: the text is too long, or the dictionary cannot be searched by meaning.
     """
+    if view.harvest is None:
+        raise InvalidRequest(f"{view.title} is not harvested yet: nothing is said of it.", "d")
     vectors = _vectors(site, view)
     if vectors is None:
         raise InvalidRequest(
@@ -95,15 +106,16 @@ def found_by_meaning(site: Site, view: DictionaryView, typed: str) -> tuple[Mean
         raise InvalidRequest(
             f"A search has at most {LONGEST} characters; this one has {len(typed):,}.", "q"
         )
+    stale = vectors.about.get("digest") != view.digest
     if not typed.strip():
-        return ()
+        return (), stale
     text = typed.encode("utf-8", "replace").decode().strip()
     query = site.prompts.embed(vectors.about["model"], vectors.about["checksum"], text)
     best: dict[int, tuple[str, float]] = {}
     for hit in vectors.nearest(query, _ROWS_EACH * _MOST):
         best.setdefault(int(vectors.indices[hit.row]), (vectors.texts[hit.row], hit.cosine))
     rows, typeset = site.store.rows(view, list(best)[:_MOST]), site.typeset(view)
-    return tuple(
+    lines = tuple(
         MeaningLine(
             rows[index],
             dictionary_address(view.model, view.name, index),
@@ -114,6 +126,7 @@ def found_by_meaning(site: Site, view: DictionaryView, typed: str) -> tuple[Mean
         for index, (text, cosine) in list(best.items())[:_MOST]
         if index in rows
     )
+    return lines, stale
 
 
 def _vectors(site: Site, view: DictionaryView) -> SavedVectors | None:

@@ -58,7 +58,9 @@ def meaning(site: TheSite, asked: TheSearch) -> Response:
     For example /search/meaning?q=network+sockets&d=demo/mlp-4096
     """
     page = meaning_page(site, asked)
-    return site.renderer.html("search/meaning.html", page=page, asked=asked)
+    return site.renderer.html(
+        "search/meaning.html", 422 if page.refused else 200, page=page, asked=asked
+    )
 
 
 @router.get("/search/example")

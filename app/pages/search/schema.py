@@ -61,7 +61,10 @@ class MeaningAnswer(Answer):
 
     dictionary: str = Field(description="`model/dictionary` that was searched; empty: none.")
     features: list[MeaningHitAnswer]
-    note: str = Field(description="Why there is nothing; empty where there is something.")
+    note: str = Field(description="Why there can be nothing; empty: there is, or nothing is asked.")
+    stale: bool = Field(
+        description="Whether the texts were said of an earlier harvest: embed it again."
+    )
 
 
 class PhrasePlaceAnswer(Answer):

@@ -12,6 +12,7 @@ from app.jobs import embed as job
 from app.settings import Settings
 from app.store.search.meaning_folder import meaning_folder
 from sae_core.meaning.vectors import open_vectors, save_vectors
+from tests import factories
 from tests.app.pretend.clients import Client, filled
 from tests.app.pretend.prompts import PretendPrompts
 
@@ -27,10 +28,10 @@ def site(home: Path):
         yield made
 
 
-def switch_on(site: Client) -> None:
+def switch_on(site: Client, digest: str = "") -> None:
     """Feature n has the vector n of the basis, and the text `about n`."""
     view = site.store.dictionary("demo", "mlp-12")
-    about = {"model": "sentences", "checksum": "d" * 64}
+    about = {"model": "sentences", "checksum": "d" * 64, "digest": digest or view.digest}
     [home] = {Path(site.http.app.state.site.home)}  # type: ignore[attr-defined]
     save_vectors(
         meaning_folder(home, view),
@@ -69,7 +70,28 @@ def test_any_text_is_answered(site: Client, typed: str) -> None:
 def test_a_text_that_is_too_long_is_a_sentence(site: Client) -> None:
     switch_on(site)
     page = site.get(f"/search/meaning?q={'x' * 10_000}&d=demo/mlp-12")
-    assert "at most 400 characters; this one has 10,000." in page.text
+    assert (page.status_code, "at most 400 characters; this one has 10,000." in page.text) == (
+        422,
+        True,
+    )
+    answer = site.get(f"/api/v1/search/meaning?q={'x' * 401}&d=demo/mlp-12")
+    assert (answer.status_code, "this one has 401." in answer.json()["detail"]) == (422, True)
+
+
+def test_what_was_said_of_another_harvest_is_called_so(site: Client) -> None:
+    ask = "/search/meaning?q=five5&d=demo/mlp-12"
+    switch_on(site)
+    assert "another harvest" not in site.get(ask).text
+    assert site.get(f"/api/v1{ask}").json()["stale"] is False
+    switch_on(site, digest="0" * 64)
+    assert "said of another harvest of demo/mlp-12" in site.get(ask).text
+    assert site.get(f"/api/v1{ask}").json()["stale"] is True
+
+
+def test_a_dictionary_that_waits_for_its_harvest_is_named(site: Client) -> None:
+    site.store.add_dictionary(factories.dictionary("waiting"))
+    answer = site.get("/api/v1/search/meaning?q=a&d=demo/waiting").json()
+    assert answer["note"] == "demo/waiting is not harvested yet: nothing is said of it."
 
 
 class LengthModel:
