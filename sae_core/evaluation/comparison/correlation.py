@@ -100,7 +100,7 @@ def _sparse_sums(
         there = by_token[tokens]
         keys = np.repeat(places, lengths[tokens]) + there.indices
         products = np.repeat(values, lengths[tokens]) * there.data
-        sums = np.bincount(keys, products, len(part) * second.d_sae)
+        sums = np.asarray(np.bincount(keys, products, len(part) * second.d_sae), np.float64)
         yield part, sums.reshape(len(part), second.d_sae)[:, columns]
 
 
