@@ -13,7 +13,7 @@ from app.store.types.comparisons import ComparisonView
 from sae_core.text.corpus import STDLIB
 from sae_core.training.config import TrainingConfig
 
-TRAINED_TOKENS = 1_000_000
+TRAINED_TOKENS = 600_000
 L0 = 24
 RECIPES = {
     **{f"short-4096-s{seed}": (4096, seed) for seed in range(3)},
@@ -21,7 +21,7 @@ RECIPES = {
     "short-8192": (8192, 0),
 }
 """Features and seed of each."""
-HARVESTED_TOKENS = 98_304
+HARVESTED_TOKENS = 65_536
 COMPARED_TOKENS = 131_072
 FOLDER = "demo-compare"  # below FEATURESCOPE_HOME
 
