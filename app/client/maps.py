@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.client.transport import Transport
-from app.pages.dictionary.map.query import Colour
-from app.pages.dictionary.map.schema import MapAnswer, MapHitsAnswer
+from app.pages.dictionary.map.schema import Colour, MapAnswer, MapHitsAnswer
 from app.store.types.maps import GRID, NOWHERE
 
 

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from app.errors import NotFound
 from app.pages.dictionary.map.colours import column, columns_of
 from app.pages.dictionary.map.page import MapPage
-from app.pages.dictionary.map.query import Colour, MapQuery, TheMapQuery
-from app.pages.dictionary.map.schema import MapAnswer, MapColour, MapFeature, MapHitsAnswer
+from app.pages.dictionary.map.query import MapQuery, TheMapQuery
+from app.pages.dictionary.map.schema import Colour, MapAnswer, MapColour, MapFeature, MapHitsAnswer
 from app.rendering.addresses import dictionary_address
 from app.rendering.words.summary import summary_of_row
 from app.web.schema import ERRORS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.pages.dictionary.map.query import Colour
+from app.pages.dictionary.map.schema import Colour
 from app.rendering.numbers import number, percent
 from app.store.types.catalogue import DictionaryView
 from app.store.types.maps import FeatureMap

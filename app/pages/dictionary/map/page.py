@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidRequest, NotFound
 from app.pages.dictionary.map.colours import FeatureColours, column, columns_of
-from app.pages.dictionary.map.query import Colour, Corners, MapQuery, Square
+from app.pages.dictionary.map.query import Corners, MapQuery, Square
+from app.pages.dictionary.map.schema import Colour
 from app.rendering.addresses import dictionary_address
 from app.rendering.numbers import count
 from app.rendering.templates import noun

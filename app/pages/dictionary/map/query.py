@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 
 from app.errors import InvalidRequest
+from app.pages.dictionary.map.schema import Colour
 from app.rendering.addresses import dictionary_address
 from app.store.search.words import LONGEST_TYPED
 from app.store.types.catalogue import DictionaryView
 
-Colour = Literal["density", "score", "head"]
 MOST_CORNERS = 64
 _NARROWEST = 0.0002
 _WIDEST = 4.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from app.web.schema import Answer, Printable
+
+Colour = Literal["density", "score", "head"]
 
 
 class MapColour(Answer):
