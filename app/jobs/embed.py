@@ -15,7 +15,7 @@ from app.errors import InvalidRequest
 from app.rendering.tokens import Typeset, Typesets
 from app.rendering.words.summary import summary_of_row
 from app.settings import Settings
-from app.store.search.meaning_folder import meaning_folder
+from app.store.search.meaning_folder import meaning_folder, unfinished_folder
 from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView, FeatureRow
 from sae_core.meaning.sentence_model import SentenceModel, find_sentence_model
@@ -51,7 +51,7 @@ def embed(settings: Settings, model: str, name: str, sentences: str) -> int:
         )
     indices, texts = zip(*pairs, strict=True)
     folder = meaning_folder(settings.home, view)
-    unfinished = folder.with_name(f"{folder.name}-unfinished")
+    unfinished = unfinished_folder(folder)
     about = {"model": str(source), "checksum": encoder.checksum, "digest": view.digest}
     known = _known(folder, encoder) | _known(unfinished, encoder)
     vectors = _embedded(texts, encoder, known, lambda new: _save(unfinished, new, about))

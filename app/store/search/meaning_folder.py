@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from app.store.types.catalogue import DictionaryView
 from app.store.written.texts import subject
+
+
+def clear_unused(
+    home: Path, before: Iterable[DictionaryView], after: Iterable[DictionaryView]
+) -> None:
+    """Delete the vectors of dictionaries that were removed, where no other has their weights."""
+    used = {meaning_folder(home, view) for view in after}
+    for folder in {meaning_folder(home, view) for view in before} - used:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(unfinished_folder(folder), ignore_errors=True)
+
+
+def unfinished_folder(folder: Path) -> Path:
+    """Where a run that has not ended keeps its vectors."""
+    return folder.with_name(f"{folder.name}-unfinished")
 
 
 def meaning_folder(home: Path, dictionary: DictionaryView) -> Path:

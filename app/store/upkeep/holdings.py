@@ -46,12 +46,14 @@ class DictionaryHolding:
         labelled: features that have a label.
         effects: cached ablations.
         n_bytes: of its features, cached ablations, map, and kept text with its firings, as packed.
+        kept_bytes: of these, kept text with its firings, in which phrases are found.
     """
 
     view: DictionaryView
     labelled: int
     effects: int
     n_bytes: int
+    kept_bytes: int
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def _dictionaries(
             effects=effects.get(view.id, (0, 0))[0],
             n_bytes=effects.get(view.id, (0, 0))[1]
             + sum(of.get(view.id, 0) for of in (sizes, kept, maps)),
+            kept_bytes=kept.get(view.id, 0),
         )
         for view in views
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import Engine
 from app.cli.main import run
 from app.jobs.harvest.folders import note_harvest
 from app.store.database import connect, upgrade
+from app.store.search.meaning_folder import meaning_folder, unfinished_folder
 from app.store.store import Store
 from tests import factories
 
@@ -56,8 +58,10 @@ def test_a_list_names_everything(
     told = capsys.readouterr().out
     assert "demo: GPT2LMHeadModel, at demo/model" in told
     assert "  mlp-12: topk, 12 features at blocks.0.mlp.hook_post; 9 alive in 1,048,576" in told
+    assert re.search(r"; [\d.]+ k?B, [\d.]+ k?B of it for phrases$", told, re.MULTILINE)
     assert "  python-stdlib (cccccccccccc): 7 documents, 9,999 tokens; 64 windows kept" in told
-    assert "  demo/half: harvesting 25 %, last heard of 0 s ago, 2.0 kB of files, running" in told
+    half = r"  demo/half: harvesting 25 %, last heard of \d s ago, 2.0 kB of files, running"
+    assert re.search(half, told)
 
 
 def test_a_list_as_json(filled: Store, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,6 +96,18 @@ def test_half_a_name_is_not_the_whole_model(
     assert run(["remove", "demo/", "--yes"]) == 1
     assert "names no dictionary" in capsys.readouterr().err
     assert len(filled.catalogue()) == 1
+
+
+def test_vectors_go_with_the_last_dictionary_of_their_weights(filled: Store, home: Path) -> None:
+    factories.publish(filled, factories.sample(dictionary="again"))
+    folder = meaning_folder(home, filled.dictionary("demo", "mlp-12"))
+    assert folder == meaning_folder(home, filled.dictionary("demo", "again"))
+    folder.mkdir(parents=True)
+    unfinished_folder(folder).mkdir()
+    assert run(["remove", "demo/again", "--yes"]) == 0
+    assert folder.exists()
+    assert run(["remove", "demo/mlp-12", "--yes"]) == 0
+    assert list(folder.parent.iterdir()) == []
 
 
 def test_a_harvest_that_was_given_up_is_removed_alone(

@@ -108,10 +108,11 @@ def _dictionary_line(holding: DictionaryHolding) -> str:
     head = f"{_printable(view.name)}: {kind}, {count(view.d_sae)} {unit} at {where}"
     if view.harvest is None:
         return f"{head}; not harvested yet"
+    kept = f", {size(holding.kept_bytes)} of it for phrases" if holding.kept_bytes else ""
     return (
         f"{head}; {count(view.alive)} alive in {count(view.n_tokens)} tokens of "
         f"{_printable(view.harvest.corpus)}; {count(holding.labelled)} labels, "
-        f"{count(holding.effects)} ablations; {size(holding.n_bytes)}"
+        f"{count(holding.effects)} ablations; {size(holding.n_bytes)}{kept}"
     )
 
 
@@ -164,6 +165,7 @@ def _as_json(held: Holdings, folders: list[UnfinishedHarvest]) -> dict[str, Any]
                 "labelled": holding.labelled,
                 "effects": holding.effects,
                 "bytes": holding.n_bytes,
+                "bytes_for_phrases": holding.kept_bytes,
             }
             for holding in held.dictionaries
         ],

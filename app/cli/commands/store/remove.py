@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     from app.cli.targets import split_target
     from app.jobs.harvest.folders import remove_harvest, unfinished_harvests
     from app.settings import read_settings
+    from app.store.search.meaning_folder import clear_unused
     from app.store.store import open_store
     from app.store.upkeep.removal import remove
 
@@ -67,7 +68,9 @@ def run(arguments: argparse.Namespace) -> None:
         for progress in reported:
             store.clear_progress(progress.model, progress.dictionary)
         if not (arguments.harvest or by_folder):
+            before = store.catalogue()
             remove(store.engine, model, dictionary or None)
+            clear_unused(settings.home, before, store.catalogue())
     print(f"Done: {question.replace('remove', 'removed', 1)}.")
 
 
