@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from cachetools import LRUCache
@@ -284,7 +285,7 @@ def _view(
             dictionaries=compared,
             now=tuple(_today(dictionary, now) for dictionary in compared),
             pairs={
-                (source, target): _figures(source, target, json.loads(figures))
+                (source, target): _figures(source, target, figures)
                 for source, target, figures in connection.execute(
                     pairs.order_by(StoredMatches.source, StoredMatches.target)
                 )
@@ -296,7 +297,10 @@ def _view(
         ) from None
 
 
-def _figures(source: int, target: int, stored: dict[str, Any]) -> PairFigures:
+@lru_cache(maxsize=1024)
+def _figures(source: int, target: int, text: str) -> PairFigures:
+    """From canonical JSON. Every feature's page reads those of all pairs, which never change."""
+    stored = json.loads(text)
     return PairFigures(
         source=source,
         target=target,
