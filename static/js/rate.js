@@ -95,3 +95,4 @@ try {
   localStorage.removeItem(draft); // what stood there was no draft
 }
 total();
+form.dataset.ready = "true"; // from here on keys are heard

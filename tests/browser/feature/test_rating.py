@@ -34,8 +34,13 @@ def test_by_keyboard_alone(page: Page, address: str, study: str, sqlite_store: S
     page.get_by_label("your name").focus()
     page.keyboard.type("Ada")
     page.keyboard.press("Enter")
-    heading = page.get_by_role("heading", level=1)
-    expect(heading).to_have_text("item 1 of 4")
+
+    def expect_item(number: int) -> None:
+        """The item is there and hears keys."""
+        expect(page.get_by_role("heading", level=1)).to_have_text(f"item {number} of 4")
+        expect(page.locator("#rating[data-ready]")).to_be_visible()
+
+    expect_item(1)
     points = page.locator("#rating output")
     marked = page.locator("#rating :checked")
     # An interpretation, four digits, Enter.
@@ -49,7 +54,7 @@ def test_by_keyboard_alone(page: Page, address: str, study: str, sqlite_store: S
     expect(points).to_have_text("11 of 14 points")
     page.keyboard.press("Enter")
     # Arrows, and an Enter that is too early.
-    expect(heading).to_have_text("item 2 of 4")
+    expect_item(2)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -57,27 +62,27 @@ def test_by_keyboard_alone(page: Page, address: str, study: str, sqlite_store: S
     page.keyboard.press("ArrowDown")
     page.keyboard.press("0")
     page.keyboard.press("Enter")
-    expect(heading).to_have_text("item 2 of 4")
+    expect_item(2)
     # What is marked waits while another item is looked at; nothing of it is kept yet.
     page.keyboard.press("k")
-    expect(heading).to_have_text("item 1 of 4")
+    expect_item(1)
     expect(page.get_by_label("What does it mean?")).to_have_value("1 x ?")
     page.keyboard.press("j")
-    expect(heading).to_have_text("item 2 of 4")
+    expect_item(2)
     expect(marked).to_have_count(2)
     assert len(sqlite_store.ratings.all_of(study)) == 1
     page.keyboard.press("x")
-    expect(heading).to_have_text("item 3 of 4")
+    expect_item(3)
     # Another day: it goes on where it stopped; help names the keys.
     page.goto(f"{address}/rate/{study}")
     expect(page.get_by_text("1 rated, 1 skipped, 2 open")).to_be_visible()
     page.get_by_label("your name").press("Enter")
-    expect(heading).to_have_text("item 3 of 4")
+    expect_item(3)
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("keep the rating, and go on")
     page.keyboard.press("Escape")
-    for number in ("3 of 4", "4 of 4"):
-        expect(heading).to_have_text(f"item {number}")
+    for number in (3, 4):
+        expect_item(number)
         page.keyboard.type("1111")
         expect(points).to_have_text("4 of 14 points")
         page.keyboard.press("Enter")
