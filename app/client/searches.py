@@ -60,5 +60,5 @@ class SearchClient:
         return self._ask(types.PhraseAnswer, ("search", "phrase"), q=phrase, d=dictionary)
 
     def _ask(self, kind: type[Answer], parts: tuple[str, ...], **query: str) -> Answer:
-        address = f"{self._transport.address(*parts)}?{urlencode(query)}"
+        address = f"{self._transport.address(*parts)}?{urlencode(query, errors='surrogatepass')}"
         return self._transport.ask("GET", address, kind)

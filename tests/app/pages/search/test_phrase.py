@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from app.client import FeaturescopeClient
 from app.pages.search.phrase import PhrasePage
 from app.store.search.kept import KeptTexts
 from app.web.search import phrase_search
@@ -88,6 +89,13 @@ def test_the_page_draws_the_place_and_stays_inert(site: Client) -> None:
     assert 'href="/d/demo/mlp-12/' in found
     assert "harvested tokens, which take" in found
     assert "places" in found
+
+
+def test_python_says_what_json_says(site: Client) -> None:
+    client = FeaturescopeClient("http://127.0.0.1:8000", http=site.http)
+    for typed in ("word20", " .\n", "\0", "\ud800 half a character"):
+        answer = client.search.by_phrase(typed, dictionary="demo/mlp-12")
+        assert answer.model_dump(mode="json") == asked(site, typed)
 
 
 def test_where_it_stands_nowhere_the_nearest_is_named(site: Client) -> None:
