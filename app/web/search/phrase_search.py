@@ -74,7 +74,7 @@ class PhraseResults:
     """What a search by phrase gives.
 
     Attributes:
-        n_tokens: of the text that was searched.
+        n_tokens: of the text that was searched, special ones left out: nothing fires on them.
         n_places: where the phrase stands in it.
         n_read: of these, places whose firings were read.
         n_documents: that the read ones lie in.
@@ -101,6 +101,7 @@ class _Searchable:
     runs: NDArray[np.int64]
     order: NDArray[np.int64]
     newlines: NDArray[np.int64]
+    n_tokens: int
 
 
 class PhraseSearch:
@@ -128,20 +129,20 @@ class PhraseSearch:
         kept = self._searchable(store, view)
         places = kept.index.find(spellings(typed))
         if not len(places):
-            return PhraseResults(kept.text.n_tokens, nearest=_nearest(kept.index, typed))
+            return PhraseResults(kept.n_tokens, nearest=_nearest(kept.index, typed))
         read = _drawn(kept.text, places)
         firings = _read(store, view, kept, read)
         readings = [PhraseReading(*reading) for reading in kept.index.readings(places)]
         features = most_specific(
             firings,
             kept.text.counts,
-            kept.text.n_tokens,
+            kept.n_tokens,
             len(places),
             len(readings[0].tokens),
             MOST_FEATURES,
         )
         return PhraseResults(
-            n_tokens=kept.text.n_tokens,
+            n_tokens=kept.n_tokens,
             n_places=len(places),
             n_read=len(read),
             n_documents=len(np.unique(firings.documents)),
@@ -185,7 +186,8 @@ def _searchable(text: KeptText, store: Store, view: DictionaryView) -> _Searchab
     goes_on = (np.diff(text.numbers) == 1) & (np.diff(text.documents) == 0)
     runs = text.bounds[:-1][np.concatenate([[True], ~goes_on])]
     index = PhraseIndex(text.tokens, vocabulary.pieces, runs)
-    return _Searchable(text, index, runs, text.order, vocabulary.newlines)
+    n_tokens = text.n_tokens - int(vocabulary.is_special[text.tokens].sum())
+    return _Searchable(text, index, runs, text.order, vocabulary.newlines, n_tokens)
 
 
 def _drawn(text: KeptText, places: Occurrences) -> Occurrences:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import urlencode
 
@@ -89,6 +90,24 @@ def test_the_page_draws_the_place_and_stays_inert(site: Client) -> None:
     assert 'href="/d/demo/mlp-12/' in found
     assert "harvested tokens, which take" in found
     assert "places" in found
+
+
+def test_special_tokens_are_no_text_by_chance(
+    site: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = site.store.dictionary("demo", "mlp-12")
+    text = site.store.search.kept.text(view)
+    assert text is not None
+    spoiled = text.tokens.copy()
+    [special] = factories.vocabulary().special
+    spoiled[:10] = special
+    changed = replace(text, tokens=spoiled)
+    monkeypatch.setattr(KeptTexts, "text", lambda *_: changed)
+    results = phrase_search.PhraseSearch().search(site.store, view, "word20")
+    assert results.n_tokens == text.n_tokens - 10
+    for feature in results.features:
+        lift = feature.inside / results.n_read / (feature.firings / results.n_tokens)
+        assert feature.lift == pytest.approx(lift)
 
 
 def test_python_says_what_json_says(site: Client) -> None:
