@@ -98,7 +98,7 @@ def _settled(settings: Settings) -> ASGIApp:
     return app
 
 
-class Together(Multiprocess):
+class WebProcesses(Multiprocess):
     """Several processes that accept on one socket; one that dies is replaced.
 
     Attributes:
@@ -134,7 +134,7 @@ def _serve_together(settings: Settings, listening: socket.socket) -> bool:
     config = server_config(partial(_one_of_several, settings), settings.log_level == "debug")
     config.factory, config.workers = True, settings.web_processes
     config.timeout_worker_healthcheck = _MOST_SILENCE
-    together = Together(config, sockets=[listening])
+    together = WebProcesses(config, sockets=[listening])
     try:
         together.run()
     finally:
