@@ -139,13 +139,17 @@ def save_vectors(
 def open_vectors(folder: Path) -> SavedVectors | None:
     """What was saved; None: nothing was, or it is no longer whole."""
     try:
+        opened = folder.stat().st_ino
         arrays = [
             np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             for name in ("indices", "signs", "codes", "vectors", "ends", "texts")
         ]
         about = json.loads((folder / "about.json").read_text())
+        replaced = folder.stat().st_ino != opened
     except (OSError, ValueError):
         return None
+    if replaced:  # vectors of one embedding must not stand beside the texts of another
+        return open_vectors(folder)
     indices, signs, codes, vectors, ends, characters = arrays
     if len({len(indices), signs.shape[-1], len(codes), len(vectors), len(ends)}) != 1 or (
         len(ends) and ends[-1] != len(characters)

@@ -55,3 +55,24 @@ def test_what_is_not_whole_is_nothing(tmp_path: Path) -> None:
     again = open_vectors(tmp_path / "v")
     assert again is not None
     assert list(again.texts) == ["c"]
+
+
+def test_what_is_replaced_while_it_is_opened_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, load = tmp_path / "vectors", np.load
+
+    def save(text: str, place: int) -> None:
+        save_vectors(folder, [place], [text], np.eye(4, dtype=np.float32)[[place]], {})
+
+    def replacing(path: Path, **options: str) -> np.ndarray:
+        if path.name == "codes.npy":
+            monkeypatch.setattr(np, "load", load)
+            save("new", 2)
+        return load(path, **options)
+
+    save("old", 1)
+    monkeypatch.setattr(np, "load", replacing)
+    opened = open_vectors(folder)
+    assert opened is not None
+    assert (opened.indices[0], opened.texts[0], opened.vectors[0].argmax()) == (2, "new", 2)
