@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from app.client.transport import Answer, Transport
 from app.pages.compare import schema as types
-from app.pages.compare.query import Measure, PairSort, Shown
+from app.pages.compare.schema import Measure, PairSort, Shown
 
 
 class ComparisonsClient:

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query
 
 from app.pages.compare import schema
 from app.pages.compare.pair import pair_page
-from app.pages.compare.query import Measure, ThePair
+from app.pages.compare.query import ThePair
+from app.pages.compare.schema import Measure
 from app.pages.compare.tree import TreeNode, tree_page
 from app.pages.compare.words import state_of
 from app.rendering.words.twins import twin_lines

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
-Measure = Literal["correlation", "cosine"]
-PairSort = Literal["value", "index"]
-Shown = Literal["", "found", "lost", "paired"]
+from app.pages.compare.schema import Measure, PairSort, Shown
+
 PER_PAGE = 50
 
 

@@ -9,7 +9,8 @@ from starlette.responses import RedirectResponse, Response
 
 from app.pages.compare.page import ComparisonPage
 from app.pages.compare.pair import pair_page
-from app.pages.compare.query import Measure, ThePair
+from app.pages.compare.query import ThePair
+from app.pages.compare.schema import Measure
 from app.pages.compare.tree import tree_page
 from app.rendering.addresses import comparison_address
 from app.rendering.words.twins import twin_lines

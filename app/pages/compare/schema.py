@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from app.web.schema import Answer, Printable
+
+Measure = Literal["correlation", "cosine"]
+PairSort = Literal["value", "index"]
+Shown = Literal["", "found", "lost", "paired"]
 
 
 class Share(Answer):

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from app.errors import InvalidRequest, NotFound
 from app.pages.compare.cells import FeatureCell, FeatureCells
-from app.pages.compare.query import Measure
+from app.pages.compare.schema import Measure
 from app.pages.compare.words import MEASURES, measure_of
 from app.rendering.addresses import comparison_address
 from app.rendering.markup import trusted
