@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -147,6 +148,13 @@ def test_the_field_can_be_sent_again(site: Client) -> None:
         assert f'value="{shown}"' in site.get(page(typed)).text
         answer, again = asked(site, typed), asked(site, shown)
         assert (answer["places"], answer["features"]) == (again["places"], again["features"])
+
+
+def test_browsers_do_not_fill_in_what_was_asked_after_it(site: Client) -> None:
+    # After "back" they would put what was typed next beside the answer to what was typed before.
+    for address in (page("word20"), "/search/meaning", "/search/example"):
+        [form] = re.findall('<form class="examples"[^>]*>', site.get(address).text)
+        assert 'autocomplete="off"' in form
 
 
 def test_a_p_value_that_is_a_bound_says_so(site: Client, monkeypatch: pytest.MonkeyPatch) -> None:
