@@ -45,13 +45,17 @@ def create(question: schema.NewListQuestion, site: TheSite) -> schema.ListSummar
 
 
 @router.get("/{name}")
-def feature_list(name: str, site: TheSite) -> schema.FeatureListAnswer:
-    """A list with its features, those of removed dictionaries included.
+def feature_list(name: str, site: TheSite, text: str | None = None) -> schema.FeatureListAnswer:
+    """A list with its features, those of removed dictionaries included, and where they fire on a
+    text, if one is given.
 
     \f
-    For example /api/v1/lists/starred
+    For example /api/v1/lists/starred?text=def%20f
     """
-    return _answer(site, name)
+    answer = _answer(site, name)
+    if text is None:
+        return answer
+    return answer.model_copy(update={"tested": _firings(site, name, text)})
 
 
 @router.post("/{name}/firings")
@@ -62,25 +66,7 @@ def firings(name: str, question: schema.TestQuestion, site: TheSite) -> schema.L
     For example /api/v1/lists/starred/firings
     with {"text": "def f(self):"}
     """
-    page = list_page(site, name)
-    test = list_test(site, page.lines, question.text).whole()
-    return schema.ListFirings(
-        problem=test.problem,
-        features=[
-            schema.ListedFirings(
-                model=line.item.model,
-                dictionary=line.item.dictionary,
-                index=line.item.index,
-                label=line.item.label,
-                tokens=list(firings.tokens),
-                positions=firings.positions.tolist(),
-                activations=firings.values.tolist(),
-                maximum=firings.maximum,
-            )
-            for line in page.lines
-            if (firings := test.at(line.place)) is not None
-        ],
-    )
+    return _firings(site, name, question.text)
 
 
 @router.put("/{name}")
@@ -154,6 +140,28 @@ def move(
 
 def _summary(view: Any) -> schema.ListSummary:
     return schema.ListSummary.model_validate(view)
+
+
+def _firings(site: Site, name: str, text: str) -> schema.ListFirings:
+    page = list_page(site, name)
+    test = list_test(site, page.lines, text).whole()
+    return schema.ListFirings(
+        problem=test.problem,
+        features=[
+            schema.ListedFirings(
+                model=line.item.model,
+                dictionary=line.item.dictionary,
+                index=line.item.index,
+                label=line.item.label,
+                tokens=list(firings.tokens),
+                positions=firings.positions.tolist(),
+                activations=firings.values.tolist(),
+                maximum=firings.maximum,
+            )
+            for line in page.lines
+            if (firings := test.at(line.place)) is not None
+        ],
+    )
 
 
 def _answer(site: Site, name: str) -> schema.FeatureListAnswer:

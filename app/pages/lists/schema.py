@@ -37,12 +37,6 @@ class ListedFeature(Answer):
     address: str = Field(description="Of its page; empty: there is none any more.")
 
 
-class FeatureListAnswer(ListSummary):
-    """A list with its features, in order."""
-
-    items: list[ListedFeature]
-
-
 class ListedFirings(Answer):
     """Where a feature of a list fires on a text."""
 
@@ -61,6 +55,15 @@ class ListFirings(Answer):
 
     features: list[ListedFirings]
     problem: str = Field(description="Why others of the list could not be asked; empty: all were.")
+
+
+class FeatureListAnswer(ListSummary):
+    """A list with its features, in order."""
+
+    items: list[ListedFeature]
+    tested: ListFirings | None = Field(
+        default=None, description="Where they fire on the text that was given; null: none was."
+    )
 
 
 class Lists(Answer):

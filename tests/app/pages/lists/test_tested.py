@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import update
@@ -59,6 +60,9 @@ def test_each_feature_says_where_it_fires(site: Client, live: PretendPrompts) ->
         assert (feature["positions"], feature["activations"]) == firing(dictionary, index)
         assert "".join(feature["tokens"][1:]) == TEXT
     assert len(live.asked) == 1  # both dictionaries open texts alike: one reading
+    # As the page's share menu asks for it.
+    assert site.get(f"/api/v1{STARS}?{urlencode({'text': TEXT})}").json()["tested"] == answer
+    assert site.get(f"/api/v1{STARS}").json()["tested"] is None
     client = FeaturescopeClient("http://127.0.0.1:8000", http=site.http)
     assert client.lists.firings("starred", TEXT).model_dump() == answer
 
