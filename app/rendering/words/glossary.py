@@ -193,8 +193,8 @@ GLOSSARY: tuple[Term, ...] = (
         "A feature counts as found again where its best match in the other dictionary is at least "
         "as alike as a bar (0.7 unless told otherwise), and more than matches by chance are.",
         "By chance: activations moved along the text, and as many random directions with the same "
-        "second moments; the threshold is what one of a hundred such matches exceeds. Features that "
-        "never fire on the text, or on fewer than 10 tokens, have no correlation and count apart.",
+        "second moments; the threshold is what one of a hundred such matches exceeds. Features "
+        "that never fire on the text, or on fewer than 10 tokens, have no correlation and count apart.",
     ),
     Term(
         "splitting",
