@@ -194,7 +194,8 @@ GLOSSARY: tuple[Term, ...] = (
         "as alike as a bar (0.7 unless told otherwise), and more than matches by chance are.",
         "By chance: activations moved along the text, and as many random directions with the same "
         "second moments; the threshold is what one of a hundred such matches exceeds. Features "
-        "that never fire on the text, or on fewer than 10 tokens, have no correlation and count apart.",
+        "that never fire on the text, or on fewer than 10 tokens, have no correlation; they count "
+        "apart.",
     ),
     Term(
         "splitting",
