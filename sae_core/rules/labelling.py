@@ -90,8 +90,11 @@ class RuleLabeller:
         if token is not None:
             token_f1 = self._tester.token_f1(token, tested)
         if not predicate.clauses:
-            few = learnt.stop - learnt.start < FEWEST_FIRINGS
-            why = "It fires too seldom for a rule." if few else "No rule describes where it fires."
+            why = "No rule describes where it fires."
+            if learnt.stop - learnt.start < FEWEST_FIRINGS:
+                part = f" in the {len(self.text.attributes):,} tokens that were looked at"
+                somewhere = part if len(places) < self._counts[index] else ""
+                why = f"It fires too seldom for a rule{somewhere}."
             return self._without(index, why, token, token_f1)
         test = self._tester.test(predicate, tested, activations)
         return RuleRecord(

@@ -100,8 +100,21 @@ def test_rules_look_at_fewer_windows_where_features_fire_on_much(
     places, values = harvested.read(EVERYWHERE)
     assert len(places) == len(values) == len(harvested.text.attributes)
     labeller = harvest_labeller(HarvestedText(windows, numbers, texts.vocabulary(), 0), log, str, 0)
-    record = list(labeller.records(list(labeller.shuffled_scores())))[TOKEN]
-    assert record.tokens < log.n_tokens / 2
+    records = list(labeller.records(list(labeller.shuffled_scores())))
+    assert records[TOKEN].tokens < log.n_tokens / 2
+
+
+def test_a_feature_that_fires_elsewhere_is_too_rare_where_rules_look(tmp_path: Path) -> None:
+    windows = texts.random_windows(1, 60)
+    log = _log(tmp_path / "log", windows)
+    numbers = log.windows[:4]
+    labeller = harvest_labeller(HarvestedText(windows, numbers, texts.vocabulary(), 0), log, str, 0)
+    records = list(labeller.records([]))
+    n = int(windows.lengths(numbers).sum())
+    assert records[LEARNT_ONLY].sentence == (
+        f"It fires too seldom for a rule in the {n} tokens that were looked at."
+    )
+    assert records[RARE].sentence == "It fires too seldom for a rule."
 
 
 def test_each_feature_gets_its_rule_or_a_reason(tmp_path: Path) -> None:
