@@ -20,6 +20,11 @@ _UNSAFE = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
 _ESCAPED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
 
 
+def fits(number: int) -> bool:
+    """Whether both databases can hold a number of something: one that is larger is in no row."""
+    return 0 <= number < 1 << 63
+
+
 def escape(text: str) -> str:
     """Text that both databases take: NUL, lone surrogates and the mark itself are spelled out."""
     return _UNSAFE.sub(lambda match: f"{_MARK}{ord(match[0]):04x}", text)

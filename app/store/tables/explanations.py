@@ -8,6 +8,7 @@ from collections import defaultdict
 from sqlalchemy import Engine, delete, insert, select
 
 from app.store.annotations import StoredExplanation, StoredLabelScore
+from app.store.columns import fits
 from app.store.database import reading, writing
 from app.store.tables.catalogue import canonical
 from app.store.types.catalogue import DictionaryView
@@ -30,6 +31,8 @@ class Explanations:
         query = select(StoredExplanation.__table__).where(
             StoredExplanation.subject == subject(dictionary)
         )
+        if index is not None and not fits(index):
+            return []
         if index is not None:
             query = query.where(StoredExplanation.index == index)
         query = query.order_by(

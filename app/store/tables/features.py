@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, s
 
 from app.errors import InvalidRequest, NotFound
 from app.store.blobs.codec import unpack_body, unpack_summary, unpack_tokens
+from app.store.columns import fits
 from app.store.schema import StoredFeature, StoredHarvest, StoredLanding, StoredRule, StoredWindow
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import effects as store_effects
@@ -187,7 +188,7 @@ def feature(connection: Connection, dictionary: DictionaryView, index: int) -> F
     there = published(connection, dictionary)
     now = there.dictionary
     here = {"dictionary_id": now.id, "at": index}
-    row = connection.execute(_FEATURE, here).mappings().first() if _fits(index) else None
+    row = connection.execute(_FEATURE, here).mappings().first() if fits(index) else None
     if row is None:
         raise NotFound(
             f"{now.title} has features 0 to {now.d_sae - 1}; there is no feature {index}."
@@ -229,7 +230,7 @@ def rows(
 ) -> dict[int, FeatureRow]:
     """The table's rows of some features, by index; those that do not exist are left out."""
     there = published(connection, dictionary)
-    here = {"dictionary_id": dictionary.id, "indices": sorted(filter(_fits, set(indices)))}
+    here = {"dictionary_id": dictionary.id, "indices": sorted(filter(fits, set(indices)))}
     stored = connection.execute(_ROWS, here).mappings()
     read = [_row(row, there.dictionary) for row in stored]
     shown = _with_windows(connection, there.set_id, read) if contexts else read
@@ -251,7 +252,7 @@ def scales(connection: Connection, dictionary: DictionaryView) -> tuple[str, Fea
 def window(connection: Connection, dictionary: DictionaryView, number: int) -> WindowRecord:
     """One window of the set that the dictionary's harvest refers to."""
     there = published(connection, dictionary)
-    windows = _windows(connection, there.set_id, [number]) if _fits(number) else {}
+    windows = _windows(connection, there.set_id, [number]) if fits(number) else {}
     if number not in windows:
         raise NotFound(f"No example of {dictionary.title} lies in a window {number}.")
     return windows[number]
@@ -265,10 +266,6 @@ def random_feature(connection: Connection, dictionary: DictionaryView) -> int:
     place = random.randrange(now.alive)  # noqa: S311
     here = (StoredFeature.dictionary_id == now.id, StoredFeature.by_index == place)
     return connection.scalars(select(StoredFeature.index).where(*here)).one()
-
-
-def _fits(number: int) -> bool:
-    return 0 <= number < 1 << 63
 
 
 def _conditions(

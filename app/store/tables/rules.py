@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Select, bindparam, case, func, select
 from sqlalchemy.engine import RowMapping
 
 from app.errors import StoreError
-from app.store.columns import escape
+from app.store.columns import escape, fits
 from app.store.database import reading
 from app.store.schema import StoredFeature, StoredRule
 from app.store.tables import catalogue as store_catalogue
@@ -65,7 +65,7 @@ class FeatureRules:
         """
         here = {"dictionary_id": dictionary.id, "at": index}
         with reading(self._engine) as connection:
-            row = connection.execute(_RULE, here).first()
+            row = connection.execute(_RULE, here).first() if fits(index) else None
         if row is None:
             return None
         try:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from app.errors import InvalidRequest, NotFound
 from app.store.annotations import StoredLabel, StoredLabelVersion, StoredLabelVote
+from app.store.columns import fits
 from app.store.types.annotations import LabelKind, LabelVersion, LabelView, NewLabel
 from app.store.types.catalogue import DictionaryView
 from app.store.written.texts import (
@@ -136,7 +137,7 @@ def label_row(
     """
     here = {"id": label, "subject": subject(dictionary), "index": index}
     row = None
-    if 0 <= index < 1 << 63:
+    if fits(index):
         row = connection.execute(select(StoredLabel.__table__).filter_by(**here)).mappings().first()
     if row is None:
         raise NotFound(f"Feature {index} of {dictionary.title} has no label {label!r:.80}.")
@@ -178,7 +179,7 @@ def label_views(connection: Connection, key: str, index: int | None = None) -> l
     """Labels, the best of each feature first: as in `best_texts`."""
     here = [StoredLabel.subject == key]
     if index is not None:
-        if not 0 <= index < 1 << 63:
+        if not fits(index):
             return []
         here.append(StoredLabel.index == index)
     query = (

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from app.store.annotations import StoredLabel, StoredLabelVote
+from app.store.columns import fits
 from app.store.schema import StoredFeature, StoredHarvest
 from app.store.search.word_index import index_labels
 from app.store.written.texts import LONGEST_LABEL, subjects
@@ -27,7 +28,7 @@ def shown_texts(
     connection: Connection, dictionary_id: int, indices: Collection[int]
 ) -> dict[int, str]:
     """What some features of a dictionary are called, by index: one query."""
-    wanted = sorted({index for index in indices if 0 <= index < 1 << 63})
+    wanted = sorted({index for index in indices if fits(index)})
     if not wanted:
         return {}
     asked = {"dictionary_id": dictionary_id, "indices": wanted}

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, RowMapping, false, func, insert, sele
 
 from app.errors import InvalidRequest, NotFound
 from app.store.annotations import StoredList, StoredListItem
+from app.store.columns import fits
 from app.store.database import reading, writing
 from app.store.types.annotations import ListItem, ListView
 from app.store.types.catalogue import DictionaryView
@@ -300,7 +301,7 @@ def _row(connection: Connection, name: str) -> RowMapping:
 
 def _held(connection: Connection, list_id: str, key: str, index: int) -> dict[str, Any]:
     here = {"list_id": list_id, "subject": key, "index": index}
-    if 0 <= index < 1 << 63:
+    if fits(index):
         query = select(StoredListItem.place).filter_by(**here, withdrawn=0)
         if connection.execute(query).first() is not None:
             return here

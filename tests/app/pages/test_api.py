@@ -194,3 +194,26 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         "sort",
         "whole",
     }
+
+
+@pytest.mark.parametrize("number", [2**63, 10**21, -1, -(10**21)])
+def test_a_number_that_no_database_holds_is_never_a_mistake_of_the_program(
+    site: Client, number: int
+) -> None:
+    described = site.get(f"{API}/openapi.json").json()["paths"]
+    names = {"model": "demo", "dictionary": "mlp-12", "group": "top"}
+    asked = 0
+    for address, operations in described.items():
+        for parameter in operations.get("get", {}).get("parameters", ()):
+            if parameter["schema"].get("type") != "integer":
+                continue
+            values = {
+                p["name"]: number if p is parameter else names.get(p["name"], 0)
+                for p in operations["get"]["parameters"]
+                if p["in"] == "path"
+            }
+            query = {parameter["name"]: number} if parameter["in"] == "query" else {}
+            answer = site.http.get(address.format(**values), params=query)
+            assert answer.status_code < 500, (address, parameter["name"], answer.text)
+            asked += 1
+    assert asked > 15
