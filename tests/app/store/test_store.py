@@ -271,7 +271,7 @@ def test_the_number_of_statements_is_constant(engine, store, published):
     assert len(pages) <= 2  # a dead feature has no windows to ask for
     assert max(pages) <= 6
     for query in (FeatureQuery(), FeatureQuery(sort="label", search="", per_page=3, page=4)):
-        assert statements(engine, lambda q=query: store.features(published, q)) <= 8
+        assert statements(engine, lambda q=query: store.features(published, q)) <= 9
 
 
 def test_scales_are_those_of_every_feature_and_follow_the_harvest(store, sample, published, engine):
