@@ -40,13 +40,14 @@ export class Card {
         const options = { headers: { "HX-Request": "true" }, signal };
         const answer = await fetch(`${this.#from.card}?feature=${index}`, options);
         if (!answer.ok) return;
-        this.#known.set(index, await answer.text());
+        const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+        this.#known.set(index, [...parsed.body.childNodes]);
       }
     } catch {
       return; // another one is pointed at, or the server is gone: the next one tells
     }
     if (signal.aborted || this.#shown !== index) return;
-    this.#box.innerHTML = this.#known.get(index);
+    this.#box.replaceChildren(...this.#known.get(index));
     this.#box.dataset.feature = index;
     this.#box.hidden = false;
     this.#place(left, top);

@@ -42,6 +42,7 @@ export class Drawing {
   #step = 1;
   #least = 1;
   #quick = 0;
+  #queued = false;
 
   /** On a canvas; null: this browser draws no WebGL. */
   static on(canvas) {
@@ -89,6 +90,19 @@ export class Drawing {
     const { NEAREST, CLAMP_TO_EDGE, RGB } = this.#gl;
     this.#colours = twgl.createTexture(this.#gl, {
       src: colours, width: 256, height: 1, format: RGB, internalFormat: RGB, minMag: NEAREST, wrap: CLAMP_TO_EDGE, auto: false,
+    });
+  }
+
+  /** Draw in the next frame what `how` says by then; `then` follows. Asked for twice, it is once. */
+  soon(how, then) {
+    if (this.#queued) return;
+    this.#queued = true;
+    const asked = performance.now();
+    requestAnimationFrame(() => {
+      this.#queued = false;
+      const { view, moving } = how();
+      this.draw(view, moving, performance.now() - asked);
+      then();
     });
   }
 

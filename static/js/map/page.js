@@ -1,46 +1,36 @@
 // The map: what is drawn, what the address says of it, and the table beside it.
 
-import { explain, palette } from "./colours.js";
+import { Card } from "./card.js";
+import { Colouring, bytes } from "./colouring.js";
+import { palette } from "./colours.js";
 import { Drawing } from "./drawing.js";
 import { Gestures, WHOLE, zoomed } from "./gestures.js";
 import { Overlay } from "./overlay.js";
-import { HIDDEN, Points } from "./points.js";
-import { Card } from "./card.js";
+import { Points } from "./points.js";
+import { Table } from "./table.js";
+import { outline, same, viewOf, written } from "./view.js";
 
 const STILL = 160; // milliseconds after which the map no longer moves, and all points are drawn
 const SLOWLY = 8; // points that stand for one where drawing all takes long: then more of them pass
-const LISTED = 350; // milliseconds after which the table follows
 const REACH = 12; // pixels between the pointer and a point that it means
-const MOST_CORNERS = 64;
-const NO_WEBGL = "This browser draws no WebGL, so there is no picture; the table has the same in words.";
 
 const figure = document.getElementById("map");
 const canvas = document.getElementById("map-canvas");
 const form = document.getElementById("map-form");
 const status = document.getElementById("map-says");
 const plain = figure.dataset.noun;
-const colours = JSON.parse(figure.dataset.colours);
 const overlay = new Overlay(figure.querySelector(".map-over"));
+const colouring = new Colouring(form, figure.dataset);
 const card = new Card(document.getElementById("map-card"), figure.dataset);
 
 let view = viewOf(new URLSearchParams(location.search).get("view"));
 let points = null;
 let drawing = null;
-let [moving, queued, still, later] = [false, false, 0, 0];
+let [moving, still] = [false, 0];
 let [lasso, chosen, page] = ["", "", ""];
-let asking = new AbortController();
-let colouring = new AbortController();
 
-const beside = () => document.getElementById("beside");
 const say = (text) => { status.textContent = text; };
-
-function viewOf(text) {
-  const [x, y, width] = (text ?? "").split(",").map(Number);
-  return width > 0 ? { x, y, width } : { ...WHOLE };
-}
-
-const short = (number) => String(Number(number.toPrecision(5)));
-const same = (one, other) => ["x", "y", "width"].every((name) => short(one[name]) === short(other[name]));
+const table = new Table(address, read, say);
 
 /** The address of what is shown. */
 function address() {
@@ -49,7 +39,7 @@ function address() {
   if (colour && colour.selectedIndex > 0) query.set("colour", colour.value);
   if (q.value.trim()) query.set("q", q.value);
   if (alive?.checked) query.set("alive", "1");
-  if (!same(view, WHOLE)) query.set("view", [view.x, view.y, view.width].map(short).join(","));
+  if (!same(view, WHOLE)) query.set("view", written(view));
   if (lasso) query.set("lasso", lasso);
   else if (chosen) query.set("feature", chosen);
   if (page) query.set("page", page);
@@ -59,31 +49,11 @@ function address() {
 
 /** What the table says of itself. */
 function read() {
-  ({ lasso, chosen } = beside().dataset);
+  ({ lasso, chosen } = table.element.dataset);
   page = new URLSearchParams(location.search).get("page") ?? "";
   overlay.lasso = lasso ? lasso.split(",").map(Number) : null;
   overlay.chosen = chosen && points ? points.at(Number(chosen)) : null;
   overlay.draw(view);
-}
-
-/** Let the table follow what is shown. */
-async function list() {
-  clearTimeout(later);
-  asking.abort();
-  asking = new AbortController();
-  beside().setAttribute("aria-busy", "true");
-  try {
-    const answer = await fetch(address(), { headers: { "HX-Request": "true" }, signal: asking.signal });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(answer.statusText);
-    const target = beside();
-    await window.htmx.swap({ target, sourceElement: target, swap: "outerHTML", text });
-    read();
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    beside().removeAttribute("aria-busy");
-    say("The table could not be read; move the map to try again.");
-  }
 }
 
 /** Something else is asked for, which is worth a step back. */
@@ -92,7 +62,7 @@ function turn() {
   const to = address();
   if (to === location.pathname + location.search) return;
   history.pushState({}, "", to);
-  list();
+  table.ask();
 }
 
 function moved(next) {
@@ -102,7 +72,7 @@ function moved(next) {
   card.hide();
   overlay.near = null;
   clearTimeout(still);
-  clearTimeout(later);
+  table.wait();
   still = setTimeout(settle, drawing?.step > SLOWLY ? 3 * STILL : STILL);
   request();
 }
@@ -113,75 +83,22 @@ function settle() {
   request();
   if (!(lasso || chosen)) page = "";
   history.replaceState(history.state, "", address());
-  later = setTimeout(list, LISTED);
+  table.askSoon();
 }
 
 /** Draw the points anew; what lies above them is drawn without. */
-function request() {
-  if (queued || !drawing) return;
-  queued = true;
-  const asked = performance.now();
-  requestAnimationFrame(() => {
-    queued = false;
-    drawing.draw(view, moving, performance.now() - asked);
-    overlay.draw(view);
-  });
-}
+const request = () => drawing?.soon(() => ({ view, moving }), () => overlay.draw(view));
 
-const kept = new Map();
-
-/** Bytes of the server, asked for once. */
-function bytes(from) {
-  if (!kept.has(from)) {
-    const asked = fetch(from).then((answer) => {
-      if (!answer.ok) throw new Error(answer.statusText);
-      return answer.arrayBuffer();
-    });
-    asked.catch(() => kept.delete(from));
-    kept.set(from, asked);
-  }
-  return kept.get(from);
-}
-
-const levels = async (colour) => new Uint8Array(await bytes(colour.address));
-
-async function searched(typed, signal) {
-  const from = `${figure.dataset.hits}?${new URLSearchParams({ q: typed })}`;
-  const answer = await fetch(from, { headers: { Accept: "application/json" }, signal });
-  return answer.ok ? (await answer.json()).features : [];
-}
-
-/** Give every point its colour, by what the form says. */
 async function recolour() {
-  colouring.abort();
-  colouring = new AbortController();
-  const { signal } = colouring;
-  const { colour: select, q, alive } = form.elements;
-  const colour = colours.find(({ name }) => name === select?.value) ?? colours[0] ?? null;
-  const typed = q.value.trim() ? q.value : "";
-  const density = colours.find(({ name }) => name === "density");
-  const [hits, own, firing] = await Promise.all([
-    typed ? searched(typed, signal) : null,
-    colour && !typed ? levels(colour) : null,
-    alive?.checked && density ? levels(density) : null,
-  ]);
-  if (signal.aborted) return;
-  const look = points.levels;
-  if (own) look.set(own);
-  else look.fill(hits || !colour ? 0 : 1);
-  if (firing) firing.forEach((level, index) => { if (!level) look[index] = HIDDEN; });
-  drawing.paint(palette(hits ? null : colour));
-  drawing.show(points.places, look);
-  const shown = (hits ?? []).filter((index) => look[index] !== HIDDEN);
-  drawing.mark(Uint16Array.from(shown.flatMap((index) => [...points.places.subarray(2 * index, 2 * index + 2)])));
-  explain(document.getElementById("map-legend"), colour, hits ? shown.length : null, plain);
-  request();
+  if (await colouring.apply(points, drawing)) request();
 }
 
 const pixels = (count) => (count / canvas.clientWidth) * view.width;
 
+const under = (place) => (place && points ? points.nearest(place.x, place.y, pixels(REACH)) : -1);
+
 function hover(place, event) {
-  const index = place && points ? points.nearest(place.x, place.y, pixels(REACH)) : -1;
+  const index = under(place);
   overlay.near = index < 0 ? null : points.at(index);
   canvas.classList.toggle("over", index >= 0);
   if (index < 0) card.hide();
@@ -190,7 +107,7 @@ function hover(place, event) {
 }
 
 function pick(place, event) {
-  const index = points ? points.nearest(place.x, place.y, pixels(REACH)) : -1;
+  const index = under(place);
   if (index < 0) return;
   const to = `${figure.dataset.feature}/${index}`;
   if (event.pointerType === "touch") hover(place, event);
@@ -208,15 +125,11 @@ function choose() {
 function drawn(corners) {
   setLasso(false);
   if (corners.length < 3) {
-    overlay.lasso = null;
-    overlay.draw(view);
+    draw([]);
     say(`No ${plain} lies inside the lasso: draw it around some points.`);
     return;
   }
-  const each = Math.ceil(corners.length / MOST_CORNERS);
-  const some = corners.filter((_, n) => n % each === 0);
-  lasso = some.flatMap(({ x, y }) => [short(x), short(y)]).join(",");
-  chosen = "";
+  [lasso, chosen] = [outline(corners), ""];
   turn();
 }
 
@@ -226,18 +139,12 @@ function setLasso(on) {
   canvas.classList.toggle("drawing", on);
 }
 
-const gestures = new Gestures(canvas, {
-  view: () => view,
-  moved,
-  hover,
-  pick,
-  choose,
-  draw: (corners) => {
-    overlay.lasso = corners.flatMap(({ x, y }) => [x, y]);
-    overlay.draw(view);
-  },
-  drawn,
-});
+function draw(corners) {
+  overlay.lasso = corners.flatMap(({ x, y }) => [x, y]);
+  overlay.draw(view);
+}
+
+const gestures = new Gestures(canvas, { view: () => view, moved, hover, pick, choose, draw, drawn });
 
 const DEEDS = {
   in: () => moved(zoomed(view, 0.6)),
@@ -254,18 +161,12 @@ form.addEventListener("submit", (event) => {
 });
 form.addEventListener("change", () => form.requestSubmit());
 
-// A row of the table shows its place.
-function pointAt(event) {
-  const row = event.target.closest?.("#beside [data-x]");
-  overlay.near = row ? { x: Number(row.dataset.x), y: Number(row.dataset.y) } : null;
+table.onRow((place) => {
+  overlay.near = place;
   overlay.draw(view);
-}
-for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, pointAt);
-
-document.addEventListener("htmx:after:swap", () => {
-  if (!beside()) return;
-  read();
 });
+
+document.addEventListener("htmx:after:swap", () => table.element && read());
 canvas.addEventListener("snapshot", () => drawing?.draw(view, false, 0)); // a saved page has it
 addEventListener("popstate", () => location.reload());
 addEventListener("resize", request);
@@ -280,7 +181,7 @@ async function start() {
   read();
   if (!drawing) {
     figure.classList.add("without");
-    say(NO_WEBGL);
+    say("This browser draws no WebGL, so there is no picture; the table has the same in words.");
     return;
   }
   canvas.addEventListener("webglcontextlost", () => say("The graphics processor gave the picture up; load the page again."));
