@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
 
 from app.client.transport import Answer, Transport
 from app.pages.compare import schema as types
@@ -68,6 +67,4 @@ class ComparisonsClient:
         return self._ask(types.Twins, ("d", model, dictionary, feature, "twins")).twins
 
     def _ask(self, kind: type[Answer], parts: tuple[object, ...], **query: str) -> Answer:
-        kept = {name: value for name, value in query.items() if value}
-        address = self._transport.address(*parts) + (f"?{urlencode(kept)}" if kept else "")
-        return self._transport.ask("GET", address, kind)
+        return self._transport.ask("GET", self._transport.address(*parts, **query), kind)

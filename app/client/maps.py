@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlencode
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +50,8 @@ class MapsClient:
             "feature": "" if feature is None else str(feature),
             "page": str(page),
         }
-        return self._transport.ask("GET", self._address(model, dictionary, **query), MapAnswer)
+        address = self._transport.address(*_map(model, dictionary), **query)
+        return self._transport.ask("GET", address, MapAnswer)
 
     def places(self, model: str, dictionary: str) -> NDArray[np.float64]:
         """x to the right and y downwards of each feature, from 0 to 1, [d_sae, 2]; NaN where it has
@@ -71,12 +71,8 @@ class MapsClient:
     def hits(self, model: str, dictionary: str, typed: str) -> MapHitsAnswer:
         """The features that fit a text, the best first."""
         parts = _map(model, dictionary, "hits")
-        address = f"{self._transport.address(*parts)}?{urlencode({'q': typed})}"
+        address = self._transport.address(*parts, q=typed)
         return self._transport.ask("GET", address, MapHitsAnswer)
-
-    def _address(self, model: str, dictionary: str, **query: str) -> str:
-        kept = urlencode({name: value for name, value in query.items() if value})
-        return f"{self._transport.address(*_map(model, dictionary))}?{kept}"
 
 
 def _map(model: str, dictionary: str, *rest: str) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlencode
 
 from app.client.transport import Transport, question_of
 from app.pages.rate import schema as types
@@ -62,11 +61,11 @@ class RatingsClient:
 
     def study(self, study: str, rater: str = "") -> types.StudyAnswer:
         """A study with its items in a rater's order, and how far everybody is."""
-        return self._transport.ask("GET", self._asked(study, rater=rater), types.StudyAnswer)
+        return self._transport.ask("GET", self._address(study, rater=rater), types.StudyAnswer)
 
     def item(self, study: str, item: str, rater: str = "") -> types.ItemAnswer:
         """What a rater sees of an item."""
-        address = self._asked(study, "items", item, rater=rater)
+        address = self._address(study, "items", item, rater=rater)
         return self._transport.ask("GET", address, types.ItemAnswer)
 
     def rate(
@@ -109,12 +108,12 @@ class RatingsClient:
 
     def results(self, study: str, rater: str) -> types.StudyResultsAnswer:
         """What the blind ratings say; the rater has been unblinded before."""
-        address = self._asked(study, "results", rater=rater)
+        address = self._address(study, "results", rater=rater)
         return self._transport.ask("GET", address, types.StudyResultsAnswer)
 
     def csv(self, study: str, rater: str) -> str:
         """Every rating that was ever given, as a CSV file; likewise."""
-        address = self._asked(study, "ratings.csv", rater=rater)
+        address = self._address(study, "ratings.csv", rater=rater)
         return self._transport.send("GET", address).text
 
     def put_away(self, study: str) -> None:
@@ -125,8 +124,5 @@ class RatingsClient:
         """Take a study up again."""
         return self._transport.ask("POST", self._address(study, "restore"), types.StudySummary)
 
-    def _address(self, *parts: str) -> str:
-        return self._transport.address("rate", *parts)
-
-    def _asked(self, *parts: str, rater: str) -> str:
-        return f"{self._address(*parts)}?{urlencode({'rater': rater})}"
+    def _address(self, *parts: str, **query: str) -> str:
+        return self._transport.address("rate", *parts, **query)

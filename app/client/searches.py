@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlencode
 
 from app.client.transport import Answer, Transport
 from app.pages.search import schema as types
@@ -60,5 +59,4 @@ class SearchClient:
         return self._ask(types.PhraseAnswer, ("search", "phrase"), q=phrase, d=dictionary)
 
     def _ask(self, kind: type[Answer], parts: tuple[str, ...], **query: str) -> Answer:
-        address = f"{self._transport.address(*parts)}?{urlencode(query, errors='surrogatepass')}"
-        return self._transport.ask("GET", address, kind)
+        return self._transport.ask("GET", self._transport.address(*parts, **query), kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -43,9 +43,15 @@ class Transport:
         self.base = base
         self.http = http
 
-    def address(self, *parts: object) -> str:
-        """Of what these parts of an address name, below /api/v1."""
-        return "/".join([f"{self.base}/api/v1", *(quote(str(part), safe="") for part in parts)])
+    def address(self, *parts: object, **query: str) -> str:
+        """Of what these parts of an address name, below /api/v1; what is asked empty is left out.
+
+        Half a surrogate pair travels as the bytes it would have, and the server says what it says.
+        """
+        escaped = (quote(str(part), safe="", errors="surrogatepass") for part in parts)
+        address = "/".join([f"{self.base}/api/v1", *escaped])
+        kept = {name: value for name, value in query.items() if value}
+        return f"{address}?{urlencode(kept, errors='surrogatepass')}" if kept else address
 
     def ask(
         self, method: str, address: str, kind: type[Answer], question: BaseModel | None = None

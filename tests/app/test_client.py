@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
 from typing import Any
 
@@ -316,3 +316,20 @@ def test_features_are_searched_by_words_and_by_example(client: FeaturescopeClien
     assert "featurescope embed demo/mlp-12" in off.note
     with pytest.raises(RequestFailed, match="at most 400 characters"):
         client.search.find("x" * 500)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, text: client.search.by_phrase(text, dictionary="demo/mlp-12"),
+        lambda client, text: client.maps.hits("demo", "mlp-12", text),
+        lambda client, text: client.comparisons.of(text),
+        lambda client, text: client.ratings.results(text, rater=text),
+        lambda client, text: client.labels.of("demo", text, 0),
+    ],
+)
+def test_half_a_character_travels_and_the_server_answers(
+    client: FeaturescopeClient, ask: Callable[[FeaturescopeClient, str], object]
+) -> None:
+    with contextlib.suppress(RequestFailed):  # whatever the server says of it, it was asked
+        ask(client, "\ud800 half")

@@ -13,7 +13,8 @@ from app.store.types.comparisons import ComparisonView
 from sae_core.text.corpus import STDLIB
 from sae_core.training.config import TrainingConfig
 
-TRAINED_TOKENS = 600_000
+TRAINED_TOKENS = 500_000
+EVALUATED_TOKENS = 16_384
 L0 = 24
 RECIPES = {
     **{f"short-4096-s{seed}": (4096, seed) for seed in range(3)},
@@ -22,8 +23,8 @@ RECIPES = {
 }
 """Features and seed of each. Of one seed, two sizes would begin at the same directions, and a short
 training leaves them there: they would be found again for that reason alone."""
-HARVESTED_TOKENS = 65_536
-COMPARED_TOKENS = 131_072
+HARVESTED_TOKENS = 32_768
+COMPARED_TOKENS = 65_536
 FOLDER = "demo-compare"  # below FEATURESCOPE_HOME
 
 
@@ -44,9 +45,19 @@ def compare_demo(settings: Settings) -> list[ComparisonView]:
     for name, (d_sae, seed) in RECIPES.items():
         folder = settings.home / FOLDER / name
         config = TrainingConfig(d_sae=d_sae, l0=L0, tokens=TRAINED_TOKENS, seed=seed)
-        train(settings, TrainingSpec(model, HOOK_POINT, STDLIB, folder, config, name=name))
+        training = TrainingSpec(
+            *(model, HOOK_POINT, STDLIB, folder, config),
+            name=name,
+            evaluation_tokens=EVALUATED_TOKENS,
+        )
+        train(settings, training)
         spec = SourceSpec(model, dictionary=folder, name=name, model_name=MODEL)
-        harvest(settings, spec, HARVESTED_TOKENS, rules=False)
+        harvest(
+            *(settings, spec, HARVESTED_TOKENS),
+            rules=False,
+            phrases=False,
+            evaluation_tokens=EVALUATED_TOKENS,
+        )
     trained = ComparisonSpec(
         tuple((MODEL, name) for name in RECIPES), "seeds and sizes", COMPARED_TOKENS
     )

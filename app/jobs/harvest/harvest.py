@@ -49,10 +49,12 @@ class HarvestParts:
     Attributes:
         rules: a rule for each.
         phrases: text and firings, to find phrases in.
+        evaluation_tokens: how many the dictionary's figures are made of.
     """
 
     rules: bool = True
     phrases: bool = True
+    evaluation_tokens: int = EVALUATION_TOKENS
 
     @property
     def versions(self) -> dict[str, int]:
@@ -73,18 +75,20 @@ def harvest(
     replace: bool = False,
     rules: bool = True,
     phrases: bool = True,
+    evaluation_tokens: int = EVALUATION_TOKENS,
 ) -> None:
     """Harvest a dictionary and publish it; what is published already is not computed again.
 
     A killed harvest goes on after its last run when the same command is given again. With
     `ablate_top` the ablation effects of each feature's top contexts are computed, too. Another
     model or dictionary of the same name gives way only with `replace`. Without `rules` none are
-    learnt; without `phrases` neither text nor firings are kept to find phrases in.
+    learnt; without `phrases` neither text nor firings are kept to find phrases in. The dictionary's
+    figures are made of `evaluation_tokens`.
     """
     with open_store(settings) as store:
         source = open_source(settings, spec)
         plan = plan_harvest(source.windows, tokens, seed)
-        parts = HarvestParts(rules, phrases)
+        parts = HarvestParts(rules, phrases, evaluation_tokens)
         harvest_source(
             settings, store, source, plan, ablate_top=ablate_top, replace=replace, parts=parts
         )
@@ -149,6 +153,8 @@ def _published(
             here = view.harvest.settings
             same = all(here.get(key) == wanted[key] for key in ("identity", "writers_checksum"))
             same = same and all(here.get(k) == made for k, made in parts.versions.items())
+            # Text that is not to be kept must not stay; a rule that nobody asked for may.
+            same = same and (parts.phrases or "phrases" not in here)
             return view if same and here.get("writers") == wanted["writers"] else None
     return None
 
@@ -205,7 +211,7 @@ def _harvest_alone(
         run_harvest(
             model, dictionary, plan, log, on_progress=lambda p: phase.update(p.done, p.rate)
         )
-    evaluation = _evaluation(store, source, plan.seed, reporter)
+    evaluation = _evaluation(store, source, plan.seed, parts.evaluation_tokens, reporter)
     # Second: one record for each feature, made while the store takes them. The windows come
     # after the features, which say what windows they show.
     shown: set[int] = set()
@@ -243,17 +249,19 @@ def _harvest_alone(
     shutil.rmtree(log.folder, ignore_errors=True)
 
 
-def _evaluation(store: Store, source: Source, seed: int, reporter: Reporter) -> Mapping[str, Any]:
+def _evaluation(
+    store: Store, source: Source, seed: int, tokens: int, reporter: Reporter
+) -> Mapping[str, Any]:
     """The dictionary's figures; where the store has a whole evaluation on this text, that one."""
     for view in store.catalogue():
         if (view.model, view.name) == source.spec.titles and view.evaluation and kept(view, source):
             return view.evaluation
-    numbers = source.evaluation_windows(EVALUATION_TOKENS, seed)
+    numbers = source.evaluation_windows(tokens, seed)
     with reporter.phase("evaluating", len(numbers), "win") as phase:
         result = evaluate_dictionary(
             source.model, source.dictionary, source.windows, numbers, lambda n: phase.update(n)
         )
-    return record(source, result, EVALUATION_TOKENS, seed, len(numbers))
+    return record(source, result, tokens, seed, len(numbers))
 
 
 def _ablate_top(store: Store, source: Source, view: DictionaryView, reporter: Reporter) -> None:

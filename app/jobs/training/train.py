@@ -62,6 +62,7 @@ class TrainingSpec:
         command: the command line, for the page.
         prepend_bos: whether BOS opens each context; None: as the model's own tokenizer does with
             plain text.
+        evaluation_tokens: how many the figures are made of.
     """
 
     model: str
@@ -74,6 +75,7 @@ class TrainingSpec:
     name: str | None = None
     command: str = ""
     prepend_bos: bool | None = None
+    evaluation_tokens: int = EVALUATION_TOKENS
 
     @property
     def title(self) -> str:
@@ -247,7 +249,7 @@ def _train(spec: TrainingSpec, parts: _Parts, on_point: Callable[[TrainingPoint]
 def _evaluate(settings: Settings, spec: TrainingSpec, parts: _Parts) -> Evaluation:
     """Figures of the dictionary as it lies in its folder, on held-out text."""
     dictionary = load_dictionary(spec.out, settings.device)
-    numbers = evaluation_windows(parts.windows, EVALUATION_TOKENS, spec.config.seed)
+    numbers = evaluation_windows(parts.windows, spec.evaluation_tokens, spec.config.seed)
     bar: tqdm[Never] = tqdm(total=len(numbers), desc="evaluating", unit="win")
 
     def show(done: int) -> None:
