@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from app.client.transport import Answer, Transport
 from app.pages.compare import schema as types
 from app.pages.compare.schema import Measure, PairSort, Shown

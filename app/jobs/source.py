@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 from app.errors import InvalidRequest
 from app.settings import Settings
 from app.store.names import check_name
-from app.store.types.catalogue import LOSS_NOISE, CorpusRecord, DictionaryRecord, ModelRecord
+from app.store.types.catalogue import (
+    LOSS_NOISE,
+    WRITES_AT,
+    CorpusRecord,
+    DictionaryRecord,
+    ModelRecord,
+)
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.places import places_of
 from sae_core.harvest.fit_check import centres_in_vain
 from sae_core.interventions.rounding import SHORT_DTYPES, loss_noise
 from sae_core.language_model.model import LanguageModel, load_model
@@ -169,6 +176,7 @@ class Source:
             evaluation=evaluation,
             details={
                 **self.details,
+                **({WRITES_AT: dictionary.output_hook_point} if dictionary.is_transcoder else {}),
                 OPENS_WITH_BOS: self.model.vocabulary.bos is not None,
                 "texts open": opening_sentence(self.model, self.dictionary, self.spec.prepend_bos),
                 **({"writers": self.spec.writers_title} if self.writers is not None else {}),
@@ -178,7 +186,7 @@ class Source:
 
     def _loss_noise(self) -> float:
         """How far rounding alone moves a loss on a few windows of this text, nats."""
-        hook_point = self.model.hook_point(self.dictionary.hook_point, self.dictionary.d_in)
+        hook_point = places_of(self.model, self.dictionary).write
         drawn = self.windows.gather(self.windows.select(NOISE_TOKENS, seed=0))
         tokens, is_text = (torch.from_numpy(part) for part in drawn)
         return loss_noise(self.model, hook_point, tokens, is_text)
@@ -332,7 +340,7 @@ def open_dictionary(model: LanguageModel, spec: SourceSpec, device: str) -> tupl
     """The dictionary and its checksum, once it is known to fit the model."""
     if spec.dictionary is not None:
         dictionary = load_dictionary(spec.dictionary, device)
-        model.hook_point(dictionary.hook_point, dictionary.d_in)
+        places_of(model, dictionary)
         if centres_in_vain(model, dictionary):
             raise InvalidRequest(
                 f"{spec.dictionary} asks for a centred residual stream (center_writing_weights), "

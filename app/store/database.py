@@ -75,9 +75,10 @@ def connect(
         if where.drivername in ("postgres", "postgresql"):
             where = where.set(drivername="postgresql+psycopg")
         if where.drivername == "postgresql+psycopg":
-            wait = f"-c lock_timeout={int(busy_seconds * 1000)}"
+            # What is asked here takes milliseconds; compiling it first takes longer than that.
+            options = f"-c lock_timeout={int(busy_seconds * 1000)} -c jit=off"
             engine = create_engine(
-                where, pool_pre_ping=True, connect_args={"options": wait}, **pool
+                where, pool_pre_ping=True, connect_args={"options": options}, **pool
             )
         elif where.get_backend_name() == "sqlite" and where.database not in (None, "", ":memory:"):
             file = SqliteFile(Path(str(where.database)))

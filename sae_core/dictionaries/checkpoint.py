@@ -43,6 +43,8 @@ def save_dictionary(
     }
     if dictionary.trained_on.context_size is not None:
         metadata["context_size"] = dictionary.trained_on.context_size
+    if dictionary.is_transcoder:
+        metadata["hook_name_out"] = dictionary.output_hook_point
     if norm is InputNorm.CENTRED:  # as SAELens says it
         metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
         norm = InputNorm.NONE
@@ -57,6 +59,8 @@ def save_dictionary(
         "reshape_activations": "none",
         "metadata": metadata,
     }
+    if dictionary.is_transcoder:
+        config["d_out"] = dictionary.d_out
     config |= core.own_config()
     weights = {
         name: tensor.detach().to("cpu", dtype).contiguous()

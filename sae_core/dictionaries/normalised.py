@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sae_core.dictionaries.dictionary import Dictionary, Firings
+from sae_core.errors import CheckpointError
 
 _EPSILON = 1e-5
 
@@ -48,6 +49,11 @@ class NormalisedDictionary(Dictionary):
 
     def __init__(self, inner: Dictionary, norm: InputNorm) -> None:
         super().__init__(inner.hook_point, inner.d_in, inner.d_sae, inner.apply_b_dec_to_input)
+        if inner.is_transcoder:
+            raise CheckpointError(
+                f"A transcoder that normalises its input ({norm}) is not read here: nothing says "
+                "in what units its output is."
+            )
         self.architecture = inner.architecture  # type: ignore[misc]  # that of the one inside
         self.inner = inner
         self.norm = norm

@@ -195,7 +195,7 @@ _TRAINING = _words(
     "model_name model_class_name dataset_path dataset_trust_remote_code streaming neuronpedia_id "
     "is_dataset_tokenized use_chat_formatting use_cached_activations cached_activations_path "
     "from_pretrained_path output_path checkpoint_path resume_from_checkpoint run_name verbose "
-    "sae_lens_version sae_lens_training_version hf_hook_name sae_name model_kwargs hook_eval "
+    "sae_lens_version sae_lens_training_version sae_name model_kwargs hook_eval "
     "hook_layer hook_point_layer hook_point_eval tokens_per_buffer lm_name saelens_version "
     "dataset_name name creation_date author description release sae_id id set "
     # batches and buffers
@@ -235,11 +235,11 @@ _PLACE: Mapping[str, Refusal] = {
         "(attn.hook_z)",
     ),
     "hook_point_head_index": Refusal((), "it was trained on one attention head alone"),
-    "hook_head_index_out": Refusal((), "a transcoder's: it writes what it did not read"),
+    "hook_head_index_out": Refusal((), "it was trained to write one attention head alone"),
 }
 
 _SAELENS_METADATA = KnownSettings(
-    used=_words("hook_name hook_name_out prepend_bos context_size"),
+    used=_words("hook_name hook_name_out hf_hook_name prepend_bos context_size"),
     harmless=_TRAINING | _words("hf_hook_name_out architecture"),
     refused=_PLACE,
     noted={"seqpos_slice": _positions, "exclude_special_tokens": _tokens},
@@ -260,8 +260,8 @@ _SAELENS_METADATA = KnownSettings(
 SAELENS = KnownSettings(
     used=_SAELENS_METADATA.used
     | _words(
-        "architecture d_in d_sae dtype apply_b_dec_to_input normalize_activations activation_fn "
-        "activation_fn_str activation_fn_kwargs k hook_point "
+        "architecture d_in d_out d_sae dtype apply_b_dec_to_input normalize_activations "
+        "activation_fn activation_fn_str activation_fn_kwargs k hook_point "
         "rescale_acts_by_decoder_norm finetuning_scaling_factor"
     ),
     harmless=_SAELENS_METADATA.harmless,

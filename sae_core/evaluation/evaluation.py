@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sae_core.dictionaries.dictionary import Dictionary, Firings
+from sae_core.dictionaries.places import Places, places_of
 from sae_core.dictionaries.screening import Encoder, screened
 from sae_core.evaluation.activation_bands import bands_of, from_band_up
 from sae_core.evaluation.decoder_geometry import decoder_geometry
@@ -19,7 +20,6 @@ from sae_core.evaluation.figures import Evaluation
 from sae_core.evaluation.sums import EvaluationSums
 from sae_core.harvest.records import N_BANDS
 from sae_core.language_model.clean_run import CleanRun, clean_run
-from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
 from sae_core.language_model.predictions import log_probabilities, log_probabilities_of
 from sae_core.text.tokenized import Windows
@@ -41,12 +41,13 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a dictionary on the windows of those numbers.
 
-    BOS and padding keep the model's own activation, are not encoded and are no targets. Memory:
-    one batch of windows and `EvaluationSums`.
+    BOS and padding keep the model's own activation, are not encoded and are no targets. Of a
+    transcoder, what is replaced, by its reconstruction, by 0 and by its mean, is what it writes.
+    Memory: one batch of windows and `EvaluationSums`.
 
     Args:
         model: the language model that the dictionary reads.
-        dictionary: one that reads the model at one of its hook points.
+        dictionary: one that reads and writes the model at hook points that it has.
         windows: the text.
         numbers: numbers of the windows to evaluate on, int64 [n].
         on_windows: called after every batch with how many windows are done.
@@ -57,20 +58,20 @@ def evaluate(
     Raises:
         HarvestError: there is too little text for figures.
     """
-    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    places = places_of(model, dictionary)
     text = _Text(model, windows, numbers)
     encoder = screened(dictionary)
     # A first pass over the text for what replaces x or bounds the bands, a second for the figures.
     statistics = _text_statistics(
-        model, hook_point, text, encoder if thorough else None, dictionary.d_sae
+        model, places, text, encoder if thorough else None, dictionary.d_sae
     )
     sums = EvaluationSums(text.n_documents, windows.n_ctx, dictionary.d_sae)
     done = 0
     for batch in text.batches():
-        run = clean_run(model, batch.tokens, hook_point)
-        x = run.x[batch.text]
-        firings = encoder.encode_sparse(x)
-        x_hat = dictionary.decode_sparse(firings, x).to(x.dtype)
+        run = clean_run(model, batch.tokens, places.write, read=places.read)
+        x, read = run.x[batch.text], run.read[batch.text]
+        firings = encoder.encode_sparse(read)
+        x_hat = dictionary.decode_sparse(firings, read).to(x.dtype)
         _add_fit(sums, batch, x, x_hat, firings, statistics.mean)
         _add_losses(sums, batch, run, x_hat, statistics.mean.to(x.dtype))
         if statistics.maxima is not None:
@@ -146,7 +147,7 @@ class _TextStatistics:
     """What must be known of the text before anything is replaced.
 
     Attributes:
-        mean: the mean of x over the text tokens, float64 [d_in].
+        mean: the mean of the activation that is replaced over the text tokens, float64 [d_out].
         maxima: the largest activation of each feature there, [d_sae]; None where bands are not
             asked for.
     """
@@ -156,18 +157,21 @@ class _TextStatistics:
 
 
 def _text_statistics(
-    model: LanguageModel, hook_point: HookPoint, text: _Text, encoder: Encoder | None, d_sae: int
+    model: LanguageModel, places: Places, text: _Text, encoder: Encoder | None, d_sae: int
 ) -> _TextStatistics:
     """One pass over the text; maxima where an encoder is given."""
-    total = torch.zeros(hook_point.d_in, dtype=torch.float64, device=model.device)
+    total = torch.zeros(places.write.d_in, dtype=torch.float64, device=model.device)
     maxima = torch.zeros(d_sae, device=model.device)
     n_tokens = 0
     for batch in text.batches():
-        x = model.capture(batch.tokens, hook_point)[batch.text]
+        written = model.capture(batch.tokens, places.write)
+        x = written[batch.text]
         total += x.sum(dim=0, dtype=torch.float64)
         n_tokens += len(x)
         if encoder is not None:
-            firings = encoder.encode_sparse(x)
+            same = places.read == places.write
+            read = written if same else model.capture(batch.tokens, places.read)
+            firings = encoder.encode_sparse(read[batch.text])
             maxima.scatter_reduce_(0, firings.features, firings.values, "amax")
     return _TextStatistics(total / max(1, n_tokens), None if encoder is None else maxima)
 
@@ -175,7 +179,7 @@ def _text_statistics(
 def _add_fit(
     sums: EvaluationSums, batch: _Batch, x: Tensor, x_hat: Tensor, firings: Firings, mean: Tensor
 ) -> None:
-    """Add squared errors and active features of the text tokens: x and x_hat [n, d_in]."""
+    """Add squared errors and active features of the text tokens: x and x_hat [n, d_out]."""
     rows, positions = (at.cpu().numpy() for at in batch.text.nonzero(as_tuple=True))
     exact = x.double()
     sums.add_tokens(
@@ -211,17 +215,18 @@ def _add_bands(
     maxima: Tensor,
 ) -> None:
     """Add losses with the firings of a band and above alone; see `activation_bands`."""
-    documents, x = batch.documents, run.x[batch.text]
+    documents, read = batch.documents, run.read[batch.text]
     bands = bands_of(firings, maxima)
     sums.add_band_firings(bands.cpu().numpy(), firings.values.cpu().numpy())
     for lowest in range(1, N_BANDS + 1):
-        kept = dictionary.decode_sparse(from_band_up(firings, bands, lowest), x).to(x.dtype)
+        kept = dictionary.decode_sparse(from_band_up(firings, bands, lowest), read)
+        kept = kept.to(run.x.dtype)
         losses = _losses(run.model, _replaced(run, batch, kept), batch)
         sums.add_band_loss(lowest, documents, losses.cpu().numpy())
 
 
 def _replaced(run: CleanRun, batch: _Batch, x: Tensor) -> Tensor:
-    """Final hidden states with x [n, d_in] or [d_in] at the text positions."""
+    """Final hidden states with x [n, d_out] or [d_out] at the text positions."""
     replaced = run.x.clone()
     replaced[batch.text] = x
     return run.rerun(replaced)

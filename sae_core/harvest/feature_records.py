@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.places import places_of
 from sae_core.harvest.co_firing import aligned_neurons, coactive, joint_counts, nearest
 from sae_core.harvest.density import DocumentTokens
 from sae_core.harvest.firing_log import FiringLog
@@ -65,7 +66,7 @@ def feature_records(
     joint = joint_counts(log)
     joint_firings = joint.diagonal()
     rows = dictionary.decoder_rows
-    on_neurons = model.hook_point(dictionary.hook_point).kind is HookKind.POST
+    on_neurons = places_of(model, dictionary).write.kind is HookKind.POST
     # Everything else a block of features at a time, so that memory stays bounded.
     for first, last in log.blocks(BLOCK, BLOCK_FIRINGS):
         near = nearest(rows, first, last)

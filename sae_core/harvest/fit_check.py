@@ -9,15 +9,16 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.checkpoint import FIXED_SCALE
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.formats.parts import IN_UNITS
 from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
-from sae_core.errors import HarvestError
+from sae_core.errors import HarvestError, HookPointError
 from sae_core.harvest.harvest import HarvestPlan
+from sae_core.language_model.hook_point import HookKind
 from sae_core.language_model.model import LanguageModel
 
 NEIGHBOURS = 1
@@ -25,6 +26,18 @@ PENALTY = 1.1
 FOLDED_NORM = FIXED_SCALE
 NORMS = (str(InputNorm.NONE), FOLDED_NORM, *(str(n) for n in InputNorm if n is not InputNorm.NONE))
 _ROWS = 512
+
+
+class Activations(NamedTuple):
+    """What a dictionary is tried on.
+
+    Attributes:
+        read: what it encodes, [n, d_in].
+        written: what it reconstructs, [n, d_out]; the same but for a transcoder.
+    """
+
+    read: Tensor
+    written: Tensor
 
 
 class Sample(NamedTuple):
@@ -46,7 +59,8 @@ class Fit:
     Attributes:
         n_tokens: how many tokens it was tried on.
         l0: mean number of active features on a token.
-        fvu: sum ||x - x_hat||^2 / sum ||x - mean(x)||^2.
+        fvu: sum ||y - y_hat||^2 / sum ||y - mean(y)||^2, with y the activation that is
+            reconstructed.
         silent_share: share of the features that fire on none of them.
     """
 
@@ -69,11 +83,15 @@ class Variant:
         hook_point: where in the model the dictionary reads.
         subtracts: whether b_dec is subtracted from the input.
         norm: how the input is normalised, one of NORMS.
+        output: the hook point that it reconstructs; empty: the one that it reads.
+        turned: whether its skip connection is used the other way round than it is stored.
     """
 
     hook_point: str
     subtracts: bool
     norm: str
+    output: str = ""
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +105,8 @@ class Tried:
 def variant_of(dictionary: Dictionary) -> Variant:
     """How a dictionary is used as it stands."""
     norm = dictionary.norm if isinstance(dictionary, NormalisedDictionary) else InputNorm.NONE
-    return Variant(dictionary.hook_point, dictionary.apply_b_dec_to_input, str(norm))
+    output = dictionary.output_hook_point if dictionary.is_transcoder else ""
+    return Variant(dictionary.hook_point, dictionary.apply_b_dec_to_input, str(norm), output)
 
 
 def centres_in_vain(model: LanguageModel, dictionary: Dictionary) -> bool:
@@ -100,21 +119,23 @@ def centres_in_vain(model: LanguageModel, dictionary: Dictionary) -> bool:
 
 
 @torch.inference_mode()
-def fit(dictionary: Dictionary, x: Tensor) -> Fit:
-    """How a dictionary does on activations x [n, d_in], n > 1."""
-    mean = x.double().mean(dim=0)
+def fit(dictionary: Dictionary, x: Activations) -> Fit:
+    """How a dictionary does on the activations of n > 1 tokens."""
+    mean = x.written.double().mean(dim=0)
     error = active = 0.0
-    fired = torch.zeros(dictionary.d_sae, dtype=torch.bool, device=x.device)
-    for rows in torch.split(x, _ROWS):
-        firings = dictionary.encode_sparse(rows)
-        x_hat = dictionary.decode_sparse(firings, rows)
-        error += float((rows.double() - x_hat.double()).square().sum())
+    fired = torch.zeros(dictionary.d_sae, dtype=torch.bool, device=x.read.device)
+    for read, written in zip(
+        torch.split(x.read, _ROWS), torch.split(x.written, _ROWS), strict=True
+    ):
+        firings = dictionary.encode_sparse(read)
+        y_hat = dictionary.decode_sparse(firings, read)
+        error += float((written.double() - y_hat.double()).square().sum())
         active += len(firings.values)
         fired[firings.features] = True
-    variance = float((x.double() - mean).square().sum())
+    variance = float((x.written.double() - mean).square().sum())
     return Fit(
-        n_tokens=len(x),
-        l0=active / len(x),
+        n_tokens=len(x.read),
+        l0=active / len(x.read),
         fvu=error / variance if variance else float("nan"),
         silent_share=1.0 - float(fired.double().mean()),
     )
@@ -136,7 +157,10 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
     """
     core = dictionary.inner if isinstance(dictionary, NormalisedDictionary) else dictionary
     core = deepcopy(core)
-    core.hook_point, core.apply_b_dec_to_input = variant.hook_point, variant.subtracts
+    core.move(variant.hook_point, variant.output or None)
+    core.apply_b_dec_to_input = variant.subtracts
+    if variant.turned:
+        core.W_skip = nn.Parameter(core.W_skip.T.contiguous(), requires_grad=False)
     if variant.norm == FOLDED_NORM:
         scale = core.d_in**0.5 / float(x.float().norm(dim=-1).mean())
         with torch.no_grad():
@@ -153,8 +177,10 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -
 
     Its weights as they are used now are tried at every layer, and in the NEIGHBOURS on each side at
     every hook point of the same width; then every normalisation, with and without b_dec taken off
-    the input, where it is now and at the best other place. Of two that leave about as much
-    unexplained the one that changes less is better: each change counts for PENALTY times the FVU.
+    the input, where it is now and at the best other place. A transcoder is tried at every layer's
+    MLP, with each of its inputs, and with its skip connection turned round. Of two that leave about
+    as much unexplained the one that changes less is better: each change counts for PENALTY times
+    the FVU.
 
     Args:
         model: the language model that the dictionary may belong to.
@@ -166,14 +192,16 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -
         return []
 
     def tried(variant: Variant) -> Tried:
-        x = text_activations(model, variant.hook_point, sample)
-        return Tried(variant, fit(varied(dictionary, variant, x), x))
+        x = text_activations(model, variant, sample)
+        return Tried(variant, fit(varied(dictionary, variant, x.read), x))
 
     def cost(candidate: Tried) -> float:
         changed = zip(astuple(candidate.variant), astuple(now), strict=True)
         changes = sum(a != b for a, b in changed)
         return float(candidate.fit.fvu * PENALTY**changes)
 
+    if dictionary.is_transcoder:
+        return sorted(map(tried, _other_transcoders(model, dictionary, now)), key=cost)
     places = [p for p in _places(model, dictionary) if p != now.hook_point]
     # The weights as they are used now, at every other place.
     candidates = [tried(replace(now, hook_point=place)) for place in places]
@@ -187,9 +215,13 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -
 
 
 @torch.inference_mode()
-def text_activations(model: LanguageModel, hook_point: str, sample: Sample) -> Tensor:
-    """Activations of a sample's text, [n, d_in]."""
-    return model.capture(sample.tokens, model.hook_point(hook_point))[sample.text]
+def text_activations(model: LanguageModel, variant: Variant, sample: Sample) -> Activations:
+    """What a dictionary that is used so reads and writes on a sample's text."""
+    read = model.capture(sample.tokens, model.hook_point(variant.hook_point))[sample.text]
+    if not variant.output:
+        return Activations(read, read)
+    point = model.write_point(variant.output)
+    return Activations(read, model.capture(sample.tokens, point)[sample.text])
 
 
 def first_tokens(model: LanguageModel, plan: HarvestPlan, n_tokens: int) -> Sample:
@@ -228,3 +260,30 @@ def _places(model: LanguageModel, dictionary: Dictionary) -> Iterator[str]:
             wanted = kind is here.kind or abs(layer - here.layer) <= NEIGHBOURS
             if wanted and model.width(layer, kind) == dictionary.d_in:
                 yield f"blocks.{layer}.{kind}"
+
+
+def _other_transcoders(
+    model: LanguageModel, dictionary: Dictionary, now: Variant
+) -> Iterator[Variant]:
+    """Where else a transcoder may read and write, and its skip connection turned round."""
+    reads, writes = (model.hook_point(name) for name in (now.hook_point, now.output))
+    inputs = (HookKind.MLP_IN, HookKind.NORMALIZED, HookKind.RESID_MID)
+    kinds = inputs if reads.kind in inputs else (reads.kind,)
+    apart = reads.layer - writes.layer
+    for layer in range(model.n_layers):
+        for kind in kinds:
+            name, output = f"blocks.{layer + apart}.{kind}", f"blocks.{layer}.{writes.kind}"
+            variant = replace(now, hook_point=name, output=output)
+            if variant != now and _has(model, variant, dictionary):
+                yield variant
+    if dictionary.output is not None and dictionary.output.skip and writes.d_in == reads.d_in:
+        yield replace(now, turned=True)
+
+
+def _has(model: LanguageModel, variant: Variant, dictionary: Dictionary) -> bool:
+    try:
+        model.hook_point(variant.hook_point, dictionary.d_in)
+        model.write_point(variant.output, dictionary.d_out)
+    except HookPointError:
+        return False
+    return True

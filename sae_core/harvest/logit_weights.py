@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.places import places_of
 from sae_core.language_model.model import LanguageModel
 
 
@@ -22,9 +23,8 @@ def logit_weights(model: LanguageModel, dictionary: Dictionary, features: slice)
     order); biases, which are no feature's; layers in between, which `ablation` measures; and what
     an architecture does to its finished logits (soft caps).
     """
-    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
     direction = dictionary.decoder_rows[features].float()
-    write = model.write_matrix(hook_point)
+    write = model.write_matrix(places_of(model, dictionary).write)
     if write is not None:
         direction = direction @ write.float()
     # The mean over the vocabulary is taken from the unembedding, where it costs d_model additions

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.places import places_of
 from sae_core.dictionaries.screening import screened
 from sae_core.harvest.co_firing import aligned_neurons, nearest
 from sae_core.harvest.logit_weights import logit_weights
@@ -149,7 +150,7 @@ def check_weights(
     near = _Tally("decoder cosines of the nearest features")
     neurons = _Tally("largest entries of decoder rows")
     rows = dictionary.decoder_rows
-    kind = model.hook_point(dictionary.hook_point, dictionary.d_in).kind
+    kind = places_of(model, dictionary).write.kind
     trained = not isinstance(dictionary, NeuronBasis)
     for record in records:
         here = f"feature {record.index}"

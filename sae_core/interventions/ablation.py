@@ -1,7 +1,8 @@
 """Ablation: what removing one feature does to the prediction of every later token.
 
 At every position of a context the activation x becomes x - a_f d_f, so that the dictionary's error
-stays in; the forward pass is finished, and
+stays in; the forward pass is finished, and (of a transcoder, x is the activation that it writes,
+such as the MLP's output, and a_f is read where it reads)
 
     loss change of token t = log p_clean(tok_t | tok_<t) - log p_ablated(tok_t | tok_<t)   in nats,
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.places import places_of
 from sae_core.harvest.records import ContextEffect
 from sae_core.language_model.clean_run import CleanRun, clean_run
 from sae_core.language_model.model import LanguageModel
@@ -42,7 +44,7 @@ def ablate(
 
     Args:
         model: the language model that the dictionary reads.
-        dictionary: one that reads the model at one of its hook points.
+        dictionary: one that reads and writes the model at hook points that it has.
         feature: index in the dictionary.
         contexts: the token ids of each context, int64 [pos], of any length up to the model's n_ctx.
         batch_tokens: how many tokens a batch of several contexts may hold, padding included.
@@ -50,10 +52,11 @@ def ablate(
     Raises:
         HookPointError: model and dictionary do not belong together.
     """
-    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    places = places_of(model, dictionary)
     special = torch.from_numpy(model.vocabulary.is_special).to(model.device)
     for batch in _batches(contexts, batch_tokens):
-        run = clean_run(model, _padded(batch).to(model.device), hook_point)
+        tokens = _padded(batch).to(model.device)
+        run = clean_run(model, tokens, places.write, read=places.read)
         real = ~special[run.tokens]
         for row, context in enumerate(batch):
             real[row, len(context) :] = False
@@ -84,7 +87,7 @@ class _Effects(NamedTuple):
 @torch.no_grad()
 def _effects(run: CleanRun, dictionary: Dictionary, feature: int, real: Tensor) -> _Effects:
     """Ablate in one batch; `real` [batch, pos] is False at special tokens and at padding."""
-    acts = dictionary.encode_feature(run.x, feature).masked_fill(~real, 0.0)
+    acts = dictionary.encode_feature(run.read, feature).masked_fill(~real, 0.0)
     fires = acts != 0
     # Without attention behind the hook point, a firing changes the prediction of the next token
     # alone; with it, of every later token.

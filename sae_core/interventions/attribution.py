@@ -10,7 +10,8 @@ positive where the feature helps. To first order, with g the derivative of log p
 
     loss change of f ~ sum over positions of a_f (g . d_f),
 
-for all features from one backward pass. Special tokens (BOS, padding) never count as firing.
+for all features from one backward pass. Of a transcoder, x is the activation that it writes, and
+a_f is read where it reads. Special tokens (BOS, padding) never count as firing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.places import places_of
 from sae_core.errors import PromptError
 from sae_core.interventions.prompt import check_feature, check_token, check_tokens, text_positions
 from sae_core.language_model.clean_run import CleanRun, clean_run
@@ -100,7 +102,7 @@ class AttributedPrediction:
         silent = self.firings.counts[order] == 0
         length = self.run.tokens.shape[1]
         model = self.run.model
-        pace = Pace(model, max(model.d_model, self.dictionary.d_in))
+        pace = Pace(model, max(model.d_model, self.dictionary.d_out))
         for leading in _rounds(order[~silent]):
             # Within a round by first firing, so that a batch shares the run up to there.
             rest = leading[self.firings.first[leading].argsort(stable=True)]
@@ -124,7 +126,7 @@ class AttributedPrediction:
         return float(self._loss_change(firing, torch.zeros_like(firing)))
 
     def _gradient(self) -> Tensor:
-        """The derivative of the target's log-probability by the activation, [pos, d_in]."""
+        """The derivative of the target's log-probability by the activation, [pos, d_out]."""
         run = self.run
         x = run.x.clone().requires_grad_()
         with torch.enable_grad(), run.model.replaced(run.hook_point, lambda _: x):
@@ -153,12 +155,12 @@ class AttributedPrediction:
         return self.log_probability - after.cpu()
 
     def _written(self, firings: Tensor, places: Tensor, n_places: int) -> Tensor:
-        """Sums of a_f d_f over firings, each at its place; [n_places, d_in], device of `run`."""
+        """Sums of a_f d_f over firings, each at its place; [n_places, d_out], device of `run`."""
         dictionary, device = self.dictionary, self.run.x.device
         written = torch.zeros(
-            n_places, dictionary.d_in, dtype=dictionary.b_dec.dtype, device=device
+            n_places, dictionary.d_out, dtype=dictionary.b_dec.dtype, device=device
         )
-        step = max(1, _NUMBERS_AT_ONCE // dictionary.d_in)
+        step = max(1, _NUMBERS_AT_ONCE // dictionary.d_out)
         for some, where in zip(torch.split(firings, step), torch.split(places, step), strict=True):
             features = self.features[self.firings.owners[some]].to(device)
             values = self.firings.values[some].to(device)
@@ -213,22 +215,24 @@ def predict(
         PromptError: there is no such position, token or feature; the message names the numbers.
         HookPointError: model and dictionary do not belong together.
     """
-    hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    places = places_of(model, dictionary)
     check_tokens(model, tokens.tolist())
     target = _checked_target(model, tokens, position, target)
     for feature in features or ():
         check_feature(dictionary, feature)
     # One undisturbed run, and all firings before the predicted token.
     before = tokens[:position]
-    run = clean_run(model, before[None].to(model.device), hook_point, keep_past=True)
+    run = clean_run(
+        *(model, before[None].to(model.device), places.write), keep_past=True, read=places.read
+    )
     with torch.no_grad():
         log_probability = target_log_probability(model, run.hidden[0, -1:], target)
-        positions, fired, values = _firings(dictionary, run.x[0], text_positions(model, before))
+        positions, fired, values = _firings(dictionary, run.read[0], text_positions(model, before))
     asked = fired if features is None else torch.tensor(features, dtype=torch.int64)
     asked = torch.unique(asked)
     # Where no attention follows, only what the last position holds reaches the prediction.
     reaching = torch.isin(fired, asked)
-    if not hook_point.attention_after:
+    if not places.write.attention_after:
         reaching &= positions == position - 1
     # By feature, then position: `owners` are places in the list of features asked for.
     order = fired[reaching].argsort(stable=True)

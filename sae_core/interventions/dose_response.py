@@ -20,13 +20,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sae_core.dictionaries.places import places_of
 from sae_core.errors import SteeringError
 from sae_core.interventions.generation import Scope, check_room, continuations
 from sae_core.interventions.next_token import TokenSampling
 from sae_core.interventions.prompt import check_tokens, text_positions
 from sae_core.interventions.repetition import distinct_share
 from sae_core.interventions.steered_run import SteeredRun
-from sae_core.interventions.steering import FeatureEdit, Steering, hook_point_of
+from sae_core.interventions.steering import FeatureEdit, Steering
 from sae_core.interventions.traits import encoded_at_once
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
@@ -124,7 +125,7 @@ def dose_response(
     question = _Question(
         model=model,
         edit=edit,
-        hook_point=hook_point_of(model, edit),
+        read=places_of(model, edit.dictionary).read,
         prompt=prompt,
         is_text=is_text,
         begin=scope.begin(len(prompt)),
@@ -152,13 +153,14 @@ class _Question:
     """What `dose_response` was asked, with what follows from it.
 
     Attributes:
+        read: where the feature is read.
         is_text: 1 where the prompt has text and 0 where a special token, float64 [n_prompt].
         begin: the first position that is edited.
     """
 
     model: LanguageModel
     edit: FeatureEdit
-    hook_point: HookPoint
+    read: HookPoint
     prompt: Tensor
     is_text: Tensor
     begin: int
@@ -305,19 +307,13 @@ def _read(
     question: _Question, run: SteeredRun, tokens: Tensor
 ) -> Generator[None, None, _DoseReading]:
     """Feed tokens [rows, pos] to a run and encode the feature, in short pieces of work."""
-    dictionary, feature, point = (
-        question.edit.dictionary,
-        question.edit.feature,
-        question.hook_point,
-    )
+    dictionary, feature, point = question.edit.dictionary, question.edit.feature, question.read
     hidden, acts = [], []
     for fed in run.feed_in_pieces(tokens, [point]):
         hidden.append(fed.hidden)
         yield None
         rows = []
-        for piece in torch.split(
-            fed.x[question.hook_point].flatten(0, 1), encoded_at_once(dictionary)
-        ):
+        for piece in torch.split(fed.x[point].flatten(0, 1), encoded_at_once(dictionary)):
             rows.append(dictionary.encode_feature(piece, feature))
             yield None
         acts.append(torch.cat(rows).view(fed.hidden.shape[:2]))

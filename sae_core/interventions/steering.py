@@ -7,8 +7,10 @@ edit changes the activation x at its dictionary's hook point:
     clamp: x + (s m_f - a_f(x)) d_f      the feature reads s m_f; s = 0 is ablation
     scale: x + (s - 1) a_f(x) d_f
 
-Several edits add up: those at one hook point all read the x that arrives there. Special tokens
-(BOS, padding) are never edited. A neutral edit is no edit: nothing is computed for it.
+Several edits add up: those at one hook point all read the x that arrives there. A transcoder's edit
+changes the activation y that it writes: y + s m_f d_f, and so on, with a_f(x) of what it reads in
+the same pass; x itself is left as it is. Special tokens (BOS, padding) are never edited. A neutral
+edit is no edit: nothing is computed for it.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.places import places_of
 from sae_core.errors import SteeringError
 from sae_core.interventions.prompt import check_feature
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
+from sae_core.language_model.module_hooks import keep
 
 Touch = Callable[[Tensor], Tensor]
 
@@ -107,8 +111,8 @@ class Steering:
         self.rows = tuple(tuple(edit for edit in row if not edit.is_neutral) for row in rows)
         self.plain = [number for number, row in enumerate(self.rows) if not row]
         self.begin = begin
-        points = dict.fromkeys(hook_point_of(model, edit) for row in self.rows for edit in row)
-        self._points = [_EditedPoint(point, self.rows) for point in points]
+        points = dict.fromkeys(write_point_of(model, edit) for row in self.rows for edit in row)
+        self._points = [_EditedPoint(model, point, self.rows) for point in points]
 
     @contextmanager
     def applied(self, tokens: Sequence[Sequence[int]], position: int) -> Iterator[None]:
@@ -125,21 +129,26 @@ class Steering:
             for ids in tokens
         ]
         with ExitStack() as stack:
+            reading: list[_EditedPoint] = []
             for point in self._points:
                 places = tuple(row * length + n for row in point.rows for n in editable[row])
                 if places:
                     edit = point.editing(places, length)
                     stack.enter_context(self.model.replaced(point.hook_point, edit))
+                    reading.append(point)
+            # Last, so that a transcoder reads what another edit made of its input.
+            for point in reading:
+                stack.enter_context(point.reading())
             yield
 
 
-def hook_point_of(model: LanguageModel, edit: FeatureEdit) -> HookPoint:
+def write_point_of(model: LanguageModel, edit: FeatureEdit) -> HookPoint:
     """Where in the model an edit is made.
 
     Raises:
         HookPointError: model and dictionary do not belong together.
     """
-    return model.hook_point(edit.dictionary.hook_point, edit.dictionary.d_in)
+    return places_of(model, edit.dictionary).write
 
 
 class _EditedPoint:
@@ -150,19 +159,25 @@ class _EditedPoint:
         rows: numbers of the rows that have edits here.
     """
 
-    def __init__(self, hook_point: HookPoint, rows: Sequence[Sequence[FeatureEdit]]) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        hook_point: HookPoint,
+        rows: Sequence[Sequence[FeatureEdit]],
+    ) -> None:
         self.hook_point = hook_point
+        self._model = model
         here = [
             (number, edit)
             for number, row in enumerate(rows)
             for edit in row
-            if edit.dictionary.hook_point == hook_point.name
+            if edit.dictionary.output_hook_point == hook_point.name
         ]
         self.rows = list(dict.fromkeys(number for number, _ in here))
         # Each steered feature is one column; edits of the same feature in a row add up.
         features = dict.fromkeys((edit.dictionary, edit.feature) for _, edit in here)
         columns = {feature: column for column, feature in enumerate(features)}
-        # [n_features, d_in]
+        # [n_features, d_out]
         self._directions = torch.stack([d.decoder_row(index) for d, index in features])
         self._constants = self._directions.new_zeros(len(rows), len(columns))
         self._slopes = torch.zeros_like(self._constants)
@@ -176,7 +191,22 @@ class _EditedPoint:
             for feature, column in columns.items()
             if self._slopes[:, column].any()
         ]
+        # What is read elsewhere, by its hook point, while a pass runs.
+        self._elsewhere: dict[HookPoint, list[Tensor]] = {
+            point: []
+            for _, dictionary, _ in self._read
+            if (point := places_of(model, dictionary).read) != hook_point
+        }
         self._last: tuple[tuple[tuple[int, ...], int], Touch] | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within the block forward passes show what the edits here read at other hook points."""
+        with ExitStack() as stack:
+            for point, kept in self._elsewhere.items():
+                kept.clear()
+                stack.enter_context(self._model.touching(point.layer, point.kind, keep(kept)))
+            yield
 
     def editing(self, places: tuple[int, ...], length: int) -> Touch:
         """The edit of a batch's activations [rows, pos, d_in].
@@ -207,8 +237,16 @@ class _EditedPoint:
             own = flat[at]
             amounts = constants.clone()
             for column, dictionary, feature in self._read:
-                amounts[:, column] += slopes[:, column] * dictionary.encode_feature(own, feature)
+                read = self._input(dictionary, own, at)
+                amounts[:, column] += slopes[:, column] * dictionary.encode_feature(read, feature)
             new = own + amounts @ self._directions
             return flat.index_copy(0, at, new.to(x.dtype)).view_as(x)
 
         return read_and_add if self._read else add
+
+    def _input(self, dictionary: Dictionary, own: Tensor, at: Tensor) -> Tensor:
+        """What a dictionary reads at some positions of the flattened batch, [n, d_in]."""
+        if not dictionary.is_transcoder:
+            return own
+        kept = self._elsewhere[places_of(self._model, dictionary).read]
+        return kept[-1].flatten(0, 1)[at]

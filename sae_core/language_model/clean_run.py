@@ -38,6 +38,8 @@ class CleanRun:
         hook_point: that it can be run on from.
         tokens: [batch, pos].
         x: activation at the hook point, [batch, pos, d_in].
+        read: activation at the hook point that was read besides, [batch, pos, its width]; x where
+            none was.
         resid: what entered the hook point's block, [batch, pos, d_model].
         attention: what the attention of that block returned; None where the block has none.
         hidden: what the unembedding reads, [batch, pos, d_model].
@@ -50,6 +52,7 @@ class CleanRun:
     hook_point: HookPoint
     tokens: Tensor
     x: Tensor
+    read: Tensor
     resid: Tensor
     attention: Any
     hidden: Tensor
@@ -221,7 +224,11 @@ class CleanRun:
 
 @torch.no_grad()
 def clean_run(
-    model: LanguageModel, tokens: Tensor, hook_point: HookPoint, keep_past: bool = False
+    model: LanguageModel,
+    tokens: Tensor,
+    hook_point: HookPoint,
+    keep_past: bool = False,
+    read: HookPoint | None = None,
 ) -> CleanRun:
     """Run tokens [batch, pos] through the model and keep what running on from there needs.
 
@@ -230,13 +237,18 @@ def clean_run(
         tokens: ids.
         hook_point: to run on from.
         keep_past: keep keys and values too, for `CleanRun.last_hidden`.
+        read: a hook point whose activation is kept besides, such as the one a transcoder reads.
     """
     keep_past = keep_past and hook_point.attention_after and takes_up_midway(model, hook_point)
-    return _clean_run(model, tokens, hook_point, keep_past)
+    return _clean_run(model, tokens, hook_point, keep_past, read)
 
 
 def _clean_run(
-    model: LanguageModel, tokens: Tensor, hook_point: HookPoint, keep_past: bool
+    model: LanguageModel,
+    tokens: Tensor,
+    hook_point: HookPoint,
+    keep_past: bool,
+    read: HookPoint | None = None,
 ) -> CleanRun:
     seen: dict[str, Any] = {}
     cache = _cache(()) if keep_past else None
@@ -244,11 +256,14 @@ def _clean_run(
     with model.lock, ExitStack() as stack:
         stack.enter_context(touching(block, Side.INPUT, _keep(seen, "resid")))
         stack.enter_context(model.touching(hook_point.layer, hook_point.kind, _keep(seen, "x")))
+        if read is not None and read != hook_point:
+            stack.enter_context(model.touching(read.layer, read.kind, _keep(seen, "read")))
         if (attention := _attention(model, hook_point)) is not None:
             stack.enter_context(watching(attention, _keep(seen, "attention")))
         stack.enter_context(watching(block, _keep(seen, "block")))
         hidden = model.final_hidden(tokens, cache)
     seen.setdefault("attention", None)
+    seen.setdefault("read", seen["x"])
     tuples = isinstance(seen.pop("block"), (tuple, list))
     past = None if cache is None else tuple((kept.keys, kept.values) for kept in cache.layers)
     return CleanRun(model, hook_point, tokens, hidden=hidden, tuples=tuples, past=past, **seen)

@@ -18,6 +18,8 @@ class HookKind(StrEnum):
 
     `hook_attn_out` and `hook_mlp_out` are what is added to the residual stream; `attn.hook_out` and
     `mlp.hook_out` what the modules return, which differs where a norm follows (Gemma 2, OLMo 2).
+    `mlp.hook_in` is what the MLP is given, and `ln2.hook_normalized` that without the weight and
+    the bias of the norm before it: transcoders read there, and nothing is written there.
     """
 
     RESID_PRE = "hook_resid_pre"
@@ -29,6 +31,12 @@ class HookKind(StrEnum):
     RESID_POST = "hook_resid_post"
     ATTN_RAW = "attn.hook_out"
     MLP_RAW = "mlp.hook_out"
+    MLP_IN = "mlp.hook_in"
+    NORMALIZED = "ln2.hook_normalized"
+
+
+READ_ONLY = frozenset({HookKind.MLP_IN, HookKind.NORMALIZED})
+"""Kinds at which activations are read, and never replaced."""
 
 
 class Side(StrEnum):
@@ -75,7 +83,13 @@ class Layout:
         """Where a kind of hook point lies; None where the architecture has none such.
 
         A module's output has a name everywhere, also where it is what is added to the stream.
+        Of the norm before the MLP it is the input, which is normalised only when it is read.
         """
+        if kind is HookKind.NORMALIZED:
+            norm = self.sites.get(HookKind.RESID_MID)
+            return norm if norm is not None and norm.side is Side.INPUT else None
+        if kind is HookKind.MLP_IN:
+            return HookSite(self.mlp, Side.INPUT) if self.mlp else None
         raw = {HookKind.ATTN_RAW: self.attention, HookKind.MLP_RAW: self.mlp}
         if (known := self.sites.get(kind)) is None and raw.get(kind):
             return HookSite(raw[kind], Side.OUTPUT)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+_EPSILONS = ("variance_epsilon", "eps", "epsilon")  # as the library's norms call it
+_USUAL_EPSILON = 1e-6
+
 
 def in_out(projection: nn.Module) -> Tensor:
     """A projection's weight, [d_in, d_out], of a Linear or of GPT-2's transposed Conv1D."""
@@ -28,6 +31,21 @@ def norm_weight(norm: nn.Module, d_model: int) -> tuple[Tensor, bool]:
     centred = vector - vector.mean() if centres else vector
     scale = centred.double().square().mean().sqrt()
     return ((norm(vector) - shift).double() * scale / centred.double()).float(), centres
+
+
+def normalised(x: Tensor, norm: nn.Module, centres: bool) -> Tensor:
+    """What a norm gives for x [..., d_model] before its weight and bias.
+
+    In float32 at least, as the library's own norms compute.
+    """
+    epsilon = next(
+        (float(getattr(norm, name)) for name in _EPSILONS if hasattr(norm, name)), _USUAL_EPSILON
+    )
+    wide = x if x.dtype == torch.float64 else x.float()
+    if centres:
+        wide = wide - wide.mean(dim=-1, keepdim=True)
+    scale = (wide.square().mean(dim=-1, keepdim=True) + epsilon).rsqrt()
+    return (wide * scale).to(x.dtype)
 
 
 def fold_norm(matrix: Tensor, norm: nn.Module) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from playwright.sync_api import Page, expect
 
 from app.application import create_app
 from app.errors import WorkerUnavailable
+from app.listening import listen
 from app.settings import Settings
 from app.store.store import Store, open_store
 from app.store.types.catalogue import DictionaryView
@@ -84,7 +84,7 @@ def base_url(
     """The address of the application, served for all tests."""
     settings = Settings(home=tmp_path_factory.mktemp("home"))
     app = create_app(settings, shared_store, shared_ablations, None)  # type: ignore[arg-type]
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen("127.0.0.1", 0) as listening:
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws="none")
         )

@@ -199,7 +199,7 @@ def _record(
 def _same_space(first: ComparedPart, second: ComparedPart) -> bool:
     """Whether decoder rows of both mean the same coordinates."""
     same_model = first.view.model_checksum == second.view.model_checksum
-    return same_model and same_coordinates(first.hook_point, second.hook_point)
+    return same_model and same_coordinates(first.places.write, second.places.write)
 
 
 def _pair(source: int, target: int, result: DirectedComparison, assigned: bool) -> PairMatches:

@@ -18,9 +18,9 @@ from app.jobs.source import SourceSpec, default_context, open_dictionary, open_w
 from app.settings import Settings
 from app.store.types.catalogue import DictionaryView
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.places import Places, places_of
 from sae_core.dictionaries.screening import screened
 from sae_core.evaluation.comparison.firings import FiringCollector, TokenFirings
-from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.text.tokenized import Windows
 
@@ -38,7 +38,7 @@ class ComparedPart:
         spec: how it is opened.
         model: that it reads, opening texts as it was trained to see them.
         dictionary: its weights.
-        hook_point: where it reads.
+        places: where it reads and writes.
         windows: the text, with as many tokens in a window as for all others.
     """
 
@@ -46,7 +46,7 @@ class ComparedPart:
     spec: SourceSpec
     model: LanguageModel
     dictionary: Dictionary
-    hook_point: HookPoint
+    places: Places
     windows: Windows
 
 
@@ -107,8 +107,8 @@ def open_parts(
         _check_tokens(views[0], opened[0][1], view, model)
         own = n_text + (model.vocabulary.bos is not None)
         windows = open_windows(settings, model, first.corpus, own)
-        hook_point = model.hook_point(dictionary.hook_point, dictionary.d_in)
-        parts.append(ComparedPart(view, spec, model, dictionary, hook_point, windows))
+        places = places_of(model, dictionary)
+        parts.append(ComparedPart(view, spec, model, dictionary, places, windows))
     # One text as tokens for all, even where two tokenizer files are spelled otherwise.
     text = parts[0].windows.corpus
     for part in parts:
@@ -157,7 +157,7 @@ def read_text(
         captured: dict[tuple[str, str, int | None, str], torch.Tensor] = {}
         for part, encoder, collector in zip(parts, encoders, collectors, strict=True):
             bos = part.model.vocabulary.bos
-            key = (part.spec.model, part.spec.dtype, bos, part.hook_point.name)
+            key = (part.spec.model, part.spec.dtype, bos, part.places.read.name)
             if key not in captured:
                 captured[key] = _captured(part, numbers, is_special)
             firings = encoder.encode_sparse(captured[key])
@@ -184,5 +184,5 @@ def _captured(
     """The activation on the tokens of text of some windows, [n, d_in]."""
     tokens, mask = part.windows.gather(numbers)
     text = np.flatnonzero(mask & ~is_special[tokens])
-    x = part.model.capture(torch.from_numpy(tokens).to(part.model.device), part.hook_point)
+    x = part.model.capture(torch.from_numpy(tokens).to(part.model.device), part.places.read)
     return x.flatten(0, 1)[torch.from_numpy(text).to(x.device)]

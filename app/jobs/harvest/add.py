@@ -48,7 +48,6 @@ from sae_core.files.hub import find_dictionary
 from sae_core.harvest.fit_check import (
     NORMS,
     Fit,
-    Variant,
     centres_in_vain,
     first_tokens,
     text_activations,
@@ -76,7 +75,9 @@ class Addition:
         model_name: what pages call the model; None: the last part of `model`.
         format: of the dictionary; None: found by looking inside.
         mapping: which of its tensors is which; empty: as its format says.
-        hook_point: where it belongs; None: as its files say.
+        hook_point: where it reads; None: as its files say.
+        output_hook_point: where a transcoder writes; None: as its files say.
+        turn_skip: whether a transcoder's skip connection is used transposed.
         subtracts: whether b_dec is taken off the input; None: as its files say.
         norm: one of NORMS, what is done to the input; None: as its files say.
         dtype: that the model runs in.
@@ -97,6 +98,8 @@ class Addition:
     format: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     hook_point: str | None = None
+    output_hook_point: str | None = None
+    turn_skip: bool = False
     subtracts: bool | None = None
     norm: str | None = None
     dtype: str = "float32"
@@ -163,16 +166,20 @@ def harvest_addition(
             located.path,
             format=addition.format,
             hook_point=addition.hook_point,
+            output_hook_point=addition.output_hook_point,
             mapping=addition.mapping or None,
             norm=addition.norm,
             overrides=located.overrides,
             device=settings.device,
         )
         check_width(model, opened.dictionary)
-        opened.dictionary.hook_point = model.usual_name(opened.dictionary.hook_point)
+        opened.dictionary.move(
+            model.usual_name(opened.dictionary.hook_point),
+            model.usual_name(opened.dictionary.output_hook_point),
+        )
         say(
             f"dictionary  {opened.facts['format']}, {opened.dictionary.architecture}, "
-            f"{opened.dictionary.d_sae:,} features at {opened.dictionary.hook_point}"
+            f"{opened.dictionary.d_sae:,} features at {_place(opened.dictionary)}"
         )
         _say_what_is_in_the_files(say, opened)
         opened = _centred_in_vain_no_more(say, model, opened)
@@ -232,6 +239,12 @@ def _try(
     for sentence in warnings:
         say(f"warning     {sentence}")
     return warnings
+
+
+def _place(dictionary: Dictionary) -> str:
+    if not dictionary.is_transcoder:
+        return dictionary.hook_point
+    return f"{dictionary.hook_point}, which write at {dictionary.output_hook_point}"
 
 
 def _explains(fit: Fit) -> str:
@@ -304,15 +317,16 @@ def _as_asked(
 ) -> Dictionary:
     """The dictionary with what the command says of its input."""
     now = variant_of(dictionary)
-    wanted = Variant(
-        now.hook_point,
-        now.subtracts if addition.subtracts is None else addition.subtracts,
-        addition.norm or now.norm,
+    wanted = dataclass_replace(
+        now,
+        subtracts=now.subtracts if addition.subtracts is None else addition.subtracts,
+        norm=addition.norm or now.norm,
+        turned=addition.turn_skip,
     )
     if wanted == now:
         return dictionary
     sample = first_tokens(model, plan, LOOKED_AT)
-    return varied(dictionary, wanted, text_activations(model, now.hook_point, sample))
+    return varied(dictionary, wanted, text_activations(model, now, sample).read)
 
 
 def _kept(
@@ -323,7 +337,9 @@ def _kept(
     A dictionary that lies in such a folder stays there. Any other is written into the home folder,
     under a name that the same command gives again.
     """
-    if opened.format == "saelens" and not opened.facts["changes"] and addition.hook_point is None:
+    asked = (addition.hook_point, addition.output_hook_point, addition.turn_skip)
+    untouched = asked == (None, None, False) and not opened.facts["changes"]
+    if opened.format == "saelens" and untouched:
         try:
             as_it_lies = load_dictionary(path)
         except CheckpointError:
@@ -334,6 +350,7 @@ def _kept(
     variant = variant_of(dictionary)
     facts = [opened.checksum, opened.format, *vars(variant).values(), addition.norm]
     facts += [opened.facts["changes"], *vars(dictionary.trained_on).values()]
+    facts += ["turned"] if addition.turn_skip else []
     if addition.norm:  # its scale is the text's
         facts += [str(dictionary.b_dec.double().sum().item())]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

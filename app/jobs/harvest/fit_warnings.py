@@ -55,7 +55,13 @@ def check_width(model: LanguageModel, dictionary: Dictionary) -> None:
     """
     try:
         model.hook_point(dictionary.hook_point, dictionary.d_in)
+        if dictionary.is_transcoder:
+            model.write_point(dictionary.output_hook_point, dictionary.d_out)
+            return
+        model.write_point(dictionary.hook_point)
     except HookPointError as error:
+        if dictionary.is_transcoder:
+            raise
         kinds = fitting_hook_points(model, dictionary.d_in)
         if kinds:
             hint = f"Name one with --hook-point: {', '.join(kinds)} are {dictionary.d_in} wide"
@@ -71,7 +77,7 @@ def check_width(model: LanguageModel, dictionary: Dictionary) -> None:
 def look(model: LanguageModel, dictionary: Dictionary, plan: HarvestPlan) -> Findings:
     """Try a dictionary on the first tokens of a harvest and say what looks wrong."""
     sample = first_tokens(model, plan, LOOKED_AT)
-    figures = fit(dictionary, text_activations(model, dictionary.hook_point, sample))
+    figures = fit(dictionary, text_activations(model, variant_of(dictionary), sample))
     warnings = list(_warnings(figures, dictionary))
     if not warnings and not figures.fvu > DOUBTFUL_FVU:
         return Findings(figures, (), None)
@@ -92,8 +98,9 @@ def compared(
 ) -> tuple[Fit, Fit]:
     """How a dictionary does as it stands, and with another normalisation of its input."""
     sample = first_tokens(model, plan, LOOKED_AT)
-    x = text_activations(model, dictionary.hook_point, sample)
-    other = varied(dictionary, replace(variant_of(dictionary), norm=norm), x)
+    now = variant_of(dictionary)
+    x = text_activations(model, now, sample)
+    other = varied(dictionary, replace(now, norm=norm), x.read)
     return fit(dictionary, x), fit(other, x)
 
 
@@ -147,6 +154,10 @@ def remedy_options(now: Variant, then: Variant) -> str:
         options.append(f"--subtract-b-dec {'yes' if then.subtracts else 'no'}")
     if now.norm != then.norm:
         options.append(f"--normalise {then.norm}")
+    if now.output != then.output:
+        options.append(f"--output-hook-point {then.output}")
+    if then.turned:
+        options.append("--turn-skip")
     return " ".join(options)
 
 
@@ -156,6 +167,10 @@ def remedy_sentence(dictionary: Dictionary, tried: Tried) -> str:
     ways = []
     if now.hook_point != then.hook_point:
         ways.append(f"at {then.hook_point}")
+    if now.output != then.output:
+        ways.append(f"writing at {then.output}")
+    if then.turned:
+        ways.append("with its skip connection transposed")
     if now.subtracts != then.subtracts:
         ways.append(f"{'with' if then.subtracts else 'without'} b_dec taken off its input")
     if now.norm != then.norm:

@@ -25,7 +25,6 @@ MOST_WORDS = 12_000  # of a document: Postgres counts to 16,383
 MOST_BYTES = 400_000  # and takes a megabyte
 _BATCH = 1000
 _LOOKED_AT = 4096  # features at the beginning of a dictionary
-_ANYWHERE = {"below": 1 << 62}
 _SQLITE = {
     "put": "INSERT INTO search_text (rowid, words) VALUES (?, ?)",
     "clear": "DELETE FROM search_text WHERE rowid BETWEEN :low AND :high",
@@ -39,8 +38,12 @@ _POSTGRES = {
     "drop": "DELETE FROM search_text WHERE kind = :kind AND dictionary_id = :dictionary_id "
     'AND "index" = ANY(:indices)',
     "match": 'SELECT "index" FROM search_text WHERE words @@ CAST(:asked AS tsquery) '
-    'AND dictionary_id = :dictionary_id AND kind = :kind AND "index" < :below '
+    "AND dictionary_id = :dictionary_id AND kind = :kind "
     'ORDER BY dictionary_id, kind, "index" LIMIT :most',
+    # The fence (OFFSET 0) keeps the planner from asking GIN, which finds all before the first.
+    "look": 'SELECT "index" FROM (SELECT "index", words FROM search_text WHERE dictionary_id = '
+    ':dictionary_id AND kind = :kind AND "index" < :below OFFSET 0) AS looked '
+    'WHERE words @@ CAST(:asked AS tsquery) ORDER BY "index" LIMIT :most',
 }
 
 
@@ -99,10 +102,12 @@ def matching(
     if connection.dialect.name == "postgresql":
         asked = " & ".join(_tsquery(term.words, term.beginning) for term in query.terms)
         here = {"kind": int(kind), "dictionary_id": dictionary_id, "asked": asked, "most": most}
-        # GIN finds all matches before it gives the first: common words are found by looking.
-        match, first = text(_POSTGRES["match"]), {"below": _LOOKED_AT}
-        found = list(connection.scalars(match, here | first))
-        return found if len(found) >= most else list(connection.scalars(match, here | _ANYWHERE))
+        # Common words are found by looking, others by the index.
+        look = connection.scalars(text(_POSTGRES["look"]), here | {"below": _LOOKED_AT})
+        near = look.all()
+        if len(near) >= most:
+            return list(near)
+        return list(connection.scalars(text(_POSTGRES["match"]), here))
     asked = " AND ".join(_fts5(term.words, term.beginning) for term in query.terms)
     bounds = _bounds(kind, dictionary_id)
     rows = connection.scalars(text(_SQLITE["match"]), bounds | {"asked": asked, "most": most})

@@ -24,9 +24,11 @@ from sae_core.harvest.records import (
 from sae_core.language_model.vocabulary import Vocabulary
 
 N_STRONGEST = 4
+"""How many of the tokens that a feature raises most stand for it in lists and are searched."""
 LOSS_NOISE = "loss_noise"
 """In a dictionary's details: how far rounding alone moves the loss of a token, r.m.s. in nats."""
-"""How many of the tokens that a feature raises most stand for it in lists and are searched."""
+WRITES_AT = "writes at"
+"""In a transcoder's details: the hook point whose activation it reconstructs."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,17 @@ class DictionaryView:
     def is_neurons(self) -> bool:
         """Whether this is the neuron basis, the identity dictionary."""
         return self.path is None
+
+    @property
+    def output_hook_point(self) -> str:
+        """Whose activation is reconstructed: the one that is read, but for a transcoder."""
+        written = self.details.get(WRITES_AT)
+        return written if isinstance(written, str) else self.hook_point
+
+    @property
+    def is_transcoder(self) -> bool:
+        """Whether another activation is reconstructed than the one that is read."""
+        return self.output_hook_point != self.hook_point
 
     @property
     def is_imported(self) -> bool:

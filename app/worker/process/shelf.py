@@ -174,6 +174,7 @@ def _load_model(ref: ModelRef, device: str) -> LanguageModel:
 
 def _load_dictionary(ref: DictionaryRef, model: LanguageModel, device: str) -> Dictionary:
     from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
+    from sae_core.dictionaries.places import places_of
 
     if ref.path is None:
         return neuron_basis(ref.hook_point, model.hook_point(ref.hook_point).d_in).to(device)
@@ -190,5 +191,5 @@ def _load_dictionary(ref: DictionaryRef, model: LanguageModel, device: str) -> D
         raise CheckpointError(
             f"The dictionary in {folder} is for {dictionary.hook_point}, not {ref.hook_point}."
         )
-    model.hook_point(ref.hook_point, dictionary.d_in)
+    places_of(model, dictionary)
     return dictionary

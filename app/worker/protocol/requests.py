@@ -81,7 +81,7 @@ class DictionaryRef(Message):
     """A dictionary of that model; without a path, the neuron basis at the hook point."""
 
     path: str | None = Field(description="Folder of cfg.json and sae_weights.safetensors.")
-    hook_point: str = Field(min_length=1, description="Where it reads and writes the model.")
+    hook_point: str = Field(min_length=1, description="Where it reads the model.")
     checksum: Checksum | None = Field(
         default=None, description="What its weights must hash to; None only for the neuron basis."
     )

@@ -16,7 +16,7 @@ from sae_core.dictionaries.dictionary import Dictionary
 
 @cache
 def dictionary_classes() -> dict[str, type[Dictionary]]:
-    """All architectures' classes by the name that `cfg.json` gives them."""
+    """All architectures' classes by the names that `cfg.json` gives them, transcoders included."""
     classes: dict[str, type[Dictionary]] = {}
     for module in pkgutil.iter_modules(__path__):
         name = f"{__name__}.{module.name}"
@@ -24,4 +24,6 @@ def dictionary_classes() -> dict[str, type[Dictionary]]:
             own = isinstance(value, type) and value.__module__ == name
             if own and issubclass(value, Dictionary) and "architecture" in vars(value):
                 classes[value.architecture] = value
+                if value.transcoder_architecture is not None:
+                    classes |= {value.name_of(skip): value for skip in (False, True)}
     return dict(sorted(classes.items()))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary, Output
 
 
 class JumpReLUDictionary(Dictionary):
@@ -17,11 +17,17 @@ class JumpReLUDictionary(Dictionary):
     """
 
     architecture = "jumprelu"
+    transcoder_architecture = "jumprelu_transcoder"
 
     def __init__(
-        self, hook_point: str, d_in: int, d_sae: int, apply_b_dec_to_input: bool = False
+        self,
+        hook_point: str,
+        d_in: int,
+        d_sae: int,
+        apply_b_dec_to_input: bool = False,
+        output: Output | None = None,
     ) -> None:
-        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input)
+        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input, output)
         self._allocate()
         self.threshold = nn.Parameter(torch.zeros(d_sae))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary, Output
 
 
 class StandardDictionary(Dictionary):
@@ -13,9 +13,15 @@ class StandardDictionary(Dictionary):
     """
 
     architecture = "standard"
+    transcoder_architecture = "transcoder"
 
     def __init__(
-        self, hook_point: str, d_in: int, d_sae: int, apply_b_dec_to_input: bool = True
+        self,
+        hook_point: str,
+        d_in: int,
+        d_sae: int,
+        apply_b_dec_to_input: bool = True,
+        output: Output | None = None,
     ) -> None:
-        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input)
+        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input, output)
         self._allocate()

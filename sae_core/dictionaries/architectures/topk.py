@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
-from sae_core.dictionaries.dictionary import Dictionary, Firings
+from sae_core.dictionaries.dictionary import Dictionary, Firings, Output, output_of
 from sae_core.errors import CheckpointError
 from sae_core.files.json_config import JsonConfig
 
@@ -26,6 +26,7 @@ class TopKDictionary(Dictionary):
     """
 
     architecture = "topk"
+    transcoder_architecture = "topk_transcoder"
 
     def __init__(
         self,
@@ -35,8 +36,9 @@ class TopKDictionary(Dictionary):
         k: int,
         apply_b_dec_to_input: bool = True,
         rescale_acts_by_decoder_norm: bool = False,
+        output: Output | None = None,
     ) -> None:
-        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input)
+        super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input, output)
         if not 0 < k <= d_sae:
             raise CheckpointError(f"k = {k} does not fit a dictionary of {d_sae} features.")
         self.k = k
@@ -46,13 +48,15 @@ class TopKDictionary(Dictionary):
     @override
     @classmethod
     def from_config(cls, hook_point: str, config: JsonConfig) -> Self:
+        output = output_of(config)
         return cls(
             hook_point,
             config.size("d_in"),
             config.size("d_sae"),
             config.size("k"),
-            config.flag("apply_b_dec_to_input", True),
+            config.flag("apply_b_dec_to_input", output is None),
             config.flag("rescale_acts_by_decoder_norm", False),
+            output,
         )
 
     @override

@@ -93,6 +93,7 @@ def open_dictionary(
     *,
     format: str | None = None,  # noqa: A002
     hook_point: str | None = None,
+    output_hook_point: str | None = None,
     mapping: Mapping[str, str] | None = None,
     norm: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -104,7 +105,8 @@ def open_dictionary(
     Args:
         path: its folder, or the file of its tensors where the format is one file.
         format: a key of `FORMATS`; None: found by looking inside.
-        hook_point: where it belongs; None: as its files say.
+        hook_point: where it reads; None: as its files say.
+        output_hook_point: where a transcoder writes; None: as its files say.
         mapping: for `mapped`: which tensor of the file is W_enc, W_dec and so on, and settings
             (see `sae_core.dictionaries.formats.mapped`); giving one means that format.
         norm: what the user says is done to the input, where the files leave that open; the
@@ -131,13 +133,25 @@ def open_dictionary(
         parts = FORMATS[name].read(path, Asked(mapping or {}, norm, overrides or {}))
     listed = None if overrides is None else overrides.get("hook_name")
     place = hook_point or listed or parts.hook_point
+    output = output_hook_point or (overrides or {}).get("hook_name_out") or parts.output
     if place is None:
         raise CheckpointError(
             f"{path} does not say which activation it was trained on: name it, for example "
             "--hook-point blocks.6.hook_resid_pre."
         )
+    is_transcoder = "transcoder" in str(parts.config.get("architecture"))
+    if is_transcoder and output is None:
+        raise CheckpointError(
+            f"{path} is a transcoder and does not say which activation it reconstructs: name it, "
+            "for example --output-hook-point blocks.6.hook_mlp_out."
+        )
+    if output_hook_point and not is_transcoder:
+        raise CheckpointError(
+            f"{path} is a dictionary of one activation ({parts.config.get('architecture')}), not a "
+            "transcoder: it reconstructs what it reads. Leave out --output-hook-point."
+        )
     with _misfits_explained(path):
-        dictionary = _built(parts, place, device, dtype)
+        dictionary = _built(parts, place, output, device, dtype)
     dictionary.trained_on = parts.trained_on
     folder = Path(os.path.commonpath([file.parent for file in parts.files]))
     names = [str(file.relative_to(folder)) for file in parts.files]
@@ -193,7 +207,9 @@ def _misfits_explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _built(parts: Parts, hook_point: str, device: str, dtype: torch.dtype) -> Dictionary:
+def _built(
+    parts: Parts, hook_point: str, output: str | None, device: str, dtype: torch.dtype
+) -> Dictionary:
     path = parts.files[0]
     settings = next((file for file in parts.files if file.suffix == ".json"), path)
     W_enc = parts.weights.get("W_enc")
@@ -207,7 +223,11 @@ def _built(parts: Parts, hook_point: str, device: str, dtype: torch.dtype) -> Di
                 f"The settings in {settings} say {key} = {parts.config[key]}, but its encoder has "
                 f"{size}: files of two dictionaries were mixed."
             )
-    config = JsonConfig(settings, parts.config | sizes)
+    W_dec = parts.weights.get("W_dec")
+    own: dict[str, Any] = {}
+    if output is not None and W_dec is not None:
+        own = {"d_out": W_dec.shape[-1], "metadata": {"hook_name_out": output}}
+    config = JsonConfig(settings, parts.config | sizes | own)
     return filled(empty_dictionary(hook_point, config), parts.weights, path, device, dtype)
 
 

@@ -43,7 +43,7 @@ class Parts:
             `apply_b_dec_to_input`, `normalize_activations`. Sizes follow from the tensors.
         weights: its tensors by their SAELens names.
         files: what was read; the weights come first.
-        hook_point: where the files say it belongs; None where they do not.
+        hook_point: where the files say it reads; None where they do not.
         hook_point_from: which file or name says so.
         facts: what else the files say, for the provenance page; JSON values.
         changes: what was done to the weights to bring them here, a sentence each.
@@ -51,6 +51,7 @@ class Parts:
         unknown: settings of the files that nobody here understands, as `name = value`.
         notes: what those who read its figures should know, a sentence each.
         assumed_norm: another normalisation that its files allow just as well; None: they say.
+        output: where they say that a transcoder writes; None where they do not, or it is none.
     """
 
     config: dict[str, Any]
@@ -64,6 +65,7 @@ class Parts:
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     assumed_norm: str | None = None
+    output: str | None = None
 
 
 class TensorFile:

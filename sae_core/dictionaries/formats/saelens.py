@@ -37,6 +37,15 @@ _BIASES = {
     "jumprelu": ("b_enc", "threshold"),
     "gated": ("b_gate", "b_mag", "r_mag"),
 }
+_BIASES |= {  # transcoders, each with or without a skip connection
+    f"{kind}{skip}transcoder": (*biases, *(("W_skip",) if skip else ()))
+    for kind, biases in (
+        ("", _BIASES["standard"]),
+        ("jumprelu_", _BIASES["jumprelu"]),
+        ("topk_", _BIASES["topk"]),  # ours alone
+    )
+    for skip in ("", "skip_")
+}
 _ACTIVATIONS = ("relu", "topk")
 _IN_TRAINING = ("batchtopk", "matryoshka_batchtopk")
 SCALER = "activation_scaler.json"
@@ -92,10 +101,12 @@ def read(path: Path, asked: Asked) -> Parts:
         weights, norm = _without_fixed_scale(weights, path, asked.norm, changes)
     config = {key: values[key] for key in ("d_in", "d_sae") if values[key] is not None}
     metadata = values["metadata"]
-    place = metadata.get("hook_name")
+    place, output = _places(metadata)
+    if "transcoder" in architecture:
+        _refuse_centring(metadata, place, stored.path)
     config |= {"normalize_activations": with_centring(norm, metadata, place)}
     config |= {"architecture": architecture, "apply_b_dec_to_input": values["apply_b_dec_to_input"]}
-    if architecture == "topk":
+    if architecture.startswith("topk"):
         config |= {"k": values.get("k")}
         config |= {
             "rescale_acts_by_decoder_norm": values.get("rescale_acts_by_decoder_norm", False)
@@ -104,14 +115,37 @@ def read(path: Path, asked: Asked) -> Parts:
         config,
         weights,
         (path / WEIGHTS, path / CONFIG),
-        place if isinstance(place, str) else None,
+        place,
         CONFIG,
         {key: metadata[key] for key in _SAID if _is_plain(metadata.get(key))},
         tuple(changes),
         trained_on(stored.values, metadata),
         sifted.unknown,
         sifted.notes,
+        output=output if "transcoder" in architecture else None,
     )
+
+
+def _places(metadata: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Where it reads and where it writes, as far as that is said."""
+    names = [metadata.get(key) for key in ("hook_name", "hook_name_out")]
+    read, written = (name if isinstance(name, str) else None for name in names)
+    if read is not None and read.endswith(".hook_mlp_in"):
+        # The stream before the norm, as TransformerLens calls it; but SAELens writes it for Gemma
+        # Scope 2 as well, whose transcoders read what the norm gives.
+        inside = str(metadata.get("hf_hook_name") or "").endswith("layernorm.output")
+        read = read.replace("hook_mlp_in", "mlp.hook_in" if inside else "hook_resid_mid")
+    return read, written
+
+
+def _refuse_centring(metadata: Mapping[str, Any], place: str | None, path: Path) -> None:
+    asked = metadata.get("model_from_pretrained_kwargs")
+    centred = isinstance(asked, Mapping) and asked.get("center_writing_weights")
+    if centred and place is not None and place.rpartition(".")[2].startswith("hook_resid"):
+        raise CheckpointError(
+            f"{path} is a transcoder that reads a centred residual stream "
+            "(center_writing_weights), which is not read here: use one that reads behind the norm."
+        )
 
 
 def _overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,8 +202,9 @@ def _modern(old: dict[str, Any]) -> dict[str, Any]:
         if isinstance(name := metadata.get("hook_name"), str):
             layer = values.get("hook_point_layer", values.get("hook_layer", ""))
             metadata["hook_name"] = name.replace("{layer}", str(layer))
-    values.setdefault("apply_b_dec_to_input", True)
     values.setdefault("architecture", "standard")
+    is_transcoder = "transcoder" in str(values["architecture"])
+    values.setdefault("apply_b_dec_to_input", not is_transcoder)
     values.setdefault("d_in", None)
     values.setdefault("d_sae", None)
     chosen = values.get("activation_fn_kwargs")
@@ -198,12 +233,10 @@ def _architecture(values: dict[str, Any], path: Path) -> str:
             "which it is a jumprelu."
         )
     if architecture not in _BIASES:
-        why = (
-            "a transcoder: it predicts one activation from another and is no dictionary of either"
-            if "transcoder" in str(architecture)
-            else f"of the architecture {architecture!r}, which is not read here"
+        raise CheckpointError(
+            f"{path} is of the architecture {architecture!r}, which is not read here: use one of "
+            f"{', '.join(_BIASES)}."
         )
-        raise CheckpointError(f"{path} is {why}: use one of {', '.join(_BIASES)}.")
     activation = values.get("activation_fn") or "relu"
     if activation not in _ACTIVATIONS:
         raise CheckpointError(
@@ -216,10 +249,11 @@ def _architecture(values: dict[str, Any], path: Path) -> str:
             'add "activation_fn_kwargs": {"k": NUMBER} there.'
         )
     written = values["metadata"].get("hook_name_out")
-    if written is not None and written != values["metadata"].get("hook_name"):
+    moves = written is not None and written != values["metadata"].get("hook_name")
+    if moves and "transcoder" not in architecture:
         raise CheckpointError(
-            f"{path} is a transcoder: it reads {values['metadata'].get('hook_name')} and writes "
-            f"{written}, and is no dictionary of either."
+            f"{path} reads {values['metadata'].get('hook_name')} and writes {written}, and says "
+            f"that it is {architecture}, not a transcoder: which of the two is true?"
         )
     return str(architecture)
 

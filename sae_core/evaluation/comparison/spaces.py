@@ -18,7 +18,8 @@ _STREAM = frozenset(
 def same_coordinates(first: HookPoint, second: HookPoint) -> bool:
     """Whether the coordinates of two hook points of one model mean the same.
 
-    Everything that is read from or added to the residual stream shares its coordinates, in whatever
-    layer; neurons and attention heads are those of their own layer.
+    They are those that the decoders write into. Everything that is read from or added to the
+    residual stream shares its coordinates, in whatever layer; neurons and attention heads are those
+    of their own layer.
     """
     return first.name == second.name or {first.kind, second.kind} <= _STREAM

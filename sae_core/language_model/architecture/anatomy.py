@@ -15,13 +15,14 @@ from sae_core.errors import HookPointError
 from sae_core.language_model.architecture.findings import Examination, added_by
 from sae_core.language_model.architecture.layouts import layout_of
 from sae_core.language_model.hook_point import (
+    READ_ONLY,
     HookKind,
     HookPoint,
     Side,
     attention_follows,
     parse_name,
 )
-from sae_core.language_model.linear_parts import in_out, norm_weight
+from sae_core.language_model.linear_parts import in_out, norm_weight, normalised
 from sae_core.language_model.module_hooks import Touch, touching, unflattened, watching
 
 
@@ -85,6 +86,21 @@ class Anatomy:
             )
         return HookPoint(name, layer, kind, width, attention_follows(layer, kind, self.n_layers))
 
+    def write_point(self, name: str, d_out: int | None = None) -> HookPoint:
+        """The hook point of that name, at which an activation is replaced.
+
+        Raises:
+            HookPointError: as `hook_point`; or activations are only read there.
+        """
+        point = self.hook_point(name, d_out)
+        if point.kind in READ_ONLY:
+            others = ", ".join(self.kinds(point.layer))
+            raise HookPointError(
+                f"{name} is what the MLP reads: a dictionary can read there, but has to write "
+                f"elsewhere, as a transcoder does. Block {point.layer} has {others}."
+            )
+        return point
+
     def usual_name(self, name: str) -> str:
         """A hook point's usual name: a module's output is often what is added to the stream."""
         layer, kind = parse_name(name, self.n_layers)
@@ -146,6 +162,8 @@ class Anatomy:
         this holds the model's lock.
         """
         module, side = self.site(layer, kind)
+        if kind is HookKind.NORMALIZED:
+            touch = self._seen_normalised(module, touch)
         with ExitStack() as stack:
             if (layer, kind) in self.examination.flat:
                 sizes: list[int] = []
@@ -157,6 +175,12 @@ class Anatomy:
                 touch = unflattened(touch, sizes)
             stack.enter_context(touching(module, side, touch))
             yield
+
+    def _seen_normalised(self, norm: nn.Module, touch: Touch) -> Touch:
+        def see(x: Tensor) -> None:
+            touch(normalised(x, norm, self.centres))
+
+        return see
 
     def norm_behind(self, layer: int, kind: HookKind) -> nn.Module | None:
         """The norm that what a hook point adds goes through before the stream; None: none.

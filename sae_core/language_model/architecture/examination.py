@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from sae_core.errors import HookPointError, ModelError
 from sae_core.language_model.architecture.anatomy import Anatomy
 from sae_core.language_model.architecture.findings import WRITES_AS, Place
-from sae_core.language_model.hook_point import HookKind, HookPoint, Side
-from sae_core.language_model.linear_parts import in_out
+from sae_core.language_model.hook_point import READ_ONLY, HookKind, HookPoint, Side
+from sae_core.language_model.linear_parts import in_out, norm_weight
 from sae_core.language_model.module_hooks import Stop, first, keep, touching
 
 _SMALL = 100_000_000  # parameters: up to here the last block is tried as well
@@ -81,6 +81,7 @@ def examine(model: Examinable) -> None:
     trial.check_sums()
     for layer, alike in _builds(model):
         trial.check_capture(layer, alike)
+        trial.check_norm(layer, alike)
         trial.check_writing(layer, alike)
 
 
@@ -141,7 +142,8 @@ class _Trial:
             for layer in range(model.n_layers):
                 given = _copying(self.entering[layer])
                 stack.enter_context(touching(model.block(layer), Side.INPUT, given))
-                for kind in model.layout.sites:
+                reads = (kind for kind in READ_ONLY if model.layout.site(kind) is not None)
+                for kind in (*model.layout.sites, *reads):
                     try:
                         module, side = model.site(layer, kind)
                         model.width(layer, kind)
@@ -150,7 +152,10 @@ class _Trial:
                         continue
                     tensors[layer, kind] = []
                     touch = _copying(tensors[layer, kind])
-                    stack.enter_context(touching(module, side, touch))
+                    if kind is HookKind.NORMALIZED:  # as `capture` gives it
+                        stack.enter_context(model.touching(layer, kind, touch))
+                    else:
+                        stack.enter_context(touching(module, side, touch))
             model.logits(self.tokens)
         for (layer, kind), copies in tensors.items():
             wanted = (*self.tokens.shape, model.width(layer, kind))
@@ -223,10 +228,27 @@ class _Trial:
             if not self._close(alone, kept):
                 self._fail(alike, kind, "is another when it is read alone")
 
+    def check_norm(self, layer: int, alike: list[int]) -> None:
+        """What is read without the norm's weight is, with it, what the norm gives."""
+        kind = HookKind.NORMALIZED
+        mid, read = self._of(layer, HookKind.RESID_MID), self._of(layer, kind)
+        if read is None:
+            return
+        try:
+            norm, _ = self.model.site(layer, kind)
+            weight, _ = norm_weight(norm, self.model.d_model)
+            given = None if mid is None else first(norm(mid))
+            bias = first(norm(torch.zeros_like(read)))
+            good = given is not None and self._close(read * weight.to(read) + bias, given)
+        except _FAILURES:
+            good = False
+        if not good:
+            self._fail(alike, kind, "is not what its norm gives before its weight")
+
     def check_writing(self, layer: int, alike: list[int]) -> None:
         """A change arrives in the stream as its write matrix says."""
         for kind in HookKind:
-            if self._of(layer, kind) is None:
+            if self._of(layer, kind) is None or kind in READ_ONLY:
                 continue
             try:
                 good = self._arrives(layer, kind)

@@ -10,6 +10,7 @@ from torch import nn
 from sae_core.errors import ModelError
 from sae_core.language_model.hook_point import (
     KNOWN_LAYOUTS,
+    READ_ONLY,
     HookKind,
     HookSite,
     Layout,
@@ -54,7 +55,7 @@ def layout_by_transformer_lens(module: Any) -> Layout:
     ).get_component_mapping()
     block = components["blocks"]
     raw = (HookKind.ATTN_RAW, HookKind.MLP_RAW)
-    usual: list[HookKind] = [kind for kind in HookKind if kind not in raw]
+    usual: list[HookKind] = [kind for kind in HookKind if kind not in {*raw, *READ_ONLY}]
     found = {kind: _site_of_alias(block, kind) for kind in usual}
     sites = {kind: site for kind, site in found.items() if site is not None}
     blocks, mlp = str(block.name), _name_of(block, "mlp")

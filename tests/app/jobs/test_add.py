@@ -27,7 +27,6 @@ from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
 from sae_core.dictionaries.dictionary import TrainedOn
 from sae_core.errors import CheckpointError, CorpusError, HarvestError, HookPointError
-from sae_core.harvest.fit_check import Sample, text_activations
 from sae_core.interventions.prompt import prompt_tokens
 from sae_core.language_model.model import load_model
 from sae_core.text.reading import Packing, TextReading
@@ -50,7 +49,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_dictionary(random_dictionary(PLACE, 32), folder / "random")
     model = load_model(folder / "tiny")
     tokens = torch.randint(1, 280, (20, 60), generator=torch.Generator().manual_seed(0))
-    x = text_activations(model, PLACE, Sample(tokens, tokens > 0))
+    x = model.capture(tokens, model.hook_point(PLACE))[tokens > 0]
     _, sizes, rows_ = torch.linalg.svd(x - x.mean(0))
     share = sizes.square().cumsum(0) / sizes.square().sum()
     rows_ = rows_[: int((share < 0.85).sum()) + 1]  # what varies most here, and not elsewhere

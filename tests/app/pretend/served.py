@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from app.application import create_app
+from app.listening import listen
 from app.serving import server_config
 from app.settings import Settings
 from app.store.store import Store
@@ -27,7 +27,7 @@ class Served:
     ) -> None:
         effects: Any = ablations or FakeAblations()
         app = create_app(Settings(home=home), store, effects, None, live)
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = listen("127.0.0.1", 0)
         config = server_config(app)
         config.timeout_graceful_shutdown = 1
         config.ws = "none"

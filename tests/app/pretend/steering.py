@@ -21,6 +21,7 @@ import numpy as np
 import uvicorn
 
 from app.errors import InvalidRequest
+from app.listening import listen
 from app.settings import Settings, read_settings
 from app.worker.client.supervisor import WorkerPhase, WorkerProcess
 from app.worker.process.jobs.registry import Workbench
@@ -169,7 +170,7 @@ def _dose(request: DoseRequest) -> Iterator[Event]:
 def steering_worker(workbench: PretendSteering, settings: Settings) -> Iterator[str]:
     """The address of a worker in a thread of this process."""
     limits = Limits(heartbeat_seconds=0.2)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen("127.0.0.1", 0) as listening:
         app = create_worker(settings, workbench, limits)
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)

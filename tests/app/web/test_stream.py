@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -18,6 +17,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
 from app.errors import FeaturescopeError, InvalidRequest, Overloaded, WorkerUnavailable
+from app.listening import listen
 from app.web import errors as rendering_errors
 from app.web.live.stream import LiveEvent, LiveStream
 from app.worker.protocol.events import Progress, Result
@@ -73,7 +73,7 @@ def serve() -> Iterator[Callable[[Source], str]]:
         def stream() -> Response:
             return LiveStream(source.events(), say, **({"heartbeat_seconds": 0.1} | options))
 
-        listening = socket.create_server(("127.0.0.1", 0))
+        listening = listen("127.0.0.1", 0)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

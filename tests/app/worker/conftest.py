@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
+from app.listening import listen
 from app.settings import Settings
 from app.worker.client.blocking import WorkerClient
 from app.worker.client.supervisor import Patience, WorkerPhase, WorkerProcess
@@ -33,7 +33,7 @@ def serving(
     settings: Settings, workbench: PretendWorkbench, limits: Limits
 ) -> Iterator[WorkerClient]:
     """A worker in a thread of this process, and a client for it."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen("127.0.0.1", 0) as listening:
         app = create_worker(settings, workbench, limits)
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)

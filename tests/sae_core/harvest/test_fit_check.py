@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionaries.architectures.standard import StandardDictionary
-from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary, Output
 from sae_core.harvest.fit_check import (
     FOLDED_NORM,
     NORMS,
+    Activations,
     Sample,
     Variant,
     alternatives,
@@ -38,6 +39,10 @@ def perfect(hook_point: str, d_in: int) -> Dictionary:
     return dictionary.requires_grad_(False)
 
 
+def at_mid(model: LanguageModel, sample: Sample) -> Tensor:
+    return text_activations(model, Variant(MID, True, "none"), sample).read
+
+
 @pytest.fixture
 def sample(tokens: Tensor) -> Sample:
     return Sample(tokens, tokens != 0)
@@ -47,7 +52,7 @@ def sample(tokens: Tensor) -> Sample:
 def test_the_figures_are_those_of_brute_force(architecture: str) -> None:
     dictionary = random_dictionary(MID, 12, architecture=architecture).double()
     x = torch.randn(40, 12, generator=torch.Generator().manual_seed(0)).double()
-    found = fit(dictionary, x)
+    found = fit(dictionary, Activations(x, x))
     acts = dictionary.encode(x)
     x_hat = dictionary.decode(acts, x)
     assert found.n_tokens == 40
@@ -86,12 +91,12 @@ def test_a_variant_is_the_weights_behind_that_input(norm: str, subtracts: bool) 
 
 def test_the_right_layer_is_found(llama: LanguageModel, sample: Sample) -> None:
     """Trained on one place, said to be of another: only at its own does it explain anything."""
-    x = text_activations(llama, MID, sample)
+    x = at_mid(llama, sample)
     right = perfect(MID, 32)
     with torch.no_grad():  # exact at its own place, wrong by a shift elsewhere
         right.b_dec.copy_(10 * x.mean(0))
         right.b_enc.zero_()
-    assert fit(right, x).fvu < 1e-9
+    assert fit(right, Activations(x, x)).fvu < 1e-9
     rows = torch.linalg.svd(x - x.mean(0))[2][:6]  # what varies most there
     narrow = StandardDictionary("blocks.0.attn.hook_z", 32, 12)
     with torch.no_grad():
@@ -113,7 +118,7 @@ def test_the_right_layer_is_found(llama: LanguageModel, sample: Sample) -> None:
 
 @pytest.mark.parametrize("norm", ["layer_norm", "constant_norm_rescale", FOLDED_NORM])
 def test_a_missing_normalisation_is_found(llama: LanguageModel, sample: Sample, norm: str) -> None:
-    x = text_activations(llama, MID, sample)
+    x = at_mid(llama, sample)
     trained: Any = random_dictionary(MID, 32, 512)
     behind = varied(trained, Variant(MID, True, norm), x)
     # Ridge regression of the target on the features makes the weights explain it, behind that norm.
@@ -132,7 +137,35 @@ def test_a_missing_normalisation_is_found(llama: LanguageModel, sample: Sample, 
         trained.W_dec.copy_(core.W_dec)
     best = alternatives(llama, trained, sample)[0]
     assert best.variant.norm == norm
-    assert best.fit.fvu < 0.1 * fit(trained, x).fvu
+    assert best.fit.fvu < 0.1 * fit(trained, Activations(x, x)).fvu
+
+
+@pytest.mark.parametrize("wrong", ["layer", "input", "skip"])
+def test_what_is_wrong_with_a_transcoder_is_found(
+    llama: LanguageModel, sample: Sample, wrong: str
+) -> None:
+    """One that is the MLP's best linear approximation, used elsewhere or turned round."""
+    read, written = "blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"
+    x, y = text_activations(llama, Variant(read, False, "none", written), sample)
+    at = {
+        "layer": ("blocks.2.mlp.hook_in", "blocks.2.hook_mlp_out"),
+        "input": ("blocks.1.hook_resid_mid", written),
+        "skip": (read, written),
+    }[wrong]
+    made = StandardDictionary(at[0], 32, 4, False, Output(at[1], 32, skip=True))
+    with torch.no_grad():
+        ones = torch.cat([x, torch.ones(len(x), 1)], dim=1)
+        solution = torch.linalg.lstsq(ones, y).solution
+        made.W_skip.copy_(solution[:-1].T if wrong != "skip" else solution[:-1])
+        made.b_dec.copy_(solution[-1])
+    made.requires_grad_(False)
+    best = alternatives(llama, made, sample)[0]
+    assert (best.variant.hook_point, best.variant.output) == (read, written)
+    assert best.variant.turned == (wrong == "skip")
+    right = varied(made, best.variant, x)
+    expected = (y - right(x)).square().sum() / (y - y.mean(0)).square().sum()
+    assert best.fit.fvu == pytest.approx(float(expected), rel=1e-4)
+    assert best.fit.fvu < 0.7 * fit(made, text_activations(llama, variant_of(made), sample)).fvu
 
 
 def test_places_of_a_width_are_named(llama: LanguageModel) -> None:

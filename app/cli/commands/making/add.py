@@ -115,8 +115,15 @@ def _dictionary(parser: argparse.ArgumentParser) -> None:
         metavar="ROLE=NAME",
         help="which tensor is which, such as W_enc=encoder.weight.T, for files in no known format",
     )
+    dictionary.add_argument("--hook-point", help="where it reads, such as blocks.8.hook_resid_pre")
     dictionary.add_argument(
-        "--hook-point", help="where it belongs, such as blocks.8.hook_resid_pre"
+        "--output-hook-point",
+        help="where a transcoder writes, such as blocks.8.hook_mlp_out",
+    )
+    dictionary.add_argument(
+        "--turn-skip",
+        action="store_true",
+        help="use a transcoder's skip connection transposed",
     )
     dictionary.add_argument(
         "--subtract-b-dec", choices=("yes", "no"), help="take b_dec off the input first"
@@ -151,6 +158,8 @@ def run(arguments: argparse.Namespace) -> None:
         format=arguments.format,
         mapping=parse_mapping(arguments.tensor),
         hook_point=arguments.hook_point,
+        output_hook_point=arguments.output_hook_point,
+        turn_skip=arguments.turn_skip,
         subtracts=subtracts,
         norm=arguments.normalise,
         dtype=arguments.dtype,
