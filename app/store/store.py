@@ -41,9 +41,9 @@ from app.store.types.catalogue import (
     HarvestRecord,
     ModelRecord,
     PresetView,
-    ProgressView,
 )
 from app.store.types.queries import FeatureQuery
+from app.store.types.runs import ProgressView
 from app.store.written.comments import Comments
 from app.store.written.labels import Labels
 from app.store.written.lists import FeatureLists

@@ -28,7 +28,7 @@ NORMS = (str(InputNorm.NONE), FOLDED_NORM, *(str(n) for n in InputNorm if n is n
 _ROWS = 512
 
 
-class Activations(NamedTuple):
+class InputAndTarget(NamedTuple):
     """What a dictionary is tried on.
 
     Attributes:
@@ -119,7 +119,7 @@ def centres_in_vain(model: LanguageModel, dictionary: Dictionary) -> bool:
 
 
 @torch.inference_mode()
-def fit(dictionary: Dictionary, x: Activations) -> Fit:
+def fit(dictionary: Dictionary, x: InputAndTarget) -> Fit:
     """How a dictionary does on the activations of n > 1 tokens."""
     mean = x.written.double().mean(dim=0)
     error = active = 0.0
@@ -215,13 +215,13 @@ def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -
 
 
 @torch.inference_mode()
-def text_activations(model: LanguageModel, variant: Variant, sample: Sample) -> Activations:
+def text_activations(model: LanguageModel, variant: Variant, sample: Sample) -> InputAndTarget:
     """What a dictionary that is used so reads and writes on a sample's text."""
     read = model.capture(sample.tokens, model.hook_point(variant.hook_point))[sample.text]
     if not variant.output:
-        return Activations(read, read)
+        return InputAndTarget(read, read)
     point = model.write_point(variant.output)
-    return Activations(read, model.capture(sample.tokens, point)[sample.text])
+    return InputAndTarget(read, model.capture(sample.tokens, point)[sample.text])
 
 
 def first_tokens(model: LanguageModel, plan: HarvestPlan, n_tokens: int) -> Sample:

@@ -7,7 +7,7 @@ import time
 from sqlalchemy import Connection, delete, insert, select
 
 from app.store.schema import StoredProgress
-from app.store.types.catalogue import ProgressView
+from app.store.types.runs import ProgressView
 
 
 def views(connection: Connection) -> list[ProgressView]:

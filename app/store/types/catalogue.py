@@ -374,34 +374,3 @@ class PresetView:
 
     name: str
     settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ProgressView:
-    """A harvest that runs.
-
-    Attributes:
-        model: name of the model.
-        dictionary: name of the dictionary.
-        phase: what it does now: harvesting (counted in tokens), evaluating (in windows),
-            describing, shuffling, labelling or ablating (in features).
-        done: so far, in the phase's unit.
-        total: in all, in the same unit.
-        tokens_per_second: rate in the same unit; 0.0 while unknown.
-        eta_seconds: what is left; None while unknown.
-        age_seconds: since it last reported.
-    """
-
-    model: str
-    dictionary: str
-    phase: str
-    done: int
-    total: int
-    tokens_per_second: float
-    eta_seconds: float | None
-    age_seconds: float
-
-    @property
-    def stalled(self) -> bool:
-        """Whether nothing was heard for a minute: it was killed, or the machine sleeps."""
-        return self.age_seconds > 60

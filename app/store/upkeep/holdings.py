@@ -33,7 +33,8 @@ from app.store.tables.comparisons.schema import (
     StoredComparison,
     StoredMatches,
 )
-from app.store.types.catalogue import DictionaryView, ProgressView
+from app.store.types.catalogue import DictionaryView
+from app.store.types.runs import ProgressView
 from app.store.written.texts import subjects
 
 

@@ -13,7 +13,7 @@ from sae_core.dictionaries.dictionary import Dictionary, Output
 from sae_core.harvest.fit_check import (
     FOLDED_NORM,
     NORMS,
-    Activations,
+    InputAndTarget,
     Sample,
     Variant,
     alternatives,
@@ -52,7 +52,7 @@ def sample(tokens: Tensor) -> Sample:
 def test_the_figures_are_those_of_brute_force(architecture: str) -> None:
     dictionary = random_dictionary(MID, 12, architecture=architecture).double()
     x = torch.randn(40, 12, generator=torch.Generator().manual_seed(0)).double()
-    found = fit(dictionary, Activations(x, x))
+    found = fit(dictionary, InputAndTarget(x, x))
     acts = dictionary.encode(x)
     x_hat = dictionary.decode(acts, x)
     assert found.n_tokens == 40
@@ -96,7 +96,7 @@ def test_the_right_layer_is_found(llama: LanguageModel, sample: Sample) -> None:
     with torch.no_grad():  # exact at its own place, wrong by a shift elsewhere
         right.b_dec.copy_(10 * x.mean(0))
         right.b_enc.zero_()
-    assert fit(right, Activations(x, x)).fvu < 1e-9
+    assert fit(right, InputAndTarget(x, x)).fvu < 1e-9
     rows = torch.linalg.svd(x - x.mean(0))[2][:6]  # what varies most there
     narrow = StandardDictionary("blocks.0.attn.hook_z", 32, 12)
     with torch.no_grad():
@@ -137,7 +137,7 @@ def test_a_missing_normalisation_is_found(llama: LanguageModel, sample: Sample, 
         trained.W_dec.copy_(core.W_dec)
     best = alternatives(llama, trained, sample)[0]
     assert best.variant.norm == norm
-    assert best.fit.fvu < 0.1 * fit(trained, Activations(x, x)).fvu
+    assert best.fit.fvu < 0.1 * fit(trained, InputAndTarget(x, x)).fvu
 
 
 @pytest.mark.parametrize("wrong", ["layer", "input", "skip"])

@@ -9,7 +9,7 @@ from app.cli.options import Commands
 
 if TYPE_CHECKING:
     from app.jobs.harvest.folders import UnfinishedHarvest
-    from app.store.types.catalogue import ProgressView
+    from app.store.types.runs import ProgressView
     from app.store.upkeep.holdings import DictionaryHolding, Holdings, WrittenHolding
 
 

@@ -147,7 +147,7 @@ def test_tensors_that_do_not_belong_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"architecture": "transcoder"}, "a transcoder: it predicts one activation from another"),
+        ({"architecture": "transcoder"}, "is a transcoder and does not say which activation"),
         ({"architecture": "temporal"}, "of the architecture 'temporal', which is not read here"),
         ({"architecture": "batchtopk"}, "a checkpoint of a running training .*is a jumprelu"),
         ({"activation_fn": "tanh-relu"}, "has the activation 'tanh-relu'"),
