@@ -60,7 +60,13 @@ class DictionaryAnswer(Answer):
 
     name: str = Field(examples=["mlp-4096"])
     model: Model
-    hook_point: str = Field(examples=["blocks.0.mlp.hook_post"])
+    hook_point: str = Field(
+        description="Where it reads the model.", examples=["blocks.0.mlp.hook_post"]
+    )
+    output_hook_point: str = Field(
+        description="Whose activation it reconstructs: the same, but for a transcoder.",
+        examples=["blocks.0.mlp.hook_post"],
+    )
     architecture: str = Field(examples=["topk"])
     d_in: int
     d_sae: int
@@ -81,7 +87,8 @@ class DictionaryAnswer(Answer):
     def _nested(cls, view: DictionaryView) -> dict[str, Any]:
         """The fields of a stored dictionary, where those of its model lie beside its own."""
         harvest = {**vars(view.harvest), "digest": view.digest} if view.harvest else None
-        return {**vars(view), "model": view, "is_neurons": view.is_neurons, "harvest": harvest}
+        derived = {"is_neurons": view.is_neurons, "output_hook_point": view.output_hook_point}
+        return {**vars(view), **derived, "model": view, "harvest": harvest}
 
 
 class RuleRow(Answer):

@@ -77,6 +77,7 @@ def dictionary(
     return types.ActiveDictionary(
         name=view.name,
         hook_point=view.hook_point,
+        output_hook_point=view.output_hook_point,
         checksum=view.checksum,
         is_neurons=view.is_neurons,
         features=features,

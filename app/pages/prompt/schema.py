@@ -176,6 +176,7 @@ class ActiveDictionary(Answer):
 
     name: str
     hook_point: str
+    output_hook_point: str
     checksum: str
     is_neurons: bool
     features: list[ActiveFeature] = Field(description="Largest activation first.")

@@ -26,7 +26,7 @@ def citation(dictionary: DictionaryView, index: int | None = None) -> str:
     subject = "Dictionary" if index is None else f"{kind} {index} of"
     parts = [
         f"{subject} {dictionary.title} ({dictionary.architecture}, {count(dictionary.d_sae)} "
-        f"{'neurons' if dictionary.is_neurons else 'features'} at {dictionary.hook_point})"
+        f"{'neurons' if dictionary.is_neurons else 'features'} at {dictionary.places})"
     ]
     parts += [
         f"{what} SHA-256 {digest}"

@@ -46,6 +46,16 @@ GLOSSARY: tuple[Term, ...] = (
         "block 0's MLP.",
     ),
     Term(
+        "transcoder",
+        "Transcoder",
+        "A dictionary that reads one activation and writes another: the MLP's output as a sum of "
+        "few features of the MLP's input, so that each feature stands for a part of what the MLP "
+        "does.",
+        "Where it fires is read at its input. Taking a feature out, steering it, and every loss of "
+        "its evaluation change its output: what it leaves over there stays. A skip connection is "
+        "a linear map of the input, added to the sum.",
+    ),
+    Term(
         "activation",
         "Activation",
         "How strongly a feature fires on a token, never negative, in units of the model's own "

@@ -200,6 +200,15 @@ class DictionaryView:
         return written if isinstance(written, str) else self.hook_point
 
     @property
+    def places(self) -> str:
+        """Where it reads and, if that is elsewhere, where it writes; for pages and sentences."""
+        return (
+            f"{self.hook_point} → {self.output_hook_point}"
+            if self.is_transcoder
+            else self.hook_point
+        )
+
+    @property
     def is_transcoder(self) -> bool:
         """Whether another activation is reconstructed than the one that is read."""
         return self.output_hook_point != self.hook_point

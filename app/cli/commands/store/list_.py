@@ -104,7 +104,7 @@ def _dictionary_line(holding: DictionaryHolding) -> str:
     view = holding.view
     kind = "imported" if view.is_imported else _printable(view.architecture)
     unit = "neurons" if view.is_neurons else "features"
-    where = _printable(view.hook_point)
+    where = _printable(view.places)
     head = f"{_printable(view.name)}: {kind}, {count(view.d_sae)} {unit} at {where}"
     if view.harvest is None:
         return f"{head}; not harvested yet"
