@@ -325,13 +325,8 @@ DICTIONARY_LEARNING = KnownSettings(
 )
 
 GEMMA_SCOPE = KnownSettings(
-    used=_words("architecture type hf_hook_point_in hf_hook_point_out"),
+    used=_words("architecture type hf_hook_point_in hf_hook_point_out affine_connection"),
     harmless=_words("model_name width l0 d_in d_sae layer seed site revision"),
-    refused={
-        "affine_connection": Refusal(
-            (False,), "a coder with a skip connection is no dictionary of one activation"
-        ),
-    },
 )
 
 _FOLDED = "only false is understood"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -27,6 +27,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     check_file(path)
     return _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+
+
+def tensor_names(path: Path) -> set[str]:
+    """The names in a `.safetensors` file, of which only the head is read; none if it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return set(file.keys())
+    except (OSError, SafetensorError):
+        return set()
 
 
 def read_pickle(path: Path) -> dict[str, Any]:

@@ -129,8 +129,9 @@ def open_dictionary(
             f"Tensors cannot be named for the format {name!r}, which names its own: leave out "
             "either of the two."
         )
+    asked = Asked(mapping or {}, norm, overrides or {}, output_hook_point)
     with _misfits_explained(path):
-        parts = FORMATS[name].read(path, Asked(mapping or {}, norm, overrides or {}))
+        parts = FORMATS[name].read(path, asked)
     listed = None if overrides is None else overrides.get("hook_name")
     place = hook_point or listed or parts.hook_point
     output = output_hook_point or (overrides or {}).get("hook_name_out") or parts.output

@@ -16,6 +16,11 @@ from sae_core.files.weight_files import check_is_weights
 
 # What has the unit of an activation; the rest are directions and ratios.
 IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
+LAYER_ALONE = (
+    "It is one layer of a cross-layer transcoder: activations are its own, but the outputs that it "
+    "writes are those of several layers in one sum, so its reconstruction, the evaluation and "
+    "ablations are not those of the whole."
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,13 @@ class Asked:
         norm: what is done to the input first, in SAELens' words; None: as the files say.
         overrides: settings that take the place of the files' own, such as SAELens' list of releases
             gives them.
+        output_hook_point: where it writes, of a transcoder whose files may not say that it is one.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     norm: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    output_hook_point: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,34 @@ def folded_scale(weights: Mapping[str, Tensor], scale: float, path: Path) -> dic
         name: tensor.double() / scale if name in IN_UNITS else tensor
         for name, tensor in weights.items()
     }
+
+
+def summed_over_layers(W_dec: Tensor, first: int = 0) -> tuple[Tensor, str]:
+    """Decoder rows of one layer of a cross-layer transcoder, each one for all layers it writes to.
+
+    Args:
+        W_dec: [d_sae, layers, d_out].
+        first: the first of those layers that is counted: nothing is written to earlier ones.
+
+    Returns:
+        The sum [d_sae, d_out] in float64; and a sentence that says so.
+
+    Raises:
+        CheckpointError: there are no such layers.
+    """
+    if not first < W_dec.shape[1]:
+        raise CheckpointError(
+            f"A decoder for {W_dec.shape[1]} layers was given for layer {first}: files of two "
+            "transcoders were mixed."
+        )
+    total = torch.zeros(W_dec.shape[0], W_dec.shape[2], dtype=torch.float64)
+    for layer in range(first, W_dec.shape[1]):  # one by one: all in float64 may not fit
+        total += W_dec[:, layer]
+    later = W_dec.shape[1] - first - 1
+    return total, (
+        f"what its features write into this layer and {later} later ones was added up in one "
+        "decoder row, as SAELens does"
+    )
 
 
 def transposed(tensor: Tensor, path: Path, name: str) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tests.sae_core.dictionaries.formats import writers
+from tests.sae_core.dictionaries.formats import transcoder_writers, writers
 from tests.sae_core.dictionaries.formats.writers import D_IN, Written
 
 HOOK = "blocks.1.hook_resid_pre"
@@ -73,6 +73,28 @@ CASES: dict[str, tuple[str, Callable[[Path], Written]]] = {
     ),
     "gemma scope": ("gemma_scope", lambda p: writers.gemma_scope(p / "a")),
     "gemma scope 2": ("gemma_scope", lambda p: writers.gemma_scope(p / "a", 2)),
+    "gemma scope embeddings": (
+        "gemma_scope",
+        lambda p: writers.gemma_scope(p / "gemma-scope-2b-pt-res" / "embedding" / "a"),
+    ),
+    "gemma scope transcoder": (
+        "gemma_scope",
+        lambda p: transcoder_writers.gemma_scope(p / "gemma-scope-2b-pt-transcoders" / "layer_1"),
+    ),
+    "gemma scope 2 transcoder": (
+        "gemma_scope",
+        lambda p: transcoder_writers.gemma_scope(p / "transcoder_all" / "layer_1_width_1k", 2),
+    ),
+    "gemma scope 2 skip transcoder": (
+        "gemma_scope",
+        lambda p: transcoder_writers.gemma_scope(
+            p / "transcoder" / "layer_1_width_1k_affine", 2, affine=True
+        ),
+    ),
+    "gemma scope 2 CLT layer": (
+        "gemma_scope",
+        lambda p: transcoder_writers.gemma_scope_clt(p / "clt" / "width_1k", 1),
+    ),
     "openai ReLU": ("openai", lambda p: writers.openai(p / "a.pt", "ReLU")),
     "openai TopK": ("openai", lambda p: writers.openai(p / "a.pt", "TopK")),
     "sparsify": ("sparsify", lambda p: writers.sparsify(p / "layers.1")),

@@ -29,12 +29,14 @@ class Written:
         encode: x [n, d_in] float64 to activations [n, d_sae] as the format's own code has them.
         rebuild: x to the format's own reconstruction [n, d_in].
         unit: x to what one unit of those activations is in the model's own units, [n, 1].
+        d_sae: how many features that are.
     """
 
     path: Path
     encode: Callable[[Tensor], Tensor]
     rebuild: Callable[[Tensor], Tensor]
     unit: Callable[[Tensor], Tensor] = lambda x: torch.ones(len(x), 1, dtype=x.dtype)
+    d_sae: int = D_SAE
 
 
 def random_tensors(seed: int = 0, **shapes: tuple[int, ...]) -> dict[str, Tensor]:
@@ -43,7 +45,8 @@ def random_tensors(seed: int = 0, **shapes: tuple[int, ...]) -> dict[str, Tensor
     return {name: 0.5 * torch.randn(shape, generator=draw) for name, shape in shapes.items()}
 
 
-def _double(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def double(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in float64, for equations."""
     return {name: tensor.double() for name, tensor in tensors.items()}
 
 
@@ -98,7 +101,7 @@ def saelens(folder: Path, architecture: str, norm: str = "none", old: bool = Fal
             config |= {"k": K, "rescale_acts_by_decoder_norm": rescale}
     (folder / "cfg.json").write_text(json.dumps(config))
     save_file(tensors, folder / "sae_weights.safetensors")
-    w = _double(tensors)
+    w = double(tensors)
     norms = w["W_dec"].norm(dim=-1) if rescale else torch.ones(D_SAE).double()
 
     def enter(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,7 +143,7 @@ def finetuned(folder: Path) -> Written:
     (folder / "cfg.json").write_text(json.dumps(config))
     tensors = load_file(folder / "sae_weights.safetensors")
     save_file(tensors | {"scaling_factor": factor}, folder / "sae_weights.safetensors")
-    w = _double(tensors)
+    w = double(tensors)
     return Written(
         folder,
         written.encode,
@@ -170,7 +173,7 @@ def learned(folder: Path, kind: str, backup: float | None = None) -> Written:
     state = random_tensors(1, **shapes[kind])
     if kind == "JumpReluAutoEncoder":
         state["threshold"].abs_()
-    w = _double(state)
+    w = double(state)
     if "TopK" in kind:
         state |= {"k": torch.tensor(K, dtype=torch.int), "threshold": torch.tensor(0.4)}
     if kind == "MatryoshkaBatchTopKSAE":
@@ -221,7 +224,10 @@ def learned(folder: Path, kind: str, backup: float | None = None) -> Written:
 
 
 def gemma_scope(folder: Path, edition: int = 1) -> Written:
-    """Gemma Scope's tutorial notebook, class JumpReLUSAE; the second edition's names."""
+    """Gemma Scope's tutorial notebook, class JumpReLUSAE; the second edition's names.
+
+    In a folder `embedding` what it reads is the embedding before Gemma's factor sqrt(d_model).
+    """
     folder.mkdir(parents=True)
     tensors = random_tensors(
         2, W_enc=(D_IN, D_SAE), W_dec=(D_SAE, D_IN), b_enc=(D_SAE,), b_dec=(D_IN,),
@@ -233,13 +239,19 @@ def gemma_scope(folder: Path, edition: int = 1) -> Written:
     else:
         lower = {name.replace("W_", "w_"): tensor for name, tensor in tensors.items()}
         save_file(lower, folder / "params.safetensors")
-    w = _double(tensors)
+    w = double(tensors)
+    factor = D_IN**0.5 if "embedding" in folder.parts else 1.0
 
     def encode(x: Tensor) -> Tensor:
-        pre = x @ w["W_enc"] + w["b_enc"]
+        pre = x / factor @ w["W_enc"] + w["b_enc"]
         return (pre > w["threshold"]) * pre.relu()
 
-    return Written(folder, encode, lambda x: encode(x) @ w["W_dec"] + w["b_dec"])
+    return Written(
+        folder,
+        encode,
+        lambda x: (encode(x) @ w["W_dec"] + w["b_dec"]) * factor,
+        lambda x: torch.full((len(x), 1), factor, dtype=torch.float64),
+    )
 
 
 def openai(file: Path, activation: str) -> Written:
@@ -257,7 +269,7 @@ def openai(file: Path, activation: str) -> Written:
         "activation_state_dict": {"k": K, "postact_fn": "ReLU"} if activation == "TopK" else {},
     }
     torch.save(state, file)
-    w = _double(tensors)
+    w = double(tensors)
 
     def enter(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if activation != "TopK":
@@ -308,7 +320,7 @@ def llama_scope(
         stored |= {"encoder.bias": t["b"], "decoder.bias": t["c"]}
         save_file(stored, folder / "checkpoints" / "final.safetensors")
         (folder / "hyperparams.json").write_text(json.dumps(settings))
-    w = _double(t)
+    w = double(t)
     norms = w["D"].norm(dim=0)
     norms = norms if settings["sparsity_include_decoder_norm"] else torch.ones_like(norms)
     threshold = w["log_threshold"].exp() if newer else torch.full_like(norms, 0.3)
@@ -345,7 +357,7 @@ def sparsify(folder: Path) -> Written:
         "transcode": False, "d_in": D_IN,
     }  # fmt: skip
     (folder / "cfg.json").write_text(json.dumps(config))
-    w = _double(tensors)
+    w = double(tensors)
 
     def encode(x: Tensor) -> Tensor:
         pre = (x - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"]
