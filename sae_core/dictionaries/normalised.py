@@ -106,8 +106,8 @@ class NormalisedDictionary(Dictionary):
 
     @override
     def offset(self, x: Tensor) -> Tensor:
-        _, scale, mean = self.normalise(x)
-        return scale * self.inner.b_dec + mean
+        z, scale, mean = self.normalise(x)
+        return scale * self.inner.offset(z) + mean
 
     @property
     @override

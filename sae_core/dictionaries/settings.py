@@ -262,7 +262,8 @@ SAELENS = KnownSettings(
     | _words(
         "architecture d_in d_out d_sae dtype apply_b_dec_to_input normalize_activations "
         "activation_fn activation_fn_str activation_fn_kwargs k hook_point "
-        "rescale_acts_by_decoder_norm finetuning_scaling_factor"
+        "rescale_acts_by_decoder_norm finetuning_scaling_factor "
+        "residual_threshold max_iterations stop_on_duplicate_support"
     ),
     harmless=_SAELENS_METADATA.harmless,
     refused={
@@ -277,14 +278,11 @@ SAELENS = KnownSettings(
 )
 
 _SPARSIFY_REFUSED = {
-    "transcode": "a transcoder: it predicts a module's output from its input",
-    "skip_connection": "a coder with a skip connection",
     "embed_skip": "a coder with a skip connection from the embedding",
     "gram_lookup": "a coder that first subtracts a table of n-grams",
-    "signed": "a coder with negative activations",
 }
 SPARSIFY = KnownSettings(
-    used=_words("k d_in num_latents activation expansion_factor"),
+    used=_words("k d_in num_latents activation expansion_factor transcode skip_connection signed"),
     # Losses of training alone: whether rows had norm 1, and a second, wider TopK.
     harmless=_words("normalize_decoder multi_topk init dtype device"),
     refused={

@@ -51,6 +51,15 @@ class JsonConfig:
             raise CheckpointError(f"{key} in {self.path} is {value!r}, not a positive number.")
         return value
 
+    def number(self, key: str, default: float) -> float:
+        """A number that is not below 0."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+            raise CheckpointError(f"{key} in {self.path} is {value!r}, not a number from 0 on.")
+        return float(value)
+
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""
         value = self.values.get(key)

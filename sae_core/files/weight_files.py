@@ -29,13 +29,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
 
 
-def tensor_names(path: Path) -> set[str]:
-    """The names in a `.safetensors` file, of which only the head is read; none if it is damaged."""
+def tensor_shapes(path: Path) -> dict[str, list[int]]:
+    """What a `.safetensors` file holds, of which only the head is read; {} where it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            return set(file.keys())
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
-        return set()
+        return {}
 
 
 def read_pickle(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sae_core.dictionaries.architectures.matching_pursuit import MatchingPursuitDictionary
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.checkpoint import FIXED_SCALE
 from sae_core.dictionaries.dictionary import Dictionary
@@ -167,6 +168,8 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
             for name, parameter in core.named_parameters():
                 if name in IN_UNITS:
                     parameter.div_(scale)
+        if isinstance(core, MatchingPursuitDictionary):
+            core.residual_threshold /= scale
         return core
     norm = InputNorm(variant.norm)
     return core if norm is InputNorm.NONE else NormalisedDictionary(core, norm)

@@ -31,7 +31,7 @@ from sae_core.dictionaries.formats.parts import (
 from sae_core.dictionaries.settings import GEMMA_SCOPE, Sifted, sift
 from sae_core.errors import CheckpointError
 from sae_core.files.json_config import JsonConfig
-from sae_core.files.weight_files import read_tensors, tensor_names
+from sae_core.files.weight_files import read_tensors, tensor_shapes
 
 _FILES = ("params.npz", "params.safetensors")
 _CONFIG = "config.json"
@@ -148,10 +148,11 @@ def _file(path: Path) -> Path:
 
 
 def _is_layer(path: Path) -> bool:
-    """Whether that is the file of one layer: the tensors of Gemma Scope under a name of its own."""
+    """Whether that is the file of one layer of a CLT, which has a name of its own."""
     if path.suffix != ".safetensors" or not path.is_file():
         return False
-    return tensor_names(path) >= _OWN_TENSORS
+    shapes = tensor_shapes(path)
+    return set(shapes) >= _OWN_TENSORS and len(shapes["w_dec"]) == 3
 
 
 def _layers(path: Path) -> list[str]:

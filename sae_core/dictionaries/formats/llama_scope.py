@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionaries.formats.parts import (
+    LISTED_FACTOR,
     Asked,
     Parts,
     TensorFile,
@@ -59,7 +60,6 @@ def read(path: Path, asked: Asked) -> Parts:
         CheckpointError: a file is missing or damaged, or it is more than a dictionary of one
             activation.
     """
-    del asked
     settings_file = _settings_of(path) or path / _SETTINGS[0]
     check_file(settings_file)
     settings = JsonConfig.read(settings_file)
@@ -80,7 +80,7 @@ def read(path: Path, asked: Asked) -> Parts:
     if kind == "token-wise":
         config |= {"normalize_activations": str(InputNorm.CONSTANT_NORM)}
     elif kind == "dataset-wise":
-        scale = d_in**0.5 / _average_norm(settings, tensors, place)
+        scale = _scale(settings, tensors, place, d_in, asked)
         weights = folded_scale(weights, scale, settings_file)
         changes.append(
             f"the factor {scale:g} of the input ({_NORM}) was folded into biases and thresholds"
@@ -173,13 +173,19 @@ def _activation(
     )
 
 
-def _average_norm(settings: JsonConfig, tensors: TensorFile, place: str) -> float:
-    """The mean norm of an activation in training, from the settings or, later, the weights."""
-    said = settings.values.get(_NORM)
+def _scale(settings: JsonConfig, tensors: TensorFile, place: str, d_in: int, asked: Asked) -> float:
+    """s, from the mean norm of an activation in training: the settings, later the weights have it.
+
+    Raises:
+        CheckpointError: neither has it, and SAELens' list of releases was not asked.
+    """
+    said, listed = settings.values.get(_NORM), asked.overrides.get(LISTED_FACTOR)
     if isinstance(said, dict) and isinstance(said.get("in"), (int, float)):
-        return float(said["in"])
+        return d_in**0.5 / float(said["in"])
     if (name := f"{_NORM}.{place}") in tensors:
-        return float(tensors.take(name))
+        return d_in**0.5 / float(tensors.take(name))
+    if isinstance(listed, (int, float)):
+        return float(listed)
     raise CheckpointError(
         f"{settings.path} scales activations by the data's average norm, but gives no {_NORM}: add "
         f'"{_NORM}": {{"in": NUMBER}} there.'

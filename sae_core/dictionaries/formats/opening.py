@@ -11,14 +11,19 @@ from typing import Any
 
 import torch
 
+from sae_core.dictionaries.architectures.matching_pursuit import MatchingPursuitDictionary
 from sae_core.dictionaries.checkpoint import empty_dictionary, filled
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.formats import (
+    circuit_tracer,
     dictionary_learning,
     gemma_scope,
+    kissane,
+    linear_layers,
     llama_scope,
     mapped,
     openai,
+    qwen_scope,
     saelens,
     sparsify,
 )
@@ -27,6 +32,7 @@ from sae_core.errors import CheckpointError
 from sae_core.files.checksum import folder_checksum
 from sae_core.files.json_config import JsonConfig
 
+TIED = frozenset({MatchingPursuitDictionary.architecture})  # whose encoder is the decoder
 _SHOWN = 5
 _NORM_WORDS = {
     "none": "none",
@@ -83,6 +89,10 @@ FORMATS: Mapping[str, Format] = {
     ),
     "gemma_scope": Format("Gemma Scope", gemma_scope.recognise, gemma_scope.read),
     "llama_scope": Format("OpenMOSS Llama Scope", llama_scope.recognise, llama_scope.read),
+    "circuit_tracer": Format("circuit-tracer", circuit_tracer.recognise, circuit_tracer.read),
+    "qwen_scope": Format("Qwen Scope", qwen_scope.recognise, qwen_scope.read),
+    "linear_layers": Format("two linear layers", linear_layers.recognise, linear_layers.read),
+    "kissane": Format("Kissane and Krzyzanowski", kissane.recognise, kissane.read),
     "openai": Format("OpenAI sparse_autoencoder", openai.recognise, openai.read),
     "mapped": Format("plain tensors with a mapping", mapped.recognise, mapped.read),
 }
@@ -213,7 +223,9 @@ def _built(
 ) -> Dictionary:
     path = parts.files[0]
     settings = next((file for file in parts.files if file.suffix == ".json"), path)
-    W_enc = parts.weights.get("W_enc")
+    W_enc, W_dec = parts.weights.get("W_enc"), parts.weights.get("W_dec")
+    if W_enc is None and W_dec is not None and parts.config["architecture"] in TIED:
+        W_enc = W_dec.mT
     if W_enc is None or W_enc.dim() != 2:
         found = "is missing" if W_enc is None else f"has shape {list(W_enc.shape)}"
         raise CheckpointError(f"The encoder's weights in {path} {found}: a matrix was expected.")
@@ -224,7 +236,6 @@ def _built(
                 f"The settings in {settings} say {key} = {parts.config[key]}, but its encoder has "
                 f"{size}: files of two dictionaries were mixed."
             )
-    W_dec = parts.weights.get("W_dec")
     own: dict[str, Any] = {}
     if output is not None and W_dec is not None:
         own = {"d_out": W_dec.shape[-1], "metadata": {"hook_name_out": output}}

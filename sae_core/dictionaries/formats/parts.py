@@ -16,6 +16,7 @@ from sae_core.files.weight_files import check_is_weights
 
 # What has the unit of an activation; the rest are directions and ratios.
 IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
+LISTED_FACTOR = "norm_scaling_factor"  # of the input, in SAELens' list of releases
 LAYER_ALONE = (
     "It is one layer of a cross-layer transcoder: activations are its own, but the outputs that it "
     "writes are those of several layers in one sum, so its reconstruction, the evaluation and "
@@ -185,3 +186,26 @@ def row_norms(W_dec: Tensor) -> Tensor:
     """||W_dec_f|| of each feature [d_sae], and 1 where a row is 0, so that it can divide."""
     norms = W_dec.norm(dim=-1)
     return torch.where(norms > 0, norms, torch.ones_like(norms))
+
+
+def both_signs(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """A coder whose features have either sign, as one with two features >= 0 for each of them.
+
+    With [W, -W] as encoder, [b, -b] as its bias and [W_dec; -W_dec] as decoder rows, one of f_i and
+    f_{i + d_sae} is the magnitude of feature i and the other 0, and the k largest of them are the k
+    of largest magnitude: nothing else changes.
+
+    Returns:
+        The weights; and a sentence that says so.
+    """
+    W_enc, W_dec, b_enc = (weights[name] for name in ("W_enc", "W_dec", "b_enc"))
+    doubled = dict(weights) | {
+        "W_enc": torch.cat([W_enc, -W_enc], dim=1),
+        "b_enc": torch.cat([b_enc, -b_enc]),
+        "W_dec": torch.cat([W_dec, -W_dec]),
+    }
+    n = len(W_dec)
+    return doubled, (
+        f"its features may be negative: feature i became two, i where it is positive and i + {n} "
+        "where it is negative, with the opposite decoder row"
+    )

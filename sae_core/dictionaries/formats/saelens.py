@@ -24,7 +24,14 @@ from sae_core.dictionaries.checkpoint import (
     with_centring,
 )
 from sae_core.dictionaries.formats import llama_scope
-from sae_core.dictionaries.formats.parts import Asked, Parts, TensorFile, folded_scale
+from sae_core.dictionaries.formats.parts import (
+    LISTED_FACTOR,
+    Asked,
+    Parts,
+    TensorFile,
+    both_signs,
+    folded_scale,
+)
 from sae_core.dictionaries.normalised import InputNorm
 from sae_core.dictionaries.settings import SAELENS, sift
 from sae_core.errors import CheckpointError
@@ -36,6 +43,8 @@ _BIASES = {
     "topk": ("b_enc",),
     "jumprelu": ("b_enc", "threshold"),
     "gated": ("b_gate", "b_mag", "r_mag"),
+    "abstopk": ("b_enc",),
+    "matching_pursuit": (),
 }
 _BIASES |= {  # transcoders, each with or without a skip connection
     f"{kind}{skip}transcoder": (*biases, *(("W_skip",) if skip else ()))
@@ -47,6 +56,8 @@ _BIASES |= {  # transcoders, each with or without a skip connection
     for skip in ("", "skip_")
 }
 _ACTIVATIONS = ("relu", "topk")
+_OWN_SETTINGS = ("residual_threshold", "max_iterations", "stop_on_duplicate_support")
+_TEMPORAL = ("conf.yaml", "latest_ckpt.safetensors")  # as their authors publish those
 _IN_TRAINING = ("batchtopk", "matryoshka_batchtopk")
 SCALER = "activation_scaler.json"
 _SAID = ("model_name", "dataset_path", "context_size", "prepend_bos", "sae_lens_version")
@@ -56,6 +67,8 @@ def recognise(path: Path) -> bool:
     """Whether that is a folder of SAELens, whole or not."""
     if (path / WEIGHTS).exists():
         return not llama_scope.recognise(path)  # which has a file of that name as well
+    if all((path / name).is_file() for name in _TEMPORAL):
+        return True
     if not (path / CONFIG).is_file() or (path / "sae.safetensors").exists():
         return False
     try:
@@ -71,13 +84,17 @@ def read(path: Path, asked: Asked) -> Parts:
     Raises:
         CheckpointError: a file is missing or damaged, or it is of a kind not supported here.
     """
+    if all((path / name).is_file() for name in _TEMPORAL):
+        raise _temporal(path)
     check_file(path / CONFIG)
     stored = JsonConfig.read(path / CONFIG)
     sifted = sift(stored.values, SAELENS, stored.path)
     values = _modern(_overridden(stored.values, asked.overrides))
     architecture = _architecture(values, stored.path)
     tensors = TensorFile(path / WEIGHTS, read_tensors(path / WEIGHTS))
-    weights = {name: tensors.take(name) for name in ("W_enc", "W_dec", "b_dec")}
+    weights = {name: tensors.take(name) for name in ("W_dec", "b_dec")}
+    if architecture != "matching_pursuit":  # whose encoder is its decoder
+        weights["W_enc"] = tensors.take("W_enc")
     weights |= {name: tensors.take(name) for name in _BIASES[architecture]}
     tensors.drop("sparsity")
     changes: list[str] = []
@@ -98,14 +115,26 @@ def read(path: Path, asked: Asked) -> Parts:
     weights = rounded(weights, values.get("dtype"))
     norm = str(values["normalize_activations"])
     if norm == FIXED_SCALE:
-        weights, norm = _without_fixed_scale(weights, path, asked.norm, changes)
+        if architecture == "matching_pursuit":
+            raise CheckpointError(
+                f"{stored.path} says normalize_activations = {norm}: of matching pursuit only "
+                "dictionaries are read in whose weights the factor is."
+            )
+        weights, norm = _without_fixed_scale(weights, path, asked, changes)
     config = {key: values[key] for key in ("d_in", "d_sae") if values[key] is not None}
+    if architecture == "abstopk":
+        weights, change = both_signs(weights)
+        changes.append(change)
+        architecture = "topk"
+        config |= {"d_sae": 2 * config["d_sae"]} if isinstance(config.get("d_sae"), int) else {}
     metadata = values["metadata"]
     place, output = _places(metadata)
     if "transcoder" in architecture:
         _refuse_centring(metadata, place, stored.path)
     config |= {"normalize_activations": with_centring(norm, metadata, place)}
     config |= {"architecture": architecture, "apply_b_dec_to_input": values["apply_b_dec_to_input"]}
+    if architecture == "matching_pursuit":
+        config |= {key: values[key] for key in _OWN_SETTINGS if key in values}
     if architecture.startswith("topk"):
         config |= {"k": values.get("k")}
         config |= {
@@ -160,7 +189,7 @@ def _overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict
 
 
 def _without_fixed_scale(
-    weights: dict[str, Tensor], path: Path, norm: str | None, changes: list[str]
+    weights: dict[str, Tensor], path: Path, asked: Asked, changes: list[str]
 ) -> tuple[dict[str, Tensor], str]:
     """Weights in the model's units, of a dictionary that was trained on activations times a factor.
 
@@ -180,7 +209,13 @@ def _without_fixed_scale(
                 "thresholds"
             )
             return folded_scale(weights, float(factor), file), str(InputNorm.NONE)
-    if norm is None:
+    listed = asked.overrides.get(LISTED_FACTOR)
+    if isinstance(listed, (int, float)):
+        changes.append(
+            f"the factor {listed:g} of the input (SAELens' list of releases) was folded into biases"
+        )
+        return folded_scale(weights, float(listed), path / CONFIG), str(InputNorm.NONE)
+    if asked.norm is None:
         raise CheckpointError(
             f"{path / CONFIG} says normalize_activations = {FIXED_SCALE}: it was trained on "
             f"activations times a factor that is not in its weights yet, and {SCALER}, which has "
@@ -232,6 +267,8 @@ def _architecture(values: dict[str, Any], path: Path) -> str:
             "among the tokens of a batch: use the folder that the finished training wrote, in "
             "which it is a jumprelu."
         )
+    if architecture == "temporal":
+        raise _temporal(path.parent)
     if architecture not in _BIASES:
         raise CheckpointError(
             f"{path} is of the architecture {architecture!r}, which is not read here: use one of "
@@ -256,6 +293,14 @@ def _architecture(values: dict[str, Any], path: Path) -> str:
             f"that it is {architecture}, not a transcoder: which of the two is true?"
         )
     return str(architecture)
+
+
+def _temporal(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is a temporal dictionary, whose features depend, by attention, on all tokens "
+        "before: dictionaries here are given the activation of one token. Use one of another "
+        "architecture."
+    )
 
 
 def _is_plain(value: Any) -> bool:

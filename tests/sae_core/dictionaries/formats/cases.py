@@ -8,7 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tests.sae_core.dictionaries.formats import transcoder_writers, writers
+from tests.sae_core.dictionaries.formats import (
+    release_writers,
+    transcoder_writers,
+    writers,
+)
 from tests.sae_core.dictionaries.formats.writers import D_IN, Written
 
 HOOK = "blocks.1.hook_resid_pre"
@@ -38,6 +42,10 @@ CASES: dict[str, tuple[str, Callable[[Path], Written]]] = {
     "llama scope, learned thresholds": (
         "llama_scope",
         lambda p: writers.llama_scope(p / "a", newer=True),
+    ),
+    "llama scope R1 distill": (
+        "llama_scope",
+        lambda p: writers.llama_scope(p / "a", newer=True, names="before"),
     ),
     "llama scope TopK": ("llama_scope", lambda p: writers.llama_scope(p / "a", "topk")),
     "llama scope ReLU, not scaled": (
@@ -98,6 +106,56 @@ CASES: dict[str, tuple[str, Callable[[Path], Written]]] = {
     "openai ReLU": ("openai", lambda p: writers.openai(p / "a.pt", "ReLU")),
     "openai TopK": ("openai", lambda p: writers.openai(p / "a.pt", "TopK")),
     "sparsify": ("sparsify", lambda p: writers.sparsify(p / "layers.1")),
+    "sparsify signed": ("sparsify", lambda p: release_writers.signed_sparsify(p / "layers.1")),
+    "sparsify transcoder": (
+        "sparsify",
+        lambda p: transcoder_writers.sparsify(p / "layers.1.mlp", skip=False),
+    ),
+    "sparsify skip transcoder": (
+        "sparsify",
+        lambda p: transcoder_writers.sparsify(p / "layers.1.mlp", skip=True),
+    ),
+    "circuit-tracer ReLU": ("circuit_tracer", transcoder_writers.circuit_tracer),
+    "circuit-tracer TopK": (
+        "circuit_tracer",
+        lambda p: transcoder_writers.circuit_tracer(p, "topk"),
+    ),
+    "circuit-tracer JumpReLU, skip": (
+        "circuit_tracer",
+        lambda p: transcoder_writers.circuit_tracer(p, "jump_relu", skip=True),
+    ),
+    "circuit-tracer CLT layer": ("circuit_tracer", transcoder_writers.circuit_tracer_clt),
+    "circuit-tracer CLT layer, skip": (
+        "circuit_tracer",
+        lambda p: transcoder_writers.circuit_tracer_clt(p, thresholds=True),
+    ),
+    "qwen scope": ("qwen_scope", lambda p: release_writers.qwen_scope(p / "Qwen-W1K-L0_5")),
+    "goodfire": (
+        "linear_layers",
+        lambda p: release_writers.linear_layers(p / "Llama-SAE-l1.pth", "_linear"),
+    ),
+    "deepseek r1": (
+        "linear_layers",
+        lambda p: release_writers.linear_layers(p / "DeepSeek-SAE-l1.pt", ""),
+    ),
+    "kissane": ("kissane", lambda p: release_writers.kissane(p / "gpt2-small_L1_Hcat_z.pt")),
+    "saelens abstopk": ("saelens", lambda p: release_writers.abstopk(p / "a")),
+    "saelens matching pursuit": (
+        "saelens",
+        lambda p: release_writers.matching_pursuit(p / "a"),
+    ),
+    "saelens matching pursuit, few steps": (
+        "saelens",
+        lambda p: release_writers.matching_pursuit(
+            p / "a", False, max_iterations=3, residual_threshold=0.0
+        ),
+    ),
+    "saelens matching pursuit, on and on": (
+        "saelens",
+        lambda p: release_writers.matching_pursuit(
+            p / "a", residual_threshold=0.0, stop_on_duplicate_support=False
+        ),
+    ),
 }
 
 

@@ -148,7 +148,8 @@ def test_tensors_that_do_not_belong_together(tmp_path: Path) -> None:
     ("changes", "sentence"),
     [
         ({"architecture": "transcoder"}, "is a transcoder and does not say which activation"),
-        ({"architecture": "temporal"}, "of the architecture 'temporal', which is not read here"),
+        ({"architecture": "temporal"}, "is a temporal dictionary, whose features depend, by atten"),
+        ({"architecture": "other"}, "of the architecture 'other', which is not read here"),
         ({"architecture": "batchtopk"}, "a checkpoint of a running training .*is a jumprelu"),
         ({"activation_fn": "tanh-relu"}, "has the activation 'tanh-relu'"),
         ({"hook_head_index": 3}, "trained on one attention head alone"),
@@ -170,8 +171,8 @@ def test_a_saelens_dictionary_that_is_more(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"transcode": True}, "a transcoder: .* trained without transcode"),
-        ({"skip_connection": True}, "skip connection"),
+        ({"transcode": True}, "is a transcoder and does not say which activation it reconstructs"),
+        ({"skip_connection": True}, "says skip_connection and not transcode"),
         ({"activation": "groupmax"}, "the activation 'groupmax'"),
         ({"k": 0}, "k in .* is 0"),
         ({"num_latents": 41}, "say d_sae = 41, but its encoder has 40"),
@@ -247,7 +248,7 @@ def test_a_kind_of_number_without_arithmetic(tmp_path: Path) -> None:
     file = writers.saelens(tmp_path / "a", "standard").path / "sae_weights.safetensors"
     whole = load_file(file)
     save_file({name: t.to(torch.float8_e4m3fn) for name, t in whole.items()}, file)
-    _refused(tmp_path / "a", "W_enc in .* is float8_e4m3fn: quantised")
+    _refused(tmp_path / "a", "W_dec in .* is float8_e4m3fn: quantised")
     save_file(whole | {"W_dec": (100 * whole["W_dec"]).to(torch.int8)}, file)
     _refused(tmp_path / "a", "W_dec in .* is int8: quantised")
 

@@ -14,9 +14,11 @@ from torch import Tensor
 from tests.sae_core.dictionaries.formats.writers import (
     D_IN,
     D_SAE,
+    K,
     Written,
     double,
     random_tensors,
+    top_k,
 )
 
 D_OUT, N_LAYERS = 10, 4
@@ -52,6 +54,97 @@ def gemma_scope_clt(folder: Path, layer: int) -> Written:
     file = folder / f"layer_{layer}.safetensors"
     save_file(t, file)
     return _written(file, t | {"w_dec": t["w_dec"].double().sum(dim=1)})
+
+
+def circuit_tracer(
+    folder: Path, activation: str = "relu", skip: bool = False, config: str | None = None
+) -> Written:
+    """`SingleLayerTranscoder` of circuit-tracer: F.linear(x, W_enc, b_enc), x W_skip^T."""
+    folder.mkdir(parents=True, exist_ok=True)
+    t = random_tensors(15, W_enc=(D_SAE, D_IN), W_dec=(D_SAE, D_IN), b_enc=(D_SAE,), b_dec=(D_IN,))
+    if activation == "jump_relu":
+        threshold = random_tensors(16, t=(1, D_SAE))["t"].abs()
+        t["activation_function.threshold"] = threshold
+    if skip:
+        t |= random_tensors(17, W_skip=(D_IN, D_IN))
+    save_file(t, folder / "layer_1.safetensors")
+    (folder / "config.yaml").write_text(
+        "model_name: Qwen/Qwen3-0.6B\nmodel_kind: transcoder_set\n"
+        "feature_input_hook: 'mlp.hook_in'  # behind the norm\nfeature_output_hook: mlp.hook_out\n"
+        f"activation: {activation}\nk: {K}\n"
+        if config is None
+        else config
+    )
+    w = double(t)
+
+    def encode(x: Tensor) -> Tensor:
+        pre = x @ w["W_enc"].T + w["b_enc"]
+        if activation == "topk":
+            return top_k(pre, K)
+        return pre.relu() * (pre > w.get("activation_function.threshold", torch.zeros(1)))
+
+    side = w["W_skip"].T if skip else torch.zeros(D_IN, D_IN).double()
+    return Written(
+        folder / "layer_1.safetensors",
+        encode,
+        lambda x: encode(x) @ w["W_dec"] + w["b_dec"] + x @ side,
+    )
+
+
+def circuit_tracer_clt(folder: Path, layer: int = 1, thresholds: bool = False) -> Written:
+    """One layer of a `CrossLayerTranscoder`, its outputs in one sum; SAELens' mntss_clt loader.
+
+    With thresholds it has a skip connection as well, which is not transposed: x W_skip.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    t = random_tensors(18, W_enc=(D_SAE, D_IN), b_enc=(D_SAE,), b_dec=(D_IN,))
+    if thresholds:
+        t |= random_tensors(19, threshold=(D_SAE,), W_skip=(D_IN, D_IN))
+        t["threshold"].abs_()
+    save_file(
+        {f"{name}_{layer}": x for name, x in t.items()}, folder / f"W_enc_{layer}.safetensors"
+    )
+    W_dec = random_tensors(20, W_dec=(D_SAE, N_LAYERS - layer, D_IN))["W_dec"]
+    save_file({f"W_dec_{layer}": W_dec}, folder / f"W_dec_{layer}.safetensors")
+    (folder / "config.yaml").write_text(
+        'model_name: "google/gemma-2-2b"\nmodel_kind: cross_layer_transcoder\n'
+        "feature_input_hook: hook_resid_mid\nfeature_output_hook: hook_mlp_out\n"
+    )
+    w = double(t)
+
+    def encode(x: Tensor) -> Tensor:
+        pre = x @ w["W_enc"].T + w["b_enc"]
+        return pre.relu() * (pre > w.get("threshold", torch.zeros(1)))
+
+    side = w.get("W_skip", torch.zeros(D_IN, D_IN).double())
+    return Written(
+        folder / f"W_enc_{layer}.safetensors",
+        encode,
+        lambda x: encode(x) @ W_dec.double().sum(dim=1) + w["b_dec"] + x @ side,
+    )
+
+
+def sparsify(folder: Path, skip: bool) -> Written:
+    """`SparseCoder` of EleutherAI sparsify with `transcode`: x as it is, x W_skip.mT."""
+    folder.mkdir(parents=True)
+    linear = {"encoder.weight": (D_SAE, D_IN), "encoder.bias": (D_SAE,)}
+    t = random_tensors(21, W_dec=(D_SAE, D_IN), b_dec=(D_IN,), **linear)
+    if skip:
+        t |= random_tensors(22, W_skip=(D_IN, D_IN))
+    save_file(t, folder / "sae.safetensors")
+    config = {
+        "activation": "topk", "expansion_factor": 32, "normalize_decoder": True,
+        "num_latents": D_SAE, "k": K, "multi_topk": False, "skip_connection": skip,
+        "transcode": True, "d_in": D_IN,
+    }  # fmt: skip
+    (folder / "cfg.json").write_text(json.dumps(config))
+    w = double(t)
+
+    def encode(x: Tensor) -> Tensor:
+        return top_k((x @ w["encoder.weight"].T + w["encoder.bias"]).relu(), K)
+
+    side = w["W_skip"].mT if skip else torch.zeros(D_IN, D_IN).double()
+    return Written(folder, encode, lambda x: encode(x) @ w["W_dec"] + w["b_dec"] + x @ side)
 
 
 def _jumprelu(seed: int) -> dict[str, Tensor]:

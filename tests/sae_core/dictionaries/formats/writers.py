@@ -290,9 +290,16 @@ def openai(file: Path, activation: str) -> Written:
 
 
 def llama_scope(
-    folder: Path, act_fn: str = "jumprelu", newer: bool = False, **changes: Any
+    folder: Path,
+    act_fn: str = "jumprelu",
+    newer: bool = False,
+    names: str = "newer",
+    **changes: Any,
 ) -> Written:
-    """OpenMOSS/Language-Model-SAEs: `SparseAutoEncoder.encode` with dataset-wise norms."""
+    """OpenMOSS/Language-Model-SAEs: `SparseAutoEncoder.encode` with dataset-wise norms.
+
+    The newer settings came before the newer names of tensors (February 2025, Llama Scope R1).
+    """
     t = random_tensors(
         7, W=(D_SAE, D_IN), D=(D_IN, D_SAE), b=(D_SAE,), c=(D_IN,), log_threshold=(D_SAE,)
     )
@@ -309,6 +316,9 @@ def llama_scope(
         del settings["dataset_average_activation_norm"]
         settings["sae_type"] = "sae"
         stored = {"W_E": t["W"].T, "W_D": t["D"].T, "b_E": t["b"], "b_D": t["c"]}
+        if names == "before":
+            stored = {"encoder.weight": t["W"], "decoder.weight": t["D"]}
+            stored |= {"encoder.bias": t["b"], "decoder.bias": t["c"]}
         stored["log_jumprelu_threshold"] = t["log_threshold"]
         stored["dataset_average_activation_norm.blocks.1.hook_resid_pre"] = torch.tensor(7.0)
         save_file(
