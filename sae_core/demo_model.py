@@ -1,14 +1,16 @@
-"""The demo's language model: a one-layer transformer on the Python standard library's source.
+"""The demo's language models: small transformers on the Python standard library's source.
 
-The architecture of "Towards Monosemanticity" (Bricken et al. 2023): one layer, 512 ReLU MLP
-neurons, d_model 128. It is trained and kept as an ordinary Hugging Face GPT-2 folder, so that the
-demo takes the road that users' models take.
+The first has the architecture of "Towards Monosemanticity" (Bricken et al. 2023): one layer, 512
+ReLU MLP neurons, d_model 128; the second, three such layers, is deep enough for circuits. They are
+trained and kept as ordinary Hugging Face GPT-2 folders, so that the demo takes the road that users'
+models take.
 """
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +40,9 @@ class ModelConfig:
     Attributes:
         d_vocab: size of the byte-level BPE vocabulary, the end-of-text token included.
         d_model: width of the residual stream.
+        n_layers: blocks.
         n_heads: attention heads.
-        d_mlp: MLP neurons.
+        d_mlp: MLP neurons in a block.
         n_ctx: positions in a training row and in the model's context.
         batch: rows in a step.
         steps: optimizer steps.
@@ -48,11 +51,13 @@ class ModelConfig:
         horizon: after the warm-up the rate falls linearly, to reach zero at this step.
         cooldown: last steps, over which the rate falls linearly to zero whatever the horizon is.
         weight_decay: AdamW's, on matrices only.
+        tied: whether the unembedding is the embedding.
         seed: what initial weights and the rows of each step are made from.
     """
 
     d_vocab: int = 4096
     d_model: int = 128
+    n_layers: int = 1
     n_heads: int = 4
     d_mlp: int = 512
     n_ctx: int = 256
@@ -64,6 +69,7 @@ class ModelConfig:
     cooldown: int = 5_000
     weight_decay: float = 0.02
     seed: int = 0
+    tied: bool = False
 
     def __post_init__(self) -> None:
         if self.d_model % self.n_heads:
@@ -102,14 +108,14 @@ def new_model(config: ModelConfig) -> GPT2LMHeadModel:
             vocab_size=config.d_vocab,
             n_positions=config.n_ctx,
             n_embd=config.d_model,
-            n_layer=1,
+            n_layer=config.n_layers,
             n_head=config.n_heads,
             n_inner=config.d_mlp,
             activation_function="relu",
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
-            tie_word_embeddings=False,
+            tie_word_embeddings=config.tied,
             bos_token_id=0,
             eos_token_id=0,
         )
@@ -196,10 +202,14 @@ def train_model(
     on_point: Callable[[LossPoint], None] | None = None,
     point_every: int = 100,
     save_every: int = 500,
+    on_moment: Callable[[int, GPT2LMHeadModel], None] | None = None,
+    moments: Collection[int] = (),
 ) -> tuple[GPT2LMHeadModel, list[LossPoint]]:
     """Train the demo model, going on from `checkpoint` where one lies.
 
-    Returns the model in float32 and the loss curve.
+    `on_moment` sees the model after each number of steps that `moments` names; where a stopped
+    training goes on, some a second time, and the same. Returns the model in float32 and the loss
+    curve.
     """
     # The model at its start, or where an earlier run of the same training stopped.
     model = new_model(config)
@@ -225,6 +235,8 @@ def train_model(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         total, counted = total + loss.detach(), counted + 1
+        if on_moment is not None and step + 1 in moments:
+            on_moment(step + 1, model)
         if (step + 1) % point_every == 0 or step + 1 == config.steps:
             rate = counted * config.batch * config.n_ctx / (time.monotonic() - clock)
             curve.append(LossPoint(step + 1, float(total) / counted, rate))
@@ -249,5 +261,5 @@ def save_model(model: GPT2LMHeadModel, tokenizer: Tokenizer, folder: Path) -> No
     """Write an ordinary Hugging Face folder: config, fp16 safetensors, tokenizer."""
     special = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "add_bos_token": True}
     fast: Any = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)  # type: ignore[no-untyped-call]
-    nn.Module.to(model, torch.float16).save_pretrained(folder)
+    nn.Module.to(copy.deepcopy(model), torch.float16).save_pretrained(folder)
     fast.save_pretrained(folder)

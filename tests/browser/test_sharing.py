@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from app.exchange.html.write import export_html
 from app.store.store import Store
 from tests import factories
+from tests.looks import violations
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,7 @@ def test_a_file_from_disk_needs_no_network(
     assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(18, 20, 23)")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     rules = None if scheme == "light" else ["color-contrast"]  # the rest knows no scheme
-    options = {"runOnly": rules} if rules else None
-    violations = Axe().run(page, options=options).response["violations"]
-    assert [one["id"] for one in violations] == []
+    assert violations(page, rules) == []
     context.close()
     assert set(asked) <= {file.as_uri()}
     assert complaints == []
