@@ -105,6 +105,7 @@ def _texts(store: Store, view: DictionaryView) -> Iterator[tuple[int, str]]:
 
 
 def _said(row: FeatureRow, typeset: Typeset) -> list[str]:
-    rule = "" if row.rule is None else row.rule.sentence
+    # A rule that is not above its null says nothing that would be worth finding.
+    rule = row.rule.sentence if row.rule is not None and row.rule.above else ""
     said = (row.label, rule, summary_of_row(row, typeset).text if row.firings else "")
     return [text for text in said if text]

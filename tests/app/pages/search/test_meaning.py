@@ -132,6 +132,11 @@ def test_a_stopped_run_goes_on_and_unchanged_texts_keep_their_vectors(
     saved = open_vectors(meaning_folder(home, view))
     assert saved is not None
     assert {*saved.texts} == {*first.asked, *rest}
+    rules = [row.rule for row in site.store.rows(view, range(view.d_sae)).values() if row.rule]
+    above = {rule.sentence for rule in rules if rule.above}
+    assert above <= {*saved.texts}
+    assert not ({rule.sentence for rule in rules} - above) & {*saved.texts}
+    assert {rule.sentence for rule in rules} > above
     assert [len(text) for text in saved.texts] == saved.vectors[:, 0].tolist()
     assert [path.name for path in meaning_folder(home, view).parent.iterdir()] == [
         meaning_folder(home, view).name
