@@ -192,9 +192,7 @@ def kill_servers(settings: Settings, web: bool) -> Outcome:
         calm = copy_without_effects(settings, Path(folder))
         with serving(calm) as served:
             asyncio.run(_ablate_all(served, features))
-        return (
-            f"{kills} kills under load, dumps {'equal' if left == _dumped(calm.url) else 'differ'}"
-        )
+        return Outcome(f"{kills} kills under load", left == _dumped(calm.url))
 
 
 async def _use(served: Served, features: Sequence[int], kill: Callable[[], int], times: int) -> int:
