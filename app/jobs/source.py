@@ -349,6 +349,6 @@ def open_dictionary(model: LanguageModel, spec: SourceSpec, device: str) -> tupl
             )
         return dictionary, dictionary_checksum(spec.dictionary)
     assert spec.neurons is not None
-    width = model.hook_point(spec.neurons).d_in
+    width = model.write_point(spec.neurons).d_in
     basis: Dictionary = neuron_basis(spec.neurons, width).to(device)
     return basis, hashlib.sha256(f"neurons {spec.neurons} {width}".encode()).hexdigest()

@@ -177,7 +177,7 @@ def _load_dictionary(ref: DictionaryRef, model: LanguageModel, device: str) -> D
     from sae_core.dictionaries.places import places_of
 
     if ref.path is None:
-        return neuron_basis(ref.hook_point, model.hook_point(ref.hook_point).d_in).to(device)
+        return neuron_basis(ref.hook_point, model.write_point(ref.hook_point).d_in).to(device)
     if ref.checksum is None:
         raise InvalidRequest("A dictionary on disk needs a checksum.")
     folder = Path(ref.path)

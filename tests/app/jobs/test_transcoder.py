@@ -12,6 +12,8 @@ import torch
 from app.cli.main import run
 from app.exchange.saelens import export_weights
 from app.jobs.harvest.add import Addition, harvest_addition
+from app.jobs.harvest.harvest import harvest
+from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.database import connect
 from app.store.store import Store, open_store
@@ -177,6 +179,9 @@ def test_one_is_not_the_other(folder: Path, tmp_path: Path) -> None:
     save_dictionary(StandardDictionary(READS, 32, 8), tmp_path / "alone")
     with pytest.raises(HookPointError, match="has to write elsewhere, as a transcoder does"):
         added(tmp_path / "home", folder, str(tmp_path / "alone"))
+    neurons = SourceSpec(str(folder / "tiny"), neurons=READS, corpus=str(folder / "texts"))
+    with pytest.raises(HookPointError, match="is what the MLP reads"):
+        harvest(Settings(home=tmp_path / "home"), neurons)
     save_dictionary(StandardDictionary(WRITES, 32, 8), tmp_path / "plain")
     with pytest.raises(CheckpointError, match=r"is a dictionary of one activation .*Leave out"):
         added(tmp_path / "home", folder, str(tmp_path / "plain"), output_hook_point=WRITES)
