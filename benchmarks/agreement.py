@@ -1,11 +1,13 @@
 """What other libraries write, opened here: equal to their own encode and decode, or refused.
 
-    python -m benchmarks.agreement --saelens PYTHON --dictionary-learning PYTHON --sparsify PYTHON
+    python -m benchmarks.agreement --saelens PYTHON --dictionary-learning PYTHON \\
+        --sparsify PYTHON --circuit-tracer PYTHON
 
 Each PYTHON is the interpreter of an environment with that library; none can share one with this
-project. Folders of every kind are written there (`benchmarks/other_libraries.py`), with what the
-library itself makes of some activations in float64; the largest differences are printed, relative
-to the largest number, and for what is refused the sentence.
+project. (circuit-tracer is installed from its repository: the registry's package of that name is
+somebody else's.) Folders of every kind are written there (`benchmarks/other_libraries.py`), with
+what the library itself makes of some activations in float64; the largest differences are printed,
+relative to the largest number, and for what is refused the sentence.
 """
 
 from __future__ import annotations
@@ -49,9 +51,11 @@ def compared(case: dict[str, str]) -> tuple[str, bool]:
         return f"refused: {error}".replace(case["path"], "…"), True
     x = activations()
     acts, x_hat = opened.dictionary.encode(x), opened.dictionary(x)
+    if acts.shape[1] == 2 * seen["acts"].shape[1]:  # features of either sign are two each here
+        acts = acts[:, : acts.shape[1] // 2] - acts[:, acts.shape[1] // 2 :]
     off = float((acts - seen["acts"]).abs().max() / seen["acts"].abs().max())
     rebuilt = float((x_hat - seen["x_hat"]).abs().max() / seen["x_hat"].abs().max())
-    l0 = float((acts > 0).sum() / len(acts))
+    l0 = float((acts != 0).sum() / len(acts))
     right = max(off, rebuilt) <= _PROMISED and l0 > 0
     return f"L0 {l0:5.1f}  {off:7.1e} {rebuilt:7.1e}{'' if right else '  WRONG'}", right
 

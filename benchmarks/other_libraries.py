@@ -21,8 +21,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-D_IN, D_SAE, K, TOKENS = 64, 256, 8, 512
-HOOK_POINT = "blocks.0.hook_resid_post"
+D_IN, D_OUT, D_SAE, K, TOKENS = 64, 48, 256, 8, 512
+HOOK_POINT, WRITTEN = "blocks.0.hook_resid_post", "blocks.0.hook_mlp_out"
 FACTOR = 0.37
 
 
@@ -33,7 +33,7 @@ class Case(NamedTuple):
         kind: what it is.
         path: what a user would give.
         acts: activations [TOKENS, d_sae] in units of the model, float64.
-        x_hat: reconstructions [TOKENS, d_in], float64.
+        x_hat: reconstructions [TOKENS, d_in], of a transcoder [TOKENS, D_OUT], float64.
     """
 
     kind: str
@@ -75,6 +75,8 @@ def saelens(folder: Path) -> Iterator[Case]:
         heads = option.get("reshape_activations") == "hook_z"
         place = "blocks.0.attn.hook_z" if heads else HOOK_POINT
         metadata = SAEMetadata(hook_name=place, model_name="tiny", prepend_bos=True)
+        if "transcoder" in architecture:
+            metadata.hook_name_out = WRITTEN
         sae = build(configure(d_in=D_IN, d_sae=D_SAE, metadata=metadata, **option))
         shaken(sae)
         path = folder / f"saelens-{number}"
@@ -94,7 +96,7 @@ def _saelens_variants(architectures: list[str]) -> Iterator[tuple[str, dict[str,
     for architecture in architectures:
         option = own.get(architecture, {})
         if "transcoder" in architecture:
-            option = {"d_out": D_IN, "apply_b_dec_to_input": False}
+            option = {"d_out": D_OUT, "apply_b_dec_to_input": False}
         yield architecture, option
         if architecture not in ("standard", "gated", "topk", "jumprelu"):
             continue
@@ -175,7 +177,9 @@ def _saelens_case(kind: str, path: Path, sae: Any, x: Tensor, unit: Tensor | flo
     if sae.cfg.architecture() == "temporal":
         shaped = x[None]
     acts = sae.encode(shaped)
-    x_hat = sae.decode(acts).reshape(TOKENS, -1)
+    # Only their forward has the skip connection of a transcoder.
+    transcodes = "transcoder" in sae.cfg.architecture()
+    x_hat = (sae(shaped) if transcodes else sae.decode(acts)).reshape(TOKENS, -1)
     return Case(kind, path, acts.reshape(TOKENS, -1) * unit, x_hat)
 
 
@@ -281,13 +285,66 @@ def sparsify(folder: Path) -> Iterator[Case]:
         saved = SparseCoder.load_from_disk(path).double()
         some, indices, _ = saved.encode(x)
         acts = torch.zeros(TOKENS, saved.num_latents).double().scatter_(1, indices, some)
-        yield Case(kind, path, acts, saved.decode(some, indices))
+        # Their forward alone has a skip connection, and with multi_topk it gives the sum of 4 k.
+        x_hat = saved.decode(some, indices) if saved.W_skip is None else saved(x).sae_out
+        yield Case(kind, path, acts, x_hat)
+
+
+# ---- circuit-tracer ---------------------------------------------------------------------------
+
+
+def circuit_tracer(folder: Path) -> Iterator[Case]:
+    """circuit-tracer: layers of a set of transcoders and of a cross-layer transcoder.
+
+    Reconstructions of the latter are those of one layer's features, in one sum.
+    """
+    from circuit_tracer.transcoder.activation_functions import JumpReLU, TopK
+    from circuit_tracer.transcoder.cross_layer_transcoder import CrossLayerTranscoder, load_clt
+    from circuit_tracer.transcoder.single_layer_transcoder import SingleLayerTranscoder
+
+    x, device = activations(), torch.device("cpu")
+    hooks = f"feature_input_hook: mlp.hook_in\nfeature_output_hook: hook_mlp_out\nk: {K}\n"
+    own = {"relu": torch.relu, "topk": TopK(K), "jump_relu": JumpReLU(torch.zeros(D_SAE), 0.1)}
+    for activation, function in own.items():
+        for skip in (False, True):
+            path = folder / f"{activation}-{skip}"
+            path.mkdir()
+            coder = SingleLayerTranscoder(
+                D_IN, D_SAE, function, 0, skip, device=device, dtype=torch.float32
+            )
+            shaken(coder)
+            save_file(coder.state_dict(), path / "layer_0.safetensors")
+            kind = f"model_kind: transcoder_set\nactivation: {activation}\n"
+            (path / "config.yaml").write_text(f"{kind}{hooks}")
+            coder = coder.double()
+            acts = coder.encode(x)
+            name = f"{activation}{' with skip' if skip else ''}"
+            yield Case(name, path / "layer_0.safetensors", acts, coder(x))
+    for activation in ("relu", "jump_relu"):
+        for skip in (False, True):
+            path = folder / f"clt-{activation}-{skip}"
+            clt = CrossLayerTranscoder(
+                4, D_SAE, D_IN, activation, skip, False, device=device, dtype=torch.float32
+            )
+            shaken(clt)
+            clt.to_safetensors(str(path))
+            (path / "config.yaml").write_text(f"model_kind: cross_layer_transcoder\n{hooks}")
+            clt = load_clt(str(path), device=device, dtype=torch.float64, lazy_decoder=False)
+            layer = 1
+            acts = clt.encode_layer(x, layer)
+            x_hat = torch.einsum("bf,fld->bd", acts, clt._get_decoder_vectors(layer))
+            x_hat = x_hat + clt.b_dec[layer]
+            if clt.W_skip is not None:  # some versions do not save it
+                x_hat = x_hat + clt.compute_skip(layer, x)
+            name = f"a layer of a CLT, {activation}{' with skip' if skip else ''}"
+            yield Case(name, path / f"W_enc_{layer}.safetensors", acts, x_hat)
 
 
 WRITERS: dict[str, Callable[[Path], Iterator[Case]]] = {
     "saelens": saelens,
     "dictionary_learning": dictionary_learning,
     "sparsify": sparsify,
+    "circuit_tracer": circuit_tracer,
 }
 
 

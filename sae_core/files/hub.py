@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from sae_core.errors import CheckpointError, HubError
+from sae_core.files.releases import RELEASES, listed_by_saelens
 
 # What the readers of sae_core.dictionaries.formats read.
 DICTIONARY_FILES = (
@@ -27,72 +26,13 @@ DICTIONARY_FILES = (
     "checkpoints/final.safetensors",
     "activation_scaler.json",
 )
+# Beside the file of one layer of a set, whose settings they are.
+_BESIDE = ("config.yaml", "wandb-config.yaml", "wanb-config.yaml", "config.json")
 _WEIGHTS = tuple(name for name in DICTIONARY_FILES if not name.endswith(".json"))
 _PART = re.compile(r"[\w.][\w.+=:@-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHOWN = 5
 _PATIENCE = 10.0  # seconds
-
-
-@dataclass(frozen=True)
-class Release:
-    """A release of dictionaries by the name that SAELens gives it.
-
-    Attributes:
-        repository: `owner/name` on the Hub.
-        rule: a pattern of the release's own names, and the path it stands for; None: they are
-            paths.
-        overrides: settings that SAELens' list puts in place of the files' own.
-    """
-
-    repository: str
-    rule: tuple[str, str] | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-
-    def path(self, name: str) -> str | None:
-        """Where in the repository; None where it has no such name."""
-        if self.rule is None:
-            return name
-        match = re.fullmatch(self.rule[0], name)
-        return match.expand(self.rule[1]) if match else None
-
-
-def _known() -> dict[str, Release]:
-    """The releases used most, by rules; SAELens' own list has them one by one."""
-    centred = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
-    known = {
-        "gpt2-small-res-jb": Release("jbloom/GPT2-Small-SAEs-Reformatted", overrides=centred),
-        "gpt2-small-res-jb-feature-splitting": Release(
-            "jbloom/GPT2-Small-Feature-Splitting-Experiment-Layer-8", overrides=centred
-        ),
-        "gemma-2-9b-res-matryoshka-dc": Release(
-            "chanind/gemma-2-9b-batch-topk-matryoshka-saes-w-32k-l0-60"
-        ),
-        "gemma-3-1b-res-matryoshka-dc": Release(
-            "chanind/gemma-3-1b-batch-topk-matryoshka-saes-w-32k-l0-40"
-        ),
-    }
-    places = {"attn-out": "attn_out", "mlp-out": "mlp_out"}
-    places |= {"resid-mid": "resid_mid", "resid-post": "resid_post"}
-    for place, kind in places.items():
-        for size in ("32k", "128k"):
-            end = ".pt" if (place, size) == ("resid-post", "32k") else ""
-            known[f"gpt2-small-{place}-v5-{size}"] = Release(
-                f"jbloom/GPT2-Small-OAI-v5-{size}-{place}-SAEs",
-                (rf"blocks\.(\d+)\.hook_{kind}", rf"v5_{size}_layer_\1{end}"),
-            )
-    for short, kind in {"att": "attn_out", "mlp": "mlp_out", "res": "resid_post"}.items():
-        known[f"pythia-70m-deduped-{short}-sm"] = Release(
-            f"ctigges/pythia-70m-deduped__{short}-sm_processed",
-            (rf"blocks\.(\d+)\.hook_{kind}", rf"\1-{short}-sm"),
-        )
-        for model in ("2b-pt", "9b-pt"):
-            name = f"gemma-scope-{model}-{short}"
-            known[name] = Release(f"google/{name}")
-    return known
-
-
-RELEASES: Mapping[str, Release] = _known()
 
 
 @dataclass(frozen=True)
@@ -138,16 +78,45 @@ def find_dictionary(name: str | Path, revision: str | None = None) -> Found:
             "gpt2-small-res-jb/blocks.8.hook_resid_pre."
         )
     repository, inside, overrides = _place(parts)
-    wanted = [inside] if inside else []
-    wanted += [f"{inside}/{file}" if inside else file for file in DICTIONARY_FILES]
-    folder = fetch(repository, wanted, revision)
-    if not (folder / inside).exists() or not _has_weights(folder / inside):
+    folder = fetch(repository, list(_wanted(inside)), revision)
+    places = [place for place in map(folder.joinpath, _names(inside)) if _has_weights(place)]
+    if not places:
         raise HubError(
             f"{repository} on the Hugging Face Hub has no dictionary at {inside or 'its root'}: "
             f"{_listing(repository, folder.name)}"
         )
+    path = places[0]
+    inside = str(path.relative_to(folder)) if inside else ""
     facts = {"repository": repository, "path": inside, "commit": folder.name}
-    return Found(folder / inside, facts, overrides)
+    return Found(path, facts, overrides)
+
+
+def _names(inside: str) -> Iterator[str]:
+    """Where in a repository a dictionary may lie that somebody calls so: the likeliest first.
+
+    One layer of a set may be called by its file's name without the end, as Gemma Scope's releases
+    do, or by its number, as SAELens does with a cross-layer transcoder.
+    """
+    yield inside
+    if inside:
+        yield f"{inside}.safetensors"
+        head, slash, last = inside.rpartition("/")
+        if last.isdecimal():
+            yield f"{head}{slash}W_enc_{last}.safetensors"
+
+
+def _wanted(inside: str) -> Iterator[str]:
+    """The files of a repository that a dictionary there may need."""
+    for name in _names(inside):
+        if name:
+            yield name
+        head, slash, last = name.rpartition("/")
+        if last.endswith(".pt"):
+            yield f"{name.removesuffix('.pt')}_cfg.json"
+        elif last.endswith(".safetensors"):
+            yield from (f"{head}{slash}{file}" for file in _BESIDE)
+            yield f"{head}{slash}{last.replace('W_enc_', 'W_dec_')}"
+    yield from (f"{inside}/{file}" if inside else file for file in DICTIONARY_FILES)
 
 
 def fetch(repository: str, wanted: Sequence[str], revision: str | None = None) -> Path:
@@ -221,69 +190,20 @@ def _place(parts: Sequence[str]) -> tuple[str, str, Mapping[str, Any]]:
         path = RELEASES[release].path(inside)
         if path is None or not inside:
             pattern = (RELEASES[release].rule or ("",))[0]
-            shown = pattern.replace("\\", "").replace("(d+)", "N")
+            shown = pattern.replace("(\\d+)", "N").replace("\\w+", "…")
+            shown = re.sub(r"[\\()]", "", shown)
             raise CheckpointError(f"{release} has no {inside!r}: its names are {shown}.")
         return RELEASES[release].repository, path, RELEASES[release].overrides
-    if (listed := _in_saelens(release)) is not None:
-        repository, paths, overrides = listed
-        if inside not in paths:
-            names = ", ".join(list(paths)[:_SHOWN])
+    if (listed := listed_by_saelens(release)) is not None:
+        if inside not in listed.entries:
+            names = ", ".join(list(listed.entries)[:_SHOWN])
             raise CheckpointError(f"{release} has no {inside!r}: its names are {names}, ….")
-        return repository, paths[inside], overrides
+        path = str(listed.entries[inside]["path"])
+        return listed.repository, path, listed.overrides_of(inside)
     repository = "/".join(parts[:2])
     # The same files under the name of their repository.
     by_repository = {known.repository: known.overrides for known in RELEASES.values()}
     return repository, "/".join(parts[2:]), by_repository.get(repository, {})
-
-
-def _in_saelens(release: str) -> tuple[str, dict[str, str], dict[str, Any]] | None:
-    """Repository, paths by name and overrides, from SAELens' own list, where it is installed.
-
-    SAELens is not imported. Its list is YAML of one plain shape, in which a line is enough to say
-    what it is, and its depth where that belongs.
-    """
-    spec = importlib.util.find_spec("sae_lens")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        listing = Path(place) / "pretrained_saes.yaml"
-        if not listing.is_file():
-            continue
-        lines = iter(listing.read_text(encoding="utf-8").splitlines())
-        if not any(line == f"{release}:" for line in lines):
-            continue
-        repository, name, paths = "", "", {}
-        overrides: dict[str, Any] = {}
-        inside: list[tuple[int, dict[str, Any]]] = []  # of config_overrides, with their depths
-        for line in takewhile(lambda line: line.startswith((" ", "-")), lines):
-            key, _, value = line.lstrip(" -").partition(":")
-            value = value.strip().strip("'\"")
-            depth = len(line) - len(line.lstrip(" "))
-            while inside and depth <= inside[-1][0]:
-                inside.pop()
-            if key == "config_overrides":
-                inside = [(depth, overrides)]
-            elif inside:
-                below: dict[str, Any] = {}
-                inside[-1][1][key] = _plain(value) if value else below
-                inside.append((depth, below))
-            elif key == "repo_id":
-                repository = value
-            elif key == "id":
-                name = value
-            elif key == "path":
-                paths[name] = value
-        return repository, paths, overrides
-    return None
-
-
-def _plain(word: str) -> Any:
-    """A plain value of YAML."""
-    named = {"true": True, "false": False, "null": None}
-    if word in named:
-        return named[word]
-    try:
-        return int(word)
-    except ValueError:
-        return word
 
 
 def _has_weights(path: Path) -> bool:

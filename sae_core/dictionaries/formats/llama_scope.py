@@ -6,7 +6,9 @@ s = sqrt(d_model) / `dataset_average_activation_norm`, and n_f = ||W_dec_f|| whe
 
     f = act(n_f * (z W_enc + b_enc)) / n_f,    z_hat = f W_dec + b_dec,
 
-where act is ReLU, JumpReLU with one threshold or a learned one for each feature, or TopK.
+where act is ReLU, JumpReLU with one threshold or a learned one for each feature, or TopK. Learned
+thresholds are of z; the one of `jump_relu_threshold` is of x, whose units the weights were brought
+to before it was measured (`post_process_topk_to_jumprelu_for_inference`): s times it is that of z.
 """
 
 from __future__ import annotations
@@ -74,6 +76,7 @@ def read(path: Path, asked: Asked) -> Parts:
         norms = row_norms(weights["W_dec"].double())
     subtracts = settings.flag("apply_decoder_bias_to_pre_encoder", False)
     config: dict[str, Any] = {"apply_b_dec_to_input": subtracts}
+    learned = "threshold" in weights
     changes: list[str] = []
     config |= _activation(settings, weights, norms, changes)
     kind = settings.word("norm_activation", "none")
@@ -81,9 +84,11 @@ def read(path: Path, asked: Asked) -> Parts:
         config |= {"normalize_activations": str(InputNorm.CONSTANT_NORM)}
     elif kind == "dataset-wise":
         scale = _scale(settings, tensors, place, d_in, asked)
-        weights = folded_scale(weights, scale, settings_file)
+        measured = {} if learned else {k: v for k, v in weights.items() if k == "threshold"}
+        weights = folded_scale(weights, scale, settings_file) | measured
         changes.append(
-            f"the factor {scale:g} of the input ({_NORM}) was folded into biases and thresholds"
+            f"the factor {scale:g} of the input ({_NORM}) was folded into biases"
+            f"{' and thresholds' if learned else ''}"
         )
     elif kind not in ("none", "inference"):
         raise CheckpointError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from app.cli.commands.making.add import NORMS
 from app.cli.main import build_parser
 from sae_core.dictionaries.formats.opening import FORMATS
-from sae_core.files.hub import RELEASES
+from sae_core.files.releases import RELEASES
 from sae_core.harvest.fit_check import NORMS as KNOWN_NORMS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()

@@ -13,7 +13,8 @@ import pytest
 
 from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError, HubError
-from sae_core.files.hub import RELEASES, fetch, find_dictionary
+from sae_core.files.hub import fetch, find_dictionary
+from sae_core.files.releases import RELEASES
 from tests.sae_core.dictionaries.formats import writers
 from tests.sae_core.files.fake_hub import COMMIT, fake_hub
 

@@ -333,9 +333,10 @@ def llama_scope(
     w = double(t)
     norms = w["D"].norm(dim=0)
     norms = norms if settings["sparsity_include_decoder_norm"] else torch.ones_like(norms)
-    threshold = w["log_threshold"].exp() if newer else torch.full_like(norms, 0.3)
     scaled = settings["norm_activation"] == "dataset-wise"
     scale = D_IN**0.5 / 7.0 if scaled else 1.0
+    # The one threshold was measured on activations of x itself.
+    threshold = w["log_threshold"].exp() if newer else torch.full_like(norms, 0.3 * scale)
 
     def encode(x: Tensor) -> Tensor:
         pre = ((scale * x) @ w["W"].T + w["b"]) * norms
