@@ -7,11 +7,11 @@ PyTorch hooks, which is faster than the bridge and held equal to it by the tests
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -110,17 +110,29 @@ class LanguageModel(Examinable):
 
         Returns: x [batch, pos, d_in], attention heads side by side.
         """
-        seen: list[Tensor] = []
+        return self.capture_each(tokens, (hook_point,), positions)[0]
 
-        def touch(x: Tensor) -> None:
-            seen.append(x)
-            raise Stop
+    @torch.no_grad()
+    def capture_each(
+        self, tokens: Tensor, hook_points: Sequence[HookPoint], positions: Tensor | None = None
+    ) -> list[Tensor]:
+        """As `capture`, at several hook points in one forward pass, which ends at the last."""
+        seen: dict[HookPoint, Tensor] = {}
 
-        here = self.touching(hook_point.layer, hook_point.kind, touch)
-        with self.lock, here, suppress(Stop):
+        def keep(hook_point: HookPoint, x: Tensor) -> None:
+            if len(seen) + 1 < len(hook_points):
+                x = x.clone()  # the model may change the very tensor later on (Falcon does)
+            seen[hook_point] = x
+            if len(seen) == len(hook_points):
+                raise Stop
+
+        with self.lock, ExitStack() as stack, suppress(Stop):
+            for point in hook_points:
+                touch = partial(keep, point)
+                stack.enter_context(self.touching(point.layer, point.kind, touch))
             own = {} if positions is None else {"position_ids": positions.to(self.device)}
             self.body(input_ids=self._checked(tokens), use_cache=False, **own)
-        return seen[0]
+        return [seen[point] for point in hook_points]
 
     @override
     @torch.no_grad()

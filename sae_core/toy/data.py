@@ -97,6 +97,8 @@ def toy_data(config: ToyConfig) -> ToyData:
 class ToyStream:
     """Toy samples as the activations of a training, shuffled anew in each epoch."""
 
+    written = None
+
     def __init__(self, data: ToyData, batch: int, seed: int) -> None:
         if batch > len(data.x):
             raise TrainingError(f"A batch of {batch} does not fit {len(data.x)} samples.")

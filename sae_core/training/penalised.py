@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 from typing_extensions import override
 
+from sae_core.dictionaries.dictionary import Output
 from sae_core.training.config import TrainingConfig
 from sae_core.training.method import Method, Redirect, StepResult
 from sae_core.training.optimizer import Adam
@@ -27,12 +29,12 @@ class Outcome:
 
     Attributes:
         acts: activations, [n, d_sae].
-        x_hat: reconstructions, [n, d_in].
-        penalty: all of the loss but E ||x - x_hat||^2, 0-d.
+        y_hat: reconstructions, [n, d_out].
+        penalty: all of the loss but E ||y - y_hat||^2, 0-d.
     """
 
     acts: Tensor
-    x_hat: Tensor
+    y_hat: Tensor
     penalty: Tensor
 
 
@@ -41,14 +43,16 @@ class Screened:
     """The entries of a batch that may matter to the loss.
 
     Attributes:
-        x: the batch, [n, d_in], training units.
-        u: x - b_dec, what the encoder is given, [n, d_in].
+        x: the batch's rows, [n, width], training units.
+        u: what the encoder is given, [n, d_in].
+        wanted: what features are to reconstruct, [n, d_out].
         codes: the entries; their values are u . W_enc, without a bias, in the parameters' dtype.
         features: the same entries by feature.
     """
 
     x: Tensor
     u: Tensor
+    wanted: Tensor
     codes: Codes
     features: ByFeature
 
@@ -58,8 +62,8 @@ class Reconstruction:
     """How well activations reconstruct a batch.
 
     Attributes:
-        error: mean over tokens of ||x - x_hat||^2, 0-d.
-        gradient: dL/dx_hat, [n, d_in].
+        error: mean over tokens of ||y - y_hat||^2, 0-d.
+        gradient: dL/dy_hat, [n, d_out].
     """
 
     error: Tensor
@@ -67,7 +71,7 @@ class Reconstruction:
 
 
 class Penalised(Method):
-    """E ||x - x_hat||^2 and a penalty, whose weight is fixed or steered to an L0.
+    """E ||y - y_hat||^2 and a penalty, whose weight is fixed or steered to an L0.
 
     A step encodes in bfloat16 to find the entries that matter, computes those again in the
     parameters' own precision, and does the rest at them alone; where they are too many it takes
@@ -86,14 +90,15 @@ class Penalised(Method):
         d_in: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        output: Output | None = None,
     ) -> None:
-        super().__init__(config, d_in, device, dtype)
+        super().__init__(config, d_in, device, dtype, output)
         self._weight = PenaltyWeight(config)
         self.state["steering"] = self._weight.state
 
     @abstractmethod
     def outcome(self, parameters: dict[str, Tensor], x: Tensor, weight: float) -> Outcome:
-        """x [n, d_in] through these parameters, differentiable: the definition of the loss."""
+        """Rows [n, width] through these parameters, differentiable: the definition of the loss."""
 
     @abstractmethod
     def screen_bias(self) -> Tensor:
@@ -105,7 +110,7 @@ class Penalised(Method):
 
     @abstractmethod
     def first_weight(self, variance: float) -> float:
-        """The value a steered weight starts at, given E ||x - mean||^2 in training units."""
+        """The value a steered weight starts at, given E ||y - mean||^2 in training units."""
 
     @override
     def weight_at(self, step: int) -> float:
@@ -114,14 +119,15 @@ class Penalised(Method):
     @override
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
-        variance = float((x - x.mean(dim=0)).pow(2).sum(dim=-1).mean())
+        y = self.ends(x)[1]
+        variance = float((y - y.mean(dim=0)).pow(2).sum(dim=-1).mean())
         every = torch.arange(self.d_sae, device=x.device)
         self.set_firing_bar(every, self.firing_bar(x, every))
         self._weight.begin(self.first_weight(max(variance, 1e-12)))
 
     def firing_bar(self, x: Tensor, features: Tensor) -> Tensor:
-        """What u . W_enc of some features exceeds on l0 / d_sae of the tokens x, [features]."""
-        projected = (x - self.parameters["b_dec"]) @ self.parameters["W_enc"][features].T
+        """What u . W_enc of some features exceeds on l0 / d_sae of the rows x, [features]."""
+        projected = self.centred(x)[0] @ self.parameters["W_enc"][features].T
         l0 = START_L0 if self.config.l0 is None else self.config.l0
         n = max(1, min(len(x) - 1, round(len(x) * l0 / self.d_sae)))
         return projected.topk(min(n + 1, len(x)), dim=0).values[-2:].mean(dim=0)
@@ -137,13 +143,13 @@ class Penalised(Method):
     @override
     def loss(self, x: Tensor, weight: float) -> Tensor:
         outcome = self.outcome(self.parameters, x, weight)
-        return (outcome.x_hat - x).pow(2).sum(dim=-1).mean() + outcome.penalty
+        return (outcome.y_hat - self.ends(x)[1]).pow(2).sum(dim=-1).mean() + outcome.penalty
 
     @override
     @torch.no_grad()
     def step(self, x: Tensor, weight: float, redirect: Redirect | None = None) -> StepResult:
         # Screen: which entries matter, by rounded pre-activations with a margin for the rounding.
-        u = x - self.parameters["b_dec"]
+        u, wanted = self.centred(x)
         bias = self.screen_bias()
         if self.rough:
             bias = bias + self._margin(u, bias)
@@ -153,7 +159,7 @@ class Penalised(Method):
         # Those alone again, in the parameters' own precision.
         codes = codes_of_entries(rows, features, u.new_zeros(len(rows)), len(x))
         codes = replace(codes, values=along(codes, u, self.parameters["W_enc"]))
-        batch = Screened(x, u, codes, ByFeature(codes, self.d_sae))
+        batch = Screened(x, u, wanted, codes, ByFeature(codes, self.d_sae))
         return self.sparse_step(batch, weight, redirect)
 
     def _margin(self, u: Tensor, bias: Tensor) -> Tensor:
@@ -173,11 +179,11 @@ class Penalised(Method):
         """The error of what activations [nnz] at the entries of a batch reconstruct, and its
         gradient."""
         p = self.parameters
-        residual = decode(replace(batch.codes, values=acts), p["W_dec"]).sub_(batch.u)
+        residual = decode(replace(batch.codes, values=acts), p["W_dec"]).sub_(batch.wanted)
         error = torch.linalg.vector_norm(residual).pow(2) / len(batch.x)
         gradient = residual * (2 / len(batch.x))
         if redirect is not None:
-            gradient = redirect(residual + batch.x, gradient)
+            gradient = redirect(residual + self.ends(batch.x)[1], gradient)
         return Reconstruction(error, gradient)
 
     def _dense_step(self, x: Tensor, weight: float, redirect: Redirect | None) -> StepResult:
@@ -185,13 +191,13 @@ class Penalised(Method):
         leaves = {name: p.detach().requires_grad_() for name, p in self.parameters.items()}
         with torch.enable_grad():
             outcome = self.outcome(leaves, x, weight)
-        residual = outcome.x_hat.detach() - x
+        residual = outcome.y_hat.detach() - self.ends(x)[1]
         error = residual.pow(2).sum(dim=-1).mean()
         gradient = residual * (2 / len(x))
         if redirect is not None:
-            gradient = redirect(outcome.x_hat.detach(), gradient)
+            gradient = redirect(outcome.y_hat.detach(), gradient)
         gradients = torch.autograd.grad(
-            [outcome.x_hat, outcome.penalty],
+            [outcome.y_hat, outcome.penalty],
             list(leaves.values()),
             [gradient, torch.ones_like(outcome.penalty)],
             materialize_grads=True,
@@ -236,16 +242,19 @@ class Resampled(Penalised):
             return
         # Directions of what is reconstructed badly, as many as there are dead features.
         p = self.parameters
-        errors = x - self.outcome(p, x, 0.0).x_hat
-        directions = poorly_explained(errors, len(dead), config.seed, step)
+        errors = self.ends(x)[1] - self.outcome(p, x, 0.0).y_hat
+        tokens = poorly_explained(errors, len(dead), config.seed, step)
+        directions = normalize(errors[tokens], dim=-1)
+        # A transcoder reads elsewhere: there it is the direction of what those tokens gave it.
+        heard = directions if self.output is None else normalize(self.centred(x)[0][tokens], dim=-1)
         alive_norm = p["W_enc"][~self.dead].norm(dim=-1).mean()
         dead = dead[: len(directions)]
         # The features begin again with these directions and with fresh moments.
         for name, parameter in p.items():
-            if name != "b_dec":
+            if name not in ("b_dec", "W_skip"):
                 optimizer.forget(name, dead)
                 parameter[dead] = 0
         p["W_dec"][dead] = directions
-        p["W_enc"][dead] = directions * (ENCODER_NORM * alive_norm)
+        p["W_enc"][dead] = heard * (ENCODER_NORM * alive_norm)
         self.set_firing_bar(dead, self.firing_bar(x, dead))
         self.state["silent"][dead] = 0

@@ -9,16 +9,16 @@ ENCODER_NORM = 0.2  # of a feature that begins again, relative to the mean of th
 
 
 def poorly_explained(errors: Tensor, n: int, seed: int, step: int) -> Tensor:
-    """Directions of n errors drawn with probability ~ (||error||^2)^2: unit rows [<= n, d_in].
+    """Numbers of n tokens drawn with probability ~ (||error||^2)^2, int64 [<= n].
 
     The draw depends on seed and step alone, so that a resumed training repeats it. There are fewer
     than n where there are fewer errors above 0.
 
     Source: Bricken et al. 2023, "Towards Monosemanticity", neuron resampling. There directions are
-    those of inputs; here they are those of what is not yet explained of inputs.
+    those of the inputs drawn; here they are those of what is not yet explained of them.
 
     Args:
-        errors: x - x_hat, [tokens, d_in].
+        errors: y - y_hat, [tokens, d_out].
         n: how many to draw.
         seed: the training's seed.
         step: number of the step just done.
@@ -28,9 +28,8 @@ def poorly_explained(errors: Tensor, n: int, seed: int, step: int) -> Tensor:
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
     n = min(n, int((chances > 0).sum()))
     if n == 0:
-        return errors[:0]
-    chosen = torch.multinomial(chances, n, generator=draw).to(errors.device)
-    return torch.nn.functional.normalize(errors[chosen], dim=-1)
+        return torch.empty(0, dtype=torch.int64, device=errors.device)
+    return torch.multinomial(chances, n, generator=draw).to(errors.device)
 
 
 def resampling_due(step: int, batch: int, every: int, steps: int) -> bool:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sae_core.dictionaries.dictionary import Output
 from sae_core.errors import TrainingError
 from sae_core.files.atomic import atomic_file
 from sae_core.training.config import TrainingConfig, TrainingPoint
@@ -35,15 +36,22 @@ class TrainingProgress:
 
 
 def run_identity(
-    config: TrainingConfig, stream: ActivationStream, hook_point: str, downstream: str | None
+    config: TrainingConfig,
+    stream: ActivationStream,
+    hook_point: str,
+    downstream: str | None,
+    output: Output | None = None,
 ) -> dict[str, str]:
     """All that decides what is trained, by the name that messages call it."""
-    return {
+    identity = {
         "configuration": json.dumps(asdict(config), sort_keys=True),
         "activations": stream.identity,
         "hook point": hook_point,
         "downstream loss": downstream or "none",
     }
+    if output is not None:
+        identity["output"] = json.dumps(asdict(output), sort_keys=True)
+    return identity
 
 
 def save_progress(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sae_core.dictionaries.dictionary import Output
 from sae_core.errors import TrainingError
 from sae_core.training.config import TrainingConfig
 from sae_core.training.method import Method, Redirect, StepResult
@@ -19,10 +20,10 @@ AUX_WEIGHT = 1 / 32
 class TopKFamily(Method):
     """A choice of the largest pre-activations, and the loss over J nested prefixes:
 
-        L = 1/J sum_j E ||x - x_hat_j||^2 + 1/32 E ||e - e_hat||^2,
-        x_hat_j = sum_{f < borders[j]} f W_dec_f + b_dec,   e = x - x_hat_J (held fixed).
+        L = 1/J sum_j E ||y - y_hat_j||^2 + 1/32 E ||e - e_hat||^2,
+        y_hat_j = sum_{f < borders[j]} f W_dec_f + b_dec,   e = y - y_hat_J (held fixed).
 
-    e_hat is the reconstruction of e from dead features alone, the d_in / 2 largest of them (AuxK,
+    e_hat is the reconstruction of e from dead features alone, the d_out / 2 largest of them (AuxK,
     Gao et al. 2024); there is no such term while none is dead.
 
     Attributes:
@@ -35,8 +36,9 @@ class TopKFamily(Method):
         d_in: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        output: Output | None = None,
     ) -> None:
-        super().__init__(config, d_in, device, dtype)
+        super().__init__(config, d_in, device, dtype, output)
         self.k: float = config.l0 or 1.0  # there is one: see check()
         self.borders = self.prefixes()
 
@@ -63,16 +65,17 @@ class TopKFamily(Method):
     @override
     def activations(self, x: Tensor) -> Tensor:
         p = self.parameters
-        return self.activate((x - p["b_dec"]) @ p["W_enc"].T + p["b_enc"])
+        return self.activate(self.dense_ends(p, x)[0] @ p["W_enc"].T + p["b_enc"])
 
     @override
     def loss(self, x: Tensor, weight: float) -> Tensor:
-        p = self.parameters
-        pre = (x - p["b_dec"]) @ p["W_enc"].T + p["b_enc"]
+        p, (_, y) = self.parameters, self.ends(x)
+        u, silent = self.dense_ends(p, x)
+        pre = u @ p["W_enc"].T + p["b_enc"]
         acts = self.activate(pre)
-        error, total = x, x.new_zeros(())
+        error, total = y, y.new_zeros(())
         for border in self.borders:
-            error = x - acts[:, :border] @ p["W_dec"][:border] - p["b_dec"]
+            error = y - acts[:, :border] @ p["W_dec"][:border] - silent
             total = total + error.pow(2).sum(dim=-1).mean() / len(self.borders)
         dead = self.dead.nonzero()[:, 0]
         if len(dead) == 0:
@@ -82,7 +85,7 @@ class TopKFamily(Method):
 
     def _auxiliary(self, pre: Tensor) -> Tensor:
         """Activations of dead features given their pre-activations, [n, n_dead] each."""
-        k = min(max(1, self.d_in // 2), pre.shape[-1])
+        k = min(max(1, self.d_out // 2), pre.shape[-1])
         if k == pre.shape[-1]:
             return torch.relu(pre)
         top = pre.topk(k, dim=-1, sorted=False)
@@ -92,24 +95,24 @@ class TopKFamily(Method):
     @torch.no_grad()
     def step(self, x: Tensor, weight: float, redirect: Redirect | None = None) -> StepResult:
         p, n, nested = self.parameters, len(x), len(self.borders)
-        # Forward: x_hat of every prefix, from the sums of what lies between two borders.
-        u = x - p["b_dec"]
+        # Forward: y_hat of every prefix, from the sums of what lies between two borders.
+        u, wanted = self.centred(x)
         pre = self.pre_activations(u)
         codes = self.choose(pre)
-        x_hat = decode(codes, p["W_dec"]).view(n, nested, self.d_in)
+        y_hat = decode(codes, p["W_dec"]).view(n, nested, self.d_out)
         for j in range(1, nested):
-            x_hat[:, j] += x_hat[:, j - 1]
-        residual = x_hat.sub_(u[:, None])
+            y_hat[:, j] += y_hat[:, j - 1]
+        residual = y_hat.sub_(wanted[:, None])
         squares = torch.linalg.vector_norm(residual, dim=(0, 2)).pow(2) / n
         error = residual[:, -1].clone()
-        # Backward to the reconstructions: dL/dx_hat of each prefix, then of what each adds.
+        # Backward to the reconstructions: dL/dy_hat of each prefix, then of what each adds.
         gradient = residual.mul_(2 / (n * nested))
         if redirect is not None:
-            gradient[:, -1] = redirect(error + x, gradient[:, -1].contiguous())
+            gradient[:, -1] = redirect(error + self.ends(x)[1], gradient[:, -1].contiguous())
         through = gradient[:, 0].sum(dim=0) if nested == 1 else gradient.sum(dim=(0, 1))
         for j in reversed(range(1, nested)):  # a feature is in its own prefix and all longer ones
             gradient[:, j - 1] += gradient[:, j]
-        bags = gradient.view(n * nested, self.d_in)
+        bags = gradient.view(n * nested, self.d_out)
 
         # Backward to the parameters, at the entries that fire alone.
         entries = along(codes, bags, p["W_dec"]).mul_(codes.values > 0)
@@ -120,12 +123,12 @@ class TopKFamily(Method):
             "W_dec": features.sums_of_bags(codes.values, bags),
             "b_dec": through,
         }
-        # AuxK for dead features; b_dec is reached through the encoder's input as well.
+        # AuxK for dead features; b_dec may be reached through the encoder's input as well.
         loss = squares.mean()
         dead = self.dead.nonzero()[:, 0]
         if len(dead):
             loss = loss + self._revive(u, pre, -error, dead, gradients)
-        gradients["b_dec"] -= gradients["b_enc"] @ p["W_enc"]
+        self.through_ends(gradients, u, gradient[:, 0])
         active = codes.values > 0
         fired = torch.zeros(self.d_sae, dtype=torch.bool, device=x.device)
         fired[codes.features[active]] = True
@@ -134,7 +137,7 @@ class TopKFamily(Method):
     def _revive(
         self, u: Tensor, pre: Tensor, e: Tensor, dead: Tensor, gradients: dict[str, Tensor]
     ) -> Tensor:
-        """The AuxK loss for the error e [n, d_in]; adds its gradients to those of the weights and
+        """The AuxK loss for the error e [n, d_out]; adds its gradients to those of the weights and
         of b_enc, through which `step` derives that of b_dec."""
         rows = self.parameters["W_dec"][dead]
         acts = self._auxiliary(pre[:, dead])

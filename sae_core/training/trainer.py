@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.dictionary import Dictionary, Output
 from sae_core.errors import TrainingError
 from sae_core.training.config import Normalisation, TrainingConfig, TrainingPoint
 from sae_core.training.data.downstream import DownstreamBatch, DownstreamLoss, balanced
-from sae_core.training.data.stream import ActivationStream
+from sae_core.training.data.stream import ActivationStream, Moments
 from sae_core.training.method import Method, Redirect, StepResult
 from sae_core.training.methods import method_class
 from sae_core.training.optimizer import Adam, rate_at
@@ -42,8 +42,8 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class _Units:
-    """The change of units x_train = (x_model - shift) * scale; shift is [d_in]."""
+class _Unit:
+    """The change of units x_train = (x_model - shift) * scale; shift is [d]."""
 
     scale: float
     shift: Tensor
@@ -52,14 +52,39 @@ class _Units:
         """Activations in training units."""
         return (x - self.shift).mul_(self.scale)
 
+
+@dataclass(frozen=True)
+class _Units:
+    """The changes of units of what is read and of what is reconstructed: for a sparse autoencoder
+    one and the same."""
+
+    read: _Unit
+    write: _Unit
+
+    def into(self, batch: Tensor) -> Tensor:
+        """A batch's rows [n, width] in training units."""
+        if self.write is self.read:
+            return self.read.into(batch)
+        d_in = len(self.read.shift)
+        ends = self.read.into(batch[:, :d_in]), self.write.into(batch[:, d_in:])
+        return torch.cat(ends, dim=1)
+
     def redirect(self, batch: DownstreamBatch) -> Redirect:
         """Adds the gradient of the divergence of predictions to that of the reconstruction."""
 
-        def redirected(x_hat: Tensor, gradient: Tensor) -> Tensor:
-            divergence = batch.divergence(x_hat / self.scale + self.shift)
+        def redirected(y_hat: Tensor, gradient: Tensor) -> Tensor:
+            divergence = batch.divergence(y_hat / self.write.scale + self.write.shift)
             return balanced(gradient, divergence.gradient)
 
         return redirected
+
+    def dictionary(self, method: Method, hook_point: str) -> Dictionary:
+        """What the method trained, in model units."""
+        dictionary = method.finished(hook_point, self.write.scale, self.write.shift)
+        if self.write is not self.read:
+            shift = method.state["centre"] / self.read.scale + self.read.shift
+            method.fold_input(dictionary, self.read.scale / self.write.scale, shift)
+        return dictionary
 
 
 def train(
@@ -70,6 +95,7 @@ def train(
     on_point: Callable[[TrainingPoint], None] | None = None,
     downstream: DownstreamLoss | None = None,
     point_every: int = POINT_EVERY,
+    output: Output | None = None,
 ) -> Trained:
     """Train a dictionary, going on from `checkpoint` where there is one.
 
@@ -85,6 +111,8 @@ def train(
         downstream: the loss of predictions for the last steps, where `config.downstream` asks for
             it.
         point_every: number of steps from one point to the next.
+        output: what a transcoder reconstructs, which stands in the stream's rows beside what it
+            reads; None: what it reads.
 
     Raises:
         TrainingError: the checkpoint belongs to another training, the configuration contradicts
@@ -94,13 +122,16 @@ def train(
     if bool(config.downstream) != (downstream is not None):
         raise TrainingError("Downstream training needs both a share of the steps and a model.")
     # The method at its start, and whatever an earlier run of the same training kept.
-    units = _units(stream, config.normalisation)
-    method = method_class(config.architecture)(config, stream.d_in, stream.device)
-    method.start(units.into(stream.mean.to(stream.device)))
-    method.calibrate(units.into(stream.batch(0)))
+    units = _units(stream, config.normalisation, output)
+    kind = method_class(config.architecture)
+    method = kind(config, stream.d_in, stream.device, output=output)
+    method.start(units.into(_mean(stream)[None])[0])
+    first = units.into(stream.batch(0))
+    method.align(first)
+    method.calibrate(first)
     adam = Adam(method.parameters)
     aim = None if downstream is None else downstream.identity
-    identity = run_identity(config, stream, hook_point, aim)
+    identity = run_identity(config, stream, hook_point, aim, output)
     progress = load_progress(checkpoint, identity, method, adam) or TrainingProgress(0, ())
     curve = list(progress.curve)
     first_whole = config.steps - round(config.downstream * config.steps)
@@ -142,26 +173,46 @@ def train(
     if config.steps < _SHORT:
         last = range(max(0, config.steps - _SETTLING), config.steps)
         method.settle(units.into(stream.batch(step)) for step in last)
-    return Trained(method.finished(hook_point, units.scale, units.shift), tuple(curve))
+    return Trained(units.dictionary(method, hook_point), tuple(curve))
 
 
-def _units(stream: ActivationStream, normalisation: Normalisation) -> _Units:
+def _mean(stream: ActivationStream) -> Tensor:
+    """Mean of a stream's rows, float32 [width]."""
+    ends = [stream.mean] if stream.written is None else [stream.mean, stream.written.mean.float()]
+    return torch.cat(ends).to(stream.device)
+
+
+def _units(stream: ActivationStream, normalisation: Normalisation, output: Output | None) -> _Units:
     """The units that a normalisation asks for; refuses activations without variance."""
-    shift = torch.zeros(stream.d_in, device=stream.device)
-    square = stream.mean_square_norm
+    read = Moments(stream.mean, stream.mean_square_norm, stream.mean_square_deviation)
+    unit = _unit(read, normalisation, stream.device)
+    if (output is None) != (stream.written is None):
+        raise TrainingError(
+            "A transcoder needs rows of both hook points, and nothing else has any use for them."
+        )
+    if stream.written is None:
+        return _Units(unit, unit)
+    return _Units(unit, _unit(stream.written, normalisation, stream.device))
+
+
+def _unit(moments: Moments, normalisation: Normalisation, device: torch.device) -> _Unit:
+    """The unit that a normalisation asks for at one hook point."""
+    mean = moments.mean.to(device, torch.float32)
+    shift = torch.zeros_like(mean)
+    square = moments.square_norm
     if not 0 < square < float("inf"):
         raise TrainingError(
             f"The activations' mean squared norm is {square:g}: there is nothing to learn from."
         )
-    if stream.mean_square_deviation <= _CONSTANT * square:
+    if moments.square_deviation <= _CONSTANT * square:
         raise TrainingError(
             "The activations are the same at every token: there is nothing to learn from."
         )
     if normalisation is Normalisation.MEAN_AND_NORM:
-        shift, square = stream.mean.to(stream.device), stream.mean_square_deviation
+        shift, square = mean, moments.square_deviation
     if normalisation is Normalisation.NONE:
-        return _Units(1.0, shift)
-    return _Units(math.sqrt(stream.d_in / square), shift)
+        return _Unit(1.0, shift)
+    return _Unit(math.sqrt(len(mean) / square), shift)
 
 
 @torch.no_grad()
@@ -190,11 +241,11 @@ class _Meter:
         self._loss = self._l0 = self._error = self._variance = zero
 
     def add(self, x: Tensor, result: StepResult) -> None:
-        """Add a step over x [n, d_in], training units."""
-        n = len(x)
+        """Add a step over rows x [n, width], training units."""
+        n, (_, y) = len(x), self._method.ends(x)
         # Sums about the mean, from sums about 0.
-        deviation = torch.linalg.vector_norm(x).double().pow(2)
-        deviation -= n * torch.linalg.vector_norm(x.mean(dim=0)).double().pow(2)
+        deviation = torch.linalg.vector_norm(y).double().pow(2)
+        deviation -= n * torch.linalg.vector_norm(y.mean(dim=0)).double().pow(2)
         self._tokens += n
         self._loss = self._loss.to(x.device) + result.loss.double()
         self._l0 = self._l0.to(x.device) + n * result.l0.double()

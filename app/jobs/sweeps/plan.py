@@ -42,6 +42,8 @@ class SweepPlan:
         n_ctx: positions in a window; None: the default.
         model_name: what pages call the model; None: its folder's name.
         runs: in the order in which they train.
+        output_hook_point: whose activation transcoders reconstruct; None: that of `hook_point`.
+        skip: whether they have a skip connection.
     """
 
     name: str
@@ -51,6 +53,8 @@ class SweepPlan:
     n_ctx: int | None
     model_name: str | None
     runs: tuple[PlannedRun, ...]
+    output_hook_point: str | None = None
+    skip: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name, "with --name")
@@ -157,4 +161,6 @@ def _plan(path: Path, file: PlanFile) -> SweepPlan:
         n_ctx=file.context,
         model_name=file.model_name,
         runs=name_runs(configs, common),
+        output_hook_point=file.output_hook_point,
+        skip=file.skip,
     )

@@ -72,6 +72,8 @@ class PlanFile(_Table):
 
     model: Words
     hook_point: Words
+    output_hook_point: PossibleWords = None
+    skip: Annotated[bool, Field(description="give true or false")] = False
     name: PossibleWords = None
     model_name: PossibleWords = None
     corpus: Words = STDLIB

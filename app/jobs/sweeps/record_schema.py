@@ -67,6 +67,8 @@ class SettingsFile(_Part):
     command: Text = ""
     pages: Text = ""
     learning_rate: Figure = 0.0
+    output_hook_point: Text = ""
+    skip: bool = False
 
 
 class DetailsFile(_Part):

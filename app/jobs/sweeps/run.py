@@ -31,7 +31,11 @@ from app.jobs.sweeps.records import (
     write_record,
 )
 from app.jobs.training.peak_memory import forget_peak, peak_bytes
-from app.jobs.training.run_reporter import RunReporter, without_distributions
+from app.jobs.training.run_reporter import (
+    RunReporter,
+    output_settings,
+    without_distributions,
+)
 from app.settings import Settings
 from app.store.store import open_store
 from sae_core.dictionaries.checkpoint import dictionary_checksum, save_dictionary
@@ -42,6 +46,7 @@ from sae_core.language_model.model import load_model
 from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.data.activation_cache import CachedPools
 from sae_core.training.data.downstream import DownstreamLoss
+from sae_core.training.data.ends import output_at
 from sae_core.training.data.pools import PoolSource, TextPools
 from sae_core.training.data.stream import PoolStream
 from sae_core.training.methods import method_class
@@ -51,7 +56,7 @@ UNFINISHED = "unfinished"  # checkpoints
 DICTIONARIES = "dictionaries"  # weights, where they are kept
 ORDER_SEED = 0  # of text and shuffles: the same for all runs, whatever their own seed
 _CHECKSUMS = ("model_checksum", "corpus_fingerprint", "activations")
-_DECIDING = (*_CHECKSUMS, "n_ctx", "evaluation_tokens")
+_DECIDING = (*_CHECKSUMS, "n_ctx", "evaluation_tokens", "output_hook_point", "skip")
 _DIFFERING = {
     "model_checksum": "model",
     "corpus_fingerprint": "text",
@@ -61,6 +66,7 @@ _DIFFERING = {
     "tokens": "number of tokens",
     "d_sae": "number of features",
     "l0": "L0",
+    "skip": "skip connection",
 }
 
 _log = logging.getLogger(__name__)
@@ -136,10 +142,18 @@ class _Sweep:
         self._keep = keep_weights
         model = load_model(plan.model, device=settings.device)
         self._model = model.opening(model.own_opening)
-        self._model.hook_point(plan.hook_point)  # is there such a one?
+        self._output = output_at(self._model, plan.hook_point, plan.output_hook_point, plan.skip)
+        for architecture in {planned.config.architecture for planned in plan.runs}:
+            method_class(architecture).check_output(self._output)
         self._windows = open_windows(settings, self._model, plan.corpus, plan.n_ctx)
         self._store = open_store(settings)
-        made = TextPools(self._model, plan.hook_point, self._windows, ORDER_SEED)
+        made = TextPools(
+            self._model,
+            plan.hook_point,
+            self._windows,
+            ORDER_SEED,
+            output_hook_point=plan.output_hook_point,
+        )
         self._pools: PoolSource = CachedPools(made, cache) if cache else made
         self._numbers = evaluation_windows(self._windows, EVALUATION_TOKENS, ORDER_SEED)
 
@@ -189,7 +203,7 @@ class _Sweep:
             "evaluation_tokens": EVALUATION_TOKENS,
             "held_out": bool(corpus.held_out.any()),
             "torch": torch.__version__,
-        }
+        } | output_settings(self._output)
 
     def _done(self, run: PlannedRun) -> SweepRecord | None:
         """The run's record, where it has finished.
@@ -202,7 +216,7 @@ class _Sweep:
             return None
         record = read_record(path)
         here = {"hook_point": self._plan.hook_point} | _plain(run.config)
-        here |= {key: self._settings[key] for key in _DECIDING}
+        here |= {key: self._settings.get(key) for key in _DECIDING}
         there = {"hook_point": record.hook_point, **record.config}
         there |= {key: record.settings.get(key) for key in _DECIDING}
         other = [key for key in here if here[key] != there.get(key)]
@@ -269,6 +283,7 @@ class _Sweep:
                 self._checkpoint(run),
                 on_point,
                 self._downstream(config),
+                output=self._output,
             )
             del stream  # its pool
             peak = peak_bytes()
@@ -296,7 +311,12 @@ class _Sweep:
         if not config.downstream:
             return None
         return DownstreamLoss(
-            self._model, self._plan.hook_point, self._windows, config.batch, ORDER_SEED
+            self._model,
+            self._plan.hook_point,
+            self._windows,
+            config.batch,
+            ORDER_SEED,
+            self._plan.output_hook_point,
         )
 
     def _reporter(self, record: SweepRecord, config: TrainingConfig) -> RunReporter | None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from app.errors import StoreError
 from app.store.store import Store
 from app.store.types.runs import RunRecord
+from sae_core.dictionaries.dictionary import Output
 from sae_core.errors import FeaturescopeError
 from sae_core.training.config import TrainingConfig, TrainingPoint
 
@@ -24,6 +25,13 @@ def without_distributions(figures: Mapping[str, Any]) -> dict[str, Any]:
     details = figures.get("details", {})
     intervals = {key: details[key] for key in ("intervals", "interval_method") if key in details}
     return kept | ({"details": intervals} if details.get("intervals") else {})
+
+
+def output_settings(output: Output | None) -> dict[str, Any]:
+    """What a run's settings say of a transcoder's output; nothing of any other dictionary's."""
+    if output is None:
+        return {}
+    return {"output_hook_point": output.hook_point, "skip": output.skip}
 
 
 class RunReporter:

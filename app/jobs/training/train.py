@@ -17,7 +17,7 @@ from tqdm import tqdm
 from app.errors import InvalidRequest
 from app.jobs.evaluate import EVALUATION_TOKENS
 from app.jobs.source import TRAINING_RECORD, evaluation_windows, open_windows
-from app.jobs.training.run_reporter import RunReporter
+from app.jobs.training.run_reporter import RunReporter, output_settings
 from app.settings import Settings
 from app.store.store import open_store
 from sae_core.dictionaries.checkpoint import (
@@ -26,7 +26,7 @@ from sae_core.dictionaries.checkpoint import (
     load_dictionary,
     save_dictionary,
 )
-from sae_core.dictionaries.dictionary import TrainedOn
+from sae_core.dictionaries.dictionary import Output, TrainedOn
 from sae_core.errors import DiskError, TrainingError
 from sae_core.evaluation.evaluation import evaluate
 from sae_core.evaluation.figures import Evaluation
@@ -36,6 +36,7 @@ from sae_core.text.tokenized import Windows
 from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.data.activation_cache import CachedPools
 from sae_core.training.data.downstream import DownstreamLoss
+from sae_core.training.data.ends import output_at
 from sae_core.training.data.pools import PoolSource, TextPools
 from sae_core.training.data.stream import PoolStream
 from sae_core.training.methods import method_class
@@ -52,7 +53,7 @@ class TrainingSpec:
 
     Attributes:
         model: folder of a Hugging Face model.
-        hook_point: of that model.
+        hook_point: of that model: where the dictionary reads.
         corpus: `python-stdlib`, a text file or a folder of them.
         out: folder to write.
         config: how to train.
@@ -63,6 +64,8 @@ class TrainingSpec:
         prepend_bos: whether BOS opens each context; None: as the model's own tokenizer does with
             plain text.
         evaluation_tokens: how many the figures are made of.
+        output_hook_point: whose activation a transcoder reconstructs; None: that of `hook_point`.
+        skip: whether a linear map of what is read is part of the reconstruction.
     """
 
     model: str
@@ -76,6 +79,8 @@ class TrainingSpec:
     command: str = ""
     prepend_bos: bool | None = None
     evaluation_tokens: int = EVALUATION_TOKENS
+    output_hook_point: str | None = None
+    skip: bool = False
 
     @property
     def title(self) -> str:
@@ -92,6 +97,7 @@ class _Parts:
     stream: PoolStream
     downstream: DownstreamLoss | None
     identity: dict[str, str]
+    output: Output | None
 
 
 def train(settings: Settings, spec: TrainingSpec) -> str:
@@ -122,7 +128,7 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
             "learning_rate": method_class(spec.config.architecture).peak(spec.config),
             "command": spec.command,
             "pages": _pages(spec),
-        }
+        } | output_settings(parts.output)
         with (
             open_store(settings) as store,
             RunReporter(
@@ -143,36 +149,36 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
         return _outcome(spec, held_out, result)
 
 
-def activation_stream(
-    model: LanguageModel,
-    hook_point: str,
-    windows: Windows,
-    batch: int,
-    seed: int,
-    cache: Path | None,
+def _stream(
+    model: LanguageModel, spec: TrainingSpec, windows: Windows, output: Output | None
 ) -> PoolStream:
-    """Training batches of a model's activations, kept in the folder `cache` where one is given."""
-    pools: PoolSource = TextPools(model, hook_point, windows, seed)
-    return PoolStream(pools if cache is None else CachedPools(pools, cache), batch)
+    """Training batches of a model's activations, kept in the cache's folder where one is given."""
+    written = None if output is None else output.hook_point
+    pools: PoolSource = TextPools(
+        model, spec.hook_point, windows, spec.config.seed, output_hook_point=written
+    )
+    pools = pools if spec.cache is None else CachedPools(pools, spec.cache)
+    return PoolStream(pools, spec.config.batch)
 
 
 def _open(settings: Settings, spec: TrainingSpec) -> _Parts:
-    config = spec.config
-    method_class(config.architecture).check(config)
+    config, kind = spec.config, method_class(spec.config.architecture)
+    kind.check(config)
     model = load_model(spec.model, device=settings.device)
     model = model.opening(model.own_opening if spec.prepend_bos is None else spec.prepend_bos)
-    model.hook_point(spec.hook_point)  # is there such a one?
+    output = output_at(model, spec.hook_point, spec.output_hook_point, spec.skip)
+    kind.check_output(output)
     windows = open_windows(settings, model, spec.corpus, spec.n_ctx)
-    stream = activation_stream(
-        model, spec.hook_point, windows, config.batch, config.seed, spec.cache
-    )
+    stream = _stream(model, spec, windows, output)
     downstream = None
     if config.downstream:
-        downstream = DownstreamLoss(model, spec.hook_point, windows, config.batch, config.seed)
+        downstream = DownstreamLoss(
+            model, spec.hook_point, windows, config.batch, config.seed, spec.output_hook_point
+        )
     identity = run_identity(
-        config, stream, spec.hook_point, downstream.identity if downstream else None
+        config, stream, spec.hook_point, downstream.identity if downstream else None, output
     )
-    return _Parts(model, windows, stream, downstream, identity)
+    return _Parts(model, windows, stream, downstream, identity, output)
 
 
 @contextmanager
@@ -242,7 +248,13 @@ def _train(spec: TrainingSpec, parts: _Parts, on_point: Callable[[TrainingPoint]
 
     with bar:
         return train_dictionary(
-            parts.stream, config, spec.hook_point, spec.out / CHECKPOINT, show, parts.downstream
+            parts.stream,
+            config,
+            spec.hook_point,
+            spec.out / CHECKPOINT,
+            show,
+            parts.downstream,
+            output=parts.output,
         )
 
 
@@ -269,6 +281,7 @@ def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: E
         "identity": parts.identity,
         "model": {"name": parts.model.name, "checksum": parts.model.checksum},
         "hook_point": spec.hook_point,
+        **output_settings(parts.output),
         "corpus": {"source": corpus.source, "fingerprint": corpus.fingerprint},
         "n_ctx": parts.windows.n_ctx,
         "config": asdict(spec.config),

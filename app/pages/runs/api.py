@@ -47,6 +47,8 @@ def _fields(view: RunView) -> dict[str, Any]:
     dictionaries = [{"model": model, "dictionary": name} for model, name in view.dictionaries]
     return {
         **vars(view.record),
+        "output_hook_point": view.record.output_hook_point,
+        "skip": view.record.skip,
         "silent": view.stalled,
         "dictionaries": dictionaries,
         "last": view.last,

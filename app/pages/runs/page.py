@@ -119,6 +119,18 @@ def evaluated_on(view: RunView) -> str:
             return "the text of its evaluation"
 
 
+def ends(view: RunView) -> list[tuple[str, Any]]:
+    """Where it reads and writes."""
+    record = view.record
+    if record.output_hook_point == record.hook_point:
+        return [("hook point", record.hook_point)]
+    return [
+        ("reads at", record.hook_point),
+        ("writes at", record.output_hook_point),
+        ("skip connection", record.skip),
+    ]
+
+
 def method(view: RunView) -> dict[str, Any]:
     """How it trains: what was chosen, and the learning rate even where it was not."""
     record = view.record
@@ -131,7 +143,7 @@ def method(view: RunView) -> dict[str, Any]:
 
 def circumstances(view: RunView) -> dict[str, Any]:
     """What else the result hangs on."""
-    elsewhere = ("learning_rate", "pages", "held_out")
+    elsewhere = ("learning_rate", "pages", "held_out", "output_hook_point", "skip")
     others = {key: value for key, value in view.record.settings.items() if key not in elsewhere}
     if (held_out := view.record.settings.get("held_out")) is not None:
         others["documents held out"] = held_out

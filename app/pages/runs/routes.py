@@ -14,6 +14,7 @@ from app.pages.runs.page import (
     aim,
     circumstances,
     drawn,
+    ends,
     evaluated_on,
     key,
     method,
@@ -67,6 +68,7 @@ def run(name: str, site: TheSite, fragment: Fragment) -> Response:
         command=resuming(curve.view),
         adding=adding,
         circumstances=circumstances,
+        ends=ends,
         evaluated_on=evaluated_on,
         method=method,
     )

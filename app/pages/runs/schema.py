@@ -35,7 +35,11 @@ class Run(Answer):
     name: str
     sweep: str = Field(description="Name of the sweep it belongs to; empty: none.")
     model: str
-    hook_point: str
+    hook_point: str = Field(description="Where the dictionary reads.")
+    output_hook_point: str = Field(
+        description="Whose activation it reconstructs; another one where it is a transcoder."
+    )
+    skip: bool = Field(description="A linear map of what is read is part of the reconstruction.")
     config: dict[str, Any]
     settings: dict[str, Any] = Field(description="What else the result hangs on.")
     status: Literal["running", "finished", "failed", "stopped"]

@@ -184,11 +184,10 @@ def _put(connection: Connection, record: RunRecord, old: int | None) -> int:
 
 def _same(row: RowMapping, record: RunRecord) -> bool:
     """Whether a stored run trains the same dictionary."""
-    return (row["model"], row["hook_point"], row["sweep"], row["config"]) == (
-        record.model,
-        record.hook_point,
-        record.sweep,
-        canonical(record.config),
+    stored = _record(row)
+    return (row["config"] == canonical(record.config)) and all(
+        getattr(stored, name) == getattr(record, name)
+        for name in ("model", "hook_point", "output_hook_point", "skip", "sweep")
     )
 
 
@@ -303,6 +302,13 @@ def _views(connection: Connection, rows: Sequence[RowMapping]) -> list[RunView]:
     ]
 
 
+def _record(row: RowMapping) -> RunRecord:
+    """A row of the table as it went in."""
+    values: dict[str, Any] = {key: row[key] for key in _TEXT}
+    values |= {key: None if row[key] is None else json.loads(row[key]) for key in _JSON}
+    return RunRecord(**values)
+
+
 def _view(
     row: RowMapping,
     last: TrainingPoint | None,
@@ -310,10 +316,8 @@ def _view(
     harvested: Mapping[str, tuple[tuple[str, str], ...]],
     now: float,
 ) -> RunView:
-    values: dict[str, Any] = {key: row[key] for key in _TEXT}
-    values |= {key: None if row[key] is None else json.loads(row[key]) for key in _JSON}
     return RunView(
-        record=RunRecord(**values),
+        record=_record(row),
         last=last,
         age_seconds=max(0.0, now - beats[-1]) if beats else None,
         point_seconds=beats[-1] - beats[-2] if len(beats) > 1 else 0.0,

@@ -54,6 +54,16 @@ class RunRecord:
         for name in filter(None, (self.name, self.sweep)):
             check_name(name, "with --name")
 
+    @property
+    def output_hook_point(self) -> str:
+        """Whose activation is reconstructed: another than is read where it is a transcoder."""
+        return str(self.settings.get("output_hook_point") or self.hook_point)
+
+    @property
+    def skip(self) -> bool:
+        """Whether a linear map of what is read is part of the reconstruction."""
+        return self.settings.get("skip") is True
+
 
 def dead_share(config: Mapping[str, Any], point: TrainingPoint | None) -> float:
     """Features without a firing for the training's `dead_after` tokens at a point of its curves;

@@ -21,8 +21,8 @@ class CachedPools:
     made, cached or not. A pool is one file, `FOLDER/IDENTITY/NUMBER.npy`, that appears whole or not
     at all; so any number of trainings may share a folder, at once too, and each may be killed at
     any time. A file that is not of the pool's size and kind is made again. Files are memory-mapped
-    and read as they are needed; disk: n_tokens * d_in * 2 bytes in bfloat16 for each pool that was
-    asked for (5.1 GB for 5 M tokens at d_in 512). Later epochs are other shuffles, kept as well.
+    and read as they are needed; disk: n_tokens * width * 2 bytes in bfloat16 for each pool that was
+    asked for (5.1 GB for 5 M tokens at width 512). Later epochs are other shuffles, kept as well.
 
     A full disk stops the training with a sentence: its checkpoint holds, and without the cache it
     goes on with the same batches.
@@ -34,9 +34,9 @@ class CachedPools:
         self._folder = folder / pools.identity[:24]
 
     @property
-    def d_in(self) -> int:
-        """Width of the activations."""
-        return self._pools.d_in
+    def widths(self) -> tuple[int, ...]:
+        """Widths of the activations of a token, side by side."""
+        return self._pools.widths
 
     @property
     def dtype(self) -> torch.dtype:
@@ -58,7 +58,7 @@ class CachedPools:
         return self._pools.n_tokens(number)
 
     def pool(self, number: int) -> Tensor:
-        """Activations of a pool in random order, [n_tokens, d_in].
+        """Activations of a pool in random order, [n_tokens, width].
 
         Raises:
             DiskError: the pool cannot be written to the folder.
@@ -77,14 +77,14 @@ class CachedPools:
         return pool
 
     def _read(self, path: Path, n_tokens: int) -> Tensor | None:
-        """The file's pool, [n_tokens, d_in], memory-mapped; None where it is missing or damaged."""
+        """The file's pool, [n_tokens, width], memory-mapped; None where it is missing or broken."""
         with suppress(OSError, ValueError, EOFError):
             # Mapped copy-on-write, since torch warns of arrays that are read-only.
             stored = np.load(path, mmap_mode="c", allow_pickle=False)
-            if stored.dtype == np.uint8 and stored.shape == (n_tokens, self.d_in * self._width):
+            if stored.dtype == np.uint8 and stored.shape == (n_tokens, self._row_bytes):
                 return torch.from_numpy(stored).view(self.dtype)
         return None
 
     @property
-    def _width(self) -> int:
-        return self.dtype.itemsize
+    def _row_bytes(self) -> int:
+        return sum(self.widths) * self.dtype.itemsize

@@ -45,12 +45,15 @@ class DownstreamBatch:
 
     @property
     def x(self) -> Tensor:
-        """The activations at those positions, [n, d_in], model units, float32 (float64 where the
-        model is)."""
-        return wide(self.run.x.flatten(0, 1)[self.rows])
+        """A stream's rows at those positions, [n, width], model units, float32 (float64 where the
+        model is): what is read, and beside it what a transcoder writes."""
+        y = wide(self.run.x.flatten(0, 1)[self.rows])
+        if self.run.read is self.run.x:
+            return y
+        return torch.cat([wide(self.run.read.flatten(0, 1)[self.rows]), y], dim=1)
 
     def divergence(self, x_hat: Tensor) -> Divergence:
-        """What x_hat [n, d_in] (model units) in place of x does to the predictions.
+        """What x_hat [n, d_out] (model units) in place of x does to the predictions.
 
         The model's weights are frozen; every other position keeps its own activation.
         """
@@ -97,20 +100,30 @@ class DownstreamLoss:
     """
 
     def __init__(
-        self, model: LanguageModel, hook_point: str, windows: Windows, size: int, seed: int = 0
+        self,
+        model: LanguageModel,
+        hook_point: str,
+        windows: Windows,
+        size: int,
+        seed: int = 0,
+        output_hook_point: str | None = None,
     ) -> None:
-        """Draw batches of `size` tokens from the windows that are not held out, by the seed."""
-        self._model, self._hook_point = model, model.hook_point(hook_point)
+        """Draw batches of `size` tokens from the windows that are not held out, by the seed.
+
+        A transcoder reads at `hook_point`; its reconstruction stands at `output_hook_point`.
+        """
+        self._model, self._read = model, model.hook_point(hook_point)
+        self._hook_point = model.hook_point(output_hook_point or hook_point)
         self._windows, self._size, self._seed = windows, size, seed
         self._allowed = windows.of_documents(held_out=False)
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of model, hook point, text, draws and batch size."""
+        """SHA-256 of model, hook points, text, draws and batch size."""
         facts = [
             self._model.checksum,
             str(self._model.dtype),
-            self._hook_point.name,
+            *dict.fromkeys((self._read.name, self._hook_point.name)),
             self._windows.corpus.fingerprint,
             f"{self._windows.n_ctx} {self._windows.bos} {self._seed} {self._size}",
         ]
@@ -128,7 +141,10 @@ class DownstreamLoss:
             mask &= ~self._model.vocabulary.is_special[tokens]
             n = int(mask.sum())
         run = clean_run(
-            self._model, torch.from_numpy(tokens).to(self._model.device), self._hook_point
+            self._model,
+            torch.from_numpy(tokens).to(self._model.device),
+            self._hook_point,
+            read=self._read,
         )
         rows = np.flatnonzero(mask)[: self._size]
         return DownstreamBatch(run, torch.from_numpy(rows).to(run.x.device))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae_core.errors import TrainingError
+from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
 from sae_core.text.tokenized import Windows
 
@@ -23,15 +24,17 @@ _FORWARD_TOKENS = 1 << 13
 class PoolSource(Protocol):
     """Pools of shuffled activations, numbered through all epochs; each is a function of its number.
 
+    A row holds one token's activations at one hook point or at several, side by side.
+
     Attributes:
-        d_in: width of the activations.
+        widths: of the activation at each hook point; their sum is a row's width.
         dtype: the dtype that a pool is rounded to.
         device: where pools lie.
         identity: SHA-256 of all that the pools depend on.
     """
 
     @property
-    def d_in(self) -> int: ...  # noqa: D102
+    def widths(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def dtype(self) -> torch.dtype: ...  # noqa: D102
     @property
@@ -43,7 +46,7 @@ class PoolSource(Protocol):
         """Text tokens in a pool; the model is not run."""
 
     def pool(self, number: int) -> Tensor:
-        """Activations of a pool in random order, [n_tokens, d_in]."""
+        """Activations of a pool in random order, [n_tokens, width]."""
 
 
 class TextPools:
@@ -53,9 +56,9 @@ class TextPools:
     pools of nearly equal size; within a pool the activations of all tokens are shuffled. Every
     epoch draws both anew. Special tokens (BOS, padding, those inside the text) are left out.
 
-    Memory: one pool, which is about `pool_tokens` * d_in * 2 bytes in bfloat16 (268 MB for 262,144
-    tokens at d_in 512), whatever the size of the corpus; besides it 16 bytes for each window of the
-    corpus, and the activations of one forward pass.
+    Memory: one pool, which is about `pool_tokens` * width * 2 bytes in bfloat16 (268 MB for 262,144
+    tokens at width 512), whatever the size of the corpus; besides it 16 bytes for each window of
+    the corpus, and the activations of one forward pass.
 
     How well it mixes. Let a batch be B tokens of a pool of N windows with T tokens each, out of M
     windows in the epoch. A batch is a random subset of its pool, so each of a token's T - 1
@@ -74,7 +77,7 @@ class TextPools:
     difference is again below B / N, however long the document is.
 
     Attributes:
-        d_in: width of the activations.
+        widths: of the activation at each hook point.
         dtype: the dtype that activations of a pool are rounded to.
     """
 
@@ -86,6 +89,7 @@ class TextPools:
         seed: int = 0,
         pool_tokens: int = POOL_TOKENS,
         dtype: torch.dtype = torch.bfloat16,
+        output_hook_point: str | None = None,
     ) -> None:
         """Plan the order; nothing is computed yet.
 
@@ -96,15 +100,17 @@ class TextPools:
             seed: what the order of windows and the shuffles are made from.
             pool_tokens: about how many tokens are shuffled together.
             dtype: the dtype of a pool; bfloat16 rounds by at most 2^-9 of each value.
+            output_hook_point: what stands beside it, for a transcoder; None: nothing.
 
         Raises:
             TrainingError: the training text is shorter than one context.
             HookPointError: the model has no such hook point.
         """
-        self.d_in = model.hook_point(hook_point).d_in
+        names = (hook_point,) if output_hook_point is None else (hook_point, output_hook_point)
+        self._hook_points = tuple(model.hook_point(name) for name in names)
+        self.widths = tuple(point.d_in for point in self._hook_points)
         self.dtype = dtype
         self._model, self._windows, self._seed = model, windows, seed
-        self._hook_point = model.hook_point(hook_point)
         self._pool_tokens = pool_tokens
         self._allowed = windows.of_documents(held_out=False)
         # Where no document is as long as a context, short ones still make up for it together.
@@ -125,11 +131,11 @@ class TextPools:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of model, hook point, text, order and dtype."""
+        """SHA-256 of model, hook points, text, order and dtype."""
         facts = [
             self._model.checksum,
             str(self._model.dtype),
-            self._hook_point.name,
+            *(point.name for point in self._hook_points),
             self._windows.corpus.fingerprint,
             f"{self._windows.n_ctx} {self._windows.bos} {self._seed} {self._pool_tokens}",
             str(self.dtype),
@@ -156,7 +162,7 @@ class TextPools:
 
     @torch.no_grad()
     def pool(self, number: int) -> Tensor:
-        """Activations of a pool in random order, [n_tokens, d_in].
+        """Activations of a pool in random order, [n_tokens, width].
 
         Raises:
             TrainingError: an activation is not a finite number.
@@ -166,14 +172,18 @@ class TextPools:
         n = sum(int(mask.sum()) for _, mask in batches)
         draw = np.random.default_rng((self._seed, number, 1))
         places = torch.from_numpy(draw.permutation(n)).to(self.device)
-        pool = torch.empty(n, self.d_in, dtype=self.dtype, device=self.device)
+        pool = torch.empty(n, sum(self.widths), dtype=self.dtype, device=self.device)
         done = 0
         for tokens, mask in batches:
-            x = self._model.capture(torch.from_numpy(tokens), self._hook_point)
-            x = x[torch.from_numpy(mask).to(x.device)].to(self.dtype)
-            self._check(x, tokens, mask)
-            pool[places[done : done + len(x)]] = x
-            done += len(x)
+            here = places[done : done + int(mask.sum())]
+            begin = 0
+            captured = self._model.capture_each(torch.from_numpy(tokens), self._hook_points)
+            for hook_point, x in zip(self._hook_points, captured, strict=True):
+                x = x[torch.from_numpy(mask).to(x.device)].to(self.dtype)
+                self._check(x, tokens, mask, hook_point)
+                pool[here, begin : begin + hook_point.d_in] = x
+                begin += hook_point.d_in
+            done += len(here)
         return pool
 
     def _batches(self, number: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
@@ -186,14 +196,20 @@ class TextPools:
             tokens, mask = tokens[:, :longest], mask[:, :longest]
             yield tokens, mask & ~self._model.vocabulary.is_special[tokens]
 
-    def _check(self, x: Tensor, tokens: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:
+    def _check(
+        self,
+        x: Tensor,
+        tokens: NDArray[np.int64],
+        mask: NDArray[np.bool_],
+        hook_point: HookPoint,
+    ) -> None:
         """Refuse activations of text that are not finite, by the first token that has one."""
         bad = ~x.isfinite().all(dim=-1)
         if bool(bad.any()):
             first = int(bad.nonzero()[0])
             token = int(tokens[mask][first])
             raise TrainingError(
-                f"{self._model.name} gives NaN or infinity at {self._hook_point.name} for token "
+                f"{self._model.name} gives NaN or infinity at {hook_point.name} for token "
                 f"{token} ({self._model.tokenizer.decode([token])!r}) in the training text: try "
                 "another hook point, or the model in float32."
             )

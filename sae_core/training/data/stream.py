@@ -20,9 +20,12 @@ _ROWS = 1 << 13
 class ActivationStream(Protocol):
     """Training batches by number, and what a trainer needs to know of their activations.
 
+    A batch's rows hold what is read and, for a transcoder, beside it what is to be written.
+
     Attributes:
-        d_in: width of the activations.
-        identity: hash of model, hook point, text, order and batch size.
+        d_in: width of what is read.
+        written: moments of what is to be written; None: what is read.
+        identity: hash of model, hook points, text, order and batch size.
         device: where batches lie.
         mean: mean of a fixed first sample of activations, float32 [d_in].
         mean_square_norm: E ||x||^2 over that sample.
@@ -31,6 +34,8 @@ class ActivationStream(Protocol):
 
     @property
     def d_in(self) -> int: ...  # noqa: D102
+    @property
+    def written(self) -> Moments | None: ...  # noqa: D102
     @property
     def identity(self) -> str: ...  # noqa: D102
     @property
@@ -43,12 +48,12 @@ class ActivationStream(Protocol):
     def mean_square_deviation(self) -> float: ...  # noqa: D102
 
     def batch(self, number: int) -> Tensor:
-        """Batch 0, 1, 2 and so on, float32 [batch, d_in]; a function of its number alone."""
+        """Batch 0, 1, 2 and so on, float32 [batch, width]; a function of its number alone."""
 
 
 @dataclass(frozen=True)
-class _Moments:
-    """Moments of a sample: E x [d_in] in float64, E ||x||^2, E ||x - mean||^2."""
+class Moments:
+    """Moments of a sample: E x [d] in float64, E ||x||^2, E ||x - mean||^2."""
 
     mean: Tensor
     square_norm: float
@@ -79,8 +84,8 @@ class PoolStream:
 
     @property
     def d_in(self) -> int:
-        """Width of the activations."""
-        return self._pools.d_in
+        """Width of what is read."""
+        return self._pools.widths[0]
 
     @property
     def device(self) -> torch.device:
@@ -95,20 +100,25 @@ class PoolStream:
     @property
     def mean(self) -> Tensor:
         """Mean activation of the first pool, float32 [d_in]."""
-        return self._moments.mean.float()
+        return self._moments[0].mean.float()
 
     @property
     def mean_square_norm(self) -> float:
         """E ||x||^2 over the first pool."""
-        return self._moments.square_norm
+        return self._moments[0].square_norm
 
     @property
     def mean_square_deviation(self) -> float:
         """E ||x - mean||^2 over the first pool."""
-        return self._moments.square_deviation
+        return self._moments[0].square_deviation
+
+    @property
+    def written(self) -> Moments | None:
+        """Moments of what stands beside it, over the first pool; None: nothing does."""
+        return self._moments[1] if len(self._moments) > 1 else None
 
     def batch(self, number: int) -> Tensor:
-        """Batch 0, 1, 2 and so on, float32 [size, d_in]; a function of its number alone."""
+        """Batch 0, 1, 2 and so on, float32 [size, width]; a function of its number alone."""
         begin, end = number * self._size, (number + 1) * self._size
         # A batch may begin in one pool and end in the next.
         parts: list[Tensor] = []
@@ -131,19 +141,25 @@ class PoolStream:
         return bisect_right(self._starts, token) - 1
 
     def _read(self, number: int) -> Tensor:
-        """A pool, [n_tokens, d_in]; the one read last is kept."""
+        """A pool, [n_tokens, width]; the one read last is kept."""
         if self._held is None or self._held[0] != number:
             self._held = None  # before the next is made: one pool at a time
             self._held = number, self._pools.pool(number)
         return self._held[1]
 
     @cached_property
-    def _moments(self) -> _Moments:
-        n, total = 0, torch.zeros(self.d_in, dtype=torch.float64, device=self.device)
-        squares = 0.0
-        for part in torch.split(self._read(0), _ROWS):
-            x = part.double()
-            n, total = n + len(x), total + x.sum(dim=0)
-            squares += float(x.square().sum())
-        mean = total / n
-        return _Moments(mean, squares / n, squares / n - float(mean.square().sum()))
+    def _moments(self) -> list[Moments]:
+        """Those of the first pool, at each hook point."""
+        return [_moments(x) for x in self._read(0).split(self._pools.widths, dim=1)]
+
+
+def _moments(activations: Tensor) -> Moments:
+    """Moments of activations [n, d]."""
+    total = torch.zeros(activations.shape[1], dtype=torch.float64, device=activations.device)
+    n, squares = len(activations), 0.0
+    for part in torch.split(activations, _ROWS):
+        x = part.double()
+        total = total + x.sum(dim=0)
+        squares += float(x.square().sum())
+    mean = total / n
+    return Moments(mean, squares / n, squares / n - float(mean.square().sum()))

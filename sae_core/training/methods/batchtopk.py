@@ -17,7 +17,7 @@ _FORGET = 0.01
 
 
 class BatchTopK(TopKFamily):
-    """L = E ||x - x_hat||^2 + AuxK, f = the n * k largest of relu((x - b_dec) W_enc + b_enc).
+    """L = E ||y - y_hat||^2 + AuxK, f = the n * k largest of relu(u W_enc + b_enc).
 
     The choice is made over a whole batch of n tokens. The least activation that stays, averaged
     over batches (rate 0.01), is the threshold of the finished dictionary, a JumpReLU; after a short
@@ -50,7 +50,7 @@ class BatchTopK(TopKFamily):
         """The mean of what the least kept activation is now, without the average's memory."""
         least = []
         for x in batches:
-            pre = self.pre_activations(x - self.parameters["b_dec"])
+            pre = self.pre_activations(self.centred(x)[0])
             chosen = largest_of_batch(pre, self._count(len(pre)), pre.new_zeros(()))
             least += [chosen.values.amin().double()] if len(chosen.values) else []
         if least:
@@ -69,7 +69,7 @@ class BatchTopK(TopKFamily):
     @override
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> JumpReLUDictionary:
         dictionary = JumpReLUDictionary(
-            hook_point, self.d_in, self.d_sae, apply_b_dec_to_input=True
+            hook_point, self.d_in, self.d_sae, self.output is None, self.output
         )
         self.fold_into(dictionary, scale, shift)
         with torch.no_grad():

@@ -27,6 +27,7 @@ class Gated(Resampled):
     """
 
     architecture = "gated"
+    transcodes = False
     bias = "b_gate"
 
     @override

@@ -19,9 +19,9 @@ REVIVAL = 3e-6  # weight of the loss that lifts dead features
 
 
 class JumpReLU(Penalised):
-    """With z = (x - b_dec) W_enc + b_enc, f = z * 1[z > theta] and theta = exp(10 t) the loss is
+    """With z = u W_enc + b_enc, f = z * 1[z > theta] and theta = exp(10 t) the loss is
 
-        L = E [ ||x - x_hat||^2 + weight * sum_f 1[z_f > theta_f] ].
+        L = E [ ||y - y_hat||^2 + weight * sum_f 1[z_f > theta_f] ].
 
     The steps have no slope, so the thresholds' gradients are straight-through estimates, with the
     kernel K(v) = 1[|v| < 1/2] over z > 0 and the bandwidth e:
@@ -53,7 +53,8 @@ class JumpReLU(Penalised):
 
     @override
     def calibrate(self, x: Tensor) -> None:
-        self.state["bandwidth"].fill_(BANDWIDTH * float((x - x.mean(dim=0)).pow(2).mean().sqrt()))
+        y = self.ends(x)[1]
+        self.state["bandwidth"].fill_(BANDWIDTH * float((y - y.mean(dim=0)).pow(2).mean().sqrt()))
         super().calibrate(x)
 
     @override
@@ -71,13 +72,14 @@ class JumpReLU(Penalised):
     @override
     def outcome(self, parameters: dict[str, Tensor], x: Tensor, weight: float) -> Outcome:
         p, theta, bandwidth = parameters, self.thresholds(parameters), self.state["bandwidth"]
-        pre = (x - p["b_dec"]) @ p["W_enc"].T + p["b_enc"]
+        u, silent = self.dense_ends(p, x)
+        pre = u @ p["W_enc"].T + p["b_enc"]
         acts = _Jump.apply(pre, theta, bandwidth)  # type: ignore[no-untyped-call]
         active = _Step.apply(pre, theta, bandwidth)  # type: ignore[no-untyped-call]
         penalty = weight * active.sum(dim=-1).mean()
         short = torch.relu(theta - pre)[:, self.dead]
         penalty = penalty + REVIVAL * short.sum(dim=-1).mean()
-        return Outcome(acts, acts @ p["W_dec"] + p["b_dec"], penalty)
+        return Outcome(acts, acts @ p["W_dec"] + silent, penalty)
 
     @override
     def first_weight(self, variance: float) -> float:
@@ -117,7 +119,7 @@ class JumpReLU(Penalised):
         dead = self.dead.nonzero()[:, 0]
         if len(dead):
             loss = loss + self._lift(batch.u, dead, theta[dead], gradients)
-        gradients["b_dec"] -= gradients["b_enc"] @ p["W_enc"]
+        self.through_ends(gradients, batch.u, reconstruction.gradient)
         return StepResult(gradients, loss, reconstruction.error, l0, self.fired(codes, active))
 
     def _lift(self, u: Tensor, dead: Tensor, theta: Tensor, gradients: dict[str, Tensor]) -> Tensor:
@@ -135,7 +137,9 @@ class JumpReLU(Penalised):
     @override
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> JumpReLUDictionary:
         p = self.parameters
-        dictionary = JumpReLUDictionary(hook_point, self.d_in, self.d_sae, True)
+        dictionary = JumpReLUDictionary(
+            hook_point, self.d_in, self.d_sae, self.output is None, self.output
+        )
         dictionary.to(p["W_dec"].device, p["W_dec"].dtype)
         with torch.no_grad():
             dictionary.W_enc.copy_(p["W_enc"].T)

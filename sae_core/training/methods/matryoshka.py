@@ -10,7 +10,7 @@ from sae_core.training.sparse.sparse import Codes, nested
 
 
 class Matryoshka(BatchTopK):
-    """L = 1/J sum_j E ||x - x_hat_j||^2 + AuxK, with x_hat_j from the first borders[j] features.
+    """L = 1/J sum_j E ||y - y_hat_j||^2 + AuxK, with y_hat_j from the first borders[j] features.
 
     Features are chosen as by BatchTopK, over all prefixes together. The borders are d_sae / 16,
     / 8, / 4, / 2 and d_sae, as far as they are whole features.

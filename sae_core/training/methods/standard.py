@@ -15,8 +15,7 @@ from sae_core.training.sparse.sparse import along
 
 
 class Standard(Resampled):
-    """L = E [ ||x - x_hat||^2 + weight * sum_f f ||W_dec_f|| ], f = relu(u W_enc + b_enc), with
-    u = x - b_dec.
+    """L = E [ ||y - y_hat||^2 + weight * sum_f f ||W_dec_f|| ], f = relu(u W_enc + b_enc).
 
     Source: Anthropic's April 2024 update ("Update on how we train SAEs"): decoder rows are not held
     at unit norm, for the penalty follows their length; the finished dictionary has unit rows.
@@ -27,9 +26,10 @@ class Standard(Resampled):
     @override
     def outcome(self, parameters: dict[str, Tensor], x: Tensor, weight: float) -> Outcome:
         p = parameters
-        acts = torch.relu((x - p["b_dec"]) @ p["W_enc"].T + p["b_enc"])
+        u, silent = self.dense_ends(p, x)
+        acts = torch.relu(u @ p["W_enc"].T + p["b_enc"])
         penalty = weight * (acts @ p["W_dec"].norm(dim=-1)).mean()
-        return Outcome(acts, acts @ p["W_dec"] + p["b_dec"], penalty)
+        return Outcome(acts, acts @ p["W_dec"] + silent, penalty)
 
     @override
     def first_weight(self, variance: float) -> float:
@@ -54,16 +54,16 @@ class Standard(Resampled):
         by_feature = batch.features
         # The penalty also pulls at the decoder rows' lengths.
         total = by_feature.sums(acts)
-        b_enc = by_feature.sums(slopes)
         lengths = total * (weight / n) / norms.clamp_min(1e-12)
         gradients = {
             "W_enc": by_feature.sums_of_rows(slopes, batch.u),
-            "b_enc": b_enc,
+            "b_enc": by_feature.sums(slopes),
             "W_dec": by_feature.sums_of_rows(acts, reconstruction.gradient).addcmul_(
                 lengths[:, None], p["W_dec"]
             ),
-            "b_dec": reconstruction.gradient.sum(dim=0) - b_enc @ p["W_enc"],
+            "b_dec": reconstruction.gradient.sum(dim=0),
         }
+        self.through_ends(gradients, batch.u, reconstruction.gradient)
         loss = reconstruction.error + (total @ norms) * (weight / n)
         return StepResult(
             gradients, loss, reconstruction.error, active.sum() / n, self.fired(codes, active)
@@ -81,7 +81,9 @@ class Standard(Resampled):
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> StandardDictionary:
         p = self.parameters
         norms = p["W_dec"].norm(dim=-1).clamp_min(1e-12)
-        dictionary = StandardDictionary(hook_point, self.d_in, self.d_sae)
+        dictionary = StandardDictionary(
+            hook_point, self.d_in, self.d_sae, self.output is None, self.output
+        )
         dictionary.to(p["W_dec"].device, p["W_dec"].dtype)
         with torch.no_grad():
             dictionary.W_enc.copy_((p["W_enc"] * norms[:, None]).T)

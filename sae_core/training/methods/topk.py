@@ -15,7 +15,7 @@ from sae_core.training.topk_family import TopKFamily
 
 
 class TopK(TopKFamily):
-    """L = E ||x - x_hat||^2 + AuxK, f = relu(top_k((x - b_dec) W_enc + b_enc)).
+    """L = E ||y - y_hat||^2 + AuxK, f = relu(top_k(u W_enc + b_enc)).
 
     Source: Gao et al. 2024, "Scaling and evaluating sparse autoencoders".
     """
@@ -41,6 +41,8 @@ class TopK(TopKFamily):
 
     @override
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> TopKDictionary:
-        dictionary = TopKDictionary(hook_point, self.d_in, self.d_sae, int(self.k))
+        dictionary = TopKDictionary(
+            hook_point, self.d_in, self.d_sae, int(self.k), self.output is None, output=self.output
+        )
         self.fold_into(dictionary, scale, shift)
         return dictionary

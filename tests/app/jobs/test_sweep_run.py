@@ -208,9 +208,44 @@ def test_finished_runs_are_left_alone_and_others_refused(
     assert "was made with another text and another context (24, now 12): choose another" in said
 
 
+def test_transcoders_are_compared_as_well(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pairs"
+    plan = tmp_path / "plan.toml"
+    lines = [
+        f'name = "pairs"\nmodel = "{parts / "tiny"}"\ncorpus = "{parts / "texts"}"\ncontext = 24',
+        'hook_point = "blocks.1.mlp.hook_in"\noutput_hook_point = "blocks.1.hook_mlp_out"',
+        "skip = true\n[training]\ntokens = 1600\nbatch = 32\ndownstream = 0.1",
+        '[[runs]]\narchitectures = ["topk", "jumprelu"]\nfeatures = [24]\nl0 = [2]\n',
+    ]
+    plan.write_text("\n".join(lines))
+    assert run(["sweep", "--plan", str(plan), "--out", str(out), "--keep-weights"]) == 0
+    kept = [load_dictionary(out / "dictionaries" / name) for name in NAMES[:1]]
+    assert kept[0].output_hook_point == "blocks.1.hook_mlp_out"
+    assert kept[0].architecture == "topk_skip_transcoder"
+    stored = store().runs.curve("pairs.topk-24-l2-s0").view.record
+    assert (stored.output_hook_point, stored.skip) == ("blocks.1.hook_mlp_out", True)
+    capsys.readouterr()
+    plan.write_text(plan.read_text().replace("skip = true", "skip = false"))
+    assert run(["sweep", "--plan", str(plan), "--out", str(out)]) == 1
+    assert "with another skip connection (True, now False): choose" in capsys.readouterr().err
+    given = ["sweep", "--plan", str(plan), "--out", str(out), "--skip"]
+    assert run(given) == 1
+    assert "leave --skip out" in capsys.readouterr().err
+    plan.write_text(plan.read_text().replace("skip = false", "skip = 1"))
+    assert run(["sweep", "--plan", str(plan), "--out", str(out)]) == 1
+    assert "skip is 1: give true or false" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"output_hook_point": POST}, "reads and writes blocks.1.mlp.hook_post is a sparse auto"),
+        (
+            {"output_hook_point": "blocks.1.hook_mlp_out", "architectures": "topk,gated"},
+            "There are no gated transcoders",
+        ),
         ({"l0": "200"}, "An L0 of 200 does not fit a dictionary of 24"),
         ({"architectures": "topk,best"}, "no architecture 'best' to train"),
         ({"hook_point": "blocks.9.mlp.hook_post"}, "blocks.9.mlp.hook_post"),
@@ -292,7 +327,7 @@ def test_the_only_run_that_fails_has_no_others(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def train(*_: object) -> None:
+    def train(*_: object, **__: object) -> None:
         raise TrainingError("The loss is nan.")
 
     monkeypatch.setattr(sweeping, "train", train)

@@ -29,6 +29,7 @@ from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 from tests.sae_core.training.unique_text import in_folder
 
 POST = "blocks.1.mlp.hook_post"
+MLP_IN, MLP_OUT = "blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"
 FILES = ["cfg.json", "sae_weights.safetensors", "training.json"]
 
 
@@ -215,9 +216,52 @@ def test_a_full_disk_keeps_what_was_trained(
     assert _bytes(out) == _bytes(whole / "out")
 
 
+def test_a_transcoder_with_a_skip_connection_is_trained_and_resumed(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed in its steps for the model's predictions, with its activations kept on disk."""
+    options = {"hook_point": MLP_IN, "output_hook_point": MLP_OUT, "cache": str(tmp_path / "cache")}
+    whole, stopped = tmp_path / "whole" / "mlp", tmp_path / "stopped" / "mlp"
+    assert run(_words(parts, whole, "--skip", name="undisturbed", **options)) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_at(patch, 350)
+        assert run(_words(parts, stopped, "--skip", **options)) == 130
+    capsys.readouterr()
+    stored = Store(connect(read_settings().url)).runs.curve("mlp").view.record
+    command = shlex.split(stored.settings["command"])
+    assert run(command[1:]) == 0
+    assert "On held-out text: L0 4.0, FVU 0." in capsys.readouterr().err
+    assert _bytes(stopped) == _bytes(whole)
+
+    dictionary = load_dictionary(whole)
+    assert (dictionary.hook_point, dictionary.output_hook_point) == (MLP_IN, MLP_OUT)
+    assert (dictionary.architecture, dictionary.d_sae) == ("topk_skip_transcoder", 64)
+    record = json.loads((whole / "training.json").read_text())
+    assert (record["hook_point"], record["output_hook_point"], record["skip"]) == (
+        MLP_IN,
+        MLP_OUT,
+        True,
+    )
+    assert record["curve"][-1]["fvu"] < record["curve"][0]["fvu"]
+    assert record["evaluation"]["fvu"] < 1
+    assert (stored.hook_point, stored.output_hook_point, stored.skip) == (MLP_IN, MLP_OUT, True)
+    # Another training of that name: it has finished, and reconstructs something else.
+    plain = tmp_path / "plain" / "mlp"
+    assert run(_words(parts, plain, **options)) == 1
+    assert "another run 'mlp', with other settings, which has finished" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"hook_point": MLP_IN}, "is what the MLP reads: a dictionary can read there, but has to"),
+        ({"output_hook_point": POST}, "is a sparse autoencoder: leave the output hook point out"),
+        (
+            {"output_hook_point": MLP_OUT, "architecture": "gated"},
+            "There are no gated transcoders",
+        ),
+        ({"output_hook_point": "blocks.0.hook_mlp_out"}, "lies before blocks.1.mlp.hook_post"),
+        ({"output_hook_point": "mlp"}, "'mlp' is no hook point"),
         ({"l0": "65"}, "An L0 of 65 does not fit a dictionary of 64 features."),
         ({"l0": "2.5"}, "k is a whole number, not 2.5"),
         ({"architecture": "transcoder"}, "no architecture 'transcoder' to train: use one of"),
@@ -242,6 +286,13 @@ def test_what_makes_no_sense_is_a_sentence(
     told = capsys.readouterr().err
     assert sentence in told
     assert "Traceback" not in told
+
+
+def test_a_skip_connection_needs_another_hook_point(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(_words(parts, tmp_path / "out", "--skip")) == 1
+    assert "A skip connection leads from one hook point to another" in capsys.readouterr().err
 
 
 def test_a_negative_penalty_is_a_sentence(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sae_core.training.data.stream import Moments
+
 
 class SyntheticStream:
     """Batch n is drawn with seed n; what it holds between batches is fixed."""
 
     device = torch.device("cpu")
+    written: Moments | None = None
 
     def __init__(self, d_in: int = 16, size: int = 64, seed: int = 0, scale: float = 3.0) -> None:
         self.d_in, self.size, self.scale = d_in, size, scale

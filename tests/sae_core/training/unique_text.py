@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,13 +34,14 @@ class NamingModel:
     def hook_point(self, name: str) -> HookPoint:
         return HookPoint(name, 0, HookKind.POST, D_IN, False)
 
-    def capture(self, tokens: Tensor, _: HookPoint) -> Tensor:
+    def capture_each(self, tokens: Tensor, hook_points: Sequence[HookPoint]) -> list[Tensor]:
+        """The first hook point's activation; that of any other is twice as large."""
         self.forwards += 1
         self.on_capture()
         x = torch.stack([tokens, tokens / 2, torch.ones_like(tokens)], dim=-1).float()
         if self.broken is not None:
             x[tokens == self.broken] = torch.nan
-        return x
+        return [x, *(2 * x for _ in hook_points[1:])]
 
 
 def unique_text(

@@ -28,7 +28,7 @@ _GRID: dict[str, Any] = {
 }
 """What a grid has where it was not given. The parser knows no defaults, so that with a plan even
 an option given as its default is seen."""
-_PLANNED = ("model", "hook_point", "context", "name", *_GRID)
+_PLANNED = ("model", "hook_point", "output_hook_point", "skip", "context", "name", *_GRID)
 """Options that a plan's file gives instead."""
 
 
@@ -58,6 +58,15 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--model", metavar="DIR", help="folder of a Hugging Face model")
     parser.add_argument("--hook-point", help="such as blocks.0.mlp.hook_post")
+    parser.add_argument(
+        "--output-hook-point", help="train transcoders: what to reconstruct (default: what is read)"
+    )
+    parser.add_argument(
+        "--skip",
+        action="store_true",
+        default=None,
+        help="transcoders' linear map from what is read to what is reconstructed",
+    )
     parser.add_argument(
         "--corpus",
         metavar="TEXT",
@@ -184,4 +193,6 @@ def plan(arguments: argparse.Namespace) -> SweepPlan:
         n_ctx=arguments.context,
         model_name=None,
         runs=name_runs(grid.configs(), common),
+        output_hook_point=arguments.output_hook_point,
+        skip=bool(arguments.skip),
     )

@@ -23,6 +23,16 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         "--hook-point", required=True, help="where to read, such as blocks.0.mlp.hook_post"
     )
     parser.add_argument(
+        "--output-hook-point",
+        help="train a transcoder: what to reconstruct, such as blocks.0.hook_mlp_out from "
+        "blocks.0.mlp.hook_in (default: what is read)",
+    )
+    parser.add_argument(
+        "--skip",
+        action="store_true",
+        help="a transcoder's linear map from what is read to what is reconstructed",
+    )
+    parser.add_argument(
         "--corpus",
         default="python-stdlib",
         metavar="TEXT",
@@ -127,6 +137,8 @@ def run(arguments: argparse.Namespace) -> None:
         name=arguments.name,
         command=_spelled(arguments),
         prepend_bos=opening(arguments),
+        output_hook_point=arguments.output_hook_point,
+        skip=arguments.skip,
     )
     print(train(read_settings(device=arguments.device), spec), file=sys.stderr)
 
@@ -140,5 +152,5 @@ def _spelled(arguments: argparse.Namespace) -> str:
             "interrupted",
             "parser",
         ) and value != arguments.parser.get_default(name):
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return shlex.join(words)

@@ -158,6 +158,23 @@ def test_a_run_says_which_learning_rate_was_used(site: Client) -> None:
     assert rate(config={"learning_rate": 0.5}) == "0.5"
 
 
+def test_a_transcoders_run_says_both_hook_points(swept: Client) -> None:
+    ends = {"output_hook_point": HOSTILE, "skip": True}
+    swept.store.runs.put(record("pair", settings=ends), [])
+    page, listed = swept.get("/runs/pair").text, swept.get("/runs").text
+    assert HOSTILE not in page + listed
+    assert "reads at blocks.0.mlp.hook_post writes at" in text(page)
+    assert "skip connection yes" in text(page)
+    assert "blocks.0.mlp.hook_post to" in text(listed)
+    assert "output hook point" not in text(page)
+    answer = swept.get("/api/v1/runs/pair").json()
+    assert (answer["output_hook_point"], answer["skip"]) == (HOSTILE, True)
+    swept.store.runs.put(record("alone"), [])
+    assert "hook point blocks.0.mlp.hook_post" in text(swept.get("/runs/alone").text)
+    answer = swept.get("/api/v1/runs/alone").json()
+    assert (answer["output_hook_point"], answer["skip"]) == (answer["hook_point"], False)
+
+
 def test_a_run_says_how_its_pages_are_made(site: Client) -> None:
     site.store.runs.put(record(checksum="c" * 64), [])
     page = text(site.get("/runs/first").text)
