@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import huggingface_hub
 import pytest
+import torch
 
 from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError, HubError
 from sae_core.files.hub import fetch, find_dictionary
 from sae_core.files.releases import RELEASES
-from tests.sae_core.dictionaries.formats import writers
+from tests.sae_core.dictionaries.formats import (
+    release_writers,
+    transcoder_writers,
+    writers,
+)
 from tests.sae_core.files.fake_hub import COMMIT, fake_hub
 
 REPOSITORY = "jbloom/GPT2-Small-SAEs-Reformatted"
@@ -137,3 +143,92 @@ def test_an_installed_saelens_is_asked_for_the_rest(
     assert find_dictionary("some-release/eight").facts["path"] == "deep/eight"
     with pytest.raises(CheckpointError, match="some-release has no 'nine': its names are eight"):
         find_dictionary("some-release/nine")
+
+
+OTHERS: dict[str, tuple[str, str, Callable[[Path], object], list[str]]] = {
+    "mwhanna-qwen3-4b-transcoders/layer_1": (
+        "mwhanna/qwen3-4b-transcoders",
+        "layer_1.safetensors",
+        transcoder_writers.circuit_tracer,
+        ["config.yaml", "layer_1.safetensors"],
+    ),
+    "mntss-gemma-2-2b-2.5m-clt-as-per-layer/layer_1": (
+        "mntss/clt-gemma-2-2b-2.5M",
+        "W_enc_1.safetensors",
+        transcoder_writers.circuit_tracer_clt,
+        ["W_dec_1.safetensors", "W_enc_1.safetensors", "config.yaml"],
+    ),
+    "mntss/clt-gemma-2-2b-2.5M/1": (
+        "mntss/clt-gemma-2-2b-2.5M",
+        "W_enc_1.safetensors",
+        transcoder_writers.circuit_tracer_clt,
+        ["W_dec_1.safetensors", "W_enc_1.safetensors", "config.yaml"],
+    ),
+    "google/gemma-scope-2-1b-pt/clt/width_1k/layer_1": (
+        "google/gemma-scope-2-1b-pt",
+        "clt/width_1k/layer_1.safetensors",
+        lambda p: transcoder_writers.gemma_scope_clt(p / "clt" / "width_1k", 1),
+        ["layer_1.safetensors"],
+    ),
+    "gemma-scope-2-4b-it-transcoders-all/layer_1_width_16k_l0_big_affine": (
+        "google/gemma-scope-2-4b-it",
+        "transcoder_all/layer_1_width_16k_l0_big_affine",
+        lambda p: transcoder_writers.gemma_scope(
+            p / "transcoder_all" / "layer_1_width_16k_l0_big_affine", 2, affine=True
+        ),
+        ["config.json", "params.safetensors"],
+    ),
+    "qwen-scope-3-1.7b-base-w32k-l50/layer1": (
+        "Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_50",
+        "layer1.sae.pt",
+        release_writers.qwen_scope,
+        ["layer1.sae.pt"],
+    ),
+    "ckkissane/attn-saes-gpt2-small-all-layers/a_z.pt": (
+        "ckkissane/attn-saes-gpt2-small-all-layers",
+        "a_z.pt",
+        lambda p: release_writers.kissane(p / "a_z.pt"),
+        ["a_z.pt", "a_z_cfg.json"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_form_is_fetched_with_what_belongs_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    repository, inside, write, files = OTHERS[name]
+    folder = tmp_path / "repository"
+    write(folder)
+    (folder / "layer_9.safetensors").write_bytes(b"of another layer")
+    with fake_hub(repository, folder) as address:
+        _reach(address, monkeypatch)
+        found = find_dictionary(name)
+    assert (found.facts["repository"], found.facts["path"]) == (repository, inside)
+    here = found.path if found.path.is_dir() else found.path.parent
+    assert sorted(p.name for p in here.iterdir() if p.is_file()) == files
+    if not repository.startswith("Qwen"):  # k = 50 is more than its features
+        assert open_dictionary(found.path).dictionary.hook_point.startswith("blocks.1.")
+
+
+def test_saelens_list_gives_the_factor_that_a_file_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: Path
+) -> None:
+    own = online / "blocks.8.hook_resid_pre" / "cfg.json"
+    own.write_text(json.dumps(json.loads(own.read_text()) | {"normalize_activations": True}))
+    (tmp_path / "pretrained_saes.yaml").write_text(
+        f"some-release:\n  conversion_func: null\n  repo_id: {REPOSITORY}\n  saes:\n"
+        "  - id: eight\n    norm_scaling_factor: 0.5\n    path: blocks.8.hook_resid_pre\n"
+    )
+    spec = ModuleSpec("sae_lens", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    found = find_dictionary("some-release/eight")
+    assert found.overrides == {"norm_scaling_factor": 0.5}
+    with pytest.raises(CheckpointError, match="a factor that is not in its weights yet"):
+        open_dictionary(found.path)
+    opened = open_dictionary(found.path, overrides=found.overrides)
+    assert "the factor 0.5 of the input (SAELens' list" in opened.facts["changes"][0]
+    plain = open_dictionary(found.path, norm="none").dictionary
+    x = torch.randn(9, plain.d_in)
+    assert torch.allclose(opened.dictionary(x), plain(x / 2) * 2, atol=1e-5)

@@ -98,3 +98,115 @@ def test_embeddings_are_read_as_the_model_has_them(tmp_path: Path) -> None:
     x = activations()
     assert torch.allclose(opened.dictionary(x), written.rebuild(x), atol=1e-12)
     assert "sqrt(d_model)" in opened.facts["changes"][0]
+
+
+SET = "model_kind: transcoder_set\nfeature_input_hook: {}\nfeature_output_hook: hook_mlp_out\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ("mlp.hook_in", "mlp.hook_in"),
+        ("ln2.hook_normalized", "ln2.hook_normalized"),
+        ("hook_resid_mid", "hook_resid_mid"),
+        ("hook_mlp_in", "hook_resid_mid"),  # before the norm, in TransformerLens
+    ],
+)
+def test_a_set_says_where_its_layers_lie(tmp_path: Path, said: str, place: str) -> None:
+    file = transcoder_writers.circuit_tracer(tmp_path, config=SET.format(said)).path
+    assert places(file) == ("transcoder", f"blocks.1.{place}", "blocks.1.hook_mlp_out")
+    for name in ("wandb-config.yaml", "wanb-config.yaml"):  # some have this one alone
+        (tmp_path / "config.yaml").unlink(missing_ok=True)
+        (tmp_path / name).write_text("d_model:\n  value: 12\n")
+        assert places(file)[1:] == ("blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out")
+        (tmp_path / name).unlink()
+    refused(file, "is in no format known here: say which of its tensors is which")
+
+
+def test_decoders_of_before_they_were_read_in_slices(tmp_path: Path) -> None:
+    written = transcoder_writers.circuit_tracer(tmp_path)
+    tensors = load_file(written.path)
+    save_file(tensors | {"W_dec": tensors["W_dec"].T.contiguous()}, written.path)
+    x = activations()
+    opened = open_dictionary(written.path, dtype=torch.float64)
+    assert torch.allclose(opened.dictionary(x), written.rebuild(x), atol=1e-12)
+
+
+def test_a_whole_set_is_asked_for_one_layer(tmp_path: Path) -> None:
+    for layer in (0, 2, 3, 1):
+        written = transcoder_writers.circuit_tracer(tmp_path / "set").path
+        written.rename(written.with_name(f"layer_{layer}.safetensors"))
+        transcoder_writers.circuit_tracer_clt(tmp_path / "clt", layer)
+    refused(tmp_path / "set", r"set of transcoders of 4 layers.* such as .*layer_0\.safetensors")
+    refused(
+        tmp_path / "clt", r"cross-layer transcoder of 4 layers.* such as .*W_enc_0\.safetensors"
+    )
+    (tmp_path / "set" / "layer_2.safetensors").unlink()
+    refused(tmp_path / "set", "a set of transcoders of which layer 2 is missing: copy what is")
+    (tmp_path / "clt" / "W_enc_1.safetensors").unlink()
+    (tmp_path / "clt" / "W_dec_1.safetensors").unlink()
+    refused(tmp_path / "clt", "a cross-layer transcoder of which layer 1 is missing")
+    (tmp_path / "clt" / "W_dec_2.safetensors").unlink()
+    refused(tmp_path / "clt" / "W_enc_2.safetensors", r"has no W_dec_2\.safetensors")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    config = empty / "config.yaml"
+    config.write_text("model_kind: cross_layer_transcoder\n")
+    refused(empty, "is a cross-layer transcoder and holds none of its layers")
+    config.write_text(
+        "model_kind: transcoder_set\ntranscoders:\n"
+        "- hf://google/gemma-scope-2b-pt-transcoders/layer_0/a/params.npz?revision=main\n"
+        "- hf://google/gemma-scope-2b-pt-transcoders/layer_1/a/params.npz\n"
+    )
+    refused(empty, r"whose 2 layers lie elsewhere: .* as google/gemma-\S+/layer_0/a/params\.npz\.")
+
+
+def test_files_of_a_set_that_do_not_fit_together(tmp_path: Path) -> None:
+    file = transcoder_writers.circuit_tracer_clt(tmp_path).path
+    decoder = file.with_name("W_dec_1.safetensors")
+    W_dec = load_file(decoder)["W_dec_1"]
+    for tensors, sentence in (
+        ({"W_dec_1": W_dec[:, :, :7].clone()}, r"b_dec in .* has shape \[12\], .* ask for \[7\]"),
+        ({"W_dec_1": W_dec[:, 0].clone()}, "the decoder of one layer into all later ones was exp"),
+        ({"W_dec_2": W_dec}, "lacks the tensor W_dec_1: it has W_dec_2"),
+    ):
+        save_file(tensors, decoder)
+        refused(file, sentence)
+    file = transcoder_writers.circuit_tracer(tmp_path / "set").path
+    save_file(load_file(file) | {"b_enc": torch.zeros(7)}, file)
+    refused(file, r"b_enc in .* has shape \[7\], but its settings ask for \[40\]")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ("activation: topk\n", "says activation: topk and not how many: add k there"),
+        ("activation: gelu\n", "has the activation 'gelu': only relu, jump_relu and topk"),
+        ("activation: jump_relu\n", "has the activation 'jump_relu', and no thresholds"),
+    ],
+)
+def test_activations_of_a_set(tmp_path: Path, lines: str, sentence: str) -> None:
+    config = SET.format("mlp.hook_in") + lines
+    refused(transcoder_writers.circuit_tracer(tmp_path, config=config).path, sentence)
+
+
+def test_a_graph_of_circuit_tracer_stays_closed(tmp_path: Path) -> None:
+    graph = {"adjacency_matrix": torch.zeros(2, 2), "cfg": torch.nn.Linear(1, 1)}
+    torch.save(graph, tmp_path / "graph.pt")
+    refused(tmp_path / "graph.pt", "could run code, so it stays closed")
+
+
+@pytest.mark.parametrize(
+    ("module", "reads", "writes"),
+    [
+        ("layers.1.mlp", "blocks.1.mlp.hook_in", "blocks.1.mlp.hook_out"),
+        ("gpt_neox.layers.1", "blocks.1.hook_resid_pre", "blocks.1.hook_resid_post"),
+    ],
+)
+def test_a_transcoder_of_sparsify_reads_its_module_s_input(
+    tmp_path: Path, module: str, reads: str, writes: str
+) -> None:
+    folder = transcoder_writers.sparsify(tmp_path / module, skip=True).path
+    assert places(folder) == ("topk_skip_transcoder", reads, writes)
+    attention = folder.rename(tmp_path / "layers.1.self_attn")
+    refused(attention, "does not say which activation it was trained on")
