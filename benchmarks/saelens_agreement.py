@@ -39,6 +39,7 @@ class Activations:
     device = torch.device("cpu")
     d_in = D_IN
     identity = "made up"
+    written = None
 
     def __init__(self) -> None:
         draw = torch.Generator().manual_seed(0)

@@ -31,6 +31,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.settings import read_settings
+from sae_core.dictionaries.dictionary import Output
 from sae_core.training.config import TrainingConfig
 from sae_core.training.method import Method
 from sae_core.training.methods import method_class
@@ -52,10 +53,19 @@ def activations() -> list[Tensor]:
 class Sparse:
     """This trainer's step."""
 
-    def __init__(self, architecture: str, batches: list[Tensor], settle: int) -> None:
-        config = TrainingConfig(architecture, D_SAE, L0, tokens=2 * settle * BATCH, batch=BATCH)
-        self.method: Method = method_class(architecture)(config, D_IN)
+    def __init__(
+        self,
+        architecture: str,
+        batches: list[Tensor],
+        settle: int,
+        l0: int = L0,
+        output: Output | None = None,
+    ) -> None:
+        config = TrainingConfig(architecture, D_SAE, l0, tokens=2 * settle * BATCH, batch=BATCH)
+        d_in = batches[0].shape[1] - (0 if output is None else output.d_out)
+        self.method: Method = method_class(architecture)(config, d_in, output=output)
         self.method.start(torch.cat(batches).mean(dim=0))
+        self.method.align(batches[0])
         self.method.calibrate(batches[0])
         self.adam = Adam(self.method.parameters)
         self.batches, self.number, self.l0 = batches, 0, 0.0
@@ -74,8 +84,15 @@ class Sparse:
 class Dense(Sparse):
     """The same loss through autograd."""
 
-    def __init__(self, architecture: str, batches: list[Tensor], autocast: bool) -> None:
-        super().__init__(architecture, batches, SETTLE)
+    def __init__(
+        self,
+        architecture: str,
+        batches: list[Tensor],
+        autocast: bool,
+        l0: int = L0,
+        output: Output | None = None,
+    ) -> None:
+        super().__init__(architecture, batches, SETTLE, l0, output)
         self.autocast = autocast
 
     def __call__(self) -> None:

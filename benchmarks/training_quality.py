@@ -73,6 +73,8 @@ def write_activations(path: Path, tokens: int, seed: int) -> None:
 class FileStream:
     """The file's activations as a training's batches; from the front again at its end."""
 
+    written = None
+
     def __init__(self, path: Path, batch: int) -> None:
         self._x, self._batch = np.load(path, mmap_mode="r"), batch
         self.d_in, self.device = int(self._x.shape[1]), torch.device("cpu")

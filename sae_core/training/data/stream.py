@@ -150,7 +150,7 @@ class PoolStream:
     @cached_property
     def _moments(self) -> list[Moments]:
         """Those of the first pool, at each hook point."""
-        return [_moments(x) for x in self._read(0).split(self._pools.widths, dim=1)]
+        return [_moments(x) for x in torch.split(self._read(0), list(self._pools.widths), dim=1)]
 
 
 def _moments(activations: Tensor) -> Moments:
