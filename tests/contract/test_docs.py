@@ -55,6 +55,6 @@ def test_every_import_is_declared() -> None:
     """What is imported by name stands in pyproject.toml and is not only somebody's dependency."""
     assert _imported("app/", "sae_core/", "migrations/") - _declared().keys() == set()
     # These cannot share an environment with this project: their side of a benchmark runs elsewhere.
-    elsewhere = {"sae-lens", "dictionary-learning", "sparsify", "delphi"}
+    elsewhere = {"sae-lens", "dictionary-learning", "sparsify", "circuit-tracer", "delphi"}
     found = _imported("tests/", "benchmarks/", "scripts/") - _declared("test").keys()
     assert found - elsewhere == set()

@@ -13,6 +13,7 @@ to before it was measured (`post_process_topk_to_jumprelu_for_inference`): s tim
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -186,9 +187,9 @@ def _scale(settings: JsonConfig, tensors: TensorFile, place: str, d_in: int, ask
     """
     said, listed = settings.values.get(_NORM), asked.overrides.get(LISTED_FACTOR)
     if isinstance(said, dict) and isinstance(said.get("in"), (int, float)):
-        return d_in**0.5 / float(said["in"])
+        return math.sqrt(d_in) / float(said["in"])
     if (name := f"{_NORM}.{place}") in tensors:
-        return d_in**0.5 / float(tensors.take(name))
+        return math.sqrt(d_in) / float(tensors.take(name))
     if isinstance(listed, (int, float)):
         return float(listed)
     raise CheckpointError(
