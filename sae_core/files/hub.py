@@ -29,6 +29,8 @@ DICTIONARY_FILES = (
 # Beside the file of one layer of a set, whose settings they are.
 _BESIDE = ("config.yaml", "wandb-config.yaml", "wanb-config.yaml", "config.json")
 _WEIGHTS = tuple(name for name in DICTIONARY_FILES if not name.endswith(".json"))
+# Files that are a dictionary, or one layer of a set.
+_SINGLE = re.compile(r".*\.pth?|(.*/)?(W_enc|\w*layer)_\d+\w*\.safetensors")
 _PART = re.compile(r"[\w.][\w.+=:@-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHOWN = 5
@@ -220,7 +222,7 @@ def _listing(repository: str, commit: str) -> str:
         return "check the path."
     folders = [str(Path(file).parent) for file in files if Path(file).name in _WEIGHTS]
     places = sorted({place for place in folders if place != "."})
-    places += sorted(file for file in files if file.endswith(".pt") and "ae.pt" not in file)
+    places += sorted(f for f in files if _SINGLE.fullmatch(f) and not f.endswith("ae.pt"))
     if not places:
         return "it holds none in a format known here."
     shown = ", ".join(places[:_SHOWN])

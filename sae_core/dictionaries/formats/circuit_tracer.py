@@ -47,11 +47,18 @@ def recognise(path: Path) -> bool:
     if path.is_dir():
         if any(_CLT_LAYER.fullmatch(file.name) for file in path.iterdir()):
             return True
-        return (path / _CONFIG).is_file() and "model_kind" in flat_yaml(path / _CONFIG)
+        return (path / _CONFIG).is_file() and _names_a_set(path / _CONFIG)
     if _CLT_LAYER.fullmatch(path.name):
         return True
     beside = any((path.parent / name).is_file() for name in (_CONFIG, *_TRAINING))
     return beside and _LAYER.fullmatch(path.name) is not None
+
+
+def _names_a_set(config: Path) -> bool:
+    try:
+        return "model_kind" in flat_yaml(config)
+    except CheckpointError:
+        return False
 
 
 def read(path: Path, asked: Asked) -> Parts:

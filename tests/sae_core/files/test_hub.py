@@ -211,6 +211,15 @@ def test_every_form_is_fetched_with_what_belongs_to_it(
         assert open_dictionary(found.path).dictionary.hook_point.startswith("blocks.1.")
 
 
+def test_a_whole_set_is_told_by_its_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    transcoder_writers.circuit_tracer(tmp_path / "set")
+    transcoder_writers.circuit_tracer_clt(tmp_path / "set" / "clt")
+    with fake_hub("owner/set", tmp_path / "set") as address:
+        _reach(address, monkeypatch)
+        with pytest.raises(HubError, match=r"holds 2, such as clt/W_enc_1\.\w+, layer_1\.safetens"):
+            find_dictionary("owner/set")
+
+
 def test_saelens_list_gives_the_factor_that_a_file_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: Path
 ) -> None:

@@ -161,6 +161,11 @@ def test_a_whole_set_is_asked_for_one_layer(tmp_path: Path) -> None:
     refused(empty, r"whose 2 layers lie elsewhere: .* as google/gemma-\S+/layer_0/a/params\.npz\.")
 
 
+def test_settings_that_cannot_be_read_are_no_set(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x00")
+    refused(tmp_path, r"no dictionary in a format known here .* it holds config\.yaml")
+
+
 def test_files_of_a_set_that_do_not_fit_together(tmp_path: Path) -> None:
     file = transcoder_writers.circuit_tracer_clt(tmp_path).path
     decoder = file.with_name("W_dec_1.safetensors")
