@@ -20,8 +20,18 @@ _ENDS = {"enc": ("encoder_linear", "encoder"), "dec": ("decoder_linear", "decode
 
 
 def recognise(path: Path) -> bool:
-    """Whether that is such a file."""
-    return path.is_file() and _FILE.fullmatch(path.name) is not None
+    """Whether that is such a file, of such a name.
+
+    A file that cannot be read is none; the reader that is asked for by name says why.
+    """
+    if not path.is_file() or _FILE.fullmatch(path.name) is None:
+        return False
+    try:
+        names = set(read_pickle(path))
+    except CheckpointError:
+        return False
+    pairs = zip(*_ENDS.values(), strict=True)
+    return any(names == {f"{n}.{t}" for n in pair for t in ("weight", "bias")} for pair in pairs)
 
 
 def read(path: Path, asked: Asked) -> Parts:

@@ -14,7 +14,7 @@ from sae_core.dictionaries.architectures.matching_pursuit import MatchingPursuit
 from sae_core.dictionaries.checkpoint import load_dictionary
 from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError
-from tests.sae_core.dictionaries.formats import release_writers
+from tests.sae_core.dictionaries.formats import release_writers, writers
 from tests.sae_core.dictionaries.formats.cases import activations
 from tests.sae_core.dictionaries.formats.writers import D_SAE, K
 
@@ -41,6 +41,8 @@ def test_qwen_scope_s_k_stands_in_a_folder_s_name(tmp_path: Path) -> None:
 def test_two_linear_layers_say_where_by_their_file_s_name(tmp_path: Path) -> None:
     file = release_writers.linear_layers(tmp_path / "Llama-3.1-8B-SAE-l19.pth", "_linear").path
     assert open_dictionary(file).dictionary.hook_point == "blocks.19.hook_resid_post"
+    writers.openai(other := tmp_path / "b-SAE-l3.pt", "ReLU")
+    assert open_dictionary(other, hook_point="h").format == "openai"
     torch.save({"model": torch.nn.Linear(2, 2)}, file)
     refused(file, "could run code, so it stays closed")
     refused(file.rename(tmp_path / "a.pth"), "is no such file", format="linear_layers")
