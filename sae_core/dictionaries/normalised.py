@@ -50,10 +50,7 @@ class NormalisedDictionary(Dictionary):
     def __init__(self, inner: Dictionary, norm: InputNorm) -> None:
         super().__init__(inner.hook_point, inner.d_in, inner.d_sae, inner.apply_b_dec_to_input)
         if inner.is_transcoder:
-            raise CheckpointError(
-                f"A transcoder that normalises its input ({norm}) is not read here: nothing says "
-                "in what units its output is."
-            )
+            raise CheckpointError(normalised_transcoder(norm))
         self.architecture = inner.architecture  # type: ignore[misc]  # that of the one inside
         self.inner = inner
         self.norm = norm
@@ -125,6 +122,14 @@ class NormalisedDictionary(Dictionary):
     @override
     def along_rows(self, vectors: Tensor) -> Tensor:
         return self.inner.along_rows(vectors)
+
+
+def normalised_transcoder(norm: str) -> str:
+    """Why no transcoder stands behind an input normalisation, whichever it is."""
+    return (
+        f"A transcoder that normalises its input ({norm}) is not read here: nothing says in what "
+        "units its output is."
+    )
 
 
 def rescaled(firings: Firings, scale: Tensor) -> Firings:

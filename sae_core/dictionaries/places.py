@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sae_core.dictionaries.dictionary import Dictionary
-from sae_core.language_model.hook_point import HookPoint
+from sae_core.errors import HookPointError
+from sae_core.language_model.hook_point import IN_ORDER, HookPoint
 from sae_core.language_model.model import LanguageModel
 
 
@@ -26,10 +27,34 @@ def places_of(model: LanguageModel, dictionary: Dictionary) -> Places:
     """Where a dictionary reads and writes in this model.
 
     Raises:
-        HookPointError: the model has no such hook points, their widths are others, or nothing can
-            be written there.
+        HookPointError: the model has no such hook points, their widths are others, nothing can be
+            written there, or it is a transcoder's and does not come of what is read.
     """
-    return Places(
+    places = Places(
         model.hook_point(dictionary.hook_point, dictionary.d_in),
         model.write_point(dictionary.output_hook_point, dictionary.d_out),
     )
+    if dictionary.is_transcoder:
+        check_order(model, places)
+    return places
+
+
+def check_order(model: LanguageModel, places: Places) -> None:
+    """Refuse places between which no transcoder can lie.
+
+    Raises:
+        HookPointError: they hold one activation, or what is written is computed before what is
+            read.
+    """
+    read, write = places.read, places.write
+    if model.usual_name(read.name) == model.usual_name(write.name):
+        raise HookPointError(
+            f"A transcoder that reads {read.name} and writes {write.name} is a sparse autoencoder: "
+            "leave the output hook point out, or give another one."
+        )
+    begin, end = ((point.layer, IN_ORDER.index(point.kind)) for point in (read, write))
+    if end < begin:
+        raise HookPointError(
+            f"{write.name} lies before {read.name}: a transcoder reconstructs what comes of what "
+            "it reads. Give an output hook point behind it, of the same block or a later one."
+        )

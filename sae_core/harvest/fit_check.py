@@ -16,8 +16,12 @@ from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.checkpoint import FIXED_SCALE
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.formats.parts import IN_UNITS
-from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
-from sae_core.errors import HarvestError, HookPointError
+from sae_core.dictionaries.normalised import (
+    InputNorm,
+    NormalisedDictionary,
+    normalised_transcoder,
+)
+from sae_core.errors import CheckpointError, HarvestError, HookPointError
 from sae_core.harvest.harvest import HarvestPlan
 from sae_core.language_model.hook_point import HookKind
 from sae_core.language_model.model import LanguageModel
@@ -155,8 +159,12 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
         dictionary: the one whose weights are used; it is not changed.
         variant: how its weights are to be used.
         x: activations [n, d_in], whose mean norm gives s.
+
+    Raises:
+        CheckpointError: its weights cannot be used so.
     """
     core = dictionary.inner if isinstance(dictionary, NormalisedDictionary) else dictionary
+    _check_use(core, variant)
     core = deepcopy(core)
     core.move(variant.hook_point, variant.output or None)
     core.apply_b_dec_to_input = variant.subtracts
@@ -173,6 +181,28 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
         return core
     norm = InputNorm(variant.norm)
     return core if norm is InputNorm.NONE else NormalisedDictionary(core, norm)
+
+
+def _check_use(dictionary: Dictionary, variant: Variant) -> None:
+    """Refuse what would give other numbers than anybody trained, or none."""
+    skips = dictionary.output is not None and dictionary.output.skip
+    if variant.turned and not skips:
+        raise CheckpointError(
+            f"A dictionary of the architecture {dictionary.architecture} has no skip connection "
+            "that could be transposed: leave out --turn-skip."
+        )
+    if variant.turned and dictionary.d_in != dictionary.d_out:
+        raise CheckpointError(
+            f"A skip connection from {dictionary.d_in} to {dictionary.d_out} numbers cannot be "
+            "transposed: leave out --turn-skip."
+        )
+    if dictionary.is_transcoder and variant.subtracts:
+        raise CheckpointError(
+            "A transcoder's b_dec belongs to its output and cannot be taken off its input: leave "
+            "out --subtract-b-dec yes."
+        )
+    if dictionary.is_transcoder and variant.norm != str(InputNorm.NONE):
+        raise CheckpointError(normalised_transcoder(variant.norm))
 
 
 def alternatives(model: LanguageModel, dictionary: Dictionary, sample: Sample) -> list[Tried]:

@@ -38,6 +38,21 @@ class HookKind(StrEnum):
 READ_ONLY = frozenset({HookKind.MLP_IN, HookKind.NORMALIZED})
 """Kinds at which activations are read, and never replaced."""
 
+IN_ORDER = (
+    HookKind.RESID_PRE,
+    HookKind.Z,
+    HookKind.ATTN_RAW,
+    HookKind.ATTN_OUT,
+    HookKind.RESID_MID,
+    HookKind.NORMALIZED,
+    HookKind.MLP_IN,
+    HookKind.POST,
+    HookKind.MLP_RAW,
+    HookKind.MLP_OUT,
+    HookKind.RESID_POST,
+)
+"""All kinds as a block computes them: nothing of one comes of what a later one holds."""
+
 
 class Side(StrEnum):
     """Which end of a module."""

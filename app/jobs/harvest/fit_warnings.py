@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sae_core.dictionaries.dictionary import Dictionary
+from sae_core.dictionaries.places import places_of
 from sae_core.errors import HookPointError
 from sae_core.harvest.fit_check import (
     FOLDED_NORM,
@@ -54,11 +55,7 @@ def check_width(model: LanguageModel, dictionary: Dictionary) -> None:
         HookPointError: naming the hook points that would fit.
     """
     try:
-        model.hook_point(dictionary.hook_point, dictionary.d_in)
-        if dictionary.is_transcoder:
-            model.write_point(dictionary.output_hook_point, dictionary.d_out)
-            return
-        model.write_point(dictionary.hook_point)
+        places_of(model, dictionary)
     except HookPointError as error:
         if dictionary.is_transcoder:
             raise

@@ -32,7 +32,7 @@ from sae_core.dictionaries.formats.parts import (
     both_signs,
     folded_scale,
 )
-from sae_core.dictionaries.normalised import InputNorm
+from sae_core.dictionaries.normalised import InputNorm, normalised_transcoder
 from sae_core.dictionaries.settings import SAELENS, sift
 from sae_core.errors import CheckpointError
 from sae_core.files.json_config import JsonConfig
@@ -120,7 +120,12 @@ def read(path: Path, asked: Asked) -> Parts:
                 f"{stored.path} says normalize_activations = {norm}: of matching pursuit only "
                 "dictionaries are read in whose weights the factor is."
             )
-        weights, norm = _without_fixed_scale(weights, path, asked, changes)
+        if "transcoder" not in architecture:
+            weights, norm = _without_fixed_scale(weights, path, asked, changes)
+        elif asked.norm == str(InputNorm.NONE):  # the user knows that it is in the weights
+            norm = asked.norm
+        else:
+            raise CheckpointError(normalised_transcoder(norm))
     config = {key: values[key] for key in ("d_in", "d_sae") if values[key] is not None}
     if architecture == "abstopk":
         weights, change = both_signs(weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sae_core.dictionaries.dictionary import Output
+from sae_core.dictionaries.places import Places, check_order
 from sae_core.errors import TrainingError
 from sae_core.language_model.model import LanguageModel
 
@@ -19,8 +20,9 @@ def output_at(
         skip: whether a linear map of what is read is part of the reconstruction.
 
     Raises:
-        HookPointError: the model has no such hook points, or nothing can be written there.
-        TrainingError: together they are no dictionary's.
+        HookPointError: the model has no such hook points, nothing can be written there, or it does
+            not come of what is read.
+        TrainingError: a skip connection that leads nowhere.
     """
     read = model.hook_point(hook_point)
     if output_hook_point is None:
@@ -31,15 +33,6 @@ def output_at(
             )
         model.write_point(hook_point)
         return None
-    if output_hook_point == hook_point:
-        raise TrainingError(
-            f"A transcoder that reads and writes {hook_point} is a sparse autoencoder: leave the "
-            "output hook point out, or give another one."
-        )
     write = model.write_point(output_hook_point)
-    if write.layer < read.layer:
-        raise TrainingError(
-            f"{output_hook_point} lies before {hook_point}: a transcoder reconstructs what comes "
-            "of what it reads. Give an output hook point of the same block or a later one."
-        )
+    check_order(model, Places(read, write))
     return Output(output_hook_point, write.d_in, skip)

@@ -33,7 +33,7 @@ from app.worker.protocol.requests import (
 from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
 from sae_core.dictionaries.dictionary import Output
-from sae_core.errors import CheckpointError, HookPointError
+from sae_core.errors import CheckpointError, FeaturescopeError, HookPointError
 from sae_core.interventions.ablation import ablate
 from sae_core.language_model.model import load_model
 from sae_core.text.reading import TextReading
@@ -185,3 +185,32 @@ def test_one_is_not_the_other(folder: Path, tmp_path: Path) -> None:
     save_dictionary(StandardDictionary(WRITES, 32, 8), tmp_path / "plain")
     with pytest.raises(CheckpointError, match=r"is a dictionary of one activation .*Leave out"):
         added(tmp_path / "home", folder, str(tmp_path / "plain"), output_hook_point=WRITES)
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"output_hook_point": "blocks.0.hook_mlp_out"}, "lies before blocks.1.mlp.hook_in"),
+        ({"output_hook_point": "blocks.1.hook_attn_out"}, "lies before blocks.1.mlp.hook_in"),
+        ({"hook_point": "blocks.1.mlp.hook_out"}, "is a sparse autoencoder"),
+        ({"subtracts": True}, "leave out --subtract-b-dec yes"),
+        ({"norm": "layer_norm"}, "nothing says in what units its output is"),
+        ({"norm": "expected_average_only_in"}, "nothing says in what units its output is"),
+    ],
+)
+def test_it_cannot_be_used_so(
+    folder: Path, tmp_path: Path, how: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(FeaturescopeError, match=sentence):
+        added(tmp_path, folder, "good", **how)
+
+
+def test_only_a_square_skip_connection_is_turned(folder: Path, tmp_path: Path) -> None:
+    save_dictionary(StandardDictionary("blocks.1.hook_resid_pre", 32, 8), tmp_path / "plain")
+    with pytest.raises(CheckpointError, match=r"has no skip connection .* leave out --turn-skip"):
+        added(tmp_path / "home", folder, str(tmp_path / "plain"), turn_skip=True)
+    width = load_model(folder / "tiny").hook_point("blocks.2.mlp.hook_post").d_in
+    oblong = Output("blocks.2.mlp.hook_post", width, skip=True)
+    save_dictionary(StandardDictionary(READS, 32, 8, False, oblong), tmp_path / "oblong")
+    with pytest.raises(CheckpointError, match=f"from 32 to {width} numbers cannot be transposed"):
+        added(tmp_path / "home", folder, str(tmp_path / "oblong"), turn_skip=True)

@@ -226,12 +226,14 @@ def test_ends_that_are_no_dictionarys_are_refused(gpt2: LanguageModel) -> None:
         output_at(gpt2, READ)
     with pytest.raises(HookPointError, match="has to write elsewhere"):
         output_at(gpt2, WRITE, READ)
-    with pytest.raises(TrainingError, match=r"reads and writes .* is a sparse autoencoder: leave"):
-        output_at(gpt2, WRITE, WRITE)
+    for same in (WRITE, WRITE.replace("hook_mlp_out", "mlp.hook_out")):
+        with pytest.raises(HookPointError, match=r"that reads .* is a sparse autoencoder: leave"):
+            output_at(gpt2, WRITE, same)
     with pytest.raises(TrainingError, match="A skip connection leads from one hook point to anoth"):
         output_at(gpt2, WRITE, skip=True)
-    with pytest.raises(TrainingError, match=r"lies before .* same block or a later one"):
-        output_at(gpt2, "blocks.1.mlp.hook_in", WRITE)
+    for read in ("blocks.1.mlp.hook_in", WRITE.replace("hook_mlp_out", "hook_resid_post")):
+        with pytest.raises(HookPointError, match=r"lies before .* same block or a later one"):
+            output_at(gpt2, read, WRITE)
     with pytest.raises(TrainingError, match="There are no gated transcoders"):
         methods()["gated"](TrainingConfig("gated"), D_IN, output=output(skip=False))
 

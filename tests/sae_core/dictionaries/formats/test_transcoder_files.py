@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sae_core.dictionaries.architectures.standard import StandardDictionary
+from sae_core.dictionaries.checkpoint import save_dictionary
+from sae_core.dictionaries.dictionary import Output
 from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError
 from tests.sae_core.dictionaries.formats import transcoder_writers, writers
@@ -215,3 +219,17 @@ def test_a_transcoder_of_sparsify_reads_its_module_s_input(
     assert places(folder) == ("topk_skip_transcoder", reads, writes)
     attention = folder.rename(tmp_path / "layers.1.self_attn")
     refused(attention, "does not say which activation it was trained on")
+
+
+def test_a_factor_of_the_input_says_nothing_of_the_output(tmp_path: Path) -> None:
+    made = StandardDictionary(
+        "blocks.1.mlp.hook_in", 6, 9, False, Output("blocks.1.hook_mlp_out", 6)
+    )
+    save_dictionary(made, tmp_path)
+    settings = tmp_path / "cfg.json"
+    changed = {"normalize_activations": "expected_average_only_in"}
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | changed))
+    (tmp_path / "activation_scaler.json").write_text('{"scaling_factor": 2.0}')
+    refused(tmp_path, "nothing says in what units its output is")
+    refused(tmp_path, "nothing says in what units", norm="expected_average_only_in")
+    assert places(tmp_path, norm="none")[0] == "transcoder"
