@@ -51,7 +51,7 @@ def make_map(settings: Settings, model: str, name: str, seed: int = 0) -> MapMad
                 f"{folder} holds other weights than those that the store shows as {view.title}: "
                 "harvest them first, or name the dictionary that they are."
             )
-        layout = lay_out(dictionary, seed, _heads(view))
+        layout = lay_out(dictionary, seed, _heads(view, dictionary.d_out))
         nowhere = int((layout.places[:, 0] == NOWHERE).sum())
         parameters = {
             "method": layout.method,
@@ -81,9 +81,9 @@ def _folder(view: DictionaryView) -> Path:
     return Path(view.path)
 
 
-def _heads(view: DictionaryView) -> int:
-    """Of how many attention heads a direction is made; 0: it is not."""
-    if not view.hook_point.endswith(HookKind.Z):
+def _heads(view: DictionaryView, d_out: int) -> int:
+    """Of how many attention heads a direction [d_out] is made; 0: it is not."""
+    if not view.output_hook_point.endswith(HookKind.Z):
         return 0
     from transformers import AutoConfig
 
@@ -92,4 +92,4 @@ def _heads(view: DictionaryView) -> int:
         heads = int(config.get_text_config().num_attention_heads)
     except (OSError, ValueError, AttributeError, TypeError):
         return 0  # the map only cannot be coloured by head
-    return heads if heads > 0 and view.d_in % heads == 0 else 0
+    return heads if heads > 0 and d_out % heads == 0 else 0

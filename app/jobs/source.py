@@ -247,13 +247,13 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
     n_ctx = default_context(model, dictionary) if spec.n_ctx is None else spec.n_ctx
     windows = open_windows(settings, model, spec.corpus, n_ctx)
     writers = load_dictionary(spec.writers, settings.device) if spec.writers else None
-    if writers is not None and (writers.hook_point, writers.d_in) != (
+    if writers is not None and (writers.output_hook_point, writers.d_out) != (
         dictionary.hook_point,
         dictionary.d_in,
     ):
         raise InvalidRequest(
-            f"{spec.writers} writes to {writers.d_in} neurons at {writers.hook_point}, not to "
-            f"the {dictionary.d_in} at {dictionary.hook_point}: it says nothing about these."
+            f"{spec.writers} writes to {writers.d_out} neurons at {writers.output_hook_point}, not "
+            f"to the {dictionary.d_in} at {dictionary.hook_point}: it says nothing about these."
         )
     return Source(
         spec=spec,

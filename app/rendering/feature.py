@@ -83,13 +83,13 @@ class GroupPart:
 
 
 def other_dictionaries(dictionary: DictionaryView, all_of: Iterable[DictionaryView]) -> str | None:
-    """The dictionary whose numbers stand in `FeatureRecord.neurons`: the neuron basis at the same
-    hook point, or, for the neuron basis itself, the writers that its harvest names."""
+    """The dictionary whose numbers stand in `FeatureRecord.neurons`: the neuron basis where it
+    writes, or, for the neuron basis itself, the writers that its harvest names."""
     there = [
         other.name
         for other in all_of
         if other.model == dictionary.model
-        and other.hook_point == dictionary.hook_point
+        and other.output_hook_point == dictionary.output_hook_point
         and other.is_neurons != dictionary.is_neurons
         and other.harvest is not None
     ]

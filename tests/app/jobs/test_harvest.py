@@ -22,8 +22,10 @@ from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from app.store.upkeep.dump import dump
 from app.web.search.phrase_search import PhraseSearch
+from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.dictionaries.architectures.topk import TopKDictionary
 from sae_core.dictionaries.checkpoint import save_dictionary
+from sae_core.dictionaries.dictionary import Output
 from sae_core.errors import CheckpointError, HarvestError, HookPointError
 from sae_core.harvest.records import GroupKind
 from tests.sae_core.tiny_dictionaries import random_dictionary
@@ -241,6 +243,16 @@ def test_neurons_name_the_features_that_write_to_them(settings: Settings, parts:
     assert view.details["writers"] == "features"
     record = Store(connect(settings.url)).feature(view, 3).record
     assert len(record.neurons.ids) == 10
+
+
+def test_writers_write_to_the_neurons(settings: Settings, parts: Path, tmp_path: Path) -> None:
+    reads_them = StandardDictionary(POST, 48, 8, False, Output("blocks.1.hook_mlp_out", 32))
+    save_dictionary(reads_them, tmp_path / "reader")
+    spec = SourceSpec(
+        str(parts / "tiny"), neurons=POST, corpus=str(parts / "texts"), writers=tmp_path / "reader"
+    )
+    with pytest.raises(InvalidRequest, match=r"writes to 32 neurons at .*hook_mlp_out, not "):
+        harvesting.harvest(settings, spec, tokens=500)
 
 
 def test_a_killed_harvest_leaves_the_same_store(tmp_path: Path, parts: Path) -> None:

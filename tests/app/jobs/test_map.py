@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,5 +118,10 @@ def test_heads_are_only_counted_where_directions_are_made_of_them(home: Path) ->
     with open_store(Settings(home=home)) as store:
         store.add_dictionary(factories.dictionary(hook_point="blocks.0.attn.hook_z"))
         view = store.dictionary("demo", "mlp-12")
-    assert job._heads(view) == 4  # of demo/model, which the factories name
-    assert job._heads(store.dictionary("demo", "neurons")) == 0
+        neurons = store.dictionary("demo", "neurons")
+    assert job._heads(view, 8) == 4  # of demo/model, which the factories name
+    assert job._heads(view, 6) == 0
+    assert job._heads(neurons, 8) == 0
+    # Rows lie where a transcoder writes, whatever it reads.
+    assert job._heads(replace(view, details={"writes at": "blocks.0.hook_attn_out"}), 8) == 0
+    assert job._heads(replace(neurons, details={"writes at": view.hook_point}), 8) == 4
