@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
+from transformers import GPT2LMHeadModel
 
 from sae_core.demo_model import (
     ModelConfig,
@@ -121,7 +122,34 @@ def test_what_is_saved_opens_as_any_model(
     assert opened.vocabulary.bos == 0
     tokens = Rows(corpus, CONFIG)[0]
     with torch.no_grad():
-        assert torch.allclose(opened.logits(tokens), model.float()(tokens).logits, atol=1e-4)
+        kept = model.half().float()  # what the file holds
+        assert torch.allclose(opened.logits(tokens), kept(tokens).logits, atol=1e-4)
+
+
+def test_a_deeper_model_is_kept_at_moments_of_its_training(
+    text: TextCorpus, corpus: TokenizedCorpus, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, n_layers=2, tied=True)
+    tokenizer = train_tokenizer(text, config.d_vocab)
+    seen: list[int] = []
+
+    def keep(step: int, model: GPT2LMHeadModel) -> None:
+        seen.append(step)
+        save_model(model, tokenizer, tmp_path / str(step))
+
+    moments = (2, config.steps)
+    model, _ = train_model(corpus, config, tmp_path / "ckpt", on_moment=keep, moments=moments)
+    plain, _ = train_model(corpus, config, tmp_path / "other")
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, theirs)  # keeping it changes nothing
+    assert seen == [2, config.steps]
+    early, last = (load_model(tmp_path / str(step)) for step in seen)
+    assert (early.n_layers, last.n_layers) == (2, 2)
+    tokens = Rows(corpus, config)[0]
+    with torch.no_grad():
+        kept = model.half().float()
+        assert torch.allclose(last.logits(tokens), kept(tokens).logits, atol=1e-4)
+    assert not torch.equal(early.logits(tokens), last.logits(tokens))
 
 
 def test_a_width_that_heads_cannot_share_is_refused() -> None:
