@@ -15,13 +15,24 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="default: %(default)s")
+    parser.add_argument(
+        "--deep",
+        action="store_true",
+        help="instead a model of three layers into DIR/deep, kept at ten moments of its training; "
+        "its tokenizer is that of DIR/model",
+    )
     add_device(parser)
     parser.set_defaults(command=run, interrupted=RESUME)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Make the demo's tokenizer, model and dictionaries."""
+    """Make the demo's tokenizer, model and dictionaries, or its deeper model."""
+    from app.jobs.demo.deep import train_deep_model
     from app.jobs.demo.make import train_demo
     from app.settings import read_settings
 
-    train_demo(read_settings(device=arguments.device), arguments.out, arguments.seed)
+    settings = read_settings(device=arguments.device)
+    if arguments.deep:
+        train_deep_model(settings, arguments.out, arguments.seed)
+    else:
+        train_demo(settings, arguments.out, arguments.seed)
