@@ -30,8 +30,8 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeometry | None:
     """Cosines of all pairs of decoder rows, and of each row with its nearest other one.
 
-    Memory: a few times `block` * (`block` + d_in) floats, whatever d_sae is. Time grows with
-    d_sae^2 * d_in. Rows that are 0 have no direction and are left out.
+    Memory: a few times `block` * (`block` + d_out) floats, whatever d_sae is. Time grows with
+    d_sae^2 * d_out. Rows that are 0 have no direction and are left out.
 
     Args:
         dictionary: the one whose decoder rows are compared.
@@ -68,14 +68,14 @@ def decoder_geometry(dictionary: Dictionary, block: int = BLOCK) -> DecoderGeome
     low = 0.0 if nearest_cosines.min() >= 0 else -1.0
     nearest_counts, _ = np.histogram(nearest_cosines, N_NEAREST, (low, 1.0))
     return DecoderGeometry(
-        d_in=dictionary.d_in,
+        d_in=dictionary.d_out,
         n_directions=n,
         mean=total / n_pairs,
         root_mean_square=(squares / n_pairs) ** 0.5,
         cosines=BucketCounts(-1.0, 1.0, tuple(counts.tolist())),
         nearest=BucketCounts(low, 1.0, tuple(nearest_counts.tolist())),
         nearest_quantiles=tuple(np.quantile(nearest_cosines, QUANTILES).tolist()),
-        random=_random_directions(dictionary.d_in, n, low) if dictionary.d_in > 1 else None,
+        random=_random_directions(dictionary.d_out, n, low) if dictionary.d_out > 1 else None,
     )
 
 

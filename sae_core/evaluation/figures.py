@@ -97,6 +97,7 @@ class RandomDirections:
 class DecoderGeometry:
     """How the decoder's directions lie."""
 
+    # Entries of a direction: of a transcoder, of what it writes.
     d_in: int
     # Decoder rows that are not 0; a row of zeros has no direction.
     n_directions: int

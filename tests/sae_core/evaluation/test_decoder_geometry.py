@@ -10,6 +10,7 @@ import torch
 
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.architectures.standard import StandardDictionary
+from sae_core.dictionaries.dictionary import Output
 from sae_core.evaluation.decoder_geometry import QUANTILES, decoder_geometry
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
@@ -63,6 +64,13 @@ def test_random_directions_are_as_expected(d_in: int) -> None:
     assert found.root_mean_square == pytest.approx(d_in**-0.5, rel=0.05)
     assert found.random.nearest_median == pytest.approx(found.nearest_quantiles[2], abs=0.02)
     assert all(low <= high for low, high in pairwise(found.nearest_quantiles))
+
+
+def test_directions_of_a_transcoder_lie_where_it_writes() -> None:
+    written = StandardDictionary(HOOK, 24, 200, False, Output("blocks.1.hook_mlp_out", 5))
+    with torch.no_grad():
+        written.W_dec.copy_(torch.randn(200, 5, generator=torch.Generator().manual_seed(0)))
+    assert decoder_geometry(written) == decoder_geometry(_dictionary(written.W_dec))
 
 
 def test_neurons_are_orthogonal() -> None:
