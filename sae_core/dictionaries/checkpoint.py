@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sae_core.dictionaries.architectures import dictionary_classes
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
-from sae_core.dictionaries.dictionary import Dictionary, TrainedOn
+from sae_core.dictionaries.dictionary import Dictionary, TrainedOn, output_of
 from sae_core.dictionaries.normalised import InputNorm, NormalisedDictionary
 from sae_core.dictionaries.settings import SAELENS, sift
 from sae_core.errors import CheckpointError
@@ -94,8 +94,7 @@ def load_dictionary(
         )
     path = folder / WEIGHTS
     weights = read_tensors(path)
-    if "W_enc" in weights:  # before anything of the size that the settings claim is allocated
-        _check_shape("W_enc", weights, (config.size("d_in"), config.size("d_sae")), path)
+    _check_sizes(weights, config, path)
     norm = with_centring(config.word("normalize_activations", "none"), metadata, hook_point)
     config.values["normalize_activations"] = norm
     weights = rounded(weights, config.values.get("dtype"))
@@ -165,7 +164,8 @@ def empty_dictionary(hook_point: str, config: JsonConfig) -> Dictionary:
     """
     known = dictionary_classes()
     architecture = config.need("architecture")
-    if architecture not in known or architecture == NeuronBasis.architecture:
+    ours = isinstance(architecture, str) and architecture in known
+    if not ours or architecture == NeuronBasis.architecture:
         names = ", ".join(name for name in known if name != NeuronBasis.architecture)
         raise CheckpointError(
             f"{config.path.parent} has the unknown architecture {architecture!r}: "
@@ -212,6 +212,17 @@ def dictionary_checksum(folder: Path) -> str:
 def neuron_basis(hook_point: str, d_in: int) -> NeuronBasis:
     """The identity dictionary at a hook point of width `d_in`."""
     return NeuronBasis(hook_point, d_in)
+
+
+def _check_sizes(weights: Mapping[str, Tensor], config: JsonConfig, path: Path) -> None:
+    """Refuse sizes that the matrices do not have, before anything of such a size is allocated."""
+    d_in, d_sae, output = config.size("d_in"), config.size("d_sae"), output_of(config)
+    d_out = d_in if output is None else output.d_out
+    for name, shape in (("W_enc", (d_in, d_sae)), ("W_dec", (d_sae, d_out))):
+        if name in weights:
+            _check_shape(name, weights, shape, path)
+        elif name == "W_dec" or output is not None:  # an autoencoder's encoder may be its decoder
+            raise CheckpointError(f"{path} lacks the tensor {name}.")
 
 
 def _check_shape(

@@ -238,7 +238,13 @@ def _built(
             )
     own: dict[str, Any] = {}
     if output is not None and W_dec is not None:
-        own = {"d_out": W_dec.shape[-1], "metadata": {"hook_name_out": output}}
+        width = W_dec.shape[-1]
+        if parts.config.get("d_out", width) != width:
+            raise CheckpointError(
+                f"The settings in {settings} say d_out = {parts.config['d_out']}, but its decoder "
+                f"has {width}: files of two dictionaries were mixed."
+            )
+        own = {"d_out": width, "metadata": {"hook_name_out": output}}
     config = JsonConfig(settings, parts.config | sizes | own)
     return filled(empty_dictionary(hook_point, config), parts.weights, path, device, dtype)
 

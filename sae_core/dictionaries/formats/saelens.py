@@ -127,6 +127,8 @@ def read(path: Path, asked: Asked) -> Parts:
         else:
             raise CheckpointError(normalised_transcoder(norm))
     config = {key: values[key] for key in ("d_in", "d_sae") if values[key] is not None}
+    if values.get("d_out") is not None:
+        config |= {"d_out": values["d_out"]}
     if architecture == "abstopk":
         weights, change = both_signs(weights)
         changes.append(change)

@@ -162,6 +162,7 @@ def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
     [
         ({"architecture": "transformer"}, "unknown architecture 'transformer'"),
         ({"architecture": None}, "does not give 'architecture'"),
+        ({"architecture": ["topk"]}, r"unknown architecture \['topk'\]"),
         ({"d_in": 5}, r"W_enc in .* has shape \[4, 6\], but its settings ask for \[5, 6\]"),
         ({"d_sae": 10**13}, r"but its settings ask for \[4, 10000000000000\]"),
         ({"d_in": "four"}, "is 'four', not a positive number"),

@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sae_core.dictionaries.architectures.matching_pursuit import MatchingPursuitDictionary
 from sae_core.dictionaries.architectures.standard import StandardDictionary
-from sae_core.dictionaries.checkpoint import save_dictionary
+from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
 from sae_core.dictionaries.dictionary import Output
 from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError
@@ -233,3 +234,20 @@ def test_a_factor_of_the_input_says_nothing_of_the_output(tmp_path: Path) -> Non
     refused(tmp_path, "nothing says in what units its output is")
     refused(tmp_path, "nothing says in what units", norm="expected_average_only_in")
     assert places(tmp_path, norm="none")[0] == "transcoder"
+
+
+def test_a_width_that_the_decoder_has_not_is_refused_unallocated(tmp_path: Path) -> None:
+    made = StandardDictionary(
+        "blocks.1.mlp.hook_in", 6, 9, False, Output("blocks.1.hook_mlp_out", 6)
+    )
+    save_dictionary(made, tmp_path)
+    settings = tmp_path / "cfg.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"d_out": 10**13}))
+    refused(tmp_path, "say d_out = 10000000000000, but its decoder has 6")
+    with pytest.raises(CheckpointError, match=r"W_dec in .* ask for \[9, 10000000000000\]"):
+        load_dictionary(tmp_path)
+    pursuit = MatchingPursuitDictionary("blocks.1.hook_mlp_out", 6, 9)
+    save_dictionary(pursuit, tmp_path)
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"d_sae": 10**13}))
+    with pytest.raises(CheckpointError, match=r"W_dec in .* ask for \[10000000000000, 6\]"):
+        load_dictionary(tmp_path)
