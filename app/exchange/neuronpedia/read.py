@@ -24,6 +24,7 @@ from app.exchange.neuronpedia.texts import ForeignText
 from app.store.store import Store
 from app.store.types.annotations import NewLabel
 from app.store.types.catalogue import (
+    WRITES_AT,
     CorpusRecord,
     DictionaryRecord,
     DictionaryView,
@@ -60,6 +61,7 @@ class _Source:
         silent: contexts left out because the feature does not fire in them.
         dataset: where its contexts come from.
         hook_point: where its dictionary reads.
+        output_hook_point: where it writes; empty: there, or not stated.
         d_in: width there; 0: not stated.
     """
 
@@ -71,6 +73,7 @@ class _Source:
     silent: int = 0
     dataset: str = ""
     hook_point: str = ""
+    output_hook_point: str = ""
     d_in: int = 0
     _contexts: dict[int, list[ForeignContext]] | None = None
 
@@ -111,6 +114,7 @@ class _Source:
             self.tokens.state(prompts * length)
         self.dataset = _word(stated.get("dataset"))
         self.hook_point = _word(stated.get("hook_point"))
+        self.output_hook_point = _word(stated.get("output_hook_point"))
         for feature in self.features():
             if feature.index in self.indices:
                 raise InvalidRequest(f"Feature {feature.index} is there twice: mixed exports?")
@@ -290,6 +294,7 @@ def _details(source: _Source, d_sae: int, labelled: int) -> dict[str, Any]:
         "features in it": len(source.indices),
         "labels in it": labelled,
         "lacks": lacks,
+        **({WRITES_AT: source.output_hook_point} if source.output_hook_point else {}),
     }
 
 

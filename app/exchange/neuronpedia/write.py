@@ -187,6 +187,7 @@ def _settings(dictionary: DictionaryView) -> dict[str, Any]:
         "model_id": dictionary.model,
         "layer": layer_of(dictionary),
         "hook_point": dictionary.hook_point,
+        **({"output_hook_point": dictionary.output_hook_point} if dictionary.is_transcoder else {}),
         "exported_by": "featurescope",
         "n_tokens": dictionary.n_tokens,
         "model_checksum": dictionary.model_checksum,

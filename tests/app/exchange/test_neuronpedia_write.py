@@ -13,7 +13,7 @@ from app.exchange.neuronpedia.files import find_export
 from app.exchange.neuronpedia.read import Names, import_export
 from app.exchange.neuronpedia.write import export_dictionary
 from app.store.store import Store
-from app.store.types.catalogue import DictionaryView, FeatureView
+from app.store.types.catalogue import WRITES_AT, DictionaryView, FeatureView
 from sae_core.harvest.records import ExampleGroup, GroupKind
 from tests import factories
 from tests.app.exchange import saedashboard
@@ -23,6 +23,8 @@ from tests.same import same
 @pytest.fixture
 def pair(sqlite_store: Store, tmp_path: Path) -> tuple[DictionaryView, DictionaryView]:
     """A dictionary and what came back of it."""
+    writes = {WRITES_AT: "blocks.0.hook_mlp_out"}  # a transcoder's is said, too
+    sqlite_store.add_dictionary(factories.dictionary(details=writes))
     ours = sqlite_store.dictionary("demo", "mlp-12")
     sqlite_store.labels.add(ours, 4, "<b>self</b> & others")
     export_dictionary(sqlite_store, ours, tmp_path / "out")
@@ -57,6 +59,7 @@ def _spelled(piece: bytes) -> str:
 def test_what_survives(sqlite_store: Store, pair: tuple[DictionaryView, DictionaryView]) -> None:
     store, (ours, back) = sqlite_store, pair
     assert (back.d_sae, back.alive, back.hook_point) == (ours.d_sae, ours.alive, ours.hook_point)
+    assert back.places == ours.places == "blocks.0.mlp.hook_post → blocks.0.hook_mlp_out"
     assert back.name == "0-mlp-12"
     for index in range(ours.d_sae):
         then, now = store.feature(ours, index), store.feature(back, index)
