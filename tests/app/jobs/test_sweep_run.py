@@ -241,7 +241,7 @@ def test_transcoders_are_compared_as_well(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"output_hook_point": POST}, "reads and writes blocks.1.mlp.hook_post is a sparse auto"),
+        ({"output_hook_point": POST}, "writes blocks.1.mlp.hook_post is a sparse autoencoder"),
         (
             {"output_hook_point": "blocks.1.hook_mlp_out", "architectures": "topk,gated"},
             "There are no gated transcoders",

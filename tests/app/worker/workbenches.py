@@ -108,6 +108,7 @@ def misbehave(behaviour: Behaviour) -> None:
         case Behaviour.CUDA_MEMORY:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         case Behaviour.DIE:
+            time.sleep(0.5)  # what was answered before is under way, and would die as well
             os._exit(9)
         case Behaviour.HANG:
             time.sleep(3600)
