@@ -187,15 +187,13 @@ class _EditedPoint:
             self._slopes[number, column] += edit.slope
         # Only these need the activation, which costs far more than all the rest.
         self._read = [
-            (column, *feature)
-            for feature, column in columns.items()
+            (column, dictionary, feature, places_of(model, dictionary).read)
+            for (dictionary, feature), column in columns.items()
             if self._slopes[:, column].any()
         ]
         # What is read elsewhere, by its hook point, while a pass runs.
         self._elsewhere: dict[HookPoint, list[Tensor]] = {
-            point: []
-            for _, dictionary, _ in self._read
-            if (point := places_of(model, dictionary).read) != hook_point
+            point: [] for *_, point in self._read if point != hook_point
         }
         self._last: tuple[tuple[tuple[int, ...], int], Touch] | None = None
 
@@ -236,17 +234,15 @@ class _EditedPoint:
             flat = x.flatten(0, 1)
             own = flat[at]
             amounts = constants.clone()
-            for column, dictionary, feature in self._read:
-                read = self._input(dictionary, own, at)
+            for column, dictionary, feature, point in self._read:
+                read = own if point == self.hook_point else self._read_at(point, at)
                 amounts[:, column] += slopes[:, column] * dictionary.encode_feature(read, feature)
             new = own + amounts @ self._directions
             return flat.index_copy(0, at, new.to(x.dtype)).view_as(x)
 
         return read_and_add if self._read else add
 
-    def _input(self, dictionary: Dictionary, own: Tensor, at: Tensor) -> Tensor:
-        """What a dictionary reads at some positions of the flattened batch, [n, d_in]."""
-        if not dictionary.is_transcoder:
-            return own
-        kept = self._elsewhere[places_of(self._model, dictionary).read]
-        return kept[-1].flatten(0, 1)[at]
+    def _read_at(self, point: HookPoint, at: Tensor) -> Tensor:
+        """What this pass has at another hook point, at some positions of the flattened batch,
+        [n, d_in]."""
+        return self._elsewhere[point][-1].flatten(0, 1)[at]
