@@ -59,3 +59,7 @@ class RoomError(SteeringError):
 
 class TrainingError(FeaturescopeError):
     """A training cannot start or go on; what was trained so far is still there."""
+
+
+class CircuitError(FeaturescopeError):
+    """An attribution graph cannot be built as asked, or makes no sense as it is given."""

@@ -11,9 +11,9 @@ from transformers import GPT2LMHeadModel
 
 from app.errors import InvalidRequest
 from app.settings import Settings
-from sae_core.demo_model import LossPoint, ModelConfig, save_model, train_model
 from sae_core.text.corpus import standard_library
 from sae_core.text.tokenized import tokenize
+from sae_core.training.demo_model import LossPoint, ModelConfig, save_model, train_model
 
 DEEP_MODEL = ModelConfig(
     n_layers=3,

@@ -16,14 +16,6 @@ from tqdm import tqdm
 from app.jobs.demo.card import card_text
 from app.jobs.demo.contents import DICTIONARIES, FEATURES, DemoDictionary
 from app.settings import Settings
-from sae_core.demo_model import (
-    LossPoint,
-    ModelConfig,
-    held_out_windows,
-    save_model,
-    train_model,
-    train_tokenizer,
-)
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, save_dictionary
 from sae_core.dictionaries.dictionary import TrainedOn
 from sae_core.evaluation.evaluation import evaluate, mean_loss
@@ -36,6 +28,14 @@ from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.data.downstream import DownstreamLoss
 from sae_core.training.data.pools import TextPools
 from sae_core.training.data.stream import PoolStream
+from sae_core.training.demo_model import (
+    LossPoint,
+    ModelConfig,
+    held_out_windows,
+    save_model,
+    train_model,
+    train_tokenizer,
+)
 from sae_core.training.trainer import train
 
 N_CTX = 128

@@ -15,9 +15,9 @@ from app.jobs.harvest import harvest as harvesting
 from app.jobs.sweeps.records import write_record
 from app.settings import Settings
 from app.store.store import Store, open_store
-from sae_core.demo_model import ModelConfig, train_tokenizer
 from sae_core.language_model.model import load_model
 from sae_core.text.corpus import TextCorpus
+from sae_core.training.demo_model import ModelConfig, train_tokenizer
 from tests.app.jobs.test_sweep_plan import made
 
 

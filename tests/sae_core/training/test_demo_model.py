@@ -11,7 +11,11 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import GPT2LMHeadModel
 
-from sae_core.demo_model import (
+from sae_core.errors import HarvestError
+from sae_core.language_model.model import load_model
+from sae_core.text.corpus import TextCorpus
+from sae_core.text.tokenized import TokenizedCorpus, Windows, tokenize
+from sae_core.training.demo_model import (
     ModelConfig,
     Rows,
     held_out_windows,
@@ -21,10 +25,6 @@ from sae_core.demo_model import (
     train_model,
     train_tokenizer,
 )
-from sae_core.errors import HarvestError
-from sae_core.language_model.model import load_model
-from sae_core.text.corpus import TextCorpus
-from sae_core.text.tokenized import TokenizedCorpus, Windows, tokenize
 
 CONFIG = ModelConfig(
     d_vocab=300, d_model=16, d_mlp=32, n_ctx=16, batch=2, steps=6, warmup=2, horizon=12, cooldown=2
