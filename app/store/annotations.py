@@ -1,9 +1,11 @@
 """The tables that people and models write into: labels, votes, comments, scores, lists, ratings.
 
-They lie outside of what a harvest replaces. A feature is known in them by its dictionary's
-`subject` (see `app/store/types/annotations.py`) and its index, so that labels outlive names,
-harvests and removals. All ids are random, so that two stores' labels can be put together. Times are
-seconds since 1970; 0 where they were never known. Nothing is deleted: it is marked as withdrawn.
+Those of attribution graphs are in `app/store/written/graphs`. All lie outside of what a harvest
+replaces. A feature is known in them by its dictionary's `subject` (see
+`app/store/types/annotations.py`) and its index, so that labels outlive names, harvests and
+removals. All ids are random, or made of what has them, so that two stores' labels can be put
+together. Times are seconds since 1970; 0 where they were never known. Nothing is deleted: it is
+marked as withdrawn.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.columns import Base
+from app.store.written.graphs.schema import StoredGraph, StoredGraphGroup
 
 
 class StoredLabel(Base):
@@ -244,5 +247,7 @@ TABLES = frozenset(
         StoredRatingItem,
         StoredRating,
         StoredUnblinding,
+        StoredGraph,
+        StoredGraphGroup,
     )
 )

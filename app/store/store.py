@@ -45,6 +45,7 @@ from app.store.types.catalogue import (
 from app.store.types.queries import FeatureQuery
 from app.store.types.runs import ProgressView
 from app.store.written.comments import Comments
+from app.store.written.graphs.graphs import Graphs
 from app.store.written.labels import Labels
 from app.store.written.lists import FeatureLists
 from app.store.written.ratings import Ratings
@@ -68,8 +69,7 @@ def open_store(settings: Settings, *, upgrade: bool = True) -> Store:
             otherwise only check that the schema is this version's.
 
     Raises:
-        StoreError: the address makes no sense, the database cannot be reached, a newer version of
-            Featurescope made it, or, without `upgrade`, it is empty or older.
+        StoreError: the database cannot be reached, is newer or, without `upgrade`, empty or older.
     """
     engine = database.connect(settings.url, connections=settings.database_connections)
     try:
@@ -103,6 +103,7 @@ class Store:
         comments: what else they say.
         lists: features that they put together.
         ratings: studies in which features are rated blind.
+        graphs: what predictions are made of.
         search: features by words, tokens and phrases.
     """
 
@@ -117,6 +118,7 @@ class Store:
         self.comments = Comments(engine)
         self.lists = FeatureLists(engine)
         self.ratings = Ratings(engine)
+        self.graphs = Graphs(engine)
         self.search = FeatureFinder(engine)
         self._vocabularies: LRUCache[tuple[int, str], Vocabulary] = LRUCache(KEPT_VOCABULARIES)
         self._scales: LRUCache[tuple[int, str], FeatureScales] = LRUCache(KEPT_SCALES)
@@ -150,8 +152,7 @@ class Store:
         """One page of a dictionary's table.
 
         Raises:
-            InvalidRequest: an unknown sort key, a page below one, or what this harvest does not
-                know is asked for.
+            InvalidRequest: an unknown sort key, a page below one, or what no harvest here knows.
             NotFound: nothing is published of the dictionary, or there are fewer pages.
         """
         tokens = None

@@ -35,6 +35,7 @@ from app.store.tables.comparisons.schema import (
 )
 from app.store.types.catalogue import DictionaryView
 from app.store.types.runs import ProgressView
+from app.store.written.graphs.schema import StoredGraph
 from app.store.written.texts import subjects
 
 
@@ -106,6 +107,7 @@ class WrittenHolding:
         lists: of features.
         studies: in which features are rated.
         ratings: in all of them, those that others replaced included.
+        graphs: of attributions.
     """
 
     labels: int
@@ -114,6 +116,7 @@ class WrittenHolding:
     lists: int
     studies: int
     ratings: int
+    graphs: int
 
 
 @dataclass(frozen=True)
@@ -200,9 +203,9 @@ def _written(connection: Connection) -> WrittenHolding:
     )
     known = subjects(connection)
     by_subject = {row[0]: int(row[1]) for row in connection.execute(labels)}
-    comments, lists, studies = (
+    comments, lists, studies, graphs = (
         connection.scalars(select(func.count()).select_from(kind).where(kind.withdrawn == 0)).one()
-        for kind in (StoredComment, StoredList, StoredRatingStudy)
+        for kind in (StoredComment, StoredList, StoredRatingStudy, StoredGraph)
     )
     return WrittenHolding(
         labels=sum(by_subject.values()),
@@ -211,6 +214,7 @@ def _written(connection: Connection) -> WrittenHolding:
         lists=lists,
         studies=studies,
         ratings=connection.scalars(select(func.count()).select_from(StoredRating)).one(),
+        graphs=graphs,
     )
 
 

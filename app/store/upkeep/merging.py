@@ -13,11 +13,15 @@ from sqlalchemy import Connection, Table, insert, select, update
 
 from app.store.annotations import StoredLabel, StoredList
 from app.store.columns import Base, unescape
+from app.store.names import free_name
 from app.store.schema import StoredHarvest
 from app.store.tables.bulk import bulk_insert
+from app.store.written.graphs.schema import StoredGraph
 from app.store.written.label_texts import fill
-from app.store.written.lists import free_name
+from app.store.written.lists import STARRED
 
+NAMED = {kind.__tablename__: kind for kind in (StoredList, StoredGraph)}
+"""Tables whose `name` is part of an address, so that no two rows have the same."""
 CLASSES = {mapper.local_table.name: mapper.class_ for mapper in Base.registry.mappers}  # type: ignore[attr-defined]
 
 
@@ -53,8 +57,8 @@ def _merge(connection: Connection, table: Table, values: dict[str, Any]) -> None
     here = [column == values[column.name] for column in table.primary_key]
     there = connection.execute(select(table).where(*here)).mappings().first()
     if there is None:
-        if table.name == StoredList.__tablename__:
-            values["name"] = _name(connection, values)
+        if table.name in NAMED:
+            values["name"] = _name(connection, table, values)
         connection.execute(insert(table).values(values))
         return
     changes = _changes(table, dict(there), values)
@@ -67,7 +71,7 @@ def _changes(table: Table, there: Mapping[str, Any], values: dict[str, Any]) -> 
     changes: dict[str, Any] = {}
     if "changed" in values and _rank(values) > _rank(there):
         changes = {**values}
-    if table.name == StoredList.__tablename__:
+    if table.name in NAMED:
         changes.pop("name", None)  # addresses stay
     elif table.name == StoredLabel.__tablename__ and values["version"] > there["version"]:
         changes["version"] = values["version"]
@@ -81,8 +85,8 @@ def _rank(row: Mapping[str, Any]) -> tuple[float, str]:
     return row["changed"], repr(sorted(row.items()))
 
 
-def _name(connection: Connection, values: Mapping[str, Any]) -> str:
-    """The name of a list from elsewhere, or a free one where another list has it."""
-    names = set(connection.scalars(select(StoredList.name)))
+def _name(connection: Connection, table: Table, values: Mapping[str, Any]) -> str:
+    """The name of a row from elsewhere, or a free one where another row has it."""
+    names = set(connection.scalars(select(NAMED[table.name].name)))
     wanted: str = values["name"]
-    return wanted if wanted not in names else free_name(wanted, names)
+    return wanted if wanted not in names else free_name(wanted, names | {STARRED}, table.name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +11,7 @@ from app.errors import InvalidRequest, NotFound
 from app.store.annotations import StoredList, StoredListItem
 from app.store.columns import fits
 from app.store.database import reading, writing
+from app.store.names import free_name
 from app.store.types.annotations import ListItem, ListView
 from app.store.types.catalogue import DictionaryView
 from app.store.written.label_rows import check_feature
@@ -33,7 +32,6 @@ MOST_ITEMS = 2_000
 MOST_LISTS = 1_000
 _STARRED_TITLE = "Starred"
 _LONGEST_TITLE = 200
-_UNFIT = re.compile(r"[^\w]+")
 
 
 class FeatureLists:
@@ -122,7 +120,7 @@ class FeatureLists:
             names = set(connection.scalars(select(StoredList.name)))
             if len(names) >= MOST_LISTS:
                 raise InvalidRequest(f"There are {MOST_LISTS:,} lists, as many as are kept.")
-            row = _create(connection, free_name(title, names), title, note)
+            row = _create(connection, free_name(title, names | {STARRED}, "list"), title, note)
             if dictionary is not None:
                 _fill(connection, row, dictionary, wanted)
             return _view(connection, row)
@@ -239,15 +237,6 @@ class FeatureLists:
                 update(StoredList).where(StoredList.id == row["id"]).values(changed=now(), **values)
             )
             return _view(connection, _row(connection, name))
-
-
-def free_name(title: str, names: set[str]) -> str:
-    """A part of addresses that says what a title says, and that no list has."""
-    plain = unicodedata.normalize("NFKC", title).lower()
-    base = _UNFIT.sub("-", plain).strip("-_")[:60] or "list"
-    if base not in names and base != STARRED:
-        return base
-    return next(f"{base}-{n}" for n in range(2, 10_000) if f"{base}-{n}" not in names)
 
 
 def _check_features(dictionary: DictionaryView, features: Sequence[int]) -> None:

@@ -81,10 +81,11 @@ def _written(written: WrittenHolding) -> list[str]:
         return []
     waiting = f", {count(written.waiting)} of weights that are not here" if written.waiting else ""
     rated = f", {count(written.ratings)} ratings in {count(written.studies)} studies"
+    graphs = f", {count(written.graphs)} graphs" if written.graphs else ""
     return [
         f"written by people: {count(written.labels)} labels{waiting}, "
         f"{count(written.comments)} comments, {count(written.lists)} lists"
-        f"{rated if written.studies or written.ratings else ''}"
+        f"{rated if written.studies or written.ratings else ''}{graphs}"
     ]
 
 

@@ -1,0 +1,89 @@
+"""Attribution graphs for tests: small, seeded, with hostile tokens and nodes of every kind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.store.types.graphs import GraphRecord
+from sae_core.circuits.graph import Edges, Graph, GraphDictionary, NodeKind, Nodes
+
+TOKENS = ("<|endoftext|>", " self", "\n", "<script>alert(1)</script>", "\u202egnp.exe", "é世界🙂")
+DICTIONARIES = (
+    GraphDictionary("mlp-12", "blocks.0.mlp.hook_post", "blocks.0.mlp.hook_post", 12, False),
+    GraphDictionary(
+        "blocks.1.mlp.hook_post", "blocks.1.mlp.hook_post", "blocks.1.mlp.hook_post", 40, True
+    ),
+)
+
+
+def graph(
+    n_features: int = 24, seed: int = 0, model: str = "demo", tokens: tuple[str, ...] = TOKENS
+) -> Graph:
+    """A random layered graph of two layers; each edge leads upwards and never back in the text."""
+    random = np.random.default_rng(seed)
+    n_pos = len(tokens)
+    rows = [(NodeKind.TOKEN, -1, position, position % 6, 1.0, -1) for position in range(n_pos)]
+    middle = []
+    for number in range(n_features):
+        layer = number % 2
+        index = int(random.integers(DICTIONARIES[layer].d_sae))
+        key = (layer, int(random.integers(1, n_pos)), index)
+        if key not in middle:
+            middle.append(key)
+    features = [
+        (NodeKind.FEATURE, layer, position, index, float(random.random()) + 0.1, layer)
+        for layer, position, index in middle
+    ]
+    errors = [
+        (NodeKind.ERROR, layer, position, -1, 1.0, layer)
+        for layer in range(2)
+        for position in range(1, n_pos)
+    ]
+    rows += sorted(features + errors, key=lambda row: (row[1], row[2], row[3]))
+    rows += [(NodeKind.LOGIT, 2, n_pos - 1, 20 + k, p, -1) for k, p in enumerate((0.6, 0.3))]
+    kind, layer, position, index, activation, place = zip(*rows, strict=True)
+    nodes = Nodes(
+        kind=np.array(kind, dtype=np.int8),
+        layer=np.array(layer, dtype=np.int16),
+        position=np.array(position, dtype=np.int32),
+        index=np.array(index, dtype=np.int64),
+        activation=np.array(activation, dtype=np.float32),
+        place=np.array(place, dtype=np.int8),
+    )
+    can = (
+        (nodes.layer[None, :] < nodes.layer[:, None])
+        & (nodes.position[None, :] <= nodes.position[:, None])
+        & (nodes.kind[:, None] != NodeKind.ERROR)
+    )
+    target, source = np.nonzero(can)
+    n = len(nodes)
+    return Graph(
+        model=model,
+        tokens=np.arange(n_pos, dtype=np.int64),
+        token_strings=tokens,
+        dictionaries=DICTIONARIES,
+        n_layers=2,
+        nodes=nodes,
+        edges=Edges(
+            source=source.astype(np.int32),
+            target=target.astype(np.int32),
+            weight=random.normal(size=len(source)).astype(np.float32),
+        ),
+        targets=np.array([n - 2, n - 1], dtype=np.int32),
+        target_weights=np.array([2 / 3, 1 / 3], dtype=np.float32),
+        settings={"max_logits": 2},
+        left_out={"nodes": 3, "influence": 0.02},
+    )
+
+
+def record(made: Graph, title: str = "self, then what?", question: str = "q" * 64) -> GraphRecord:
+    """A graph to be kept in the store of `tests/factories.py`."""
+    return GraphRecord(
+        graph=made,
+        model_checksum="a" * 64,
+        checksums=("b" * 64, ""),
+        prompt="".join(made.token_strings[1:]),
+        question=question,
+        source="",
+        title=title,
+    )
