@@ -4,6 +4,6 @@ import "./contexts.js";
 import "./explained/tokens.js";
 import "./explained/cards.js";
 import "./share/copy.js";
-import "./pending.js";
+import "./live/pending.js";
 import "./labels.js";
 import "./share/menu.js";

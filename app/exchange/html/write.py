@@ -25,7 +25,7 @@ from sae_core.files.atomic import atomic_file
 from sae_core.harvest.records import ExampleGroup
 
 MOST_FEATURES = 500
-_STYLES = ("base", "feature", "contexts", "exchange", "print")
+_STYLES = ("base", "feature", "contexts", "files/exchange", "print")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,6 @@ def as_csv(page: ListPage) -> str:
 
 def as_html(page: ListPage, renderer: Renderer) -> str:
     """A page of its own, without scripts, links and pictures."""
-    sheet = (resource("static") / "css" / "list-file.css").read_text()
+    sheet = (resource("static") / "css" / "files" / "list.css").read_text()
     style = trusted(f"<style>\n{sheet}</style>")
     return renderer.text("lists/export.html", page=page, style=style)

@@ -1,6 +1,6 @@
 // Effects as they arrive: one stream for the prediction that is shown, redrawn by morphing.
 import { element } from "../tooltip.js";
-import { stream } from "../stream.js";
+import { stream } from "../live/stream.js";
 
 const LONGEST_WAIT = 16;
 

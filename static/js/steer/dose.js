@@ -3,7 +3,7 @@ import { Curve } from "./curves.js";
 import { byId, element, figure, marked, page, percent, say, strength } from "./dom.js";
 import { keepCoherent, put } from "./sliders.js";
 import { continuation, edit, sliders } from "./state.js";
-import { stream } from "../stream.js";
+import { stream } from "../live/stream.js";
 
 const STRENGTHS = JSON.parse(byId("dose").dataset.strengths);
 const STRONGEST = Math.max(...STRENGTHS);

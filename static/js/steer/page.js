@@ -7,7 +7,7 @@ import * as presets from "./presets.js";
 import * as sliders from "./sliders.js";
 import * as share from "./share.js";
 import { address, agree, changed, leaveOut, malformed, question, sliders as all } from "./state.js";
-import { stream } from "../stream.js";
+import { stream } from "../live/stream.js";
 import * as token from "./token.js";
 
 const SHOWN_MS = 50; // a text that was begun is seen this long before the next replaces it
