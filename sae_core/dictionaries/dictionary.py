@@ -56,11 +56,14 @@ class Output:
         hook_point: its name.
         d_out: width of the activation there.
         skip: whether a linear map of the input is part of the reconstruction.
+        layers: how many blocks' activations lie side by side in it; 1 but for a cross-layer
+            transcoder.
     """
 
     hook_point: str
     d_out: int
     skip: bool = False
+    layers: int = 1
 
 
 class Dictionary(nn.Module):

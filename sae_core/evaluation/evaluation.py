@@ -59,7 +59,7 @@ def evaluate(
         HarvestError: there is too little text for figures.
     """
     places = places_of(model, dictionary)
-    text = _Text(model, windows, numbers)
+    text = EvaluatedText(model, windows, numbers)
     encoder = screened(dictionary)
     # A first pass over the text for what replaces x or bounds the bands, a second for the figures.
     statistics = _text_statistics(
@@ -72,7 +72,7 @@ def evaluate(
         x, read = run.x[batch.text], run.read[batch.text]
         firings = encoder.encode_sparse(read)
         x_hat = dictionary.decode_sparse(firings, read).to(x.dtype)
-        _add_fit(sums, batch, x, x_hat, firings, statistics.mean)
+        add_fit(sums, batch, x, x_hat, firings, statistics.mean)
         _add_losses(sums, batch, run, x_hat, statistics.mean.to(x.dtype))
         if statistics.maxima is not None:
             _add_bands(sums, batch, run, dictionary, firings, statistics.maxima)
@@ -86,15 +86,15 @@ def evaluate(
 def mean_loss(model: LanguageModel, windows: Windows, numbers: Ints) -> float:
     """The model's own loss on the text tokens of those windows, nats/token."""
     total, n_targets = 0.0, 0
-    for batch in _Text(model, windows, numbers).batches():
-        losses = _losses(model, model.final_hidden(batch.tokens), batch)
+    for batch in EvaluatedText(model, windows, numbers).batches():
+        losses = token_losses(model, model.final_hidden(batch.tokens), batch)
         total += float(losses.sum())
         n_targets += len(losses)
     return total / n_targets
 
 
 @dataclass(frozen=True)
-class _Batch:
+class TextBatch:
     """Some windows.
 
     Attributes:
@@ -119,7 +119,7 @@ class _Batch:
         return self.windows[rows]
 
 
-class _Text:
+class EvaluatedText:
     """The windows that are evaluated, with their documents numbered from 0."""
 
     def __init__(self, model: LanguageModel, windows: Windows, numbers: Ints) -> None:
@@ -128,14 +128,14 @@ class _Text:
         self._documents = documents.astype(np.int64)
         self.n_documents = len(distinct)
 
-    def batches(self) -> Iterator[_Batch]:
+    def batches(self) -> Iterator[TextBatch]:
         """All windows in order, `BATCH_WINDOWS` at a time, on the model's device."""
         device = self._model.device
         for begin in range(0, len(self._numbers), BATCH_WINDOWS):
             some = slice(begin, begin + BATCH_WINDOWS)
             tokens, text = self._windows.gather(self._numbers[some])
             text &= ~self._model.vocabulary.is_special[tokens]
-            yield _Batch(
+            yield TextBatch(
                 torch.from_numpy(tokens).to(device),
                 torch.from_numpy(text).to(device),
                 self._documents[some],
@@ -157,7 +157,7 @@ class _TextStatistics:
 
 
 def _text_statistics(
-    model: LanguageModel, places: Places, text: _Text, encoder: Encoder | None, d_sae: int
+    model: LanguageModel, places: Places, text: EvaluatedText, encoder: Encoder | None, d_sae: int
 ) -> _TextStatistics:
     """One pass over the text; maxima where an encoder is given."""
     total = torch.zeros(places.write.d_in, dtype=torch.float64, device=model.device)
@@ -176,8 +176,8 @@ def _text_statistics(
     return _TextStatistics(total / max(1, n_tokens), None if encoder is None else maxima)
 
 
-def _add_fit(
-    sums: EvaluationSums, batch: _Batch, x: Tensor, x_hat: Tensor, firings: Firings, mean: Tensor
+def add_fit(
+    sums: EvaluationSums, batch: TextBatch, x: Tensor, x_hat: Tensor, firings: Firings, mean: Tensor
 ) -> None:
     """Add squared errors and active features of the text tokens: x and x_hat [n, d_out]."""
     rows, positions = (at.cpu().numpy() for at in batch.text.nonzero(as_tuple=True))
@@ -193,22 +193,22 @@ def _add_fit(
 
 
 def _add_losses(
-    sums: EvaluationSums, batch: _Batch, run: CleanRun, x_hat: Tensor, mean: Tensor
+    sums: EvaluationSums, batch: TextBatch, run: CleanRun, x_hat: Tensor, mean: Tensor
 ) -> None:
     """Add losses of the clean model and of those in which x at text positions is replaced."""
     documents = batch.documents
     sums.add_targets(documents)
-    columns = _compared(run.model, run.hidden, _replaced(run, batch, x_hat), batch)
+    columns = compared_losses(run.model, run.hidden, _replaced(run, batch, x_hat), batch)
     for name, values in zip(("l_clean", "l_recon", "kl"), columns, strict=True):
         sums.add_losses(name, documents, values.cpu().numpy())
     for name, replacement in (("l_zero", torch.zeros_like(mean)), ("l_mean", mean)):
-        losses = _losses(run.model, _replaced(run, batch, replacement), batch)
+        losses = token_losses(run.model, _replaced(run, batch, replacement), batch)
         sums.add_losses(name, documents, losses.cpu().numpy())
 
 
 def _add_bands(
     sums: EvaluationSums,
-    batch: _Batch,
+    batch: TextBatch,
     run: CleanRun,
     dictionary: Dictionary,
     firings: Firings,
@@ -221,25 +221,25 @@ def _add_bands(
     for lowest in range(1, N_BANDS + 1):
         kept = dictionary.decode_sparse(from_band_up(firings, bands, lowest), read)
         kept = kept.to(run.x.dtype)
-        losses = _losses(run.model, _replaced(run, batch, kept), batch)
+        losses = token_losses(run.model, _replaced(run, batch, kept), batch)
         sums.add_band_loss(lowest, documents, losses.cpu().numpy())
 
 
-def _replaced(run: CleanRun, batch: _Batch, x: Tensor) -> Tensor:
+def _replaced(run: CleanRun, batch: TextBatch, x: Tensor) -> Tensor:
     """Final hidden states with x [n, d_out] or [d_out] at the text positions."""
     replaced = run.x.clone()
     replaced[batch.text] = x
     return run.rerun(replaced)
 
 
-def _losses(model: LanguageModel, hidden: Tensor, batch: _Batch) -> Tensor:
+def token_losses(model: LanguageModel, hidden: Tensor, batch: TextBatch) -> Tensor:
     """-log p of each target, float64 [n], from final hidden states [batch, pos, d_model]."""
     states, expected = hidden[:, :-1][batch.targets], batch.tokens[:, 1:][batch.targets]
     return -torch.cat([p.double() for p in log_probabilities_of(model, states, expected)])
 
 
-def _compared(
-    model: LanguageModel, clean: Tensor, other: Tensor, batch: _Batch
+def compared_losses(
+    model: LanguageModel, clean: Tensor, other: Tensor, batch: TextBatch
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Both losses of each target and KL(clean || other) of its prediction, float64 [n] each."""
     expected = batch.tokens[:, 1:][batch.targets]

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from sae_core.errors import HookPointError
 
 _NAME = re.compile(r"blocks\.(\d+)\.(.+)")
+_EVERY_BLOCK = "blocks.*."
 
 
 class HookKind(StrEnum):
@@ -149,6 +150,13 @@ def parse_name(name: str, n_layers: int) -> tuple[int, HookKind]:
         blocks = "one block, blocks.0" if n_layers == 1 else f"blocks 0 to {n_layers - 1}"
         raise HookPointError(f"{name!r} does not exist: the model has {blocks}.")
     return layer, kinds[match[2]]
+
+
+def in_every_block(name: str, n_layers: int) -> tuple[str, ...]:
+    """The hook points that a name stands for: one, or with `*` for the number one in each block."""
+    if not name.startswith(_EVERY_BLOCK):
+        return (name,)
+    return tuple(name.replace("*", str(layer), 1) for layer in range(n_layers))
 
 
 def attention_follows(layer: int, kind: HookKind, n_layers: int) -> bool:

@@ -57,6 +57,7 @@ class Method(ABC):
     Attributes:
         architecture: what a configuration calls this method.
         transcodes: whether it trains transcoders, too.
+        crosses_layers: whether it trains cross-layer transcoders, and nothing else.
         rate: Adam's peak learning rate at 4,096 features; others by 1/sqrt(d_sae).
         parameters: what the optimizer moves, by name: W_enc [d_sae, d_in], b_enc [d_sae], W_dec
             [d_sae, d_out], b_dec [d_out], or what the architecture has; W_skip [d_out, d_in] with a
@@ -68,6 +69,7 @@ class Method(ABC):
 
     architecture: ClassVar[str]
     transcodes: ClassVar[bool] = True
+    crosses_layers: ClassVar[bool] = False
     rate: ClassVar[float] = 1.2e-3
 
     def __init__(
@@ -80,11 +82,12 @@ class Method(ABC):
     ) -> None:
         self.check(config)
         self.check_output(output)
-        self.config, self.d_in, self.d_sae = config, d_in, config.d_sae
+        self.layers = 1 if output is None else output.layers
+        self.config, self.d_in, self.d_sae = config, d_in, config.d_sae * self.layers
         self.output = output
         self.d_out = d_in if output is None else output.d_out
-        with _in_memory(config.d_sae, d_in):
-            rows = unit_rows(config.d_sae, d_in, config.seed).to(device, dtype)
+        with _in_memory(self.d_sae, d_in // self.layers):
+            rows = unit_rows(self.d_sae, d_in // self.layers, config.seed).to(device, dtype)
             self.parameters = self.initial(rows)
             self.state = self.initial_state(rows)
             if output is not None:

@@ -85,7 +85,7 @@ class TopKFamily(Method):
 
     def _auxiliary(self, pre: Tensor) -> Tensor:
         """Activations of dead features given their pre-activations, [n, n_dead] each."""
-        k = min(max(1, self.d_out // 2), pre.shape[-1])
+        k = min(max(1, self.d_out // (2 * self.layers)), pre.shape[-1])
         if k == pre.shape[-1]:
             return torch.relu(pre)
         top = pre.topk(k, dim=-1, sorted=False)

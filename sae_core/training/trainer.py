@@ -123,7 +123,7 @@ def train(
         raise TrainingError("Downstream training needs both a share of the steps and a model.")
     # The method at its start, and whatever an earlier run of the same training kept.
     units = _units(stream, config.normalisation, output)
-    kind = method_class(config.architecture)
+    kind = method_class(config.architecture, output)
     method = kind(config, stream.d_in, stream.device, output=output)
     method.start(units.into(_mean(stream)[None])[0])
     first = units.into(stream.batch(0))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae_core.errors import TrainingError
-from sae_core.language_model.hook_point import HookPoint
+from sae_core.language_model.hook_point import HookPoint, in_every_block
 from sae_core.language_model.model import LanguageModel
 from sae_core.text.tokenized import Windows
 
@@ -27,7 +27,8 @@ class PoolSource(Protocol):
     A row holds one token's activations at one hook point or at several, side by side.
 
     Attributes:
-        widths: of the activation at each hook point; their sum is a row's width.
+        widths: of what is read and, for a transcoder, of what is written; their sum is a row's
+            width.
         dtype: the dtype that a pool is rounded to.
         device: where pools lie.
         identity: SHA-256 of all that the pools depend on.
@@ -77,7 +78,7 @@ class TextPools:
     difference is again below B / N, however long the document is.
 
     Attributes:
-        widths: of the activation at each hook point.
+        widths: of what is read and, for a transcoder, of what is written.
         dtype: the dtype that activations of a pool are rounded to.
     """
 
@@ -95,7 +96,8 @@ class TextPools:
 
         Args:
             model: the language model whose activations they are.
-            hook_point: where they are read; the heads of `hook_z` lie side by side.
+            hook_point: where they are read; the heads of `hook_z` lie side by side, and so do all
+                blocks where `*` stands for the number of one.
             windows: the text.
             seed: what the order of windows and the shuffles are made from.
             pool_tokens: about how many tokens are shuffled together.
@@ -106,9 +108,13 @@ class TextPools:
             TrainingError: the training text is shorter than one context.
             HookPointError: the model has no such hook point.
         """
-        names = (hook_point,) if output_hook_point is None else (hook_point, output_hook_point)
-        self._hook_points = tuple(model.hook_point(name) for name in names)
-        self.widths = tuple(point.d_in for point in self._hook_points)
+        ends = [
+            [model.hook_point(place) for place in in_every_block(name, model.n_layers)]
+            for name in (hook_point, output_hook_point)
+            if name is not None
+        ]
+        self._hook_points = tuple(point for end in ends for point in end)
+        self.widths = tuple(sum(point.d_in for point in end) for end in ends)
         self.dtype = dtype
         self._model, self._windows, self._seed = model, windows, seed
         self._pool_tokens = pool_tokens

@@ -12,24 +12,23 @@ import importlib
 import pkgutil
 from functools import cache
 
+from sae_core.dictionaries.dictionary import Output
 from sae_core.errors import TrainingError
 from sae_core.training.method import Method
 
 
 @cache
 def methods() -> dict[str, type[Method]]:
-    """The classes of all methods, by architecture, in alphabetical order."""
-    classes: dict[str, type[Method]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        name = f"{__name__}.{module.name}"
-        for value in vars(importlib.import_module(name)).values():
-            if isinstance(value, type) and issubclass(value, Method) and value.__module__ == name:
-                classes[value.architecture] = value
-    return dict(sorted(classes.items()))
+    """The classes of all methods for one block, by architecture, in alphabetical order."""
+    return {name: kind for (name, crosses), kind in _classes().items() if not crosses}
 
 
-def method_class(architecture: str) -> type[Method]:
+def method_class(architecture: str, output: Output | None = None) -> type[Method]:
     """The class that trains an architecture.
+
+    Args:
+        architecture: its name.
+        output: what a transcoder reconstructs, which for a cross-layer one is in several blocks.
 
     Raises:
         TrainingError: there is none of that name.
@@ -39,4 +38,24 @@ def method_class(architecture: str) -> type[Method]:
         raise TrainingError(
             f"There is no architecture {architecture!r} to train: use one of {', '.join(known)}."
         )
-    return known[architecture]
+    if output is None or output.layers == 1:
+        return known[architecture]
+    crossing = {name: kind for (name, crosses), kind in _classes().items() if crosses}
+    if architecture not in crossing:
+        raise TrainingError(
+            f"Cross-layer transcoders are trained as {', '.join(crossing)} here, not as "
+            f"{architecture}: use that."
+        )
+    return crossing[architecture]
+
+
+@cache
+def _classes() -> dict[tuple[str, bool], type[Method]]:
+    """All classes by architecture, and by whether they cross layers."""
+    classes: dict[tuple[str, bool], type[Method]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        name = f"{__name__}.{module.name}"
+        for value in vars(importlib.import_module(name)).values():
+            if isinstance(value, type) and issubclass(value, Method) and value.__module__ == name:
+                classes[value.architecture, value.crosses_layers] = value
+    return dict(sorted(classes.items()))

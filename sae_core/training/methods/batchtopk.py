@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sae_core.dictionaries.architectures.jumprelu import JumpReLUDictionary
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.training.sparse.selection import largest_of_batch
 from sae_core.training.sparse.sparse import Codes, codes_of_entries
 from sae_core.training.topk_family import TopKFamily
@@ -41,7 +42,7 @@ class BatchTopK(TopKFamily):
         if len(chosen.values):
             least = chosen.values.amin().double()
             threshold += torch.where(threshold > 0, _FORGET, 1.0) * (least - threshold)
-        values = chosen.values.to(self.parameters["W_dec"].dtype)
+        values = chosen.values.to(self.parameters["b_enc"].dtype)
         return codes_of_entries(chosen.rows, chosen.features, values, len(pre))
 
     @override
@@ -67,7 +68,7 @@ class BatchTopK(TopKFamily):
         return max(1, round(self.k * n))
 
     @override
-    def finished(self, hook_point: str, scale: float, shift: Tensor) -> JumpReLUDictionary:
+    def finished(self, hook_point: str, scale: float, shift: Tensor) -> Dictionary:
         dictionary = JumpReLUDictionary(
             hook_point, self.d_in, self.d_sae, self.output is None, self.output
         )

@@ -22,6 +22,7 @@ class NamingModel:
 
     def __init__(self, n_tokens: int) -> None:
         self.name, self.checksum, self.dtype = "naming", "0", torch.float32
+        self.n_layers = 1
         self.device = torch.device("cpu")
         special = np.zeros(n_tokens + 1, dtype=bool)
         special[n_tokens] = True
