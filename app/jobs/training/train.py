@@ -17,18 +17,17 @@ from tqdm import tqdm
 from app.errors import InvalidRequest
 from app.jobs.evaluate import EVALUATION_TOKENS
 from app.jobs.source import TRAINING_RECORD, evaluation_windows, open_windows
+from app.jobs.training.outcome import (
+    evaluate_outcome,
+    holds_dictionary,
+    outcome_checksum,
+    save_outcome,
+)
 from app.jobs.training.run_reporter import RunReporter, output_settings
 from app.settings import Settings
 from app.store.store import open_store
-from sae_core.dictionaries.checkpoint import (
-    CONFIG,
-    dictionary_checksum,
-    load_dictionary,
-    save_dictionary,
-)
 from sae_core.dictionaries.dictionary import Output, TrainedOn
 from sae_core.errors import DiskError, TrainingError
-from sae_core.evaluation.evaluation import evaluate
 from sae_core.evaluation.figures import Evaluation
 from sae_core.files.atomic import atomic_file
 from sae_core.language_model.model import LanguageModel, load_model
@@ -139,14 +138,14 @@ def train(settings: Settings, spec: TrainingSpec) -> str:
             trained.dictionary.trained_on = TrainedOn(
                 parts.model.vocabulary.bos is not None, parts.windows.n_ctx
             )
-            save_dictionary(trained.dictionary, spec.out)
-            result = _evaluate(settings, spec, parts)
-            checksum = dictionary_checksum(spec.out)
+            save_outcome(trained.dictionary, spec.out, parts.model.name)
+            result, on_blocks = _evaluate(spec, parts)
+            checksum = outcome_checksum(spec.out)
             reporter.finish(result.figures(), str(spec.out.resolve()), checksum)
         # The record goes last: a folder with one is finished.
         _write_record(spec, parts, trained, result)
         (spec.out / CHECKPOINT).unlink(missing_ok=True)
-        return _outcome(spec, held_out, result)
+        return _outcome(spec, held_out, result, on_blocks)
 
 
 def _stream(
@@ -162,12 +161,16 @@ def _stream(
 
 
 def _open(settings: Settings, spec: TrainingSpec) -> _Parts:
-    config, kind = spec.config, method_class(spec.config.architecture)
-    kind.check(config)
+    config = spec.config
+    method_class(config.architecture).check(config)
     model = load_model(spec.model, device=settings.device)
     model = model.opening(model.own_opening if spec.prepend_bos is None else spec.prepend_bos)
     output = output_at(model, spec.hook_point, spec.output_hook_point, spec.skip)
-    kind.check_output(output)
+    method_class(config.architecture, output).check_output(output)
+    if config.downstream and output is not None and output.layers > 1:
+        raise TrainingError(
+            "Cross-layer transcoders are trained to reconstruct alone: leave --downstream out."
+        )
     windows = open_windows(settings, model, spec.corpus, spec.n_ctx)
     stream = _stream(model, spec, windows, output)
     downstream = None
@@ -219,7 +222,7 @@ def _is_trained(out: Path, identity: dict[str, str]) -> bool:
             trained = None
         if trained == identity:
             return True
-    elif not (out / CONFIG).exists() or (out / CHECKPOINT).exists():
+    elif not holds_dictionary(out) or (out / CHECKPOINT).exists():
         return False
     raise InvalidRequest(f"{out} holds another dictionary already: choose another --out.")
 
@@ -258,9 +261,8 @@ def _train(spec: TrainingSpec, parts: _Parts, on_point: Callable[[TrainingPoint]
         )
 
 
-def _evaluate(settings: Settings, spec: TrainingSpec, parts: _Parts) -> Evaluation:
+def _evaluate(spec: TrainingSpec, parts: _Parts) -> tuple[Evaluation, str]:
     """Figures of the dictionary as it lies in its folder, on held-out text."""
-    dictionary = load_dictionary(spec.out, settings.device)
     numbers = evaluation_windows(parts.windows, spec.evaluation_tokens, spec.config.seed)
     bar: tqdm[Never] = tqdm(total=len(numbers), desc="evaluating", unit="win")
 
@@ -268,7 +270,7 @@ def _evaluate(settings: Settings, spec: TrainingSpec, parts: _Parts) -> Evaluati
         bar.update(done - bar.n)
 
     with bar:
-        return evaluate(parts.model, dictionary, parts.windows, numbers, show)
+        return evaluate_outcome(parts.model, spec.out, parts.windows, numbers, show)
 
 
 def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: Evaluation) -> None:
@@ -286,7 +288,7 @@ def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: E
         "n_ctx": parts.windows.n_ctx,
         "config": asdict(spec.config),
         "torch": torch.__version__,
-        "checksum": dictionary_checksum(spec.out),
+        "checksum": outcome_checksum(spec.out),
         "evaluation": result.figures(),
         "curve": curve,
     }
@@ -294,18 +296,20 @@ def _write_record(spec: TrainingSpec, parts: _Parts, trained: Trained, result: E
         draft.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
-def _outcome(spec: TrainingSpec, held_out: bool, result: Evaluation) -> str:
+def _outcome(spec: TrainingSpec, held_out: bool, result: Evaluation, on_blocks: str) -> str:
     text = "held-out text" if held_out else "the training text (none is held out)"
     return (
         f"{spec.out} is trained. On {text}: L0 {result.l0:.1f}, FVU {result.fvu:.4f}, "
         f"{result.l_recon - result.l_clean:.4f} nats/token over clean ({result.l_clean:.4f}), "
-        f"{result.dead_share:.1%} dead.\nFor its pages: {_pages(spec)}"
+        f"{result.dead_share:.1%} dead. {on_blocks}".rstrip()
+        + f"\nFor its pages: {_pages(spec)}"
     )
 
 
 def _pages(spec: TrainingSpec) -> str:
     """The command that makes the pages of the dictionary's features."""
-    words = ["--model", spec.model, "--sae", str(spec.out), "--corpus", spec.corpus]
+    sae = spec.out / "W_enc_0.safetensors" if "*" in spec.hook_point else spec.out
+    words = ["--model", spec.model, "--sae", str(sae), "--corpus", spec.corpus]
     if spec.n_ctx is not None:
         words += ["--context", str(spec.n_ctx)]
     return f"featurescope add {shlex.join(words)}"

@@ -22,6 +22,7 @@ from app.store.database import connect
 from app.store.store import Store
 from app.store.types.runs import CHECKPOINT_STEPS
 from sae_core.dictionaries.checkpoint import load_dictionary
+from sae_core.dictionaries.cross_layer_files import load_cross_layer
 from sae_core.text.corpus import Document
 from sae_core.training import trainer
 from sae_core.training.config import TrainingPoint
@@ -30,6 +31,8 @@ from tests.sae_core.training.unique_text import in_folder
 
 POST = "blocks.1.mlp.hook_post"
 MLP_IN, MLP_OUT = "blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"
+BOTH = {"hook_point": MLP_IN, "output_hook_point": MLP_OUT}
+EVERY_BLOCK = {name: place.replace("1", "*") for name, place in BOTH.items()}
 FILES = ["cfg.json", "sae_weights.safetensors", "training.json"]
 
 
@@ -220,7 +223,7 @@ def test_a_transcoder_with_a_skip_connection_is_trained_and_resumed(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed in its steps for the model's predictions, with its activations kept on disk."""
-    options = {"hook_point": MLP_IN, "output_hook_point": MLP_OUT, "cache": str(tmp_path / "cache")}
+    options = BOTH | {"cache": str(tmp_path / "cache")}
     whole, stopped = tmp_path / "whole" / "mlp", tmp_path / "stopped" / "mlp"
     assert run(_words(parts, whole, "--skip", name="undisturbed", **options)) == 0
     with pytest.MonkeyPatch.context() as patch:
@@ -237,11 +240,7 @@ def test_a_transcoder_with_a_skip_connection_is_trained_and_resumed(
     assert (dictionary.hook_point, dictionary.output_hook_point) == (MLP_IN, MLP_OUT)
     assert (dictionary.architecture, dictionary.d_sae) == ("topk_skip_transcoder", 64)
     record = json.loads((whole / "training.json").read_text())
-    assert (record["hook_point"], record["output_hook_point"], record["skip"]) == (
-        MLP_IN,
-        MLP_OUT,
-        True,
-    )
+    assert record | BOTH | {"skip": True} == record
     assert record["curve"][-1]["fvu"] < record["curve"][0]["fvu"]
     assert record["evaluation"]["fvu"] < 1
     assert (stored.hook_point, stored.output_hook_point, stored.skip) == (MLP_IN, MLP_OUT, True)
@@ -251,9 +250,28 @@ def test_a_transcoder_with_a_skip_connection_is_trained_and_resumed(
     assert "another run 'mlp', with other settings, which has finished" in capsys.readouterr().err
 
 
+def test_a_cross_layer_transcoder_is_trained_and_resumed(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = EVERY_BLOCK | {"architecture": "batchtopk", "downstream": "0"}
+    whole, stopped = tmp_path / "whole" / "clt", tmp_path / "stopped" / "clt"
+    assert run(_words(parts, whole, name="undisturbed", **options)) == 0
+    assert "from the first: 0." in capsys.readouterr().err
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_at(patch, 350)
+        assert run(_words(parts, stopped, **options)) == 130
+    assert run(_words(parts, stopped, **options)) == 0
+    assert _bytes(stopped) == _bytes(whole)
+    assert load_cross_layer(whole).d_sae == 128
+    assert json.loads((whole / "training.json").read_text())["evaluation"]["l0"] < 12
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"hook_point": "blocks.*.mlp.hook_in"}, "reads in every block of several and writes in"),
+        (EVERY_BLOCK, "not as topk: use that"),
+        ({**EVERY_BLOCK, "architecture": "batchtopk"}, "leave --downstream out"),
         ({"hook_point": MLP_IN}, "is what the MLP reads: a dictionary can read there, but has to"),
         ({"output_hook_point": POST}, "is a sparse autoencoder: leave the output hook point out"),
         (

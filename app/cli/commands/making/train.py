@@ -20,7 +20,10 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         "--model", required=True, metavar="DIR", help="folder of a Hugging Face model"
     )
     parser.add_argument(
-        "--hook-point", required=True, help="where to read, such as blocks.0.mlp.hook_post"
+        "--hook-point",
+        required=True,
+        help="where to read, such as blocks.0.mlp.hook_post; with blocks.* here and below a "
+        "cross-layer transcoder of all blocks is trained",
     )
     parser.add_argument(
         "--output-hook-point",
@@ -63,11 +66,16 @@ def _config(parser: argparse.ArgumentParser) -> None:
         help="topk, batchtopk, matryoshka, jumprelu, gated or standard (default: %(default)s)",
     )
     parser.add_argument(
-        "--features", type=whole(1), default=_DEFAULTS.d_sae, help="default: %(default)s"
+        "--features",
+        type=whole(1),
+        default=_DEFAULTS.d_sae,
+        help="in each block that is read (default: %(default)s)",
     )
     sparsity = parser.add_mutually_exclusive_group()
     sparsity.add_argument(
-        "--l0", type=_number, help=f"features active on a token (default: {_DEFAULTS.l0:g})"
+        "--l0",
+        type=_number,
+        help=f"features active on a token, in each block (default: {_DEFAULTS.l0:g})",
     )
     sparsity.add_argument(
         "--penalty", type=_number, help="a fixed weight of the sparsity penalty instead"
