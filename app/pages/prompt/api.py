@@ -14,7 +14,6 @@ from app.pages.prompt import schema as types
 from app.pages.prompt.active_features import active_features
 from app.pages.prompt.opening import alike
 from app.pages.prompt.session import Target, attribute_request, target_at
-from app.pages.prompt.tokens import token_of
 from app.rendering.tokens import Typeset, printable
 from app.store.types.catalogue import DictionaryView
 from app.web import answers as web_answers
@@ -22,6 +21,7 @@ from app.web.live.stream import LiveEvent, LiveStream
 from app.web.model import AddressedModel, TheModel
 from app.web.routes import PatientRoute
 from app.web.schema import ERRORS, floats
+from app.web.search.named_tokens import token_of
 from app.web.site import TheSite
 from app.worker.client.faults import STRANGE
 from app.worker.client.readings import Reading

@@ -15,9 +15,9 @@ from app.pages.prompt.active_features import ActiveFeatures, active_features
 from app.pages.prompt.opening import alike, opening_sentence
 from app.pages.prompt.query import FeatureName, PromptQuery, Sort, check_typed
 from app.pages.prompt.ranking import EffectRanking, ranking
-from app.pages.prompt.tokens import neutral_token, token_of
 from app.store.types.catalogue import DictionaryView
 from app.web.model import AddressedModel
+from app.web.search.named_tokens import neutral_token, token_of
 from app.worker.client.prompts import PromptWork
 from app.worker.client.readings import Occlusion, Reading
 from app.worker.client.references import dictionary_ref, model_ref

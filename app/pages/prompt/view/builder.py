@@ -11,7 +11,6 @@ from app.pages.prompt.active_features import ActiveFeatures, effects_column
 from app.pages.prompt.differences import compare
 from app.pages.prompt.ranking import EffectRanking
 from app.pages.prompt.session import PromptSession, Target
-from app.pages.prompt.tokens import neutral_token
 from app.pages.prompt.view.difference_rows import difference_lines
 from app.pages.prompt.view.effect_rows import effects, joint
 from app.pages.prompt.view.page import Prediction, Problems, PromptPage
@@ -34,6 +33,7 @@ from app.rendering.addresses import model_page_address
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation, count, nats, number
 from app.rendering.underlines import Underlines
+from app.web.search.named_tokens import neutral_token
 from app.worker.client.readings import Reading
 from sae_core.harvest.records import ContextEffect
 

@@ -9,7 +9,6 @@ import numpy as np
 from markupsafe import Markup
 
 from app.errors import InvalidRequest
-from app.pages.prompt.tokens import find_token
 from app.pages.prompt.view.rows import Described
 from app.pages.prompt.view.strip import Paint
 from app.rendering.charts.bars import share_bar
@@ -17,6 +16,7 @@ from app.rendering.markup import trusted
 from app.rendering.numbers import activation, decimals, number, percent, signed
 from app.rendering.tokens import Typeset
 from app.rendering.underlines import Underlines
+from app.web.search.named_tokens import find_token
 from app.worker.client.readings import Occlusion, Reading
 from sae_core.harvest.records import ContextEffect
 

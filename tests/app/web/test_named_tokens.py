@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.errors import InvalidRequest
-from app.pages.prompt.tokens import find_token, neutral_token, token_of
 from app.pages.prompt.view.panels import token_value
 from app.rendering.tokens import Typeset
+from app.web.search.named_tokens import find_token, neutral_token, token_of
 from sae_core.language_model.vocabulary import Vocabulary
 from tests import factories
 
