@@ -32,7 +32,8 @@ class TrainingConfig:
     Attributes:
         architecture: a key of `sae_core.training.methods.methods()`.
         d_sae: number of features; of a cross-layer transcoder, of each block.
-        l0: features active on a token, of a cross-layer transcoder in each block: k where the architecture has one (a mean over the batch
+        l0: features active on a token, of a cross-layer transcoder in each block: k where the
+            architecture has one (a mean over the batch
             for the BatchTopK kinds), else what the penalty's weight is steered to reach.
         penalty: a fixed weight of the sparsity penalty instead of `l0`; None: steered to `l0`.
         tokens: training tokens; the last step is a whole batch.

@@ -259,7 +259,12 @@ def train_model(
 
 def save_model(model: GPT2LMHeadModel, tokenizer: Tokenizer, folder: Path) -> None:
     """Write an ordinary Hugging Face folder: config, fp16 safetensors, tokenizer."""
+    save_weights(model, folder)
     special = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "add_bos_token": True}
     fast: Any = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)  # type: ignore[no-untyped-call]
-    nn.Module.to(copy.deepcopy(model), torch.float16).save_pretrained(folder)
     fast.save_pretrained(folder)
+
+
+def save_weights(model: GPT2LMHeadModel, folder: Path) -> None:
+    """Write config and fp16 safetensors alone."""
+    nn.Module.to(copy.deepcopy(model), torch.float16).save_pretrained(folder)

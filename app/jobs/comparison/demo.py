@@ -37,7 +37,7 @@ def compare_demo(settings: Settings) -> list[ComparisonView]:
     Raises:
         InvalidRequest: the demo is not harvested yet.
     """
-    if not is_harvested(settings):
+    if not is_harvested(settings, first=True):
         raise InvalidRequest(
             "The demo is not in the store yet: `featurescope demo --no-serve` harvests it."
         )

@@ -10,16 +10,7 @@ def card_text(card: Mapping[str, Any]) -> str:
     """Markdown for `demo/README.md`."""
     corpus, model = card["corpus"], card["model"]
     trained = model["steps"] * model["batch"] * model["n_ctx"]
-    every = max(1, len(card["loss_curve"]) // 20)
-    points = card["loss_curve"][::-every][::-1]
-    curve = "\n".join(f"| {step:,} | {loss:.3f} |" for step, loss in points)
-    parts = card["dictionaries"]
-    columns = "".join(f" `{name}` |" for name in parts)
-    figures = "\n".join(
-        f"| {title} |" + "".join(f" {how.format(read(part))} |" for part in parts.values())
-        for title, how, read in _FIGURES
-    )
-    sums = "\n".join(f"- `{name}/`: `{value}`" for name, value in card["checksums"].items())
+    curve, parts = _curve(card), card["dictionaries"]
     n_tokens = next(iter(parts.values()))["evaluation"]["n_tokens"]
     return f"""# The bundled demo
 
@@ -67,9 +58,7 @@ last share of its steps also for the model's predictions (`downstream`). Figures
 they lie here, on all held-out text ({n_tokens:,} tokens, windows of 128); dead are features that
 fire on none of these tokens (on the million tokens of the demo's harvest fewer are).
 
-| |{columns}
-|---|{"---:|" * len(parts)}
-{figures}
+{_figures(parts)}
 
 ## Which is best, and why these
 
@@ -86,8 +75,103 @@ predictions as well.
 
 ## Checksums (SHA-256 over the folder's files)
 
-{sums}
+{_sums(card)}
 """
+
+
+def deep_card_text(card: Mapping[str, Any]) -> str:
+    """Markdown for `demo/deep/README.md`."""
+    corpus, model, parts = card["corpus"], card["model"], card["dictionaries"]
+    trained = model["steps"] * model["batch"] * model["n_ctx"]
+    moments = "\n".join(
+        f"| {row['step']:,} | {row['step'] * model['batch'] * model['n_ctx']:,} | "
+        f"{row['held_out_loss']:.3f} | {row['held_out_documents_loss']:.3f} |"
+        for row in card["moments"]
+    )
+    whole, names = card["together"]["evaluation"], card["together"]["names"]
+    replaced = ", ".join(f"`{name}`" for name in names)
+    return f"""# The deeper demo
+
+A transformer of {model["n_layers"]} layers on the text of the [one-layer demo](../README.md), deep
+enough for circuits: a transcoder of each MLP, and dictionaries of the residual stream between the
+blocks. Nothing here comes from elsewhere. Made by
+
+    {card["command"]}
+
+with Python {card["python"]} and torch {card["torch"]}. Every figure here was written by that
+command into `card.json`; `featurescope evaluate` recomputes the dictionaries'.
+
+## Language model (`model/`)
+
+GPT-2 architecture in an ordinary Hugging Face folder: {model["n_layers"]} layers, d_model
+{model["d_model"]}, {model["n_heads"]} heads and {model["d_mlp"]} ReLU neurons in each, context
+{model["n_ctx"]}, byte-level BPE vocabulary {model["d_vocab"]:,}, tied embeddings, float16.
+Trained on {trained:,} tokens of {corpus["source"]} ({model["steps"]:,} steps of {model["batch"]}
+rows), AdamW, peak learning rate {model["learning_rate"]}, seed {model["seed"]}. Its text is held
+out as the one-layer model's is; the tokenizer is the same.
+
+| text | nats/token |
+|---|---:|
+| **held-out windows** of files that it knows | **{card["held_out_loss"]:.3f}** |
+| held-out files, whose names and idioms it never saw | {card["held_out_documents_loss"]:.3f} |
+| as many windows that it was trained on | {card["training_loss"]:.3f} |
+
+| step | training loss (nats/token) |
+|---:|---:|
+{_curve(card)}
+
+## Moments of its training (`step-N/`)
+
+Weights and settings, float16; the tokenizer is `model/`'s. The finished model is the last.
+
+| step | tokens | held-out windows | held-out files |
+|---:|---:|---:|---:|
+{moments}
+
+## Dictionaries
+
+SAELens 6 format, float16. Each was trained on the activations of the other documents, and in the
+last share of its steps also for the model's predictions (`downstream`). Figures are of the files as
+they lie here, on all held-out text ({whole["n_tokens"]:,} tokens, windows of 128). Of a transcoder
+the MLP's output is replaced; what that loses is the extra-loss fraction, of what the model loses
+where it is set to 0 or to its mean.
+
+{_figures(parts)}
+
+{replaced} at once, each reading what the ones before it left in the stream: L0
+{whole["l0"]:.1f}, L_recon {whole["l_recon"]:.4f} against L_clean {whole["l_clean"]:.4f}, L_zero
+{whole["l_zero"]:.4f} and L_mean {whole["l_mean"]:.4f}: an extra-loss fraction of
+{whole["extra_loss_fraction"]:.2%} (zero) and {whole["extra_loss_fraction_mean"]:.2%} (mean).
+
+## Checksums (SHA-256 over the folder's files)
+
+{_sums(card)}
+"""
+
+
+def _curve(card: Mapping[str, Any]) -> str:
+    """Rows of the training loss, some twenty of them, the last one last."""
+    every = max(1, len(card["loss_curve"]) // 20)
+    points = card["loss_curve"][::-every][::-1]
+    return "\n".join(f"| {step:,} | {loss:.3f} |" for step, loss in points)
+
+
+def _figures(parts: Mapping[str, Any]) -> str:
+    """The table of dictionaries, a column each."""
+    head, shown = "".join(f" `{name}` |" for name in parts), parts.values()
+    rows = "\n".join(
+        f"| {title} |"
+        + "".join(
+            f" {how.format(read(part)) if read(part) is not None else ''} |" for part in shown
+        )
+        for title, how, read in _FIGURES
+        if any(read(part) is not None for part in shown)
+    )
+    return f"| |{head}\n|---|{'---:|' * len(parts)}\n{rows}"
+
+
+def _sums(card: Mapping[str, Any]) -> str:
+    return "\n".join(f"- `{name}/`: `{value}`" for name, value in card["checksums"].items())
 
 
 def _training(key: str) -> Callable[[Mapping[str, Any]], Any]:
@@ -100,6 +184,7 @@ def _evaluated(key: str) -> Callable[[Mapping[str, Any]], Any]:
 
 _FIGURES: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
     ("hook point", "`{}`", lambda part: part["hook_point"]),
+    ("writes at", "`{}`", lambda part: part.get("output_hook_point")),
     ("trained as", "{}", _training("architecture")),
     ("kept as", "{}", lambda part: part["kept_as"]),
     ("d_in", "{:,}", lambda part: part["d_in"]),

@@ -18,21 +18,22 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--deep",
         action="store_true",
-        help="instead a model of three layers into DIR/deep, kept at ten moments of its training; "
-        "its tokenizer is that of DIR/model",
+        help="instead a model of three layers into DIR/deep, kept at ten moments of its training, "
+        "with a transcoder of each MLP and dictionaries of the stream between; its tokenizer is "
+        "that of DIR/model",
     )
     add_device(parser)
     parser.set_defaults(command=run, interrupted=RESUME)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Make the demo's tokenizer, model and dictionaries, or its deeper model."""
-    from app.jobs.demo.deep import train_deep_model
+    """Make the demo's tokenizer, model and dictionaries, or those of its deeper model."""
+    from app.jobs.demo.deep import train_deep_demo
     from app.jobs.demo.make import train_demo
     from app.settings import read_settings
 
     settings = read_settings(device=arguments.device)
     if arguments.deep:
-        train_deep_model(settings, arguments.out, arguments.seed)
+        train_deep_demo(settings, arguments.out, arguments.seed)
     else:
         train_demo(settings, arguments.out, arguments.seed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from app.cli.options import Commands, add_address, add_device
 
@@ -18,6 +20,11 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     add_address(parser)
     add_device(parser)
     parser.add_argument("--no-serve", action="store_true", help="only harvest it")
+    parser.add_argument(
+        "--first",
+        action="store_true",
+        help="with --no-serve: only what the pages begin with, one model's MLP and its neurons",
+    )
     parser.set_defaults(command=run, interrupted="Stopped.")
 
 
@@ -35,25 +42,55 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.no_serve:
         from app.jobs.demo.contents import harvest_demo, is_harvested
 
-        if not is_harvested(settings):
-            harvest_demo(settings)
+        if not is_harvested(settings, first=arguments.first):
+            harvest_demo(settings, first=arguments.first)
     else:
         from app.serving import serve
 
-        serve(settings, prepare=lambda: _harvest_apart(settings))
+        with _Harvest(settings) as harvest:
+            serve(settings, prepare=harvest.begin)
 
 
-def _harvest_apart(settings: Settings) -> None:
-    """Harvest the demo in a process of its own: the one that serves never loads torch."""
-    import os
-    import subprocess
+class _Harvest:
+    """Harvests in processes of their own: the one that serves never loads torch.
 
-    from app.errors import FeaturescopeError
-    from app.jobs.demo.contents import is_harvested
+    What the pages begin with is harvested first; the rest while they are served already.
+    """
 
-    if is_harvested(settings):
-        return
-    environment = {**os.environ, "FEATURESCOPE_DEVICE": settings.device}
-    command = [sys.executable, "-m", "app", "demo", "--no-serve"]
-    if subprocess.run(command, env=environment, check=False).returncode != 0:
-        raise FeaturescopeError("The demo could not be harvested; the reason stands above.")
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._rest: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        """Return once there is something to look at."""
+        from app.errors import FeaturescopeError
+        from app.jobs.demo.contents import is_harvested
+
+        settings = self._settings
+        environment = {**os.environ, "FEATURESCOPE_DEVICE": settings.device}
+        command = [sys.executable, "-m", "app", "demo", "--no-serve"]
+        if not is_harvested(settings, first=True):
+            done = subprocess.run([*command, "--first"], env=environment, check=False)
+            if done.returncode != 0:
+                raise FeaturescopeError("The demo could not be harvested; the reason stands above.")
+        if is_harvested(settings):
+            return
+        log = settings.home / "demo.log"
+        with log.open("wb") as stream:
+            self._rest = subprocess.Popen(
+                command, env=environment, stdout=stream, stderr=subprocess.STDOUT
+            )
+        print(
+            "More of the demo is harvested meanwhile, a deeper model among it; pages show each "
+            f"dictionary once it is there. Progress: {log}",
+            file=sys.stderr,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what still runs; the next time it goes on."""
+        if self._rest is not None and self._rest.poll() is None:
+            self._rest.terminate()
+            self._rest.wait()
