@@ -72,8 +72,11 @@ def evaluate_together(
         HookPointError: they do not belong to the model, or two of them write in one place.
         HarvestError: there is too little text for figures.
     """
-    whole = isinstance(dictionaries, CrossLayerTranscoder)
-    parts = _CrossLayer(model, dictionaries) if whole else _Separate(model, dictionaries)
+    parts: _Parts
+    if isinstance(dictionaries, CrossLayerTranscoder):
+        parts = _CrossLayer(model, dictionaries)
+    else:
+        parts = _Separate(model, dictionaries)
     with torch.inference_mode():
         return _evaluate(model, parts, EvaluatedText(model, windows, numbers), windows, on_windows)
 
@@ -173,9 +176,9 @@ def _evaluate(
         firings = Firings(rows, features, acts[rows, features])
         add_fit(sums, batch, y, y_hat.to(y.dtype), firings, mean)
         for kind, difference in enumerate((y.double() - y_hat.double(), y.double() - mean)):
-            for i, part in enumerate(difference.split(widths, dim=1)):
+            for i, part in enumerate(torch.split(difference, widths, dim=1)):
                 squares[kind, i] += part.square().sum()
-        _add_losses(sums, model, parts, batch, list(mean.split(widths)))
+        _add_losses(sums, model, parts, batch, list(torch.split(mean, widths)))
         done += len(batch.tokens)
         if on_windows is not None:
             on_windows(done)

@@ -70,11 +70,12 @@ class CrossLayerTranscoder(Dictionary):
     def writes(self, acts: Tensor, layer: int) -> Tensor:
         """What one block's features [n, per_layer] write, [n, later blocks and itself, width]."""
         rows = self.decoders[layer]
-        return (acts @ rows.flatten(1)).view(len(acts), *rows.shape[1:])
+        written: Tensor = (acts @ rows.flatten(1)).view(len(acts), *rows.shape[1:])
+        return written
 
     @override
     def pre_activations(self, x: Tensor) -> Tensor:
-        split = x.to(self.b_dec.dtype).unflatten(-1, (self.layers, -1))
+        split = self._by_block(x.to(self.b_dec.dtype))
         return torch.einsum("...lw,lwf->...lf", split, self.encoders).flatten(-2) + self.b_enc
 
     @override
@@ -85,13 +86,13 @@ class CrossLayerTranscoder(Dictionary):
     @override
     def encode_feature(self, x: Tensor, feature: int) -> Tensor:
         layer, own = divmod(feature, self.per_layer)
-        read = x.to(self.b_dec.dtype).unflatten(-1, (self.layers, -1))[..., layer, :]
+        read = self._by_block(x.to(self.b_dec.dtype))[..., layer, :]
         relu = torch.relu(read @ self.encoders[layer, :, own] + self.b_enc[feature])
         return relu * (relu > self.threshold[feature])
 
     @override
     def decode(self, acts: Tensor, x: Tensor) -> Tensor:
-        split = acts.unflatten(-1, (self.layers, self.per_layer))
+        split = self._by_block(acts)
         y_hat = self.b_dec.expand(*acts.shape[:-1], self.d_out).clone()
         for layer, begin in enumerate(self._begins()):
             y_hat[..., begin:] += split[..., layer, :] @ self.decoders[layer].flatten(1)
@@ -144,6 +145,10 @@ class CrossLayerTranscoder(Dictionary):
             for layer, begin in enumerate(self._begins())
         ]
         return torch.cat(parts, dim=-1)
+
+    def _by_block(self, x: Tensor) -> Tensor:
+        """What all blocks have side by side [..., layers * n], as [..., layers, n]."""
+        return x.reshape(*x.shape[:-1], self.layers, -1)
 
     def _begins(self) -> range:
         """Where in y_hat each block's features begin to write."""

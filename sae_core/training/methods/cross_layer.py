@@ -87,7 +87,7 @@ class CrossLayer(BatchTopK):
         p["b_dec"].copy_((p["b_dec"].view(layers, -1) * state["write_scale"][:, None]).flatten())
         u, wanted = (part.double() for part in self.centred(batch))
         share = torch.arange(1, layers + 1, device=u.device).repeat_interleave(self.written)
-        for layer, read in enumerate(u.split(self.width, dim=1)):
+        for layer, read in enumerate(torch.split(u, self.width, dim=1)):
             square = read.T @ read
             square.diagonal().add_(_RIDGE * square.diagonal().mean().clamp_min(_LEAST))
             moves = torch.linalg.solve(square, read.T @ wanted[:, layer * self.written :])
@@ -125,10 +125,10 @@ class CrossLayer(BatchTopK):
     def loss(self, x: Tensor, weight: float) -> Tensor:
         p, (_, y) = self.parameters, self.ends(x)
         pre = self._dense_pre(x)
-        acts = self.activate(pre).split(self.per_layer, dim=1)
+        acts = torch.split(self.activate(pre), self.per_layer, dim=1)
         y_hat = p["b_dec"] + self._written_by(acts)
         total = (y - y_hat).pow(2).sum(dim=-1).mean()
-        error, dead = (y - y_hat).detach(), self.dead.split(self.per_layer)
+        error, dead = (y - y_hat).detach(), torch.split(self.dead, self.per_layer)
         for layer, silent in enumerate(dead):
             if not bool(silent.any()):
                 continue
@@ -155,7 +155,7 @@ class CrossLayer(BatchTopK):
         loss, gradient = error, residual * (2 / n)
         gradients = {"W_enc": torch.empty_like(p["W_enc"]), "b_enc": torch.empty_like(p["b_enc"])}
         gradients["b_dec"] = gradient.sum(dim=0)
-        dead = self.dead.split(self.per_layer)
+        dead = torch.split(self.dead, self.per_layer)
         for layer, codes in enumerate(blocks):
             own, name = self._own(layer), f"W_dec.{layer}"
             read = u[:, layer * self.width : (layer + 1) * self.width].contiguous()
@@ -240,7 +240,7 @@ class CrossLayer(BatchTopK):
         p, u = self.parameters, self.centred(x)[0]
         parts = [
             read @ p["W_enc"][self._own(layer)].T
-            for layer, read in enumerate(u.split(self.width, dim=1))
+            for layer, read in enumerate(torch.split(u, self.width, dim=1))
         ]
         return torch.cat(parts, dim=1) + p["b_enc"]
 
