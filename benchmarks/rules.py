@@ -27,7 +27,6 @@ from app.jobs.demo.contents import FEATURES, HOOK_POINT, demo_specs
 from app.jobs.source import open_source
 from app.rendering.tokens import visible
 from app.settings import read_settings, resource
-from sae_core.training.demo_model import save_model
 from sae_core.dictionaries.checkpoint import load_dictionary, neuron_basis
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.harvest.firing_log import FiringLog
@@ -43,6 +42,7 @@ from sae_core.text.tokenized import Windows
 from sae_core.training.config import TrainingConfig
 from sae_core.training.data.pools import TextPools
 from sae_core.training.data.stream import PoolStream
+from sae_core.training.demo_model import save_model
 from sae_core.training.trainer import train
 
 TOKENS = 1_048_576

@@ -60,10 +60,11 @@ class Sparse:
         settle: int,
         l0: int = L0,
         output: Output | None = None,
+        d_sae: int = D_SAE,
     ) -> None:
-        config = TrainingConfig(architecture, D_SAE, l0, tokens=2 * settle * BATCH, batch=BATCH)
+        config = TrainingConfig(architecture, d_sae, l0, tokens=2 * settle * BATCH, batch=BATCH)
         d_in = batches[0].shape[1] - (0 if output is None else output.d_out)
-        self.method: Method = method_class(architecture)(config, d_in, output=output)
+        self.method: Method = method_class(architecture, output)(config, d_in, output=output)
         self.method.start(torch.cat(batches).mean(dim=0))
         self.method.align(batches[0])
         self.method.calibrate(batches[0])
