@@ -176,7 +176,11 @@ class Source:
             evaluation=evaluation,
             details={
                 **self.details,
-                **({WRITES_AT: dictionary.output_hook_point} if dictionary.is_transcoder else {}),
+                **(
+                    {WRITES_AT: dictionary.output_hook_point, "d_out": dictionary.d_out}
+                    if dictionary.is_transcoder
+                    else {}
+                ),
                 OPENS_WITH_BOS: self.model.vocabulary.bos is not None,
                 "texts open": opening_sentence(self.model, self.dictionary, self.spec.prepend_bos),
                 **({"writers": self.spec.writers_title} if self.writers is not None else {}),

@@ -20,6 +20,7 @@ from app.jobs.harvest.fit_warnings import (
     check_width,
     compared,
     look,
+    no_remedy_sentence,
     remedy_sentence,
 )
 from app.jobs.harvest.harvest import EVERY_PART, HarvestParts, harvest_source
@@ -235,7 +236,7 @@ def _try(
     if findings.remedy is not None:
         warnings.append(remedy_sentence(dictionary, findings.remedy))
     elif warnings:
-        warnings.append("No other layer, normalisation or use of b_dec tried does much better.")
+        warnings.append(no_remedy_sentence(dictionary))
     for sentence in warnings:
         say(f"warning     {sentence}")
     return warnings

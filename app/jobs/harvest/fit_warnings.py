@@ -158,6 +158,16 @@ def remedy_options(now: Variant, then: Variant) -> str:
     return " ".join(options)
 
 
+def no_remedy_sentence(dictionary: Dictionary) -> str:
+    """What was tried in vain."""
+    if dictionary.is_transcoder:
+        return (
+            "No other layer, input or skip connection the other way round that was tried does "
+            "much better."
+        )
+    return "No other layer, normalisation or use of b_dec tried does much better."
+
+
 def remedy_sentence(dictionary: Dictionary, tried: Tried) -> str:
     """What to do instead."""
     now, then = variant_of(dictionary), tried.variant

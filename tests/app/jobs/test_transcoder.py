@@ -12,6 +12,7 @@ import torch
 from app.cli.main import run
 from app.exchange.saelens import export_weights
 from app.jobs.harvest.add import Addition, harvest_addition
+from app.jobs.harvest.fit_warnings import no_remedy_sentence
 from app.jobs.harvest.harvest import harvest
 from app.jobs.source import SourceSpec
 from app.settings import Settings
@@ -31,7 +32,7 @@ from app.worker.protocol.requests import (
     SteerRequest,
 )
 from sae_core.dictionaries.architectures.standard import StandardDictionary
-from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
+from sae_core.dictionaries.checkpoint import load_dictionary, neuron_basis, save_dictionary
 from sae_core.dictionaries.dictionary import Output
 from sae_core.errors import CheckpointError, FeaturescopeError, HookPointError
 from sae_core.interventions.ablation import ablate
@@ -105,6 +106,7 @@ def test_it_is_harvested_and_evaluated(view: DictionaryView, folder: Path) -> No
     assert view.evaluation["fvu"] < 0.5
     assert view.evaluation["l_zero"] != view.evaluation["l_recon"]
     assert "warnings" not in view.details
+    assert view.details["d_out"] == 32
 
 
 def test_what_is_stored_is_what_its_weights_give(
@@ -139,6 +141,12 @@ def test_a_wrong_use_is_noticed_and_mended(
     mended, good = load_dictionary(Path(view.path)), load_dictionary(folder / "good")
     for name, parameter in good.named_parameters():
         torch.testing.assert_close(dict(mended.named_parameters())[name], parameter)
+
+
+def test_what_was_tried_in_vain_is_what_was_tried(folder: Path) -> None:
+    kept = load_dictionary(folder / "good")
+    assert "input or skip connection the other way round" in no_remedy_sentence(kept)
+    assert "normalisation or use of b_dec" in no_remedy_sentence(neuron_basis(WRITES, 4))
 
 
 def test_the_worker_runs_it(view: DictionaryView, folder: Path) -> None:
