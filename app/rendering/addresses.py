@@ -65,3 +65,11 @@ def comparison_address(name: str, *rest: object, **query: object) -> str:
     parts = "".join(f"/{quote(str(part), safe='')}" for part in (name, *rest))
     kept = {key: value for key, value in query.items() if value not in (None, "")}
     return f"/compare{parts}" + (f"?{urlencode(kept)}" if kept else "")
+
+
+def graph_address(model: str, name: str = "", *rest: object, **query: object) -> str:
+    """The address of an attribution graph, or of one below it; without a name that of the form;
+    empty query values are left out."""
+    parts = "".join(f"/{quote(str(part), safe='')}" for part in (name, *rest) if part != "")
+    kept = {key: value for key, value in query.items() if value not in (None, "")}
+    return f"/m/{quote(model, safe='')}/graph{parts}" + (f"?{urlencode(kept)}" if kept else "")

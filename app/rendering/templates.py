@@ -12,6 +12,7 @@ from app.rendering import numbers as rendering_numbers
 from app.rendering.addresses import (
     comparison_address,
     dictionary_address,
+    graph_address,
     list_address,
     model_page_address,
     run_address,
@@ -86,11 +87,13 @@ class Renderer:
             "quotient": numbers.quotient,
             "share": numbers.share,
             "signed": numbers.signed,
+            "size": numbers.size,
             "sparkline": lambda histogram: trusted(rendering_charts.sparkline(histogram)),
         }
         self.environment.globals |= {
             "comparison_address": comparison_address,
             "dictionary_address": dictionary_address,
+            "graph_address": graph_address,
             "asset": assets.address,
             "list_address": list_address,
             "caveat": caveat,

@@ -211,6 +211,22 @@ class DosePoint(Message):
     text: str = Field(description="The continuation.")
 
 
+class GraphBegan(Message):
+    """The prompt has been read, and what the graph will take is known."""
+
+    event: Literal["graph_began"] = "graph_began"
+    tokens: bytes = Field(description="int32 [n], BOS first where the model has one")
+    active: int = Field(ge=0, description="Features that fire, on all positions together.")
+    memory: int = Field(ge=0, description="Bytes that the work will take besides the weights.")
+
+
+class GraphTraced(Message):
+    """The finished graph."""
+
+    event: Literal["graph"] = "graph"
+    graph: bytes = Field(description="What `sae_core/circuits/packing.py` makes of it.")
+
+
 class Failed(Message):
     """The request ended early. The message is a sentence for the user."""
 
@@ -244,6 +260,8 @@ Result = (
     | SideEffects
     | DoseBase
     | DosePoint
+    | GraphBegan
+    | GraphTraced
 )
 Event = Annotated[Result | Progress | Failed | Done, Field(discriminator="event")]
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from app.worker.process.jobs.ablate import ablate_contexts
 from app.worker.process.jobs.embed import embed_text
+from app.worker.process.jobs.graph import trace_graph
 from app.worker.process.jobs.prompt import (
     ablate_together,
     attribute_prediction,
@@ -26,6 +27,7 @@ from app.worker.protocol.requests import (
     AttributeRequest,
     DoseRequest,
     EmbedRequest,
+    GraphRequest,
     MaximaRequest,
     OccludeRequest,
     ReadRequest,
@@ -45,6 +47,7 @@ JOBS: dict[type[WorkRequest], Callable[[Any, Shelf, Limits], Iterator[Event]]] =
     OccludeRequest: occlude_tokens,
     SteerRequest: steer_text,
     DoseRequest: sweep_strengths,
+    GraphRequest: trace_graph,
 }
 
 

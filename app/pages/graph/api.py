@@ -1,0 +1,158 @@
+"""Graphs as JSON: a stream while one is computed, its nodes and edges, pins and groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.pages.graph import answers
+from app.pages.graph import schema as types
+from app.pages.graph.asking import graph_task
+from app.pages.graph.page import graph_page
+from app.pages.graph.questions import GraphQuestion
+from app.pages.graph.stream import GraphSpeech, at_once, ready
+from app.web.live.stream import LiveStream
+from app.web.model import TheModel
+from app.web.routes import PatientRoute
+from app.web.schema import ERRORS
+from app.web.site import TheSite
+
+router = APIRouter(
+    prefix="/api/v1/m/{model}", tags=["graphs"], responses=ERRORS, route_class=PatientRoute
+)
+
+_EXAMPLE = """\
+event: began
+data: {"event":"began","tokens":12,"active":3120,"memory":48000000,"sentence":"12 tokens, 3,120 active features; takes up to 48.0 MB besides the weights."}
+
+event: ready
+data: {"event":"ready","name":"def-f","address":"/m/demo/graph/def-f"}
+
+event: done
+data: {"event":"done"}
+"""  # noqa: E501
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": types.GraphEvent,
+        "description": "Server-sent events: one `began`, a `step` now and then, one `ready`; the "
+        "last is `done` or `failed`. Closing the connection ends the work.",
+        "content": {LiveStream.media_type: {"example": _EXAMPLE}},
+    }
+}
+
+
+@router.get("/graphs")
+def graphs(model: str, site: TheSite) -> types.Graphs:
+    """The graphs of a model that are kept.
+
+    \f
+    For example /api/v1/m/demo/graphs
+    """
+    return types.Graphs(graphs=[answers.summary(view) for view in site.store.graphs.all(model)])
+
+
+@router.post("/graph", status_code=200, response_class=LiveStream, responses=_STREAM)
+def trace(question: GraphQuestion, model: TheModel, site: TheSite) -> Response:
+    """Compute a graph and keep it; what was asked before is there at once.
+
+    \f
+    For example /api/v1/m/demo/graph
+    with {"prompt": "def f"}
+    """
+    task = graph_task(model, question)
+    if (there := model.store.graphs.asked(task.question)) is not None:
+        return LiveStream(at_once(), lambda _: ready(there))
+    return LiveStream(site.live.ask(task.request), GraphSpeech(model, task).say)
+
+
+@router.get("/graph/{name}")
+def graph(model: str, name: str, site: TheSite) -> types.GraphAnswer:
+    """A graph with its nodes and edges.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f
+    """
+    return answers.graph(graph_page(site, model, name))
+
+
+@router.put("/graph/{name}")
+def describe(
+    model: str, name: str, question: types.DescribeQuestion, site: TheSite
+) -> types.GraphSummary:
+    """Give a graph another title and note. Its address stays.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f
+    with {"title": "Arguments", "note": "for the paper"}
+    """
+    return answers.summary(site.store.graphs.describe(model, name, question.title, question.note))
+
+
+@router.delete("/graph/{name}", status_code=204, response_class=Response)
+def put_away(model: str, name: str, site: TheSite) -> None:
+    """Put a graph away. Nothing of it is lost.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f
+    """
+    site.store.graphs.put_away(model, name)
+
+
+@router.post("/graph/{name}/restore")
+def restore(model: str, name: str, site: TheSite) -> types.GraphSummary:
+    """Take a graph up again that was put away.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/restore
+    """
+    return answers.summary(site.store.graphs.put_away(model, name, withdrawn=False))
+
+
+@router.put("/graph/{name}/pins")
+def pin(model: str, name: str, question: types.PinsQuestion, site: TheSite) -> types.GraphSummary:
+    """Keep these nodes in view, and no others.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/pins
+    with {"nodes": [12, 40]}
+    """
+    return answers.summary(site.store.graphs.pin(model, name, question.nodes))
+
+
+@router.post("/graph/{name}/groups")
+def group(
+    model: str, name: str, question: types.GroupQuestion, site: TheSite
+) -> types.GraphSummary:
+    """Put nodes together under a title. Each node is in one group: others lose it.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/groups
+    with {"title": "names", "nodes": [12, 40]}
+    """
+    return answers.summary(site.store.graphs.group(model, name, question.title, question.nodes))
+
+
+@router.put("/graph/{name}/groups/{group_id}")
+def regroup(
+    model: str, name: str, group_id: str, question: types.GroupQuestion, site: TheSite
+) -> types.GraphSummary:
+    """Give a group another title and other nodes.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/groups/0123
+    with {"title": "names", "nodes": [12, 40]}
+    """
+    made = site.store.graphs.group(model, name, question.title, question.nodes, group_id)
+    return answers.summary(made)
+
+
+@router.delete("/graph/{name}/groups/{group_id}")
+def ungroup(model: str, name: str, group_id: str, site: TheSite) -> types.GraphSummary:
+    """Take a group apart.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/groups/0123
+    """
+    return answers.summary(site.store.graphs.ungroup(model, name, group_id))

@@ -1,0 +1,68 @@
+"""The address of a graph's page: which nodes are shown, and which is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from fastapi import Depends, Query
+
+from app.rendering.addresses import graph_address
+from app.store.types.graphs import GraphView
+
+SHARE = 0.8
+_DIGITS = 3
+
+
+@dataclass(frozen=True)
+class GraphQuery:
+    """What a graph's page is asked to show.
+
+    Attributes:
+        share: of all influence, that the nodes in view carry.
+        node: the chosen one; None: none is.
+        page: of the table, from 1.
+    """
+
+    share: float = SHARE
+    node: int | None = None
+    page: int = 1
+
+    def address(self, view: GraphView) -> str:
+        """Of this state."""
+        return graph_address(
+            view.model,
+            view.name,
+            share="" if self.share == SHARE else f"{self.share:g}",
+            node="" if self.node is None else self.node,
+            page="" if self.page == 1 else self.page,
+        )
+
+    def at(self, node: int | None) -> GraphQuery:
+        """The same with a node chosen."""
+        return replace(self, node=node)
+
+    def at_page(self, page: int) -> GraphQuery:
+        """The same at another page of the table."""
+        return replace(self, page=page)
+
+
+async def _graph_query(
+    share: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="Of all influence on the targets, that the listed nodes carry.",
+        ),
+    ] = SHARE,
+    node: Annotated[
+        Annotated[int, Query(ge=0, lt=2**31)] | None, Query(description="The chosen node.")
+    ] = None,
+    page: Annotated[int, Query(ge=1, le=1_000_000, description="Page, from 1.")] = 1,
+) -> GraphQuery:
+    return GraphQuery(round(share, _DIGITS), node, page)
+
+
+TheGraphQuery = Annotated[GraphQuery, Depends(_graph_query)]

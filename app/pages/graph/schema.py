@@ -1,0 +1,154 @@
+"""Graphs as JSON: what is asked and what is answered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
+from app.web.schema import Answer, Printable, Question, whole
+
+GraphText = Annotated[str, AfterValidator(whole)]
+NodeNumbers = tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
+
+
+class GroupAnswer(Answer):
+    """Nodes of a graph that mean one thing together."""
+
+    id: str
+    title: str
+    nodes: list[int]
+
+
+class GraphSummary(Answer):
+    """A graph without its nodes and edges."""
+
+    name: str = Field(description="In its address.", examples=["def-f-self-x-return"])
+    model: Printable
+    title: str
+    note: str
+    prompt: str = Field(description="The text that was read.")
+    source: Printable = Field(description="Where it was read from; empty: computed here.")
+    n_tokens: int
+    n_nodes: int
+    n_edges: int
+    pinned: list[int] = Field(description="Numbers of nodes that somebody keeps in view.")
+    groups: list[GroupAnswer]
+    created: float = Field(description="Seconds since 1970.")
+    withdrawn: bool = Field(description="Whether it was put away.")
+    address: str = Field(description="Of its page.")
+
+
+class Graphs(Answer):
+    """The graphs of a model, the newest first."""
+
+    graphs: list[GraphSummary]
+
+
+class GraphPlace(Answer):
+    """A dictionary whose features are nodes."""
+
+    name: Printable
+    hook_point: Printable = Field(description="Whose activation is encoded.")
+    output_hook_point: Printable = Field(description="Whose activation is reconstructed.")
+    d_sae: int
+    is_neurons: bool
+    address: str = Field(description="Of its page; empty: the store has it no longer.")
+
+
+class NodeColumns(Answer):
+    """All nodes, column by column; a node is known by its place in them."""
+
+    kind: list[int] = Field(description="0: token, 1: feature or neuron, 2: error, 3: logit.")
+    layer: list[int] = Field(description="-1 of tokens, the number of layers of logits.")
+    position: list[int]
+    index: list[int] = Field(description="Of the feature; id of a token; -1 of errors.")
+    place: list[int] = Field(description="Of the dictionary; -1: none.")
+    activation: list[float] = Field(description="Of a feature; probability of a logit.")
+    influence: list[float] = Field(description="What it passes on to the targets, as a share.")
+    share: list[float] = Field(
+        description="Of all influence, that it and all stronger nodes carry; 0: it always stays."
+    )
+    name: list[str] = Field(description="Its label, or what it is.")
+
+
+class EdgeColumns(Answer):
+    """The edges, column by column, those that carry most first."""
+
+    source: list[int]
+    target: list[int]
+    weight: list[float] = Field(description="What the target's pre-activation owes the source.")
+
+
+class GraphAnswer(GraphSummary):
+    """A graph with its nodes and edges."""
+
+    model_checksum: str = Field(description="Of the model's weights; empty: not known.")
+    replacement: float = Field(
+        description="Of what reaches tokens and errors, the share that reaches tokens."
+    )
+    completeness: float = Field(
+        description="The share of nodes' inputs that are no errors, weighted by influence."
+    )
+    n_layers: int
+    tokens: list[str] = Field(description="Of the prompt, with nothing invisible in them.")
+    dictionaries: list[GraphPlace]
+    targets: list[int] = Field(description="Nodes whose causes are asked for.")
+    target_weights: list[float] = Field(description="How much each of them counts.")
+    nodes: NodeColumns
+    edges: EdgeColumns
+    edges_left: int = Field(description="Edges that are not listed: they carry least.")
+    settings: dict[str, Any] = Field(description="All that decided what the graph is.")
+    left_out: dict[str, Any] = Field(description="Nodes and edges that were never kept.")
+
+
+class DescribeQuestion(Question):
+    """Another title and note for a graph."""
+
+    title: GraphText = Field(examples=["Closing the bracket"])
+    note: GraphText = ""
+
+
+class PinsQuestion(Question):
+    """The nodes that are kept in view."""
+
+    nodes: NodeNumbers = Field(examples=[[12, 40]])
+
+
+class GroupQuestion(Question):
+    """Nodes that mean one thing together."""
+
+    title: GraphText = Field(examples=["names of arguments"])
+    nodes: NodeNumbers = Field(examples=[[12, 40]])
+
+
+class BeganEvent(LiveEvent):
+    """The prompt has been read, and what the graph will take is known."""
+
+    event: Literal["began"] = "began"
+    tokens: int = Field(description="Of the prompt, BOS included.")
+    active: int = Field(description="Features that fire, on all positions together.")
+    memory: int = Field(description="Bytes that the work takes besides the weights.")
+    sentence: str = Field(description="The same in words.")
+
+
+class StepEvent(LiveEvent):
+    """How far it is."""
+
+    event: Literal["step"] = "step"
+    done: int
+    total: int
+
+
+class ReadyEvent(LiveEvent):
+    """The graph is kept."""
+
+    event: Literal["ready"] = "ready"
+    name: str
+    address: str = Field(description="Of its page.")
+
+
+GraphEvent = Annotated[
+    BeganEvent | StepEvent | ReadyEvent | DoneEvent | FailedEvent, Field(discriminator="event")
+]
