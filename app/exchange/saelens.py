@@ -8,7 +8,11 @@ from pathlib import Path
 from app.errors import InvalidRequest
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.references import without_model
-from sae_core.dictionaries.checkpoint import CONFIG, WEIGHTS, dictionary_checksum, load_dictionary
+from sae_core.dictionaries.checkpoint import (
+    dictionary_checksum,
+    dictionary_files,
+    load_dictionary,
+)
 from sae_core.errors import CheckpointError
 from sae_core.files.atomic import atomic_file, atomic_folder
 
@@ -37,6 +41,6 @@ def export_weights(dictionary: DictionaryView, folder: Path) -> None:
             f"was filled from {dictionary.checksum[:12]}…. Put the old files back or harvest again."
         )
     with atomic_folder(folder) as made:
-        for name in (CONFIG, WEIGHTS):
+        for name in dictionary_files(source):
             with atomic_file(made / name) as draft:
                 shutil.copyfile(source / name, draft)

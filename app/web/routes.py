@@ -24,6 +24,8 @@ from app.worker.connection import while_connected
 
 LONGEST_BODY = 4 * 2**20  # bytes; the longest prompt with every character escaped fits
 MOST_BODIES = 64 * 2**20  # of all requests that are being read
+LONGEST_FILE = 16 * 2**20
+MOST_FILES = 64 * 2**20
 RETRY_AFTER = 2
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -54,6 +56,11 @@ class PatientRoute(APIRoute):
     `LONGEST_BODY`.
     """
 
+    @property
+    def bodies(self) -> Bodies:
+        """The bodies that are read with it."""
+        return bodies
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers a request."""
         handle = super().get_route_handler()
@@ -77,7 +84,7 @@ class PatientRoute(APIRoute):
             if request.method in SAFE:
                 return await answer(request)
             check_origin(request)
-            async with bodies.read(request) as whole:
+            async with self.bodies.read(request) as whole:
                 return await answer(whole)
 
         return patient
@@ -130,6 +137,16 @@ class Bodies:
 
 
 bodies = Bodies()
+files = Bodies(LONGEST_FILE, MOST_FILES)
+
+
+class FileRoute(PatientRoute):
+    """The same for files, whose bodies are longer."""
+
+    @property
+    def bodies(self) -> Bodies:
+        """The bodies that are read with it."""
+        return files
 
 
 def _too_long(longest: int) -> str:

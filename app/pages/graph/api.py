@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response, StreamingResponse
 
+from app.exchange.neuronpedia.graphs.keep import keep_file
+from app.exchange.neuronpedia.graphs.write import graph_json
 from app.pages.graph import answers
 from app.pages.graph import schema as types
 from app.pages.graph.asking import graph_task
@@ -15,14 +17,23 @@ from app.pages.graph.questions import GraphQuestion
 from app.pages.graph.stream import GraphSpeech, at_once, ready
 from app.web.live.stream import LiveStream
 from app.web.model import TheModel
-from app.web.routes import PatientRoute
+from app.web.routes import FileRoute, PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import TheSite
+from sae_core.circuits.graph import NodeKind
 
 router = APIRouter(
     prefix="/api/v1/m/{model}", tags=["graphs"], responses=ERRORS, route_class=PatientRoute
 )
+files = APIRouter(route_class=FileRoute)
 
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+Body = Annotated[bytes, Depends(_body)]
+_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}}}}
 _EXAMPLE = """\
 event: began
 data: {"event":"began","tokens":12,"active":3120,"memory":48000000,"sentence":"12 tokens, 3,120 active features; takes up to 48.0 MB besides the weights."}
@@ -65,6 +76,52 @@ def trace(question: GraphQuestion, model: TheModel, site: TheSite) -> Response:
     if (there := model.store.graphs.asked(task.question)) is not None:
         return LiveStream(at_once(), lambda _: ready(there))
     return LiveStream(site.live.ask(task.request), GraphSpeech(model, task).say)
+
+
+@files.post(
+    "/graphs",
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {}}}},
+)
+def take(model: str, body: Body, site: TheSite) -> types.GraphSummary:
+    """Keep a graph from a file as Neuronpedia and circuit-tracer write it, up to 16 MiB. The model
+    need not be in the store.
+
+    \f
+    For example /api/v1/m/demo/graphs
+    with {"metadata": {}, "qParams": {}, "nodes": [], "links": []}
+    """
+    return answers.summary(keep_file(site.store, body, model, "a file of Neuronpedia's form"))
+
+
+@router.get("/graph/{name}/file", response_class=StreamingResponse, responses=_FILE)
+def file(
+    model: str,
+    name: str,
+    site: TheSite,
+    share: Annotated[
+        float | None,
+        Query(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="Of all influence, that the nodes in the file carry; null: all nodes.",
+        ),
+    ] = None,
+) -> Response:
+    """A graph as Neuronpedia's JSON, which circuit-tracer's page opens, too.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/file?share=0.8
+    """
+    page = graph_page(site, model, name)
+    labels = page.names.labels
+    names = [
+        page.names.output(node) if kind == NodeKind.LOGIT else labels.get(node, "")
+        for node, kind in enumerate(page.graph.nodes.kind.tolist())
+    ]
+    text = graph_json(page.view, page.graph, names, share)
+    headers = {"Content-Disposition": 'attachment; filename="graph.json"'}
+    return StreamingResponse(text, headers=headers, media_type="application/json")
 
 
 @router.get("/graph/{name}")
@@ -156,3 +213,6 @@ def ungroup(model: str, name: str, group_id: str, site: TheSite) -> types.GraphS
     For example /api/v1/m/demo/graph/def-f/groups/0123
     """
     return answers.summary(site.store.graphs.ungroup(model, name, group_id))
+
+
+router.include_router(files)

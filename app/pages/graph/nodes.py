@@ -12,11 +12,9 @@ from app.rendering.numbers import percent
 from app.rendering.tokens import printable, visible
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
-from app.store.types.graphs import GraphView
+from app.store.types.graphs import LOGIT_STRINGS, GraphView
 from sae_core.circuits.graph import Graph, GraphDictionary, NodeKind
 
-LOGIT_STRINGS = "logit_strings"
-"""The setting of a foreign graph that spells out the tokens of its logits."""
 KINDS = {
     NodeKind.TOKEN: "token",
     NodeKind.FEATURE: "feature",

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from sae_core.circuits.graph import Graph
 
+LOGIT_STRINGS = "logit_strings"
+"""The setting of a graph from elsewhere that spells out the tokens of its logits, by their ids."""
+
 
 @dataclass(frozen=True)
 class GraphRecord:
