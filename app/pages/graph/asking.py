@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
@@ -35,13 +36,13 @@ class GraphTask:
         request: for the worker.
         question: SHA-256 of all that decides the graph.
         title: what it is called at first.
-        checksums: of each dictionary of the request; empty for bare neurons.
+        checksums: of the store's dictionaries among those of the request, by name.
     """
 
     request: GraphRequest
     question: str
     title: str
-    checksums: tuple[str, ...]
+    checksums: Mapping[str, str]
 
 
 def graph_task(model: AddressedModel, question: GraphQuestion) -> GraphTask:
@@ -68,12 +69,11 @@ def graph_task(model: AddressedModel, question: GraphQuestion) -> GraphTask:
         question.max_nodes,
         round(question.memory * 2**30),
     )
-    by_name = {view.name: view.checksum for view in views}
     return GraphTask(
         request=request,
         question=question_of(request),
         title=title_of(question.prompt),
-        checksums=tuple(by_name.get(part.name, "") for part in parts),
+        checksums={view.name: view.checksum for view in views},
     )
 
 
@@ -119,7 +119,7 @@ def keep(model: AddressedModel, task: GraphTask, answer: GraphTraced) -> GraphVi
         GraphRecord(
             graph=graph,
             model_checksum=task.request.model.checksum,
-            checksums=task.checksums,
+            checksums=tuple(task.checksums.get(d.name, "") for d in graph.dictionaries),
             prompt=str(task.request.prompt),
             question=task.question,
             source="",

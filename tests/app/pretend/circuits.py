@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 
+from app.errors import FeaturescopeError
 from app.store.types.graphs import GraphRecord
+from app.worker.protocol.arrays import pack_int32
+from app.worker.protocol.events import GraphBegan, GraphTraced, Progress, Result
+from app.worker.protocol.requests import GraphRequest, WorkRequest
 from sae_core.circuits.graph import Edges, Graph, GraphDictionary, NodeKind, Nodes
+from sae_core.circuits.packing import pack_graph
 
 TOKENS = ("<|endoftext|>", " self", "\n", "<script>alert(1)</script>", "\u202egnp.exe", "é世界🙂")
 DICTIONARIES = (
@@ -87,3 +95,40 @@ def record(made: Graph, title: str = "self, then what?", question: str = "q" * 6
         source="",
         title=title,
     )
+
+
+@dataclass
+class PretendTracing:
+    """A worker that has a graph for every question, or raises.
+
+    Attributes:
+        error: what every request meets.
+        asked: every request.
+    """
+
+    error: FeaturescopeError | None = None
+    asked: list[WorkRequest] = field(default_factory=list)
+
+    async def ask(self, request: WorkRequest) -> AsyncGenerator[Result | Progress, None]:
+        """The events of a graph that has the request's own dictionaries."""
+        assert isinstance(request, GraphRequest)
+        self.asked.append(request)
+        yield GraphBegan(
+            tokens=pack_int32(np.arange(len(TOKENS), dtype=np.int32)), active=24, memory=48_000_000
+        )
+        if self.error is not None:
+            raise self.error
+        yield Progress(done=1, total=2)
+        made = graph(seed=len(str(request.prompt)))
+        names = [part.name for part in request.dictionaries]
+        made = replace(
+            made,
+            dictionaries=tuple(
+                replace(DICTIONARIES[n % 2], name=name)
+                for n, name in enumerate((*names, *names)[:2])
+            ),
+        )
+        yield GraphTraced(graph=pack_graph(made))
+
+    async def close(self) -> None:
+        """Nothing is open."""
