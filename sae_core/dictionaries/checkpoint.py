@@ -1,4 +1,8 @@
-"""Dictionaries on disk: `cfg.json` and `sae_weights.safetensors`, the SAELens 6 format."""
+"""Dictionaries on disk: `cfg.json` and `sae_weights.safetensors`, the SAELens 6 format.
+
+What one layer of a cross-layer transcoder writes into later blocks lies in a file of its own,
+`later_weights.safetensors`, because SAELens, which knows no such thing, opens the rest.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,13 @@ from sae_core.errors import CheckpointError
 from sae_core.files.atomic import atomic_file
 from sae_core.files.checksum import folder_checksum
 from sae_core.files.json_config import JsonConfig
+from sae_core.files.memory import check_memory
 from sae_core.files.weight_files import check_is_weights, read_tensors
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
+LATER_WEIGHTS = "later_weights.safetensors"
+LATER = "W_later"  # its only tensor
 # z = s x with s = sqrt(d_in) / mean ||x||. In a file it means that s is not in the weights yet.
 FIXED_SCALE = "expected_average_only_in"
 _STREAM = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
@@ -66,6 +73,10 @@ def save_dictionary(
         name: tensor.detach().to("cpu", dtype).contiguous()
         for name, tensor in core.named_parameters()
     }
+    if LATER in weights:
+        config["later_blocks"] = len(weights[LATER])
+        with atomic_file(folder / LATER_WEIGHTS) as draft:
+            save_file({LATER: weights.pop(LATER)}, draft)
     with atomic_file(folder / WEIGHTS) as draft:
         save_file(weights, draft)
     with atomic_file(folder / CONFIG) as draft:
@@ -93,7 +104,7 @@ def load_dictionary(
             "not in its weights yet. `featurescope add` puts it there."
         )
     path = folder / WEIGHTS
-    weights = read_tensors(path)
+    weights = read_tensors(path) | later_weights(folder, config.values)
     _check_sizes(weights, config, path)
     norm = with_centring(config.word("normalize_activations", "none"), metadata, hook_point)
     config.values["normalize_activations"] = norm
@@ -101,6 +112,23 @@ def load_dictionary(
     dictionary = filled(empty_dictionary(hook_point, config), weights, path, device, dtype)
     dictionary.trained_on = trained_on(config.values, metadata)
     return dictionary
+
+
+def later_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What a dictionary of these settings writes into later blocks, W_later; {} where it does not.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or holds anything else.
+    """
+    if not config.get("later_blocks"):
+        return {}
+    tensors = read_tensors(folder / LATER_WEIGHTS)
+    if tensors.keys() != {LATER}:
+        raise CheckpointError(
+            f"{folder / LATER_WEIGHTS} holds {', '.join(sorted(tensors)) or 'nothing'}, where "
+            f"{LATER} was expected."
+        )
+    return tensors
 
 
 def trained_on(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> TrainedOn:
@@ -164,6 +192,10 @@ def empty_dictionary(hook_point: str, config: JsonConfig) -> Dictionary:
     """
     known = dictionary_classes()
     architecture = config.need("architecture")
+    if (output := output_of(config)) is not None and output.later_blocks:
+        n = config.size("d_sae") * (config.size("d_in") + (1 + output.later_blocks) * output.d_out)
+        needed = n * torch.get_default_dtype().itemsize
+        check_memory(config.path.parent, needed, "take a layer that writes into fewer blocks")
     ours = isinstance(architecture, str) and architecture in known
     if not ours or architecture == NeuronBasis.architecture:
         names = ", ".join(name for name in known if name != NeuronBasis.architecture)
@@ -204,9 +236,15 @@ def filled(
     return dictionary.to(device=device).requires_grad_(False).eval()
 
 
+def dictionary_files(folder: Path) -> tuple[str, ...]:
+    """Names of the files that a dictionary consists of."""
+    later = (LATER_WEIGHTS,) if (folder / LATER_WEIGHTS).is_file() else ()
+    return (CONFIG, WEIGHTS, *later)
+
+
 def dictionary_checksum(folder: Path) -> str:
     """SHA-256 over the dictionary's configuration and weights."""
-    return folder_checksum(folder, (CONFIG, WEIGHTS))
+    return folder_checksum(folder, dictionary_files(folder))
 
 
 def neuron_basis(hook_point: str, d_in: int) -> NeuronBasis:
@@ -223,6 +261,9 @@ def _check_sizes(weights: Mapping[str, Tensor], config: JsonConfig, path: Path) 
             _check_shape(name, weights, shape, path)
         elif name == "W_dec" or output is not None:  # an autoencoder's encoder may be its decoder
             raise CheckpointError(f"{path} lacks the tensor {name}.")
+    if LATER in weights and output is not None:
+        shape = (output.later_blocks, d_sae, d_out)
+        _check_shape(LATER, weights, shape, path.with_name(LATER_WEIGHTS))
 
 
 def _check_shape(

@@ -21,7 +21,7 @@ from sae_core.errors import CheckpointError
 from sae_core.files.atomic import atomic_file
 from sae_core.files.checksum import folder_checksum
 from sae_core.files.flat_yaml import flat_yaml
-from sae_core.files.memory import available_memory
+from sae_core.files.memory import check_memory
 from sae_core.files.weight_files import check_file, check_is_weights, read_tensors, tensor_shapes
 
 CONFIG = "config.yaml"
@@ -29,7 +29,6 @@ _ENCODER = re.compile(r"W_enc_(\d+)\.safetensors")
 _EVERY = "blocks.*."
 _HOOKS = {"feature_input_hook": "mlp.hook_in", "feature_output_hook": "hook_mlp_out"}
 _SAME = {"hook_mlp_in": "hook_resid_mid"}
-_GIB = 2**30
 
 
 def save_cross_layer(
@@ -84,7 +83,8 @@ def load_cross_layer(
             "are read with relu and jump_relu only."
         )
     per_layer, width, written = _sizes(folder, layers)
-    _check_memory(folder, per_layer * layers * (width + (layers + 1) * written // 2), dtype)
+    n = per_layer * layers * (width + (layers + 1) * written // 2)
+    check_memory(folder, n * dtype.itemsize, "give the file of one layer")
     places = [_EVERY + _place(str(config.get(key) or usual)) for key, usual in _HOOKS.items()]
     output = Output(places[1], layers * written, layers=layers)
     clt = CrossLayerTranscoder(places[0], layers * width, layers * per_layer, output)
@@ -168,15 +168,6 @@ def _sizes(folder: Path, layers: int) -> tuple[int, int, int]:
             f"width] and [features, {layers} layers, width] were expected."
         )
     return encoder[0], encoder[1], decoder[2]
-
-
-def _check_memory(folder: Path, n: int, dtype: torch.dtype) -> None:
-    needed, there = n * dtype.itemsize, available_memory()
-    if needed > there:
-        raise CheckpointError(
-            f"{folder} needs {needed / _GIB:,.1f} GiB of memory, and {there / _GIB:,.1f} GiB are "
-            "free: give the file of one layer, or use a machine with more."
-        )
 
 
 def _place(name: str) -> str:

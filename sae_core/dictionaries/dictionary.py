@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from sae_core.errors import CheckpointError
 from sae_core.files.json_config import JsonConfig
+from sae_core.language_model.hook_point import in_later_blocks
 
 
 @dataclass(frozen=True)
@@ -58,19 +59,33 @@ class Output:
         skip: whether a linear map of the input is part of the reconstruction.
         layers: how many blocks' activations lie side by side in it; 1 but for a cross-layer
             transcoder.
+        later_blocks: into how many blocks behind it the features write as well; 0 but for one layer
+            of a cross-layer transcoder.
     """
 
     hook_point: str
     d_out: int
     skip: bool = False
     layers: int = 1
+    later_blocks: int = 0
+
+    @property
+    def later(self) -> tuple[str, ...]:
+        """The hook points that the features write to besides: those of the same kind, in order.
+
+        Raises:
+            HookPointError: the first one is no hook point.
+        """
+        return in_later_blocks(self.hook_point, self.later_blocks)
 
 
 class Dictionary(nn.Module):
     """What all architectures share: the weights' shapes and the linear decoder.
 
     Equation: y_hat = f W_dec + b_dec, with W_dec [d_sae, d_out] and b_dec [d_out]; with a skip
-    connection y_hat = f W_dec + b_dec + x W_skip^T, with W_skip [d_out, d_in].
+    connection y_hat = f W_dec + b_dec + x W_skip^T, with W_skip [d_out, d_in]. One layer of a
+    cross-layer transcoder adds f W_later_m, with W_later [later blocks, d_sae, d_out], to what is
+    reconstructed in the m-th block behind its own.
 
     Attributes:
         hook_point: name of the hook point that is read.
@@ -155,6 +170,9 @@ class Dictionary(nn.Module):
         self.b_dec = nn.Parameter(torch.zeros(self.d_out))
         if self.output is not None and self.output.skip:
             self.W_skip = nn.Parameter(torch.zeros(self.d_out, self.d_in))
+        if self.output is not None and self.output.later_blocks:
+            later = self.output.later_blocks
+            self.W_later = nn.Parameter(torch.zeros(later, self.d_sae, self.d_out))
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """x, less b_dec where the dictionary was trained so. Shape [..., d_in]."""
@@ -218,12 +236,23 @@ class Dictionary(nn.Module):
 
     @property
     def decoder_rows(self) -> Tensor:
-        """d_f for each feature, [d_sae, d_out], model units."""
+        """d_f for each feature, [d_sae, d_out], model units; what it writes at `output_hook_point`
+        alone."""
         return self.W_dec
+
+    @property
+    def later_rows(self) -> tuple[Tensor, ...]:
+        """What one unit of each feature writes into each later block, [d_sae, d_out] each."""
+        writes_later = self.output is not None and self.output.later_blocks > 0
+        return self.W_later.unbind() if writes_later else ()
 
     def decoder_row(self, feature: int) -> Tensor:
         """d_f of one feature, [d_out], model units."""
         return self.decoder_rows[feature]
+
+    def written_row(self, feature: int, block: int) -> Tensor:
+        """What one unit of a feature writes so many blocks behind its own, [d_out]; d_f for 0."""
+        return self.later_rows[block - 1][feature] if block else self.decoder_row(feature)
 
     def rows_of(self, features: Tensor) -> Tensor:
         """d_f of some features [n]: [n, d_out], model units; equal to `decoder_rows[features]`."""
@@ -254,4 +283,6 @@ def output_of(config: JsonConfig) -> Output | None:
             f"{config.path} is a transcoder's and does not say what it reconstructs: give "
             "metadata.hook_name_out, such as blocks.0.hook_mlp_out."
         )
-    return Output(name, config.size("d_out"), skip="skip_" in architecture)
+    later = config.size("later_blocks") if config.values.get("later_blocks") else 0
+    skip = "skip_" in architecture
+    return Output(name, config.size("d_out"), skip=skip, later_blocks=later)

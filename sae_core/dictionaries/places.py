@@ -17,10 +17,18 @@ class Places:
     Attributes:
         read: whose activation is encoded.
         write: whose activation is reconstructed, and from which a feature is taken out.
+        later: in blocks behind it, from which a feature is taken out as well: those that one layer
+            of a cross-layer transcoder writes to.
     """
 
     read: HookPoint
     write: HookPoint
+    later: tuple[HookPoint, ...] = ()
+
+    @property
+    def written(self) -> tuple[HookPoint, ...]:
+        """All that it writes to, its own block's first."""
+        return (self.write, *self.later)
 
 
 def places_of(model: LanguageModel, dictionary: Dictionary) -> Places:
@@ -28,12 +36,19 @@ def places_of(model: LanguageModel, dictionary: Dictionary) -> Places:
 
     Raises:
         HookPointError: the model has no such hook points, their widths are others, nothing can be
-            written there, or it is a transcoder's and does not come of what is read.
+            written there, it is a transcoder's and does not come of what is read, or it writes into
+            more blocks than there are.
     """
-    places = Places(
-        model.hook_point(dictionary.hook_point, dictionary.d_in),
-        model.write_point(dictionary.output_hook_point, dictionary.d_out),
-    )
+    read = model.hook_point(dictionary.hook_point, dictionary.d_in)
+    write = model.write_point(dictionary.output_hook_point, dictionary.d_out)
+    later = () if dictionary.output is None else dictionary.output.later
+    if write.layer + len(later) >= model.n_layers:
+        raise HookPointError(
+            f"It writes into {write.name} and {len(later)} blocks behind that, to {later[-1]}, but "
+            f"{model.name} has {model.n_layers} blocks: it is a layer of another model's "
+            "transcoder, or of another block."
+        )
+    places = Places(read, write, tuple(model.write_point(name, dictionary.d_out) for name in later))
     if dictionary.is_transcoder:
         check_order(model, places)
     return places

@@ -263,7 +263,7 @@ SAELENS = KnownSettings(
         "architecture d_in d_out d_sae dtype apply_b_dec_to_input normalize_activations "
         "activation_fn activation_fn_str activation_fn_kwargs k hook_point "
         "rescale_acts_by_decoder_norm finetuning_scaling_factor "
-        "residual_threshold max_iterations stop_on_duplicate_support"
+        "residual_threshold max_iterations stop_on_duplicate_support later_blocks"
     ),
     harmless=_SAELENS_METADATA.harmless,
     refused={

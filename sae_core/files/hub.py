@@ -17,6 +17,7 @@ from sae_core.files.releases import RELEASES, listed_by_saelens
 DICTIONARY_FILES = (
     "cfg.json",
     "sae_weights.safetensors",
+    "later_weights.safetensors",
     "sae.safetensors",
     "config.json",
     "ae.pt",

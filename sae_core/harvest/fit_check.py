@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sae_core.dictionaries.architectures.matching_pursuit import MatchingPursuitDictionary
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
-from sae_core.dictionaries.checkpoint import FIXED_SCALE
+from sae_core.dictionaries.checkpoint import FIXED_SCALE, LATER
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.formats.parts import IN_UNITS
 from sae_core.dictionaries.normalised import (
@@ -23,7 +23,7 @@ from sae_core.dictionaries.normalised import (
 )
 from sae_core.errors import CheckpointError, HarvestError, HookPointError
 from sae_core.harvest.harvest import HarvestPlan
-from sae_core.language_model.hook_point import HookKind
+from sae_core.language_model.hook_point import HookKind, in_later_blocks
 from sae_core.language_model.model import LanguageModel
 
 NEIGHBOURS = 1
@@ -165,7 +165,9 @@ def varied(dictionary: Dictionary, variant: Variant, x: Tensor) -> Dictionary:
     """
     core = dictionary.inner if isinstance(dictionary, NormalisedDictionary) else dictionary
     _check_use(core, variant)
-    core = deepcopy(core)
+    # What it writes into later blocks is the same in every variant, and may be most of its numbers.
+    shared = {id(tensor): tensor for name, tensor in core.named_parameters() if name == LATER}
+    core = deepcopy(core, shared)
     core.move(variant.hook_point, variant.output or None)
     core.apply_b_dec_to_input = variant.subtracts
     if variant.turned:
@@ -316,7 +318,9 @@ def _other_transcoders(
 def _has(model: LanguageModel, variant: Variant, dictionary: Dictionary) -> bool:
     try:
         model.hook_point(variant.hook_point, dictionary.d_in)
-        model.write_point(variant.output, dictionary.d_out)
+        later = 0 if dictionary.output is None else dictionary.output.later_blocks
+        for name in (variant.output, *in_later_blocks(variant.output, later)):
+            model.write_point(name, dictionary.d_out)
     except HookPointError:
         return False
     return True

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.places import places_of
+from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
 
 
@@ -16,18 +17,25 @@ def logit_weights(model: LanguageModel, dictionary: Dictionary, features: slice)
 
     w_f = d_f W P diag(norm weight) W_U, less its mean over the vocabulary; W is W_out for MLP
     neurons, W_O for heads, the identity elsewhere; P removes the mean over d_model where the final
-    norm does (LayerNorm).
+    norm does (LayerNorm). Of one layer of a cross-layer transcoder d_f W is the sum over all blocks
+    that it writes to.
 
     Left out, by the field's convention: the final norm's division by the residual stream's standard
     deviation, which depends on the token (it scales a feature's weights alike and keeps their
     order); biases, which are no feature's; layers in between, which `ablation` measures; and what
     an architecture does to its finished logits (soft caps).
     """
-    direction = dictionary.decoder_rows[features].float()
-    write = model.write_matrix(places_of(model, dictionary).write)
-    if write is not None:
-        direction = direction @ write.float()
+    places = places_of(model, dictionary)
+    direction = _in_stream(model, places.write, dictionary.decoder_rows[features])
+    for point, rows in zip(places.later, dictionary.later_rows, strict=True):
+        direction = direction + _in_stream(model, point, rows[features])
     # The mean over the vocabulary is taken from the unembedding, where it costs d_model additions
     # a token and not one a feature and token.
     unembedding = model.unembedding()
     return direction @ (unembedding - unembedding.mean(1, keepdim=True))
+
+
+def _in_stream(model: LanguageModel, hook_point: HookPoint, rows: Tensor) -> Tensor:
+    """What decoder rows [n, d_out] add to the residual stream, float32 [n, d_model]."""
+    write = model.write_matrix(hook_point)
+    return rows.float() if write is None else rows.float() @ write.float()

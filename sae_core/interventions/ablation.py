@@ -2,7 +2,8 @@
 
 At every position of a context the activation x becomes x - a_f d_f, so that the dictionary's error
 stays in; the forward pass is finished, and (of a transcoder, x is the activation that it writes,
-such as the MLP's output, and a_f is read where it reads)
+such as the MLP's output, and a_f is read where it reads; of one layer of a cross-layer transcoder
+each later block loses, in the same pass, what the feature writes there)
 
     loss change of token t = log p_clean(tok_t | tok_<t) - log p_ablated(tok_t | tok_<t)   in nats,
 
@@ -21,8 +22,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from sae_core.dictionaries.dictionary import Dictionary
-from sae_core.dictionaries.places import places_of
+from sae_core.dictionaries.places import Places, places_of
 from sae_core.harvest.records import ContextEffect
+from sae_core.interventions.later_blocks import without_later
 from sae_core.language_model.clean_run import CleanRun, clean_run
 from sae_core.language_model.model import LanguageModel
 from sae_core.language_model.predictions import rows_at_once, wide
@@ -60,7 +62,7 @@ def ablate(
         real = ~special[run.tokens]
         for row, context in enumerate(batch):
             real[row, len(context) :] = False
-        effects = _effects(run, dictionary, feature, real)
+        effects = _effects(run, places, dictionary, feature, real)
         yield from _by_context(effects, len(batch), real.shape[1])
 
 
@@ -85,7 +87,9 @@ class _Effects(NamedTuple):
 
 
 @torch.no_grad()
-def _effects(run: CleanRun, dictionary: Dictionary, feature: int, real: Tensor) -> _Effects:
+def _effects(
+    run: CleanRun, places: Places, dictionary: Dictionary, feature: int, real: Tensor
+) -> _Effects:
     """Ablate in one batch; `real` [batch, pos] is False at special tokens and at padding."""
     acts = dictionary.encode_feature(run.read, feature).masked_fill(~real, 0.0)
     fires = acts != 0
@@ -101,7 +105,12 @@ def _effects(run: CleanRun, dictionary: Dictionary, feature: int, real: Tensor) 
         ablated = run.hidden.new_zeros(0, run.hidden.shape[-1])
     elif run.hook_point.attention_after:
         x = (run.x - acts[..., None] * direction).to(run.x.dtype)
-        ablated = run.rerun(x).flatten(0, 1)[sources]
+
+        def gone(number: int) -> Tensor:
+            return acts[..., None] * dictionary.written_row(feature, 1 + number)
+
+        with without_later(run.model, places, gone):
+            ablated = run.rerun(x).flatten(0, 1)[sources]
     else:
         at = acts.flatten()[sources, None]
         x = (run.x.flatten(0, 1)[sources] - at * direction).to(run.x.dtype)

@@ -11,7 +11,10 @@ positive where the feature helps. To first order, with g the derivative of log p
     loss change of f ~ sum over positions of a_f (g . d_f),
 
 for all features from one backward pass. Of a transcoder, x is the activation that it writes, and
-a_f is read where it reads. Special tokens (BOS, padding) never count as firing.
+a_f is read where it reads. One layer of a cross-layer transcoder writes into later blocks as well:
+all that a feature writes is removed in one pass, and the products of all its decoder rows with the
+derivatives where they are written are added up. Special tokens (BOS, padding) never count as
+firing.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionaries.dictionary import Dictionary
-from sae_core.dictionaries.places import places_of
+from sae_core.dictionaries.places import Places, places_of
 from sae_core.errors import PromptError
+from sae_core.interventions.later_blocks import without_later
 from sae_core.interventions.prompt import check_feature, check_token, check_tokens, text_positions
 from sae_core.language_model.clean_run import CleanRun, clean_run
 from sae_core.language_model.model import LanguageModel
@@ -58,6 +62,7 @@ class AttributedPrediction:
     Attributes:
         run: the undisturbed run over the tokens before the predicted one, a batch of one.
         dictionary: the one whose features these are.
+        places: where it reads and writes.
         target: id of the predicted token.
         log_probability: of the target under the undisturbed model, nats.
         features: the features whose effects are asked for, ascending, int64 [n].
@@ -66,6 +71,7 @@ class AttributedPrediction:
 
     run: CleanRun
     dictionary: Dictionary
+    places: Places
     target: int
     log_probability: float
     features: Tensor
@@ -73,14 +79,18 @@ class AttributedPrediction:
 
     def estimates(self) -> Tensor:
         """First-order loss changes of all features, nats, float [n]."""
-        gradient = self._gradient().to(self.dictionary.b_dec.dtype)
+        gradients = [part.to(self.dictionary.b_dec.dtype) for part in self._gradients()]
         firings = self.firings
         estimates = torch.zeros(len(self.features), dtype=firings.values.dtype)
         step = _rows_at_once(self.dictionary)
         with torch.no_grad():
             earliest = int(firings.first.min()) if len(self.features) else 0
-            for begin in range(earliest, len(gradient), step):
-                along = self.dictionary.along_rows(gradient[begin : begin + step]).cpu()
+            for begin in range(earliest, self.run.tokens.shape[1], step):
+                own, *later = (part[begin : begin + step] for part in gradients)
+                along = self.dictionary.along_rows(own)
+                for part, rows in zip(later, self.dictionary.later_rows, strict=True):
+                    along += part @ rows.T
+                along = along.cpu()
                 inside = (firings.positions >= begin) & (firings.positions < begin + step)
                 here = inside.nonzero()[:, 0]
                 owners = firings.owners[here]
@@ -125,15 +135,21 @@ class AttributedPrediction:
             return 0.0
         return float(self._loss_change(firing, torch.zeros_like(firing)))
 
-    def _gradient(self) -> Tensor:
-        """The derivative of the target's log-probability by the activation, [pos, d_out]."""
-        run = self.run
+    def _gradients(self) -> list[Tensor]:
+        """The derivatives of the target's log-probability by what is written at each of
+        `places.written`, [pos, d_out] each."""
+        run, places = self.run, self.places
         x = run.x.clone().requires_grad_()
-        with torch.enable_grad(), run.model.replaced(run.hook_point, lambda _: x):
+        gone = [run.x.new_zeros(run.x.shape).requires_grad_() for _ in places.later]
+        with (
+            torch.enable_grad(),
+            run.model.replaced(run.hook_point, lambda _: x),
+            without_later(run.model, places, gone.__getitem__),
+        ):
             hidden = run.model.final_hidden(run.tokens)[0, -1:]
             score = target_log_probability(run.model, hidden, self.target)[0]
-        (gradient,) = torch.autograd.grad(score, x)
-        return gradient[0]
+        own, *later = torch.autograd.grad(score, [x, *gone])
+        return [own[0], *(-part[0] for part in later)]
 
     @torch.no_grad()
     def _loss_change(self, chosen: Tensor, rows: Tensor) -> Tensor:
@@ -149,13 +165,21 @@ class AttributedPrediction:
         firings = self.firings.of(chosen)
         places = rows.repeat_interleave(self.firings.counts[chosen]) * len(x)
         places += self.firings.positions[firings] - begin
-        written = self._written(firings, places, n * len(x)).view(n, *x.shape)
-        hidden = self.run.last_hidden((x - written).to(x.dtype))
+
+        def written(number: int) -> Tensor:
+            return self._written(firings, places, n * len(x), number).view(n, *x.shape)
+
+        own = (x - written(0)).to(x.dtype)
+        with without_later(self.run.model, self.places, lambda number: written(1 + number)):
+            hidden = self.run.last_hidden(own)
         after = target_log_probability(self.run.model, hidden, self.target)
         return self.log_probability - after.cpu()
 
-    def _written(self, firings: Tensor, places: Tensor, n_places: int) -> Tensor:
-        """Sums of a_f d_f over firings, each at its place; [n_places, d_out], device of `run`."""
+    def _written(self, firings: Tensor, places: Tensor, n_places: int, number: int) -> Tensor:
+        """Sums of a_f d_f over firings, each at its place; [n_places, d_out], device of `run`.
+
+        `number` is that of the hook point among `places.written` whose d_f are meant.
+        """
         dictionary, device = self.dictionary, self.run.x.device
         written = torch.zeros(
             n_places, dictionary.d_out, dtype=dictionary.b_dec.dtype, device=device
@@ -164,7 +188,12 @@ class AttributedPrediction:
         for some, where in zip(torch.split(firings, step), torch.split(places, step), strict=True):
             features = self.features[self.firings.owners[some]].to(device)
             values = self.firings.values[some].to(device)
-            written.index_add_(0, where.to(device), values[:, None] * dictionary.rows_of(features))
+            rows = (
+                dictionary.later_rows[number - 1][features]
+                if number
+                else dictionary.rows_of(features)
+            )
+            written.index_add_(0, where.to(device), values[:, None] * rows)
         return written
 
 
@@ -242,7 +271,9 @@ def predict(
     first = torch.full((len(asked),), position)
     first = first.scatter_reduce(0, owners, positions, "amin")
     firings = FiringsByFeature(positions, owners, values, counts, first)
-    return AttributedPrediction(run, dictionary, target, float(log_probability), asked, firings)
+    return AttributedPrediction(
+        run, dictionary, places, target, float(log_probability), asked, firings
+    )
 
 
 def _checked_target(model: LanguageModel, tokens: Tensor, position: int, target: int | None) -> int:

@@ -9,14 +9,16 @@ edit changes the activation x at its dictionary's hook point:
 
 Several edits add up: those at one hook point all read the x that arrives there. A transcoder's edit
 changes the activation y that it writes: y + s m_f d_f, and so on, with a_f(x) of what it reads in
-the same pass; x itself is left as it is. Special tokens (BOS, padding) are never edited. A neutral
+the same pass; x itself is left as it is. Of one layer of a cross-layer transcoder, the edit changes
+what is written in each later block as well, by what the feature writes there and with the same
+a_f(x). Special tokens (BOS, padding) are never edited. A neutral
 edit is no edit: nothing is computed for it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,7 +27,7 @@ import torch
 from torch import Tensor
 
 from sae_core.dictionaries.dictionary import Dictionary
-from sae_core.dictionaries.places import places_of
+from sae_core.dictionaries.places import Places, places_of
 from sae_core.errors import SteeringError
 from sae_core.interventions.prompt import check_feature
 from sae_core.language_model.hook_point import HookPoint
@@ -111,8 +113,12 @@ class Steering:
         self.rows = tuple(tuple(edit for edit in row if not edit.is_neutral) for row in rows)
         self.plain = [number for number, row in enumerate(self.rows) if not row]
         self.begin = begin
-        points = dict.fromkeys(write_point_of(model, edit) for row in self.rows for edit in row)
-        self._points = [_EditedPoint(model, point, self.rows) for point in points]
+        used = dict.fromkeys(edit.dictionary for row in self.rows for edit in row)
+        places = {dictionary: places_of(model, dictionary) for dictionary in used}
+        points = dict.fromkeys(point for place in places.values() for point in place.written)
+        # What is read at a hook point other than the edited one, while a pass runs.
+        self._seen: dict[HookPoint, list[Tensor]] = {}
+        self._points = [_EditedPoint(point, self.rows, places, self._seen) for point in points]
 
     @contextmanager
     def applied(self, tokens: Sequence[Sequence[int]], position: int) -> Iterator[None]:
@@ -129,26 +135,18 @@ class Steering:
             for ids in tokens
         ]
         with ExitStack() as stack:
-            reading: list[_EditedPoint] = []
+            reads: dict[HookPoint, None] = {}
             for point in self._points:
                 places = tuple(row * length + n for row in point.rows for n in editable[row])
                 if places:
                     edit = point.editing(places, length)
                     stack.enter_context(self.model.replaced(point.hook_point, edit))
-                    reading.append(point)
+                    reads |= dict.fromkeys(point.elsewhere)
             # Last, so that a transcoder reads what another edit made of its input.
-            for point in reading:
-                stack.enter_context(point.reading())
+            for read in reads:
+                kept = self._seen[read] = []
+                stack.enter_context(self.model.touching(read.layer, read.kind, keep(kept)))
             yield
-
-
-def write_point_of(model: LanguageModel, edit: FeatureEdit) -> HookPoint:
-    """Where in the model an edit is made.
-
-    Raises:
-        HookPointError: model and dictionary do not belong together.
-    """
-    return places_of(model, edit.dictionary).write
 
 
 class _EditedPoint:
@@ -157,28 +155,40 @@ class _EditedPoint:
     Attributes:
         hook_point: where in the model these edits are made.
         rows: numbers of the rows that have edits here.
+        elsewhere: other hook points whose activations the edits read.
     """
 
     def __init__(
         self,
-        model: LanguageModel,
         hook_point: HookPoint,
         rows: Sequence[Sequence[FeatureEdit]],
+        places: Mapping[Dictionary, Places],
+        seen: Mapping[HookPoint, Sequence[Tensor]],
     ) -> None:
+        """Sort out the edits that are made here.
+
+        Args:
+            hook_point: where in the model.
+            rows: the edits in force in each row of the batch.
+            places: of all their dictionaries.
+            seen: what the pass that runs has at the hook points `elsewhere`.
+        """
         self.hook_point = hook_point
-        self._model = model
+        self._seen = seen
         here = [
             (number, edit)
             for number, row in enumerate(rows)
             for edit in row
-            if edit.dictionary.output_hook_point == hook_point.name
+            if hook_point in places[edit.dictionary].written
         ]
         self.rows = list(dict.fromkeys(number for number, _ in here))
         # Each steered feature is one column; edits of the same feature in a row add up.
         features = dict.fromkeys((edit.dictionary, edit.feature) for _, edit in here)
         columns = {feature: column for column, feature in enumerate(features)}
         # [n_features, d_out]
-        self._directions = torch.stack([d.decoder_row(index) for d, index in features])
+        self._directions = torch.stack(
+            [d.written_row(index, places[d].written.index(hook_point)) for d, index in features]
+        )
         self._constants = self._directions.new_zeros(len(rows), len(columns))
         self._slopes = torch.zeros_like(self._constants)
         for number, edit in here:
@@ -187,24 +197,12 @@ class _EditedPoint:
             self._slopes[number, column] += edit.slope
         # Only these need the activation, which costs far more than all the rest.
         self._read = [
-            (column, dictionary, feature, places_of(model, dictionary).read)
+            (column, dictionary, feature, places[dictionary].read)
             for (dictionary, feature), column in columns.items()
             if self._slopes[:, column].any()
         ]
-        # What is read elsewhere, by its hook point, while a pass runs.
-        self._elsewhere: dict[HookPoint, list[Tensor]] = {
-            point: [] for *_, point in self._read if point != hook_point
-        }
+        self.elsewhere = [point for *_, point in self._read if point != hook_point]
         self._last: tuple[tuple[tuple[int, ...], int], Touch] | None = None
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Within the block forward passes show what the edits here read at other hook points."""
-        with ExitStack() as stack:
-            for point, kept in self._elsewhere.items():
-                kept.clear()
-                stack.enter_context(self._model.touching(point.layer, point.kind, keep(kept)))
-            yield
 
     def editing(self, places: tuple[int, ...], length: int) -> Touch:
         """The edit of a batch's activations [rows, pos, d_in].
@@ -245,4 +243,4 @@ class _EditedPoint:
     def _read_at(self, point: HookPoint, at: Tensor) -> Tensor:
         """What this pass has at another hook point, at some positions of the flattened batch,
         [n, d_in]."""
-        return self._elsewhere[point][-1].flatten(0, 1)[at]
+        return self._seen[point][-1].flatten(0, 1)[at]

@@ -159,6 +159,20 @@ def in_every_block(name: str, n_layers: int) -> tuple[str, ...]:
     return tuple(name.replace("*", str(layer), 1) for layer in range(n_layers))
 
 
+def in_later_blocks(name: str, n: int) -> tuple[str, ...]:
+    """The hook points of the same kind in the n blocks behind that of this one.
+
+    Raises:
+        HookPointError: there are some, and the name is no hook point's.
+    """
+    if n == 0:
+        return ()
+    if (match := _NAME.fullmatch(name)) is None:
+        raise HookPointError(f"{name!r} is no hook point: no block lies behind its own.")
+    layer, kind = int(match[1]), match[2]
+    return tuple(f"blocks.{later}.{kind}" for later in range(layer + 1, layer + 1 + n))
+
+
 def attention_follows(layer: int, kind: HookKind, n_layers: int) -> bool:
     """Whether a change of `kind` in block `layer` can reach later positions."""
     return layer < n_layers - 1 or kind is HookKind.RESID_PRE

@@ -149,13 +149,15 @@ def _model_bytes(ref: ModelRef) -> int:
 
 def _dictionary_bytes(ref: DictionaryRef) -> int:
     """The same of a dictionary, which is kept in float32; a neuron basis has hardly any."""
-    from sae_core.dictionaries.checkpoint import WEIGHTS
+    from sae_core.dictionaries.checkpoint import CONFIG, dictionary_files
     from sae_core.language_model.folder import parameters_in
 
     if ref.path is None:
         return 0
     try:
-        return 4 * parameters_in(Path(ref.path) / WEIGHTS)
+        folder = Path(ref.path)
+        weights = [folder / name for name in dictionary_files(folder) if name != CONFIG]
+        return 4 * sum(map(parameters_in, weights))
     except ModelError:  # loading says what is wrong
         return 0
 

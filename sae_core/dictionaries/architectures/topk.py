@@ -41,6 +41,11 @@ class TopKDictionary(Dictionary):
         super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input, output)
         if not 0 < k <= d_sae:
             raise CheckpointError(f"k = {k} does not fit a dictionary of {d_sae} features.")
+        if rescale_acts_by_decoder_norm and output is not None and output.later_blocks:
+            raise CheckpointError(
+                "Activations in units of decoder rows' norms (rescale_acts_by_decoder_norm) are "
+                "not read of a transcoder that writes into several blocks: fold the norms in."
+            )
         self.k = k
         self.rescale_acts_by_decoder_norm = rescale_acts_by_decoder_norm
         self._allocate()

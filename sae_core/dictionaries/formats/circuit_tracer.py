@@ -1,7 +1,7 @@
 """circuit-tracer's sets: `config.yaml`, and files of one layer each.
 
 A set of transcoders has `layer_L.safetensors`; a cross-layer transcoder (CLT) `W_enc_L.safetensors`
-and `W_dec_L.safetensors`, of which one layer is read with what it writes added up over the layers.
+and `W_dec_L.safetensors`, of which one layer is read, with what it writes into each later block.
 Equations (decoderesearch/circuit-tracer, single_layer_transcoder.py, cross_layer_transcoder.py),
 with W_enc [d_sae, d_in], and act ReLU, JumpReLU where there are thresholds, or TopK:
 
@@ -24,7 +24,7 @@ from sae_core.dictionaries.formats.parts import (
     Asked,
     Parts,
     TensorFile,
-    summed_over_layers,
+    over_layers,
     transposed,
 )
 from sae_core.errors import CheckpointError
@@ -82,10 +82,9 @@ def read(path: Path, asked: Asked) -> Parts:
         )
     layer = int(layer_match[1])
     files = [path]
-    changes: list[str] = []
     if match:
         files = [path.with_name(f"W_{end}_{layer}.safetensors") for end in ("enc", "dec")]
-        weights = _clt_layer(files, layer, changes)
+        weights = _clt_layer(files, layer)
     else:
         weights = _layer(path)
     if config:
@@ -98,7 +97,6 @@ def read(path: Path, asked: Asked) -> Parts:
         places[0],
         _CONFIG if config else "the rule of its releases",
         {key: config[key] for key in _SAID if isinstance(config.get(key), (str, int, float))},
-        tuple(changes),
         notes=(LAYER_ALONE,) if match else (),
         output=places[1],
     )
@@ -125,7 +123,7 @@ def _layer(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _clt_layer(files: list[Path], layer: int, changes: list[str]) -> dict[str, Tensor]:
+def _clt_layer(files: list[Path], layer: int) -> dict[str, Tensor]:
     """The tensors of one layer of a CLT, by the names of SAELens."""
     for file in files:
         check_file(file)
@@ -149,9 +147,7 @@ def _clt_layer(files: list[Path], layer: int, changes: list[str]) -> dict[str, T
         own["W_skip"] = transposed(own["W_skip"], files[0], f"W_skip_{layer}")
     if "threshold" in own:
         own["threshold"] = own["threshold"].flatten()
-    own["W_dec"], change = summed_over_layers(W_dec)
-    changes.append(change)
-    return own
+    return own | over_layers(W_dec)
 
 
 def _architecture(

@@ -7,7 +7,7 @@ Equation (google-deepmind, the tutorial notebook of Gemma Scope, class JumpReLUS
 where y is x, or for a transcoder the MLP's output and x its input. The second edition adds x A to
 some transcoders' y_hat (`affine_skip_connection`, stored as [d_in, d_out]). Its cross-layer
 transcoders have a file for each layer and w_dec [d_sae, n_layers, d_out]: one layer of those is
-read, with what its features write added up over the layers.
+read, with what its features write into its own block and into each later one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sae_core.dictionaries.formats.parts import (
     Parts,
     TensorFile,
     folded_scale,
-    summed_over_layers,
+    over_layers,
 )
 from sae_core.dictionaries.settings import GEMMA_SCOPE, Sifted, sift
 from sae_core.errors import CheckpointError
@@ -105,9 +105,9 @@ def read(path: Path, asked: Asked) -> Parts:
     notes, changes = list(kind.sifted.notes), []
     if weights["W_dec"].dim() == 3:
         transcodes = True
-        layer = _layer_of(path)
-        weights["W_dec"], note = summed_over_layers(weights["W_dec"], layer or 0)
-        changes.append(note)
+        named = _layer_of(path)
+        own = _block_of(asked.output_hook_point or kind.written) if named is None else named
+        weights |= over_layers(weights["W_dec"], own)
         notes.append(LAYER_ALONE)
     if "/embedding/" in _whole(path) and not transcodes:
         weights = folded_scale(weights, weights["W_enc"].shape[0] ** -0.5, path)
@@ -275,6 +275,12 @@ def _layer_of(path: Path) -> int | None:
     """From paths like `gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71/params.npz`."""
     match = re.search(r"layer_(\d+)", path.name) or re.search(r"/layer_(\d+)", _whole(path))
     return int(match[1]) if match else None
+
+
+def _block_of(hook_point: str | None) -> int:
+    """The block of a hook point; 0 where nobody named one."""
+    match = re.match(r"blocks\.(\d+)\.", hook_point or "")
+    return int(match[1]) if match else 0
 
 
 def _whole(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sae_core.dictionaries.architectures.matching_pursuit import MatchingPursuitDictionary
-from sae_core.dictionaries.checkpoint import empty_dictionary, filled
+from sae_core.dictionaries.checkpoint import LATER, empty_dictionary, filled
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.formats import (
     circuit_tracer,
@@ -245,6 +245,8 @@ def _built(
                 f"has {width}: files of two dictionaries were mixed."
             )
         own = {"d_out": width, "metadata": {"hook_name_out": output}}
+        if (W_later := parts.weights.get(LATER)) is not None:
+            own["later_blocks"] = len(W_later)
     config = JsonConfig(settings, parts.config | sizes | own)
     return filled(empty_dictionary(hook_point, config), parts.weights, path, device, dtype)
 

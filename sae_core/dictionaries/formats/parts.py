@@ -18,9 +18,10 @@ from sae_core.files.weight_files import check_is_weights
 IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
 LISTED_FACTOR = "norm_scaling_factor"  # of the input, in SAELens' list of releases
 LAYER_ALONE = (
-    "It is one layer of a cross-layer transcoder: activations are its own, but the outputs that it "
-    "writes are those of several layers in one sum, so its reconstruction, the evaluation and "
-    "ablations are not those of the whole."
+    "It is one layer of a cross-layer transcoder: ablation and steering change what its features "
+    "write into their own block and into all later ones, but earlier layers write there as well, "
+    "so its reconstruction of its own block's output, and the evaluation, are not those of the "
+    "whole."
 )
 
 
@@ -141,32 +142,29 @@ def folded_scale(weights: Mapping[str, Tensor], scale: float, path: Path) -> dic
     }
 
 
-def summed_over_layers(W_dec: Tensor, first: int = 0) -> tuple[Tensor, str]:
-    """Decoder rows of one layer of a cross-layer transcoder, each one for all layers it writes to.
+def over_layers(W_dec: Tensor, first: int = 0) -> dict[str, Tensor]:
+    """What one layer of a cross-layer transcoder writes, by our names; nothing is copied.
 
     Args:
         W_dec: [d_sae, layers, d_out].
-        first: the first of those layers that is counted: nothing is written to earlier ones.
+        first: the layer that it is among those: nothing is written to earlier ones.
 
     Returns:
-        The sum [d_sae, d_out] in float64; and a sentence that says so.
+        W_dec [d_sae, d_out], into its own block; W_later [later blocks, d_sae, d_out] where there
+        are any.
 
     Raises:
-        CheckpointError: there are no such layers.
+        CheckpointError: there is no such layer.
     """
     if not first < W_dec.shape[1]:
         raise CheckpointError(
             f"A decoder for {W_dec.shape[1]} layers was given for layer {first}: files of two "
             "transcoders were mixed."
         )
-    total = torch.zeros(W_dec.shape[0], W_dec.shape[2], dtype=torch.float64)
-    for layer in range(first, W_dec.shape[1]):  # one by one: all in float64 may not fit
-        total += W_dec[:, layer]
-    later = W_dec.shape[1] - first - 1
-    return total, (
-        f"what its features write into this layer and {later} later ones was added up in one "
-        "decoder row, as SAELens does"
-    )
+    weights = {"W_dec": W_dec[:, first]}
+    if first + 1 < W_dec.shape[1]:
+        weights["W_later"] = W_dec[:, first + 1 :].transpose(0, 1)
+    return weights
 
 
 def transposed(tensor: Tensor, path: Path, name: str) -> Tensor:

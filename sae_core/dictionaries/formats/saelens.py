@@ -19,6 +19,8 @@ from sae_core.dictionaries.checkpoint import (
     CONFIG,
     FIXED_SCALE,
     WEIGHTS,
+    dictionary_files,
+    later_weights,
     rounded,
     trained_on,
     with_centring,
@@ -112,7 +114,8 @@ def read(path: Path, asked: Asked) -> Parts:
         weights["W_dec"] = factor.double()[:, None] * weights["W_dec"]
         changes.append(f"the finetuned {name} of each feature was folded into its decoder row")
     tensors.refuse_rest()
-    weights = rounded(weights, values.get("dtype"))
+    later = later_weights(path, stored.values)
+    weights = rounded(weights | later, values.get("dtype"))
     norm = str(values["normalize_activations"])
     if norm == FIXED_SCALE:
         if architecture == "matching_pursuit":
@@ -150,7 +153,7 @@ def read(path: Path, asked: Asked) -> Parts:
     return Parts(
         config,
         weights,
-        (path / WEIGHTS, path / CONFIG),
+        (path / WEIGHTS, *(path / name for name in dictionary_files(path) if name != WEIGHTS)),
         place,
         CONFIG,
         {key: metadata[key] for key in _SAID if _is_plain(metadata.get(key))},

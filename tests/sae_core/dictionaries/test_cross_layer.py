@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sae_core.dictionaries import cross_layer_files
 from sae_core.dictionaries.cross_layer import CrossLayerTranscoder
 from sae_core.dictionaries.cross_layer_files import (
     cross_layer_checksum,
@@ -19,6 +18,7 @@ from sae_core.dictionaries.cross_layer_files import (
 )
 from sae_core.dictionaries.dictionary import Output
 from sae_core.errors import CheckpointError
+from sae_core.files import memory
 
 READ, WRITE = "blocks.*.mlp.hook_in", "blocks.*.hook_mlp_out"
 LAYERS, WIDTH, WRITTEN, PER_LAYER = 3, 5, 4, 7
@@ -121,7 +121,7 @@ def test_damaged_sets_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     save_cross_layer(random_clt(dtype=torch.float32), tmp_path, "tiny")
     needed = "needs 0.0 GiB of memory, and 0.0 GiB are free"
     with monkeypatch.context() as patch:
-        patch.setattr(cross_layer_files, "available_memory", lambda: 1000)
+        patch.setattr(memory, "available_memory", lambda: 1000)
         refused(needed)
     config = tmp_path / "config.yaml"
     words = config.read_text()

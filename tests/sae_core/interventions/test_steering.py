@@ -14,7 +14,7 @@ from torch import Tensor
 from sae_core.dictionaries.architectures.standard import StandardDictionary
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import HookPointError, PromptError, SteeringError
-from sae_core.interventions.steering import FeatureEdit, Mode, Steering, write_point_of
+from sae_core.interventions.steering import FeatureEdit, Mode, Steering
 from sae_core.language_model.model import LanguageModel, load_model
 from tests.sae_core.interventions.steered_reference import HandEdit, busiest, steered_pass
 from tests.sae_core.interventions.test_ablation import KINDS
@@ -219,7 +219,6 @@ def test_an_edit_that_cannot_be_is_refused(gpt2: LanguageModel) -> None:
     wide = FeatureEdit(random_dictionary(HOOK, 7), 3, Mode.ADD, 1.0, 1.0)
     with pytest.raises(HookPointError, match=r"width 7.*width 48"):
         Steering(gpt2, [[wide]])
+    nowhere = random_dictionary("blocks.9.mlp.hook_post", 48)
     with pytest.raises(HookPointError, match="does not exist"):
-        write_point_of(
-            gpt2, FeatureEdit(random_dictionary("blocks.9.mlp.hook_post", 48), 3, Mode.ADD, 1, 1)
-        )
+        Steering(gpt2, [[FeatureEdit(nowhere, 3, Mode.ADD, 1, 1)]])

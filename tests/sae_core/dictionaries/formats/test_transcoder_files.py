@@ -12,10 +12,17 @@ from safetensors.torch import load_file, save_file
 
 from sae_core.dictionaries.architectures.matching_pursuit import MatchingPursuitDictionary
 from sae_core.dictionaries.architectures.standard import StandardDictionary
-from sae_core.dictionaries.checkpoint import load_dictionary, save_dictionary
+from sae_core.dictionaries.checkpoint import (
+    LATER_WEIGHTS,
+    WEIGHTS,
+    dictionary_checksum,
+    load_dictionary,
+    save_dictionary,
+)
 from sae_core.dictionaries.dictionary import Output
 from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError
+from sae_core.files import memory
 from tests.sae_core.dictionaries.formats import transcoder_writers, writers
 from tests.sae_core.dictionaries.formats.cases import activations
 
@@ -58,12 +65,66 @@ def test_one_layer_of_a_clt_says_what_it_is(tmp_path: Path) -> None:
     file = transcoder_writers.gemma_scope_clt(tmp_path / "clt" / "width_1k", 1).path
     opened = open_dictionary(file)
     assert opened.dictionary.hook_point == "blocks.1.mlp.hook_in"
-    assert any("into this layer and 2 later ones" in change for change in opened.facts["changes"])
+    assert opened.facts["changes"] == []
     assert any("one layer of a cross-layer transcoder" in note for note in opened.facts["notes"])
     refused(file.parent, r"holds 1 layers? of a cross-layer transcoder.* such as .*layer_1\.safet")
     other = file.with_name("layer_9.safetensors")
     file.rename(other)
     refused(other, "A decoder for 4 layers was given for layer 9: files of two transcoders")
+
+
+def test_one_layer_of_a_clt_writes_into_each_later_block(tmp_path: Path) -> None:
+    scope = transcoder_writers.gemma_scope_clt(tmp_path / "clt" / "width_1k", 1).path
+    tracer = transcoder_writers.circuit_tracer_clt(tmp_path / "set").path
+    W_dec = load_file(tracer.with_name("W_dec_1.safetensors"))["W_dec_1"]
+    for path, rows in ((scope, load_file(scope)["w_dec"][:, 1:]), (tracer, W_dec)):
+        dictionary = open_dictionary(path).dictionary
+        assert dictionary.output is not None
+        assert dictionary.output.later == ("blocks.2.hook_mlp_out", "blocks.3.hook_mlp_out")
+        assert torch.equal(dictionary.W_dec, rows[:, 0])
+        assert torch.equal(torch.stack(dictionary.later_rows, 1), rows[:, 1:])
+    last = transcoder_writers.circuit_tracer_clt(tmp_path / "set", 3).path
+    alone = open_dictionary(last).dictionary
+    assert alone.later_rows == ()
+    assert "W_later" not in dict(alone.named_parameters())
+    unnamed = scope.rename(tmp_path / "some.safetensors")
+    said = {"hook_point": "blocks.2.mlp.hook_in", "output_hook_point": "blocks.2.hook_mlp_out"}
+    moved = open_dictionary(unnamed, **said).dictionary
+    assert torch.equal(moved.W_dec, load_file(unnamed)["w_dec"][:, 2])
+    assert len(moved.later_rows) == 1
+
+
+def test_its_checkpoint_is_ours_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = transcoder_writers.circuit_tracer_clt(tmp_path / "set", thresholds=True).path
+    made = open_dictionary(file).dictionary
+    folder = tmp_path / "ours"
+    save_dictionary(made, folder)
+    assert "W_later" not in load_file(folder / WEIGHTS)  # SAELens would refuse all of it
+    for back in (load_dictionary(folder), open_dictionary(folder).dictionary):
+        assert (back.output, back.architecture) == (made.output, made.architecture)
+        for name, tensor in made.named_parameters():
+            assert torch.equal(dict(back.named_parameters())[name], tensor)
+    later = folder / LATER_WEIGHTS
+    before = dictionary_checksum(folder)
+    tensors = load_file(later)
+    save_file({"W_later": tensors["W_later"] * 2}, later)
+    assert dictionary_checksum(folder) != before
+    needed = r"needs 0\.0 GiB of memory, and 0\.0 GiB are free: take a layer that writes into fewer"
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "available_memory", lambda: 1000)
+        for read in (load_dictionary, open_dictionary):
+            with pytest.raises(CheckpointError, match=needed):
+                read(folder)
+    for kept, sentence in (
+        ({"W_later": tensors["W_later"][:1].clone()}, r"W_later in .* has shape \[1, 40, 12\]"),
+        ({"W_dec": tensors["W_later"]}, "holds W_dec, where W_later was expected"),
+        (None, r"has no later_weights\.safetensors"),
+    ):
+        later.unlink()
+        if kept is not None:
+            save_file(kept, later)
+        with pytest.raises(CheckpointError, match=sentence):
+            load_dictionary(folder)
 
 
 def test_coders_of_several_layers_are_refused(tmp_path: Path) -> None:

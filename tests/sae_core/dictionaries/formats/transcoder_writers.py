@@ -47,13 +47,13 @@ def gemma_scope(folder: Path, edition: int = 1, affine: bool = False) -> Written
 
 
 def gemma_scope_clt(folder: Path, layer: int) -> Written:
-    """One layer of Gemma Scope 2's CLT, its outputs added up as SAELens' `gemma_3` loader does."""
+    """One layer of Gemma Scope 2's CLT; what it writes into its own block."""
     folder.mkdir(parents=True)
     t = _jumprelu(13) | random_tensors(14, w_dec=(D_SAE, N_LAYERS, D_OUT))
     t["w_dec"][:, :layer] = 0
     file = folder / f"layer_{layer}.safetensors"
     save_file(t, file)
-    return _written(file, t | {"w_dec": t["w_dec"].double().sum(dim=1)})
+    return _written(file, t | {"w_dec": t["w_dec"][:, layer]})
 
 
 def circuit_tracer(
@@ -92,7 +92,7 @@ def circuit_tracer(
 
 
 def circuit_tracer_clt(folder: Path, layer: int = 1, thresholds: bool = False) -> Written:
-    """One layer of a `CrossLayerTranscoder`, its outputs in one sum; SAELens' mntss_clt loader.
+    """One layer of a `CrossLayerTranscoder`; what it writes into its own block.
 
     With thresholds it has a skip connection as well, which is not transposed: x W_skip.
     """
@@ -120,7 +120,7 @@ def circuit_tracer_clt(folder: Path, layer: int = 1, thresholds: bool = False) -
     return Written(
         folder / f"W_enc_{layer}.safetensors",
         encode,
-        lambda x: encode(x) @ W_dec.double().sum(dim=1) + w["b_dec"] + x @ side,
+        lambda x: encode(x) @ W_dec[:, 0].double() + w["b_dec"] + x @ side,
     )
 
 
