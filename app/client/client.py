@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from app.client.comparisons import ComparisonsClient
+from app.client.graphs import GraphsClient
 from app.client.maps import MapsClient
 from app.client.ratings import RatingsClient
 from app.client.searches import SearchClient
@@ -81,6 +82,7 @@ class FeaturescopeClient:
         search: features by number, words, tokens and examples.
         maps: where they lie in two dimensions.
         comparisons: what dictionaries have in common.
+        graphs: what predictions are made of.
         lists: features that they put together.
         ratings: studies in which features are rated blind.
     """
@@ -96,6 +98,7 @@ class FeaturescopeClient:
         self.labels = LabelsClient(self._transport)
         self.search = SearchClient(self._transport)
         self.comparisons = ComparisonsClient(self._transport)
+        self.graphs = GraphsClient(self._transport, self._stream)
         self.lists = ListsClient(self._transport)
         self.maps = MapsClient(self._transport)
         self.ratings = RatingsClient(self._transport)

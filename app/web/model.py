@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -97,7 +97,24 @@ def addressed(model: str, site: TheSite) -> AddressedModel:
         NotFound: there is no such model, or nothing was harvested with it.
         InvalidRequest: it was imported without its weights.
     """
-    catalogue = site.store.catalogue()
+    return known_model(site.store, site.typeset, model)
+
+
+def known_model(
+    store: Store, typeset: Callable[[DictionaryView], Typeset], model: str
+) -> AddressedModel:
+    """The same, for those that have no site.
+
+    Args:
+        store: where it is.
+        typeset: the tokens of a dictionary's model.
+        model: its name.
+
+    Raises:
+        NotFound: there is no such model, or nothing was harvested with it.
+        InvalidRequest: it was imported without its weights.
+    """
+    catalogue = store.catalogue()
     views = [view for view in catalogue if view.model == model and view.harvest is not None]
     if any(view.is_imported for view in views):
         raise InvalidRequest(without_model(model))
@@ -107,7 +124,7 @@ def addressed(model: str, site: TheSite) -> AddressedModel:
         there = f"There are {', '.join(known)}." if known else "Harvest one first."
         raise NotFound(f"There is no harvested model {model!r}. {there}")
     views.sort(key=lambda view: view.is_neurons)
-    return AddressedModel(site.store, {view.name: view for view in views}, site.typeset(views[0]))
+    return AddressedModel(store, {view.name: view for view in views}, typeset(views[0]))
 
 
 TheModel = Annotated[AddressedModel, Depends(addressed)]

@@ -20,7 +20,6 @@ from app.web.model import TheModel
 from app.web.routes import FileRoute, PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import TheSite
-from sae_core.circuits.graph import NodeKind
 
 router = APIRouter(
     prefix="/api/v1/m/{model}", tags=["graphs"], responses=ERRORS, route_class=PatientRoute
@@ -114,12 +113,7 @@ def file(
     For example /api/v1/m/demo/graph/def-f/file?share=0.8
     """
     page = graph_page(site, model, name)
-    labels = page.names.labels
-    names = [
-        page.names.output(node) if kind == NodeKind.LOGIT else labels.get(node, "")
-        for node, kind in enumerate(page.graph.nodes.kind.tolist())
-    ]
-    text = graph_json(page.view, page.graph, names, share)
+    text = graph_json(page.view, page.graph, page.names.written(), share)
     headers = {"Content-Disposition": 'attachment; filename="graph.json"'}
     return StreamingResponse(text, headers=headers, media_type="application/json")
 

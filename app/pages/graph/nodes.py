@@ -124,6 +124,14 @@ class NodeNames:
             return _visible(str(written))
         return self._spelling(index) if self._spelling else f"token {index}"
 
+    def written(self) -> list[str]:
+        """What files call each node: logits by their tokens, features by their labels, the others
+        not at all."""
+        return [
+            self.output(node) if kind == NodeKind.LOGIT else self.labels.get(node, "")
+            for node, kind in enumerate(self.graph.nodes.kind.tolist())
+        ]
+
     @cached_property
     def _written(self) -> Mapping[str, object]:
         """The tokens of logits that came with the graph, by their ids."""

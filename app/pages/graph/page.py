@@ -14,7 +14,7 @@ from app.pages.graph.query import GraphQuery
 from app.pages.graph.ranked import Link, RankedGraph
 from app.rendering.addresses import graph_address, model_page_address
 from app.rendering.numbers import moment
-from app.rendering.tokens import printable
+from app.rendering.tokens import Typeset, printable
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView, FeatureRow
 from app.store.types.graphs import GraphGroup, GraphView
@@ -292,14 +292,27 @@ def graph_page(
         NotFound: there is no such graph, node, or page of its table.
     """
     view = site.store.graphs.view(model, name)
-    known = [there for there in site.store.catalogue() if there.model == model]
+    return page_of(site.store, site.typeset, view, query or GraphQuery(), problem)
+
+
+def page_of(
+    store: Store,
+    typeset: Callable[[DictionaryView], Typeset],
+    view: GraphView,
+    query: GraphQuery,
+    problem: str = "",
+) -> GraphPage:
+    """The same, for those that have no site.
+
+    Args:
+        store: where everything is read.
+        typeset: the tokens of a dictionary's model.
+        view: the graph.
+        query: what is asked for.
+        problem: why what was sent could not be kept; empty: it was.
+    """
+    known = [there for there in store.catalogue() if there.model == view.model]
     same = [there for there in known if there.model_checksum == view.model_checksum]
-    typeset = site.typeset(same[0]) if same else None
-    return GraphPage(
-        site.store,
-        view,
-        query or GraphQuery(),
-        {there.name: there for there in known},
-        typeset.visible.__getitem__ if typeset else None,
-        problem,
-    )
+    spelling = typeset(same[0]).visible.__getitem__ if same else None
+    dictionaries = {there.name: there for there in known}
+    return GraphPage(store, view, query, dictionaries, spelling, problem)

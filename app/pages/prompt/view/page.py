@@ -22,7 +22,7 @@ from app.pages.prompt.view.panels import (
     WhyPanel,
 )
 from app.pages.prompt.view.rows import Described, FeatureLine
-from app.rendering.addresses import model_page_address
+from app.rendering.addresses import graph_address, model_page_address
 from app.rendering.numbers import number
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.readings import Reading
@@ -169,6 +169,41 @@ class PromptPage:
         """The steering page with this prompt and a slider of a feature."""
         text = self.query.text or ""
         return model_page_address(self.model, "steer", text=text, f=str(feature.name))
+
+    @property
+    def graph(self) -> str:
+        """The form of a graph of this prompt."""
+        return graph_address(self.model, text=self.query.text or "")
+
+    @property
+    def prediction_graph(self) -> str:
+        """The form of a graph of the prediction in question: what stands before it, and its token;
+        of the whole prompt where that cannot be written as text."""
+        if self.prediction is None or self.reading is None:
+            return self.graph
+        vocabulary = self.session.vocabulary
+        before = self.reading.ids[: self.prediction.position]
+        pieces = [vocabulary.pieces[token] for token in before if token != vocabulary.bos]
+        try:
+            text = b"".join(pieces).decode()
+        except UnicodeDecodeError:
+            return self.graph
+        return graph_address(self.model, text=text, target=f"id:{self.prediction.token}")
+
+    @property
+    def feature_graph(self) -> str:
+        """The form of a graph of the chosen feature, where it fires most; empty: nowhere."""
+        feature = self.session.query.feature
+        if feature is None or self.reading is None:
+            return ""
+        where, values = self.session.firings(self.reading, feature)
+        if not len(where):
+            return ""
+        position = int(where[values.argmax()])
+        target = f"{feature}@{position}"
+        return graph_address(
+            self.model, text=self.query.text or "", feature=target, d=feature.dictionary
+        )
 
     @property
     def stream(self) -> str:
