@@ -163,6 +163,7 @@ class Source:
         """The dictionary as the store keeps it, with these figures."""
         model_name, name = self.spec.titles
         dictionary = self.dictionary
+        later = () if dictionary.output is None else dictionary.output.later
         return DictionaryRecord(
             model=model_name,
             name=name,
@@ -181,6 +182,7 @@ class Source:
                     if dictionary.is_transcoder
                     else {}
                 ),
+                **({"writes as well at": ", ".join(later)} if later else {}),
                 OPENS_WITH_BOS: self.model.vocabulary.bos is not None,
                 "texts open": opening_sentence(self.model, self.dictionary, self.spec.prepend_bos),
                 **({"writers": self.spec.writers_title} if self.writers is not None else {}),

@@ -63,7 +63,8 @@ def evaluate_together(
 
     Args:
         model: the language model that they read.
-        dictionaries: a cross-layer transcoder, or one dictionary for each of several places.
+        dictionaries: a cross-layer transcoder, or one dictionary for each of several places; layers
+            of a cross-layer transcoder write into all later ones of these places.
         windows: the text.
         numbers: numbers of the windows to evaluate on, int64 [n].
         on_windows: called after every batch with how many windows are done.
@@ -105,10 +106,19 @@ class _Separate(_Parts):
 
     @override
     def reconstructed(self, inputs: Callable[[int], Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        for i, dictionary in enumerate(self._dictionaries):
+        # What earlier blocks' features add to what is written in a later one; where nothing is
+        # replaced there, it goes without.
+        before: dict[HookPoint, Tensor] = {}
+        for i, (places, dictionary) in enumerate(zip(self.places, self._dictionaries, strict=True)):
             x = inputs(i)
             acts = dictionary.encode(x)
-            yield acts, dictionary.decode(acts, x)
+            y_hat = dictionary.decode(acts, x)
+            if places.write in before:
+                y_hat = y_hat + before.pop(places.write)
+            yield acts, y_hat
+            for point, rows in zip(places.later, dictionary.later_rows, strict=True):
+                write = acts @ rows
+                before[point] = before[point] + write if point in before else write
 
 
 class _CrossLayer(_Parts):

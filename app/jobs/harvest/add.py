@@ -245,7 +245,9 @@ def _try(
 def _place(dictionary: Dictionary) -> str:
     if not dictionary.is_transcoder:
         return dictionary.hook_point
-    return f"{dictionary.hook_point}, which write at {dictionary.output_hook_point}"
+    later = () if dictionary.output is None else dictionary.output.later
+    behind = f" and in {len(later)} later block{'s' * (len(later) > 1)}" if later else ""
+    return f"{dictionary.hook_point}, which write at {dictionary.output_hook_point}{behind}"
 
 
 def _explains(fit: Fit) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from app.cli.main import run
 from app.exchange.saelens import export_weights
@@ -181,6 +182,40 @@ def test_its_weights_and_its_store_are_taken_elsewhere(
     with open_store(settings) as other:
         import_bundle(connect(settings.url), tmp_path / "a.zip")
         assert other.dictionary("tiny", "good").places == view.places
+
+
+def test_a_layer_that_writes_into_later_blocks(folder: Path, tmp_path: Path) -> None:
+    made = load_dictionary(folder / "good")
+    encoder = {"W_enc": made.W_enc.T, "b_enc": made.b_enc, "b_dec": made.b_dec}
+    later = torch.randn(96, 1, 32, generator=torch.Generator().manual_seed(2))
+    decoder = torch.cat([made.W_dec[:, None], later], dim=1)
+    (tmp_path / "clt").mkdir()
+    for end, tensors in (("enc", encoder), ("dec", {"W_dec": decoder})):
+        named = {f"{name}_1": tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(named, tmp_path / "clt" / f"W_{end}_1.safetensors")
+    file = tmp_path / "clt" / "W_enc_1.safetensors"
+    view, said = added(tmp_path / "home", folder, str(file), name="clt")
+    assert f"which write at {WRITES} and in 1 later block\n" in said
+    assert view.details["writes as well at"] == "blocks.2.hook_mlp_out"
+    (note,) = view.details["notes"]
+    assert "ablation and steering change what its features write" in note
+    assert view.path is not None
+    kept, model = load_dictionary(Path(view.path)), load_model(folder / "tiny")
+    context = (0, 40, 41, 42, 43, 44)
+    request = AblateRequest(
+        model=model_ref(view), dictionary=dictionary_ref(view), feature=3, contexts=(context,)
+    )
+    (done,) = (
+        event
+        for event in TorchWorkbench("cpu", 1 << 30, Limits()).work(request)
+        if isinstance(event, ContextDone)
+    )
+    (expected,) = ablate(model, kept, 3, [torch.tensor(context)])
+    changes = np.frombuffer(done.loss_change, dtype="<f4")
+    np.testing.assert_allclose(changes, expected.loss_change, rtol=1e-5, atol=1e-6)
+    export_weights(view, tmp_path / "weights")
+    again = load_dictionary(tmp_path / "weights")
+    assert torch.equal(again.later_rows[0], later[:, 0])
 
 
 def test_one_is_not_the_other(folder: Path, tmp_path: Path) -> None:

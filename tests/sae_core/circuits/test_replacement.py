@@ -181,6 +181,35 @@ def test_figures_are_those_of_brute_force(tmp_path: Path, name: str, crossing: b
     )
 
 
+def test_the_layers_of_a_clt_one_by_one_are_the_whole(tmp_path: Path) -> None:
+    model = load_model(save_folder(tiny_gpt2(), tmp_path))
+    whole, windows, numbers = clt_of(3), text(), np.arange(4)
+    layers: list[Dictionary] = []
+    for layer in range(3):
+        later = 2 - layer
+        output = Output(WRITE.format(layer), D_MODEL, later_blocks=later)
+        made = StandardDictionary(READ.format(layer), D_MODEL, PER_LAYER, False, output)
+        own, block = whole.features_of(layer), slice(layer * D_MODEL, (layer + 1) * D_MODEL)
+        with torch.no_grad():
+            whole.threshold.zero_()
+            made.W_enc.copy_(whole.encoders[layer])
+            made.b_enc.copy_(whole.b_enc[own])
+            made.W_dec.copy_(whole.decoders[layer][:, 0])
+            made.b_dec.copy_(whole.b_dec[block])
+            for rows, written in zip(
+                made.later_rows, whole.decoders[layer][:, 1:].unbind(1), strict=True
+            ):
+                rows.copy_(written)
+        layers.append(made)
+    expected = evaluate_together(model, whole, windows, numbers)
+    measured = evaluate_together(model, layers[::-1], windows, numbers)
+    assert measured.fvu == pytest.approx(expected.fvu, rel=1e-5)
+    assert measured.evaluation.l_recon == pytest.approx(expected.evaluation.l_recon, rel=1e-5)
+    assert measured.evaluation.l_recon != pytest.approx(
+        evaluate_together(model, layers[:2], windows, numbers).evaluation.l_recon, rel=1e-3
+    )
+
+
 def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     model = load_model(str(save_folder(tiny_gpt2(), tmp_path)))
     windows = text()
