@@ -28,7 +28,7 @@ class GraphsClient:
     def all(self, model: str) -> list[types.GraphSummary]:
         """The graphs of a model that are kept, the newest first."""
         address = self._transport.address("m", model, "graphs")
-        return self._transport.ask("GET", address, types.Graphs).graphs
+        return self._transport.ask("GET", address, types.GraphList).graphs
 
     def trace(
         self,
@@ -40,7 +40,7 @@ class GraphsClient:
         neurons: bool | None = None,
         max_nodes: int = USUAL_NODES,
         memory: float = USUAL_MEMORY,
-    ) -> Generator[types.BeganEvent | types.StepEvent | types.ReadyEvent, None, None]:
+    ) -> Generator[types.TracingBeganEvent | types.StepEvent | types.ReadyEvent, None, None]:
         """Compute a graph and keep it: what it takes, how far it is, and in the end its name.
         Closing the iterator ends the work.
 

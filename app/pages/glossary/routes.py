@@ -17,4 +17,4 @@ def glossary(site: TheSite) -> Response:
 
     For example /glossary
     """
-    return site.renderer.html("glossary/glossary.html", glossary=GLOSSARY)
+    return site.renderer.html("web/glossary.html", glossary=GLOSSARY)

@@ -54,13 +54,13 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/graphs")
-def graphs(model: str, site: TheSite) -> types.Graphs:
+def graphs(model: str, site: TheSite) -> types.GraphList:
     """The graphs of a model that are kept.
 
     \f
     For example /api/v1/m/demo/graphs
     """
-    return types.Graphs(graphs=[answers.summary(view) for view in site.store.graphs.all(model)])
+    return types.GraphList(graphs=[answers.summary(view) for view in site.store.graphs.all(model)])
 
 
 @router.post("/graph", status_code=200, response_class=LiveStream, responses=_STREAM)

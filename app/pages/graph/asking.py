@@ -17,7 +17,6 @@ from app.worker.client.graphs import (
     named,
     neurons,
     question_of,
-    traceable,
     usual,
 )
 from app.worker.client.references import check_alike
@@ -82,19 +81,12 @@ def chosen(model: AddressedModel, question: GraphQuestion) -> list[DictionaryVie
 
     Raises:
         NotFound: there is no such dictionary.
-        InvalidRequest: one cannot be part of a graph, or two read the same place.
+        InvalidRequest: two explain the same activation.
     """
     names = question.dictionaries
     if names is None:
         names = () if question.neurons else tuple(usual(model.dictionaries))
     views = [model.dictionary(name) for name in dict.fromkeys(names)]
-    for view in views:
-        if not traceable([view]):
-            raise InvalidRequest(
-                f"{view.title} reads {view.hook_point}: a graph is made of transcoders, of "
-                "dictionaries of the residual stream, or of MLP neurons and what decomposes them.",
-                "dictionaries",
-            )
     places: dict[str, DictionaryView] = {}
     for view in views:
         other = places.setdefault(view.output_hook_point, view)

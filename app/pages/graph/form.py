@@ -10,7 +10,7 @@ from app.pages.graph.questions import NEURONS, USUAL_MEMORY, USUAL_NODES, submit
 from app.store.types.catalogue import DictionaryView
 from app.web.errors import field_of
 from app.web.model import AddressedModel
-from app.worker.client.graphs import traceable, usual
+from app.worker.client.graphs import usual
 from app.worker.protocol.requests import MOST_NODES
 
 
@@ -72,6 +72,6 @@ class GraphForm:
 
     @property
     def dictionaries(self) -> list[DictionaryView]:
-        """That can be part of a graph, transcoders first; neurons are chosen for all layers."""
-        views = [v for v in traceable(self.of.dictionaries.values()) if not v.is_neurons]
+        """Those with features, transcoders first; neurons are chosen for all layers."""
+        views = [view for view in self.of.dictionaries.values() if not view.is_neurons]
         return sorted(views, key=lambda view: (not view.is_transcoder, view.hook_point, view.name))

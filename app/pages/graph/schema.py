@@ -40,7 +40,7 @@ class GraphSummary(Answer):
     address: str = Field(description="Of its page.")
 
 
-class Graphs(Answer):
+class GraphList(Answer):
     """The graphs of a model, the newest first."""
 
     graphs: list[GraphSummary]
@@ -123,7 +123,7 @@ class GroupQuestion(Question):
     nodes: NodeNumbers = Field(examples=[[12, 40]])
 
 
-class BeganEvent(LiveEvent):
+class TracingBeganEvent(LiveEvent):
     """The prompt has been read, and what the graph will take is known."""
 
     event: Literal["began"] = "began"
@@ -150,5 +150,6 @@ class ReadyEvent(LiveEvent):
 
 
 GraphEvent = Annotated[
-    BeganEvent | StepEvent | ReadyEvent | DoneEvent | FailedEvent, Field(discriminator="event")
+    TracingBeganEvent | StepEvent | ReadyEvent | DoneEvent | FailedEvent,
+    Field(discriminator="event"),
 ]

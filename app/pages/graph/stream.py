@@ -40,10 +40,10 @@ async def at_once() -> AsyncGenerator[Result | Progress, None]:
     yield Progress(done=1, total=1)
 
 
-def began(event: GraphBegan) -> types.BeganEvent:
+def began(event: GraphBegan) -> types.TracingBeganEvent:
     """What the graph will take."""
     tokens = len(unpack_int32(event.tokens))
-    return types.BeganEvent(
+    return types.TracingBeganEvent(
         tokens=tokens,
         active=event.active,
         memory=event.memory,

@@ -20,31 +20,25 @@ METHOD = 1
 """Counted up when graphs come out differently: what was asked before is then computed anew."""
 DTYPE = "float32"
 MEMORY = 4 * 2**30  # bytes
+EVERY = "*"  # in the hook points of a cross-layer transcoder, for the number of the block
 NEURONS = "blocks.{layer}.mlp.hook_post"
 _UNDECISIVE = {"deadline_seconds", "memory"}
 
 
-def traceable(views: Iterable[DictionaryView]) -> list[DictionaryView]:
-    """The dictionaries whose features can be nodes of a graph: transcoders, and what reads the
-    residual stream or MLP neurons."""
-    return [
-        view
-        for view in views
-        if view.is_transcoder or "resid" in view.hook_point or "mlp" in view.hook_point
-    ]
-
-
 def usual(views: Mapping[str, DictionaryView]) -> list[str]:
     """Names of the dictionaries that a graph is made of where nobody chooses: of transcoders one a
-    layer, the one that costs the model least; none where there are no transcoders."""
+    layer, the one that costs the model least, else a cross-layer one; none where there are none."""
     best: dict[str, DictionaryView] = {}
     for view in views.values():
         if view.is_transcoder and view.harvest is not None:
             there = best.get(view.hook_point)
             if there is None or _cost(view) < _cost(there):
                 best[view.hook_point] = view
-    opens = {opens_with_bos(view) for view in best.values()}
-    return [view.name for view in best.values() if opens_with_bos(view) == (True in opens)]
+    single = [view for point, view in best.items() if EVERY not in point]
+    opens = {opens_with_bos(view) for view in single or best.values()}
+    return [
+        view.name for view in single or best.values() if opens_with_bos(view) == (True in opens)
+    ]
 
 
 def neurons(
@@ -60,7 +54,7 @@ def neurons(
     layers = {_layer(view.hook_point) for view in covered}
     harvested = {view.hook_point: view.name for view in views.values() if view.is_neurons}
     n_layers = next(iter(views.values())).n_layers
-    points = [NEURONS.format(layer=n) for n in range(n_layers) if str(n) not in layers]
+    points = [NEURONS.format(layer=n) for n in range(n_layers) if not layers & {str(n), EVERY}]
     return [
         NamedDictionary(
             name=harvested.get(point, point), reference=DictionaryRef(path=None, hook_point=point)
@@ -107,7 +101,7 @@ def named(view: DictionaryView) -> NamedDictionary:
 
 
 def question_of(request: GraphRequest) -> str:
-    """SHA-256 of all that decides a graph: where files lie and how much memory there is does not."""
+    """SHA-256 of all that decides a graph: neither where files lie nor how much memory there is."""
     asked = request.model_dump(mode="json", exclude=_UNDECISIVE)
     for reference in (asked["model"], *(part["reference"] for part in asked["dictionaries"])):
         reference["path"] = reference["path"] is not None

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from app.client import FeaturescopeClient, RequestFailed
 from app.errors import InvalidRequest
 from app.worker.protocol.requests import GraphRequest
 from tests.app.pages.test_pages import text as words
@@ -284,3 +285,33 @@ def test_a_file_that_is_too_long_is_refused_before_it_is_read(site: Client) -> N
     )
     assert answer.status_code == 413
     assert "16 MiB" in answer.json()["detail"]
+
+
+def test_the_client_has_a_twin_of_every_address(site: Client, kept: str) -> None:
+    graphs = FeaturescopeClient("http://127.0.0.1:8000", http=site.http).graphs
+    events = list(graphs.trace("demo", "def client", targets=[" self"], dictionaries=["mlp-12"]))
+    assert [event.event for event in events] == ["began", "step", "ready"]
+    name = events[-1].name  # type: ignore[union-attr]
+    assert name in [summary.name for summary in graphs.all("demo")]
+    nodes = graphs.of("demo", name).nodes.kind
+    assert graphs.pin("demo", name, [7]).pinned == [7]
+    (group,) = graphs.group("demo", name, "a", [7, 8]).groups
+    assert graphs.group("demo", name, "b", [8], group.id).groups[0].title == "b"
+    assert graphs.ungroup("demo", name, group.id).groups == []
+    assert graphs.describe("demo", name, "T").title == "T"
+    assert graphs.take("other", graphs.file("demo", name)).model == "other"
+    assert len(graphs.file("demo", name)["nodes"]) == len(nodes)
+    assert len(graphs.file("demo", name, 0.3)["nodes"]) < len(nodes)
+    graphs.put_away("demo", name)
+    assert not graphs.restore("demo", name).withdrawn
+    with pytest.raises(RequestFailed, match="no graph"):
+        graphs.of("demo", "nothing")
+    with pytest.raises(RequestFailed, match="needs at least one node"):
+        graphs.group("demo", name, "empty", [])
+    with pytest.raises(RequestFailed, match="cannot be read"):
+        graphs.take("demo", {})
+
+
+def test_the_prompt_page_leads_there(site: Client) -> None:
+    page = site.get("/m/demo/prompt").text
+    assert 'href="/m/demo/graph"' in page
