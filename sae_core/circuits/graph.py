@@ -2,7 +2,7 @@
 
 The edge from s to t is what s adds to t: to the pre-activation of a feature, or to a logit less the
 mean of all logits. Everything is linear once attention patterns and norm denominators are frozen
-(see `frozen`), so that the edges into a node and its constant sum to what it has in the model.
+(`frozen`), so that the edges into a node and its constant sum to what it has in the model.
 Ameisen et al., "Circuit Tracing" (2025); for residual streams Marks et al. (2024).
 
 Only numpy: graphs are read where no torch is loaded.

@@ -223,6 +223,16 @@ class LanguageModel(Examinable):
         folded = weight[:, None] * self._unembedding_weight().float().T * self._logit_scale
         return folded - folded.mean(0, keepdim=True) if centres else folded
 
+    @torch.no_grad()
+    def logit_directions(self, tokens: Tensor) -> Tensor:
+        """What some logits, less the mean of all, are of final hidden states, [n, d_model].
+
+        Tokens are ids [n]. A number that the model multiplies by its logits is in it; a bias of the
+        unembedding and a soft cap are not.
+        """
+        weight = self._unembedding_weight()
+        return (weight[tokens] - weight.mean(dim=0)) * self._logit_scale
+
     @cached_property
     def _logit_scale(self) -> float:
         """By how much the model multiplies what its unembedding gives, far below any soft cap."""
