@@ -35,7 +35,7 @@ Body = Annotated[bytes, Depends(_body)]
 _FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}}}}
 _EXAMPLE = """\
 event: began
-data: {"event":"began","tokens":12,"active":3120,"memory":48000000,"sentence":"12 tokens, 3,120 active features; takes up to 48.0 MB besides the weights."}
+data: {"event":"began","tokens":12,"features":1500,"memory":48000000,"sentence":"12 tokens, up to 1,500 features; takes up to 48.0 MB besides the weights."}
 
 event: ready
 data: {"event":"ready","name":"def-f","address":"/m/demo/graph/def-f"}

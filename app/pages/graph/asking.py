@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import InvalidRequest
 from app.pages.graph.questions import GraphQuestion
@@ -106,7 +106,7 @@ def keep(model: AddressedModel, task: GraphTask, answer: GraphTraced) -> GraphVi
         CircuitError: it makes no sense.
         InvalidRequest: the store takes no more.
     """
-    graph = unpack_graph(answer.graph, "The worker's graph")
+    graph = replace(unpack_graph(answer.graph, "The worker's graph"), model=model.name)
     return model.store.graphs.save(
         GraphRecord(
             graph=graph,

@@ -128,7 +128,7 @@ class TracingBeganEvent(LiveEvent):
 
     event: Literal["began"] = "began"
     tokens: int = Field(description="Of the prompt, BOS included.")
-    active: int = Field(description="Features that fire, on all positions together.")
+    features: int = Field(description="That will be traced, at most.")
     memory: int = Field(description="Bytes that the work takes besides the weights.")
     sentence: str = Field(description="The same in words.")
 

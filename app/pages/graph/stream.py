@@ -45,9 +45,9 @@ def began(event: GraphBegan) -> types.TracingBeganEvent:
     tokens = len(unpack_int32(event.tokens))
     return types.TracingBeganEvent(
         tokens=tokens,
-        active=event.active,
+        features=event.features,
         memory=event.memory,
-        sentence=f"{count(tokens)} tokens, {count(event.active)} active features; takes up to "
+        sentence=f"{count(tokens)} tokens, up to {count(event.features)} features; takes up to "
         f"{size(event.memory)} besides the weights.",
     )
 

@@ -22,7 +22,7 @@ DTYPE = "float32"
 MEMORY = 4 * 2**30  # bytes
 EVERY = "*"  # in the hook points of a cross-layer transcoder, for the number of the block
 NEURONS = "blocks.{layer}.mlp.hook_post"
-_UNDECISIVE = {"deadline_seconds", "memory"}
+_UNDECISIVE = {"deadline_seconds"}
 
 
 def usual(views: Mapping[str, DictionaryView]) -> list[str]:
@@ -101,7 +101,8 @@ def named(view: DictionaryView) -> NamedDictionary:
 
 
 def question_of(request: GraphRequest) -> str:
-    """SHA-256 of all that decides a graph: neither where files lie nor how much memory there is."""
+    """SHA-256 of all that decides a graph: where files lie does not, but memory does, which says
+    how many edges are kept."""
     asked = request.model_dump(mode="json", exclude=_UNDECISIVE)
     for reference in (asked["model"], *(part["reference"] for part in asked["dictionaries"])):
         reference["path"] = reference["path"] is not None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from app.worker.protocol.events import Event, Progress
 
 EVENTS_KEPT = 20_000  # some 250 texts of 40 tokens, steered and unsteered: about 20 MB
+_EVENT_BYTES = 1024  # arrays that are longer count as several
 
 
 class _Work:
@@ -16,6 +17,7 @@ class _Work:
     def __init__(self, steps: Iterator[Event]) -> None:
         self.steps = steps
         self.events: list[Event] = []
+        self.size = 0
         self.readers = 0
         self.ended = False
         self.error: Exception | None = None
@@ -86,17 +88,24 @@ class SharedWork:
             if isinstance(event, Progress):
                 return event
             work.events.append(event)
+            work.size += _size(event)
         return None
 
     def _make_room(self) -> None:
-        kept = sum(len(work.events) for work in self._work.values() if work.ended)
+        kept = sum(work.size for work in self._work.values() if work.ended)
         for question, work in list(self._work.items()):
             if kept <= self._room:
                 return
             if work.ended:
-                kept -= len(work.events)
+                kept -= work.size
                 self._forget(question, work)
 
     def _forget(self, question: str, work: _Work) -> None:
         if self._work.get(question) is work:
             del self._work[question]
+
+
+def _size(event: Event) -> int:
+    """For how many an event counts."""
+    arrays = sum(len(value) for value in vars(event).values() if isinstance(value, bytes))
+    return 1 + arrays // _EVENT_BYTES

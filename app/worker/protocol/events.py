@@ -216,7 +216,7 @@ class GraphBegan(Message):
 
     event: Literal["graph_began"] = "graph_began"
     tokens: bytes = Field(description="int32 [n], BOS first where the model has one")
-    active: int = Field(ge=0, description="Features that fire, on all positions together.")
+    features: int = Field(ge=0, description="That will be traced, at most.")
     memory: int = Field(ge=0, description="Bytes that the work will take besides the weights.")
 
 

@@ -114,7 +114,7 @@ class PretendTracing:
         assert isinstance(request, GraphRequest)
         self.asked.append(request)
         yield GraphBegan(
-            tokens=pack_int32(np.arange(len(TOKENS), dtype=np.int32)), active=24, memory=48_000_000
+            tokens=pack_int32(np.arange(len(TOKENS), dtype=np.int32)), features=24, memory=48_000_000
         )
         if self.error is not None:
             raise self.error

@@ -87,3 +87,16 @@ def test_the_answers_used_longest_ago_are_forgotten() -> None:
     assert work.begun == 3
     numbers(shared.events("b", work.begin))
     assert work.begun == 4
+
+
+def test_long_arrays_count_as_several_events() -> None:
+    shared = SharedWork(room=10)
+
+    def large() -> Iterator[Event]:
+        yield SteerBegan(tokens=bytes(20_000))
+
+    small = Counted(3)
+    list(shared.events("small", small.begin))
+    list(shared.events("large", large))
+    list(shared.events("small", small.begin))
+    assert small.begun == 2
