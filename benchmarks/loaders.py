@@ -189,6 +189,8 @@ def compared(interpreter: str) -> Iterator[tuple[str, str, float]]:
             seen, x = load_file(case["seen"]), activations()
             opened = open_dictionary(Path(case["path"]), hook_point=HOOK, dtype=torch.float64)
             acts, y_hat = opened.dictionary.encode(x), opened.dictionary(x)
+            for rows in opened.dictionary.later_rows:  # SAELens adds up what all blocks receive
+                y_hat = y_hat + acts @ rows
             if acts.shape[1] == 2 * seen["acts"].shape[1]:  # features of either sign are two here
                 acts = acts[:, : acts.shape[1] // 2] - acts[:, acts.shape[1] // 2 :]
             off = max(

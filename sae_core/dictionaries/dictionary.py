@@ -254,6 +254,10 @@ class Dictionary(nn.Module):
         """What one unit of a feature writes so many blocks behind its own, [d_out]; d_f for 0."""
         return self.later_rows[block - 1][feature] if block else self.decoder_row(feature)
 
+    def written_rows(self, features: Tensor, block: int) -> Tensor:
+        """As `written_row`, of some features [n]: [n, d_out]."""
+        return self.later_rows[block - 1][features] if block else self.rows_of(features)
+
     def rows_of(self, features: Tensor) -> Tensor:
         """d_f of some features [n]: [n, d_out], model units; equal to `decoder_rows[features]`."""
         return self.W_dec[features]

@@ -188,11 +188,7 @@ class AttributedPrediction:
         for some, where in zip(torch.split(firings, step), torch.split(places, step), strict=True):
             features = self.features[self.firings.owners[some]].to(device)
             values = self.firings.values[some].to(device)
-            rows = (
-                dictionary.later_rows[number - 1][features]
-                if number
-                else dictionary.rows_of(features)
-            )
+            rows = dictionary.written_rows(features, number)
             written.index_add_(0, where.to(device), values[:, None] * rows)
         return written
 
