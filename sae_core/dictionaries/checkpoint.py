@@ -262,8 +262,8 @@ def _check_sizes(weights: Mapping[str, Tensor], config: JsonConfig, path: Path) 
         elif name == "W_dec" or output is not None:  # an autoencoder's encoder may be its decoder
             raise CheckpointError(f"{path} lacks the tensor {name}.")
     if LATER in weights and output is not None:
-        shape = (output.later_blocks, d_sae, d_out)
-        _check_shape(LATER, weights, shape, path.with_name(LATER_WEIGHTS))
+        later = (output.later_blocks, d_sae, d_out)
+        _check_shape(LATER, weights, later, path.with_name(LATER_WEIGHTS))
 
 
 def _check_shape(

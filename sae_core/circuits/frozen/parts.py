@@ -44,7 +44,7 @@ class Part:
         place: number of the dictionary.
         dictionary: that it belongs to.
         read: where they read.
-        writes: where they write, in order.
+        writes: where they write, in order, their own block first.
         first: number of its first feature in the dictionary.
     """
 
@@ -86,7 +86,7 @@ class Part:
         if isinstance(self.dictionary, CrossLayerTranscoder):
             own = self.dictionary.decoders[self.read.layer]
             return own[features - self.first, self.writes.index(write)]
-        return self.dictionary.rows_of(features)
+        return self.dictionary.written_rows(features, self.writes.index(write))
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,13 @@ def wire(model: LanguageModel, dictionaries: Sequence[Dictionary]) -> Wiring:
         parts += _parts_of(model, place, dictionary)
     parts.sort(key=lambda part: part.order)
     cuts = {(part.place, point) for part in parts for point in part.writes}
+    # Layers of a cross-layer transcoder, one by one, may write where another one does.
+    own = {(part.place, part.writes[0]) for part in parts}
     owners: dict[object, tuple[int, HookPoint]] = {}
-    for place, point in sorted(cuts, key=lambda cut: cut[0]):
-        other, _ = owners.setdefault(_activation(point), (place, point))
-        if other != place:
+    for cut in sorted(cuts, key=lambda cut: (cut not in own, cut[0])):
+        place, point = cut
+        other, there = owners.setdefault(_activation(point), cut)
+        if other != place and (cut in own or there != point):
             raise CircuitError(
                 f"Dictionaries {other + 1} and {place + 1} both replace what stands at "
                 f"{point.name}, or what comes of it at once: leave one of them out."
@@ -229,14 +232,14 @@ def remainder(
     Args:
         point: the cut.
         y: what stands there, without what a skip connection adds, [pos, d_out].
-        writers: features of one dictionary that write there; none: all is error.
+        writers: features that write there, those of its own block last; none: all is error.
         x: what stands at a hook point that is read, [pos, d_in].
         text: positions that are text, as in `firings`.
     """
     if not writers:
         return Remainder(point, -1, y, torch.zeros_like(y))
     part = writers[-1].part
-    constant = _constant(part.dictionary, point, x(part.read)).to(y.dtype).expand_as(y)
+    constant = _constant(part, point, x(part.read)).to(y.dtype).expand_as(y)
     left = y.clone()
     for firing in writers:
         for position in range(len(y)):
@@ -256,7 +259,7 @@ def remainder(
 def _parts_of(model: LanguageModel, place: int, dictionary: Dictionary) -> Iterator[Part]:
     if not isinstance(dictionary, CrossLayerTranscoder):
         at = places_of(model, dictionary)
-        yield Part(place, dictionary, at.read, (at.write,))
+        yield Part(place, dictionary, at.read, at.written)
         return
     if dictionary.layers != model.n_layers:
         raise CircuitError(
@@ -285,10 +288,13 @@ def _inner(dictionary: Dictionary) -> Dictionary:
     return dictionary.inner if isinstance(dictionary, NormalisedDictionary) else dictionary
 
 
-def _constant(dictionary: Dictionary, point: HookPoint, x: Tensor) -> Tensor:
+def _constant(part: Part, point: HookPoint, x: Tensor) -> Tensor:
     """What a dictionary writes at a cut whatever fires, [d_out] or [pos, d_out]."""
+    dictionary = part.dictionary
     if isinstance(dictionary, CrossLayerTranscoder):
         return dictionary.b_dec.unflatten(0, (dictionary.layers, -1))[point.layer]
+    if point != part.writes[0]:  # a later block, whose b_dec is another layer's
+        return torch.zeros_like(dictionary.b_dec)
     if dictionary.output is not None and dictionary.output.skip:
         return dictionary.b_dec
     return dictionary.offset(x)

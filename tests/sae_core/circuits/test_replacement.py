@@ -20,6 +20,7 @@ from sae_core.dictionaries.dictionary import Dictionary, Output
 from sae_core.errors import HookPointError
 from sae_core.language_model.model import load_model
 from sae_core.text.tokenized import TokenizedCorpus, Windows
+from tests.sae_core.circuits.clt_layers import layers_of
 from tests.sae_core.tiny_models import save_folder, tiny_gemma2, tiny_gpt2, tiny_llama
 
 PER_LAYER, D_MODEL, N_CTX = 20, 32, 8
@@ -184,23 +185,7 @@ def test_figures_are_those_of_brute_force(tmp_path: Path, name: str, crossing: b
 def test_the_layers_of_a_clt_one_by_one_are_the_whole(tmp_path: Path) -> None:
     model = load_model(save_folder(tiny_gpt2(), tmp_path))
     whole, windows, numbers = clt_of(3), text(), np.arange(4)
-    layers: list[Dictionary] = []
-    for layer in range(3):
-        later = 2 - layer
-        output = Output(WRITE.format(layer), D_MODEL, later_blocks=later)
-        made = StandardDictionary(READ.format(layer), D_MODEL, PER_LAYER, False, output)
-        own, block = whole.features_of(layer), slice(layer * D_MODEL, (layer + 1) * D_MODEL)
-        with torch.no_grad():
-            whole.threshold.zero_()
-            made.W_enc.copy_(whole.encoders[layer])
-            made.b_enc.copy_(whole.b_enc[own])
-            made.W_dec.copy_(whole.decoders[layer][:, 0])
-            made.b_dec.copy_(whole.b_dec[block])
-            for rows, written in zip(
-                made.later_rows, whole.decoders[layer][:, 1:].unbind(1), strict=True
-            ):
-                rows.copy_(written)
-        layers.append(made)
+    layers = layers_of(whole)
     expected = evaluate_together(model, whole, windows, numbers)
     measured = evaluate_together(model, layers[::-1], windows, numbers)
     assert measured.fvu == pytest.approx(expected.fvu, rel=1e-5)
