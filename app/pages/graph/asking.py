@@ -58,7 +58,10 @@ def graph_task(model: AddressedModel, question: GraphQuestion) -> GraphTask:
     parts = [named(view) for view in views]
     if without:
         parts += neurons(model.dictionaries, views)
-    targets = [token_of(model.typeset.vocabulary, target) for target in question.targets]
+    try:
+        targets = [token_of(model.typeset.vocabulary, target) for target in question.targets]
+    except InvalidRequest as error:
+        raise InvalidRequest(str(error), "targets") from error
     request = graph_request(
         views[0] if views else model.facts,
         parts,
@@ -122,7 +125,7 @@ def keep(model: AddressedModel, task: GraphTask, answer: GraphTraced) -> GraphVi
 
 def title_of(prompt: str) -> str:
     """The end of a prompt, on one line: that is what is predicted from."""
-    line = " ".join(printable(prompt).split())
+    line = printable(" ".join(prompt.split()))
     return line if len(line) <= _LONGEST_TITLE else f"… {line[-_LONGEST_TITLE:]}"
 
 

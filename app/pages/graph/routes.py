@@ -155,7 +155,9 @@ def _do(site: Site, model: str, name: str, form: Mapping[str, str]) -> None:
     elif deed == "unpin-all":
         graphs.pin(model, name, ())
     elif deed == "group":
-        graphs.group(model, name, form.get("title", ""), _nodes(form), form.get("group", ""))
+        nodes = _nodes(form)
+        graphs.group(model, name, form.get("title", ""), nodes, form.get("group", ""))
+        graphs.pin(model, name, {*view.pinned} - {*nodes})
     elif deed == "ungroup":
         graphs.ungroup(model, name, form.get("group", ""))
     else:

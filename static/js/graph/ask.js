@@ -9,6 +9,9 @@ const status = document.getElementById("graph-says");
 const progress = document.getElementById("graph-progress");
 const bar = progress.querySelector("progress");
 
+// What fields are called in the JSON interface, and here.
+const FIELDS = { prompt: "text", targets: "target", max_nodes: "nodes", memory: "memory" };
+
 let running = null;
 
 const say = (text) => { status.textContent = text; };
@@ -57,9 +60,9 @@ async function trace() {
     say(control.signal.aborted ? "Stopped; nothing was kept." : "");
   } catch (error) {
     say("");
+    busy(null);
     problem.textContent = error.message;
-    const fields = { prompt: "text", targets: "target", max_nodes: "nodes", memory: "memory" };
-    form.elements[fields[error.field?.split(".")[0]]]?.focus?.();
+    document.getElementById(FIELDS[error.field.split(".")[0]])?.focus();
   }
   busy(null);
 }

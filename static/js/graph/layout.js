@@ -27,7 +27,7 @@ export class Layout {
 
   #place(graph, cells) {
     const { told, nodes } = graph;
-    const lines = (cell) => Math.min(MOST_LINES, Math.ceil(cell.length / IN_A_LINE));
+    const lines = (cell) => (nodes.kind[cell[0]] === LOGIT ? 1 : Math.min(MOST_LINES, Math.ceil(cell.length / IN_A_LINE)));
     const widths = new Array(told.tokens.length).fill(1);
     for (const [key, cell] of cells) {
       const position = Math.floor(key / (this.rows + 1));

@@ -14,7 +14,7 @@ const LOOKS = ["ink", "quiet", "line", "paper", "helps", "hurts", "orange"];
 
 const figure = document.getElementById("graph");
 const canvas = document.getElementById("graph-canvas");
-const slider = document.getElementById("share");
+const slider = document.getElementById("in-view");
 const status = document.getElementById("graph-says");
 
 let view = { ...WHOLE };

@@ -97,6 +97,20 @@ def record(made: Graph, title: str = "self, then what?", question: str = "q" * 6
     )
 
 
+def traced(request: GraphRequest) -> list[Result | Progress]:
+    """A worker's events: a graph that follows from the prompt's length."""
+    made = graph(seed=len(str(request.prompt)))
+    names = [part.name for part in request.dictionaries]
+    pairs = zip(DICTIONARIES, (*names, *names)[:2], strict=True)
+    made = replace(made, dictionaries=tuple(replace(kind, name=name) for kind, name in pairs))
+    tokens = pack_int32(np.arange(len(TOKENS), dtype=np.int32))
+    return [
+        GraphBegan(tokens=tokens, features=24, memory=48_000_000),
+        Progress(done=1, total=2),
+        GraphTraced(graph=pack_graph(made)),
+    ]
+
+
 @dataclass
 class PretendTracing:
     """A worker that has a graph for every question, or raises.
@@ -113,22 +127,10 @@ class PretendTracing:
         """The events of a graph that has the request's own dictionaries."""
         assert isinstance(request, GraphRequest)
         self.asked.append(request)
-        yield GraphBegan(
-            tokens=pack_int32(np.arange(len(TOKENS), dtype=np.int32)), features=24, memory=48_000_000
-        )
-        if self.error is not None:
-            raise self.error
-        yield Progress(done=1, total=2)
-        made = graph(seed=len(str(request.prompt)))
-        names = [part.name for part in request.dictionaries]
-        made = replace(
-            made,
-            dictionaries=tuple(
-                replace(DICTIONARIES[n % 2], name=name)
-                for n, name in enumerate((*names, *names)[:2])
-            ),
-        )
-        yield GraphTraced(graph=pack_graph(made))
+        for event in traced(request):
+            if isinstance(event, Progress) and self.error is not None:
+                raise self.error
+            yield event
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -29,6 +29,7 @@ from app.worker.protocol.requests import (
     AttributeRequest,
     DictionaryRef,
     EmbedRequest,
+    GraphRequest,
     MaximaRequest,
     OccludeRequest,
     ReadRequest,
@@ -36,6 +37,7 @@ from app.worker.protocol.requests import (
     WorkRequest,
 )
 from tests import factories
+from tests.app.pretend import circuits
 from tests.factories import PIECES
 
 LONGEST = 128
@@ -148,6 +150,8 @@ class PretendPrompts:
                     pack(index, _within(factories.effect(request.feature, len(context)), context))
                     for index, context in enumerate(request.contexts)
                 ]
+            case GraphRequest():
+                return circuits.traced(request)
             case AttributeRequest():
                 return _attribute(request, self.slope)
             case TogetherRequest():
