@@ -163,15 +163,15 @@ def _influence(graph: Graph, kept: Mask) -> tuple[Numbers, Numbers]:
     source, shares = graph.edges.source, _shares(graph, kept)
     own = _weights(graph)
     reaching, carried = np.zeros(len(graph.nodes)), np.zeros(len(source))
-    for edges in _top_down(graph):
+    for edges in top_down(graph):
         target = graph.edges.target[edges]
         carried[edges] = shares[edges] * (reaching[target] + own[target])
         np.add.at(reaching, source[edges], carried[edges])
     return reaching, carried
 
 
-def _top_down(graph: Graph) -> Iterator[NDArray[np.int64]]:
-    """All edges in groups, each behind those that leave its targets.
+def top_down(graph: Graph) -> Iterator[NDArray[np.int64]]:
+    """All edges in groups of indices, each behind those that leave its targets.
 
     Raises:
         CircuitError: there is no such order, or it has more groups than any model has places.

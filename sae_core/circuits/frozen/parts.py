@@ -81,6 +81,10 @@ class Part:
             return vectors[:, features]
         return vectors @ self.write_rows(features, write).to(vectors.dtype).T
 
+    def written(self, feature: Tensor, write: HookPoint, like: Tensor) -> Tensor:
+        """What one feature writes for each unit of activation, as `like` [d_out] is kept."""
+        return self.write_rows(feature[None], write)[0].to(like.dtype)
+
     def write_rows(self, features: Tensor, write: HookPoint) -> Tensor:
         """What features [n] write at one of `writes` for each unit of activation, [n, d_out]."""
         if isinstance(self.dictionary, CrossLayerTranscoder):
@@ -154,6 +158,12 @@ class Wiring:
             for point in part.writes:
                 writers.setdefault(point, []).append(part)
         return writers
+
+    def is_linear(self, n_layers: int) -> bool:
+        """Whether no target is read behind an MLP that is taken by its derivative."""
+        cut = {point.layer for point in self.writers if point.kind in _MLPS}
+        behind = any(part.read.kind in _MLPS for part in self.parts)
+        return len(cut) == n_layers and not behind
 
     @property
     def skips(self) -> dict[HookPoint, Skip]:
