@@ -10,6 +10,7 @@ from functools import cached_property
 from app.errors import InvalidRequest, NotFound
 from app.pages.graph.flows import Flow, flows
 from app.pages.graph.nodes import NodeNames
+from app.pages.graph.proposals import Proposal, proposals
 from app.pages.graph.query import GraphQuery
 from app.pages.graph.ranked import Link, RankedGraph
 from app.rendering.addresses import graph_address, model_page_address
@@ -25,6 +26,7 @@ from sae_core.circuits.graph import Graph
 from sae_core.errors import CircuitError
 
 PER_PAGE = 25
+SHOWN = 6  # nodes of a group that is proposed
 LINKS = 12  # strongest inputs and outputs of the chosen node
 _LONGEST_FACT = 300  # characters
 
@@ -154,7 +156,8 @@ class GraphPage:
     @cached_property
     def kept(self) -> list[int]:
         """All nodes in view, the strongest first."""
-        return self.ranked.kept(self.query.share).tolist()
+        kept: list[int] = self.ranked.kept(self.query.share).tolist()
+        return kept
 
     @property
     def pages(self) -> int:
@@ -214,6 +217,19 @@ class GraphPage:
         return flows(self.graph, self.view, self.names.name)
 
     @cached_property
+    def proposals(self) -> list[tuple[Proposal, list[NodeLine]]]:
+        """Groups that suggest themselves, with their nodes."""
+        made = proposals(
+            self.graph,
+            self.kept,
+            self.ranked.influence,
+            self.names.labels,
+            {node: self.names.title(node) for node in self.kept},
+            frozenset(self._groups),
+        )
+        return [(group, [self.line(node) for node in group.nodes[:SHOWN]]) for group in made]
+
+    @cached_property
     def chosen(self) -> NodeLine | None:
         """The chosen node with what it is made of and what it adds to; None: none is chosen."""
         node = self.query.node
@@ -222,7 +238,7 @@ class GraphPage:
     def line(self, node: int, whole: bool = False) -> NodeLine:
         """A node; `whole`: with its inputs, outputs and feature."""
         nodes, names = self.graph.nodes, self.names
-        row = names.known(node) and self._row(node) if whole else None
+        row = self._row(node) if whole else None
         feature = names.address(node)
         return NodeLine(
             node=node,

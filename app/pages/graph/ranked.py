@@ -81,7 +81,7 @@ class RankedGraph:
         """The absolute values of all inputs of each node, float64 [n]."""
         edges = self.graph.edges
         sizes = np.abs(edges.weight, dtype=np.float64)
-        return np.bincount(edges.target, sizes, minlength=len(self.graph.nodes))
+        return np.bincount(edges.target, sizes, len(self.graph.nodes)).astype(np.float64)
 
     def pruned(self, share: float) -> Pruned:
         """What is left where the nodes carry a share of all influence."""

@@ -1,4 +1,4 @@
-"""`featurescope forget`: trainings that the pages need not show any more."""
+"""`featurescope forget`: trainings and graphs that the pages need not show any more."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "forget",
-        help="take a training, or the trainings of a sweep, out of the store",
+        help="take a training, the trainings of a sweep, or a graph out of the store",
         description="Folders of dictionaries, checkpoints and results are never touched: "
         "`featurescope sweep --import DIR` brings a sweep back.",
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("run", nargs="?", metavar="RUN", help="as the pages name it")
     which.add_argument("--sweep", metavar="NAME", help="all runs of this sweep instead")
+    which.add_argument(
+        "--graph", metavar="MODEL/NAME", help="an attribution graph, with its pins and groups"
+    )
     parser.set_defaults(command=run, interrupted="Interrupted; nothing was forgotten.")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Take the trainings out of the store and print which."""
+    """Take what is named out of the store and print what it was."""
     from app.settings import read_settings
     from app.store.store import open_store
 
     with open_store(read_settings(), upgrade=False) as store:
-        _forget(store.runs, arguments)
+        if arguments.graph is None:
+            _forget(store.runs, arguments)
+            return
+        model, _, name = arguments.graph.partition("/")
+        store.graphs.forget(model, name)
+        print(f"The graph {arguments.graph} is forgotten.")
 
 
 def _forget(runs: TrainingRuns, arguments: argparse.Namespace) -> None:

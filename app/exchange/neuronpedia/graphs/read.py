@@ -131,14 +131,12 @@ def read_graph(text: bytes, model: str, source: str) -> ForeignGraph:
     except CircuitError as error:
         raise wrong(str(error).rstrip(".")) from None
     checksums = own.get("checksums")
-    known = isinstance(checksums, list) and len(checksums) == len(dictionaries)
+    if not isinstance(checksums, list) or len(checksums) != len(dictionaries):
+        checksums = [""] * len(dictionaries)
     record = GraphRecord(
         graph=graph,
         model_checksum=text_of(own.get("model_checksum", ""), "The model's checksum"),
-        checksums=tuple(
-            text_of(value, "A checksum")
-            for value in (checksums if known else [""] * len(dictionaries))
-        ),
+        checksums=tuple(text_of(value, "A checksum") for value in checksums),
         prompt=text_of(metadata.get("prompt", ""), "The prompt", 10**6),
         question="",
         source=source,
@@ -345,8 +343,8 @@ def _edges(told: Mapping[str, Any], numbers: Mapping[str, int]) -> Edges:
         if not isinstance(value, Mapping):
             raise wrong(f"Link {count} is no object")
         ends = []
-        for end in ("source", "target"):
-            place = numbers.get(value.get(end)) if isinstance(value.get(end), str) else None
+        for key in (value.get("source"), value.get("target")):
+            place = numbers.get(key) if isinstance(key, str) else None
             if place is None:
                 raise wrong(f"Link {count} leads to a node that is not there")
             ends.append(place)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from cachetools import LRUCache
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
 
 from app.errors import InvalidRequest, NotFound, StoreError
 from app.store.database import reading, writing
@@ -118,8 +118,8 @@ class Graphs:
             names = set(connection.scalars(select(StoredGraph.name)))
             if len(names) >= MOST_GRAPHS:
                 raise InvalidRequest(
-                    f"There are {MOST_GRAPHS:,} graphs, as many as are kept: put some away and "
-                    "`featurescope forget` them."
+                    f"There are {MOST_GRAPHS:,} graphs, as many as are kept: `featurescope forget "
+                    "--graph MODEL/NAME` takes one out."
                 )
             name, written = free_name(title, names, "graph"), now()
             connection.execute(
@@ -159,6 +159,16 @@ class Graphs:
             NotFound: there is no such graph.
         """
         return self._change(model, name, withdrawn=int(withdrawn))
+
+    def forget(self, model: str, name: str) -> None:
+        """Take a graph out of the store, with its pins and groups.
+
+        Raises:
+            NotFound: there is no such graph.
+        """
+        with writing(self._engine, alone=True) as connection:
+            view = _view(connection, model, name)
+            connection.execute(delete(StoredGraph).where(StoredGraph.id == view.id))
 
     def pin(self, model: str, name: str, nodes: Collection[int]) -> GraphView:
         """Keep these nodes in view, and no others.

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import httpx
+import numpy as np
 import pytest
 
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import InvalidRequest
+from app.pages.graph.proposals import proposals
 from app.worker.protocol.requests import GraphRequest
+from sae_core.circuits.graph import Edges, Graph, NodeKind
 from tests.app.pages.test_pages import text as words
 from tests.app.pretend import circuits
 from tests.app.pretend.circuits import PretendTracing
@@ -315,3 +320,58 @@ def test_the_client_has_a_twin_of_every_address(site: Client, kept: str) -> None
 def test_the_prompt_page_leads_there(site: Client) -> None:
     page = site.get("/m/demo/prompt").text
     assert 'href="/m/demo/graph"' in page
+
+
+def test_groups_are_proposed_by_label_by_feature_and_by_use() -> None:
+    made = circuits.graph()
+    kept = list(range(len(made.nodes)))
+    features = np.flatnonzero(made.nodes.kind == NodeKind.FEATURE).tolist()
+    influence = np.ones(len(made.nodes))
+    titles = {node: f"n{node}" for node in kept}
+    labels = {features[0]: "quotes", features[3]: "quotes"}
+
+    def proposed(graph: Graph, taken: tuple[int, ...] = ()) -> dict[str, tuple[int, ...]]:
+        groups = proposals(graph, kept, influence, labels, titles, frozenset(taken))
+        return {group.why: group.nodes for group in groups}
+
+    assert proposed(made)["the same label"] == (features[0], features[3])
+    assert "the same label" not in proposed(made, (features[0],))
+    # Two of one layer and position, of which one adds twice what the other adds, are used alike.
+    one, other = next(
+        (a, b)
+        for a, b in itertools.pairwise(features)
+        if made.nodes.position[a] == made.nodes.position[b]
+        and not {made.nodes.index[a], made.nodes.index[b]} & {0, 3, 4, 22}  # fire twice
+    )
+    edges = made.edges
+    keep = edges.source != other
+    twin = edges.source == one
+    alike = replace(
+        made,
+        edges=Edges(
+            np.concatenate([edges.source[keep], np.full(twin.sum(), other, np.int32)]),
+            np.concatenate([edges.target[keep], edges.target[twin]]),
+            np.concatenate([edges.weight[keep], 2 * edges.weight[twin]]),
+        ),
+    )
+    groups = proposals(alike, kept, influence, {}, titles, frozenset())
+    assert any({one, other} <= set(group.nodes) for group in groups)
+    # One feature at two tokens.
+    index = made.nodes.index.copy()
+    index[other] = index[one]
+    twice = replace(made, nodes=replace(made.nodes, index=index))
+    assert {one, other} <= set(proposed(twice)["one feature, at several tokens"])
+
+
+def test_a_proposal_becomes_a_group(site: Client, kept: str) -> None:
+    view = site.store.dictionary("demo", "mlp-12")
+    nodes = circuits.graph().nodes
+    own = np.flatnonzero((nodes.kind == NodeKind.FEATURE) & (nodes.place == 0)).tolist()
+    pair = [node for node in own if nodes.index[node] != nodes.index[own[0]]][:1] + own[:1]
+    for node in pair:
+        site.store.labels.add(view, int(nodes.index[node]), "the very same")
+    page = site.get(f"{kept}?share=1").text
+    assert "the same label" in words(page)
+    ids = ",".join(map(str, sorted(pair)))
+    post(site, kept, {"do": "group", "nodes": ids, "title": "the very same"})
+    assert 'value="' + ids + '"' not in site.get(f"{kept}?share=1").text

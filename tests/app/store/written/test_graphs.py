@@ -78,6 +78,10 @@ def test_pins_and_groups(store: Store) -> None:
     with pytest.raises(InvalidRequest, match="needs at least one character"):
         store.graphs.describe("demo", name, " ", "")
     assert store.graphs.describe("demo", name, "New", "a note").note == "a note"
+    store.graphs.forget("demo", name)
+    with pytest.raises(NotFound, match="no graph"):
+        store.graphs.forget("demo", name)
+    assert store.graphs.all() == []
 
 
 def test_bytes_that_are_no_graph_are_refused() -> None:
