@@ -12,7 +12,7 @@ in float32 whatever the model's own dtype is: in bfloat16 edges are a third off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +115,7 @@ def graph_steps(
     dictionaries: Sequence[Dictionary],
     settings: GraphSettings | None = None,
     names: Sequence[str] = (),
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, Graph]:
     """As `build_graph`, one short step at a time; the generator's return value is the graph."""
     growth = _Growth(model, tokens, dictionaries, settings or GraphSettings(), names)
     yield growth.progress()

@@ -95,7 +95,8 @@ def confirmed(claimed: Numbers, measured: Numbers) -> NDArray[np.bool_]:
     """Whether signs agree, and sizes within a factor of two."""
     size = np.abs(measured)
     close = (size >= np.abs(claimed) / 2) & (size <= np.abs(claimed) * 2)
-    return close & (np.sign(claimed) == np.sign(measured))
+    agree: NDArray[np.bool_] = close & (np.sign(claimed) == np.sign(measured))
+    return agree
 
 
 def check_edges(
@@ -121,7 +122,7 @@ def check_edges(
     bench = _Bench(model, dictionaries, graph)
     source, target = graph.edges.source[chosen], graph.edges.target[chosen]
     results = np.zeros((3, len(chosen)))
-    sources = np.unique(source)
+    sources = np.unique(source).astype(np.int64)
     for done in range(0, len(sources), _AT_ONCE):
         some = sources[done : done + _AT_ONCE]
         own = np.flatnonzero(np.isin(source, some))

@@ -148,7 +148,9 @@ def _threshold(strength: Numbers, share: float) -> float:
 
 def _weights(graph: Graph) -> Numbers:
     """How much each node counts as a target, float64 [n]."""
-    return np.bincount(graph.targets, graph.target_weights, minlength=len(graph.nodes))
+    weights = np.zeros(len(graph.nodes))
+    np.add.at(weights, graph.targets, graph.target_weights)
+    return weights
 
 
 def _shares(graph: Graph, kept: Mask) -> Numbers:

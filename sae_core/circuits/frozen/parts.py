@@ -88,7 +88,7 @@ class Part:
     def write_rows(self, features: Tensor, write: HookPoint) -> Tensor:
         """What features [n] write at one of `writes` for each unit of activation, [n, d_out]."""
         if isinstance(self.dictionary, CrossLayerTranscoder):
-            own = self.dictionary.decoders[self.read.layer]
+            own: Tensor = self.dictionary.decoders[self.read.layer]
             return own[features - self.first, self.writes.index(write)]
         return self.dictionary.written_rows(features, self.writes.index(write))
 
@@ -219,7 +219,7 @@ def firings(part: Part, x: Tensor, text: Tensor) -> Firing:
         text: positions that are text, int64 [m], ascending, on the CPU.
     """
     positions, features, values = [text[:0]], [text[:0].to(x.device)], [x.new_empty(0)]
-    for some in text.split(max(1, _NUMBERS_AT_ONCE // part.dictionary.d_sae)):
+    for some in torch.split(text, max(1, _NUMBERS_AT_ONCE // part.dictionary.d_sae)):
         acts = part.encode(x[some.to(x.device)])
         rows, fired = acts.nonzero(as_tuple=True)
         positions.append(some[rows.cpu()])
@@ -302,7 +302,7 @@ def _constant(part: Part, point: HookPoint, x: Tensor) -> Tensor:
     """What a dictionary writes at a cut whatever fires, [d_out] or [pos, d_out]."""
     dictionary = part.dictionary
     if isinstance(dictionary, CrossLayerTranscoder):
-        return dictionary.b_dec.unflatten(0, (dictionary.layers, -1))[point.layer]
+        return dictionary.b_dec.view(dictionary.layers, -1)[point.layer]
     if point != part.writes[0]:  # a later block, whose b_dec is another layer's
         return torch.zeros_like(dictionary.b_dec)
     if dictionary.output is not None and dictionary.output.skip:
@@ -318,7 +318,8 @@ def _read_rows(dictionary: Dictionary, features: Tensor, x: Tensor) -> Tensor:
         size = centred.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
         if bool((mean != 0).any()):
             rows = rows - rows.mean(dim=-1, keepdim=True)
-        return rows * scale * z.norm(dim=-1, keepdim=True) / size
+        factor: Tensor = scale * z.norm(dim=-1, keepdim=True) / size
+        return rows * factor
     if isinstance(dictionary, NeuronBasis):
         return functional.one_hot(features, dictionary.d_in).to(x.dtype)
     if isinstance(dictionary, CrossLayerTranscoder):
@@ -328,5 +329,6 @@ def _read_rows(dictionary: Dictionary, features: Tensor, x: Tensor) -> Tensor:
     if isinstance(dictionary, GatedDictionary):
         return rows * dictionary.r_mag[features, None].exp()
     if isinstance(dictionary, TopKDictionary) and dictionary.rescale_acts_by_decoder_norm:
-        return rows * dictionary.W_dec[features].norm(dim=-1, keepdim=True)
+        norms: Tensor = dictionary.W_dec[features].norm(dim=-1, keepdim=True)
+        return rows * norms
     return rows

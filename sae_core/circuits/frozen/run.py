@@ -92,7 +92,9 @@ class FrozenRun:
             outputs += [(self.read[p], by_read[p]) for p in by_read if p.layer == layer]
             inputs = [self.entering[layer], *(self.written[p] for p in cuts)]
             gradient, *rest = _derivatives(outputs, inputs)
-            by = {p: g for p, g in zip(cuts, rest, strict=True) if g is not None}
+            by: dict[HookPoint | None, Tensor] = {
+                p: g for p, g in zip(cuts, rest, strict=True) if g is not None
+            }
             yield Gradients(layer, by)
         if gradient is not None:
             yield Gradients(-1, {None: gradient})
