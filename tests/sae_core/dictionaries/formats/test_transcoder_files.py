@@ -117,6 +117,7 @@ def test_its_checkpoint_is_ours_again(tmp_path: Path, monkeypatch: pytest.Monkey
                 read(folder)
     for kept, sentence in (
         ({"W_later": tensors["W_later"][:1].clone()}, r"W_later in .* has shape \[1, 40, 12\]"),
+        ({"W_later": tensors["W_later"] * torch.nan}, "W_later in .* holds NaN or infinity"),
         ({"W_dec": tensors["W_later"]}, "holds W_dec, where W_later was expected"),
         (None, r"has no later_weights\.safetensors"),
     ):
