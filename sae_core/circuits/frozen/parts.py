@@ -81,6 +81,13 @@ class Part:
             return vectors[:, features]
         return vectors @ self.write_rows(features, write).to(vectors.dtype).T
 
+    def written_by_all(self, acts: Tensor, write: HookPoint) -> Tensor:
+        """What all features of the part write, [..., d_out], of activations [..., features]."""
+        if isinstance(self.dictionary, NeuronBasis):
+            return acts
+        every = torch.arange(self.first, self.first + acts.shape[-1], device=acts.device)
+        return acts @ self.write_rows(every, write).to(acts.dtype)
+
     def written(self, feature: Tensor, write: HookPoint, like: Tensor) -> Tensor:
         """What one feature writes for each unit of activation, as `like` [d_out] is kept."""
         return self.write_rows(feature[None], write)[0].to(like.dtype)

@@ -52,6 +52,7 @@ class Causes:
         remainders: errors, by cut.
         begins: the first column of each part's features, and of the errors.
         errors: for each cut the positions at which there is an error, int64, on the CPU.
+        is_text: which positions are text, and are read, bool [pos].
     """
 
     run: FrozenRun
@@ -59,6 +60,7 @@ class Causes:
     remainders: tuple[Remainder, ...]
     begins: tuple[int, ...]
     errors: tuple[Tensor, ...]
+    is_text: Tensor
 
     def __len__(self) -> int:
         return self.begins[-1] + sum(len(positions) for positions in self.errors)
@@ -189,7 +191,9 @@ def causes_of(model: LanguageModel, tokens: Tensor, wiring: Wiring) -> Causes:
         )
     errors = tuple(left.error.any(dim=-1).nonzero()[:, 0].cpu() for left in remainders)
     lengths = [len(tokens), *(len(firing.features) for firing in of.values())]
-    return Causes(run, tuple(of.values()), remainders, tuple(np.cumsum(lengths).tolist()), errors)
+    begins = tuple(np.cumsum(lengths).tolist())
+    is_text = torch.isin(torch.arange(len(tokens)), text)
+    return Causes(run, tuple(of.values()), remainders, begins, errors, is_text)
 
 
 def _where(point: HookPoint) -> tuple[int, str]:
