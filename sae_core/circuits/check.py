@@ -29,7 +29,7 @@ from sae_core.circuits.frozen.parts import Firing, wire
 from sae_core.circuits.frozen.rows import Causes, causes_of
 from sae_core.circuits.frozen.run import Replay
 from sae_core.circuits.graph import Graph, NodeKind
-from sae_core.circuits.influence import top_down
+from sae_core.circuits.influence import predicted_effects
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import CircuitError
 from sae_core.language_model.hook_point import HookPoint, Side
@@ -166,23 +166,6 @@ def check_nodes(
         if on_progress is not None:
             on_progress(min(done + _AT_ONCE, len(chosen)), len(chosen))
     return NodeChecks(chosen, predicted_effects(graph)[chosen], total)
-
-
-def predicted_effects(graph: Graph) -> Numbers:
-    """What the targets, weighted, owe each node along all paths of the graph, float64 [n].
-
-    A feature in between that loses a share of its activation takes that share of all that it adds.
-    """
-    nodes, edges = graph.nodes, graph.edges
-    effects = np.zeros(len(nodes))
-    own = np.bincount(graph.targets, graph.target_weights, minlength=len(nodes))
-    per_unit = np.where(nodes.kind == NodeKind.FEATURE, nodes.activation.astype(np.float64), np.inf)
-    per_unit = np.where(per_unit == 0, np.inf, per_unit)
-    for some in top_down(graph):
-        target = edges.target[some]
-        gain = own[target] + effects[target] / per_unit[target]
-        np.add.at(effects, edges.source[some], gain * edges.weight[some])
-    return effects
 
 
 class _Bench:

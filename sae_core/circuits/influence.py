@@ -136,6 +136,23 @@ def cumulative_share(strength: Numbers) -> Numbers:
     return shares
 
 
+def predicted_effects(graph: Graph) -> Numbers:
+    """What the targets, weighted, owe each node along all paths of the graph, float64 [n].
+
+    A feature in between that loses a share of its activation takes that share of all that it adds.
+    """
+    nodes, edges = graph.nodes, graph.edges
+    effects = np.zeros(len(nodes))
+    own = np.bincount(graph.targets, graph.target_weights, minlength=len(nodes))
+    per_unit = np.where(nodes.kind == NodeKind.FEATURE, nodes.activation.astype(np.float64), np.inf)
+    per_unit = np.where(per_unit == 0, np.inf, per_unit)
+    for some in top_down(graph):
+        target = edges.target[some]
+        gain = own[target] + effects[target] / per_unit[target]
+        np.add.at(effects, edges.source[some], gain * edges.weight[some])
+    return effects
+
+
 def _threshold(strength: Numbers, share: float) -> float:
     """The least of the largest entries that make up a share of all."""
     ordered = np.sort(strength)[::-1]
