@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from sae_core.circuits.build import build_graph
-from sae_core.circuits.check import check_edges, check_nodes, confirmed, predicted_effects
+from sae_core.circuits.check import check_edges, check_nodes, confirmed
 from sae_core.circuits.graph import Graph, NodeKind
+from sae_core.circuits.influence import predicted_effects
 from sae_core.circuits.settings import GraphSettings
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.dictionary import Dictionary
