@@ -110,7 +110,8 @@ def faithfulness(
         )  # fmt: skip
         if on_progress is not None:
             on_progress(n + 1, len(graphs))
-    return Faithfulness(np.array(sizes), *curves, gap)
+    kept_alone, removed, random_kept, random_removed = curves
+    return Faithfulness(np.array(sizes), kept_alone, removed, random_kept, random_removed, gap)
 
 
 class _Prompt:
@@ -205,7 +206,7 @@ class _Written:
             own = targets.features[(targets.features >= begin) & (targets.features < end)] - begin
             if len(own):
                 x = self.read[firing.part.read][:, firing.positions[own].to(hidden.device)]
-                acts = firing.part.encode(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+                acts = firing.part.encode(x.flatten(0, 1)).view(*x.shape[:2], -1)
                 inside = firing.features[own.to(hidden.device)] - firing.part.first
                 parts.append(acts[:, torch.arange(len(own)), inside])
         return torch.cat(parts, dim=1)
@@ -216,7 +217,7 @@ class _Written:
             part, first = firing.part, begin - self.causes.begins[0]
             if part.read != point:
                 continue
-            acts = part.encode(x.flatten(0, 1)).unflatten(0, x.shape[:2]).to(x.dtype)
+            acts = part.encode(x.flatten(0, 1)).view(*x.shape[:2], -1).to(x.dtype)
             chosen = torch.zeros_like(acts, dtype=torch.bool)
             for row, numbers in enumerate(self.sets):
                 own = numbers[(numbers >= first) & (numbers < first + len(firing.features))] - first
