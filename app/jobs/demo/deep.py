@@ -44,8 +44,8 @@ DEEP_MODEL = ModelConfig(
 )
 MOMENTS = (64, 256, 512, 1_024, 2_048, 4_096, 6_144, 9_216, 12_288)
 """Steps after which the model is kept besides; the finished one is the tenth."""
-TRANSCODER = TrainingConfig(d_sae=1280, l0=24, tokens=8_000_000, downstream=0.1)
-RESIDUAL = TrainingConfig(d_sae=1024, l0=24, tokens=6_000_000, downstream=0.1)
+TRANSCODER = TrainingConfig(d_sae=1280, l0=24, tokens=5_000_000, downstream=0.1)
+RESIDUAL = TrainingConfig(d_sae=1024, l0=24, tokens=4_000_000, downstream=0.1)
 
 
 def train_deep_demo(settings: Settings, demo: Path, seed: int = 0) -> None:
