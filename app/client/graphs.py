@@ -74,6 +74,11 @@ class GraphsClient:
         """A graph with its nodes and edges."""
         return self._transport.ask("GET", self._address(model, name), types.GraphAnswer)
 
+    def check(self, model: str, name: str, node: int) -> types.NodeCheckAnswer:
+        """Take a node out of the real model, and look at what it adds to."""
+        address = self._address(model, name, "nodes", str(node), "check")
+        return self._transport.ask("GET", address, types.NodeCheckAnswer)
+
     def file(self, model: str, name: str, share: float | None = None) -> dict[str, Any]:
         """A graph as Neuronpedia's JSON.
 

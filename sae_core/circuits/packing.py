@@ -1,8 +1,8 @@
 """A graph as bytes, and strictly back: the same graph gives the same bytes.
 
 The bytes are `FSAG`, a version, and a zlib stream of the header's length (uint32), the header
-(JSON: all that is no array, and the arrays' lengths) and the arrays, one after the other. Numbers are
-little-endian. Nothing in them is ever run, whoever made them.
+(JSON: all that is no array, and the arrays' lengths) and the arrays, one after the other. Numbers
+are little-endian. Nothing in them is ever run, whoever made them.
 """
 
 from __future__ import annotations

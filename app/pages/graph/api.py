@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from app.exchange.neuronpedia.graphs.keep import keep_file
@@ -12,7 +12,9 @@ from app.exchange.neuronpedia.graphs.write import graph_json
 from app.pages.graph import answers
 from app.pages.graph import schema as types
 from app.pages.graph.asking import graph_task
+from app.pages.graph.checks import node_check
 from app.pages.graph.page import graph_page
+from app.pages.graph.query import GraphQuery
 from app.pages.graph.questions import GraphQuestion
 from app.pages.graph.stream import GraphSpeech, at_once, ready
 from app.web.live.stream import LiveStream
@@ -32,6 +34,7 @@ async def _body(request: Request) -> bytes:
 
 
 Body = Annotated[bytes, Depends(_body)]
+Number = Annotated[int, Path(ge=0, lt=2**31)]
 _FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}}}}
 _EXAMPLE = """\
 event: began
@@ -126,6 +129,17 @@ def graph(model: str, name: str, site: TheSite) -> types.GraphAnswer:
     For example /api/v1/m/demo/graph/def-f
     """
     return answers.graph(graph_page(site, model, name))
+
+
+@router.get("/graph/{name}/nodes/{node}/check")
+def check(model: str, name: str, node: Number, site: TheSite) -> types.NodeCheckAnswer:
+    """Take a node out of the real model, and look at what it adds to.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/nodes/3/check
+    """
+    page = graph_page(site, model, name, GraphQuery(node=node))
+    return types.NodeCheckAnswer.model_validate(node_check(site, page))
 
 
 @router.put("/graph/{name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
@@ -22,11 +22,13 @@ class GraphQuery:
         share: of all influence, that the nodes in view carry.
         node: the chosen one; None: none is.
         page: of the table, from 1.
+        check: whether the chosen node is held against the real model.
     """
 
     share: float = SHARE
     node: int | None = None
     page: int = 1
+    check: bool = False
 
     def address(self, view: GraphView) -> str:
         """Of this state."""
@@ -36,11 +38,17 @@ class GraphQuery:
             share="" if self.share == SHARE else f"{self.share:g}",
             node="" if self.node is None else self.node,
             page="" if self.page == 1 else self.page,
+            check="1" if self.check else "",
         )
 
     def at(self, node: int | None) -> GraphQuery:
         """The same with a node chosen."""
-        return replace(self, node=node)
+        return replace(self, node=node, check=False)
+
+    @property
+    def checked(self) -> GraphQuery:
+        """The same with the chosen node held against the real model."""
+        return replace(self, check=True)
 
     def at_page(self, page: int) -> GraphQuery:
         """The same at another page of the table."""
@@ -61,8 +69,12 @@ async def _graph_query(
         Annotated[int, Query(ge=0, lt=2**31)] | None, Query(description="The chosen node.")
     ] = None,
     page: Annotated[int, Query(ge=1, le=1_000_000, description="Page, from 1.")] = 1,
+    check: Annotated[
+        Literal["", "1"],
+        Query(description="1: the chosen node is taken out of the real model."),
+    ] = "",
 ) -> GraphQuery:
-    return GraphQuery(round(share, _DIGITS), node, page)
+    return GraphQuery(round(share, _DIGITS), node, page, check == "1")
 
 
 TheGraphQuery = Annotated[GraphQuery, Depends(_graph_query)]

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.errors import FeaturescopeError, InvalidRequest
 from app.pages.graph.asking import graph_task, keep
+from app.pages.graph.checks import node_check
 from app.pages.graph.form import GraphForm
 from app.pages.graph.page import GraphPage, graph_page
 from app.pages.graph.query import GraphQuery, TheGraphQuery
@@ -93,18 +94,19 @@ def table(
 
 
 @router.get("/graph/{name}/node/{node}")
-def node(model: str, name: str, node: str, site: TheSite, fragment: Fragment) -> Response:
-    """One node: what it is, what it is made of and what it adds to.
+def node(
+    model: str, name: str, node: str, site: TheSite, fragment: Fragment, check: str = ""
+) -> Response:
+    """One node: what it is, what it is made of and what it adds to; with `check=1` beside what the
+    real model does without it.
 
-    For example /m/demo/graph/def-f/node/3
+    For example /m/demo/graph/def-f/node/3?check=1
     """
-    query = GraphQuery(node=whole_number(node))
+    query = GraphQuery(node=whole_number(node), check=check == "1")
     if not fragment:
         return RedirectResponse(query.address(site.store.graphs.view(model, name)), 303)
     page = graph_page(site, model, name, query)
-    return site.renderer.html(
-        "graph/_node.html", page=page, typeset=_typeset(site, page), fragment=True
-    )
+    return site.renderer.html("graph/_node.html", **_context(site, page))
 
 
 @router.post("/graph/{name}")
@@ -177,9 +179,19 @@ def _form(site: Site, made: GraphForm, status: int = 200) -> Response:
 
 
 def _page(site: Site, page: GraphPage, status: int = 200) -> Response:
-    return site.renderer.html(
-        "graph/graph.html", status, page=page, typeset=_typeset(site, page), fragment=False
-    )
+    return site.renderer.html("graph/graph.html", status, **_context(site, page))
+
+
+def _context(site: Site, page: GraphPage) -> dict[str, object]:
+    """What the page and its parts are drawn of."""
+    check, problem = None, ""
+    if page.query.check:
+        try:
+            check = node_check(site, page)
+        except FeaturescopeError as error:
+            problem = str(error)
+    typeset = _typeset(site, page)
+    return {"page": page, "typeset": typeset, "check": check, "check_problem": problem}
 
 
 def _typeset(site: Site, page: GraphPage) -> object:

@@ -103,6 +103,31 @@ class GraphAnswer(GraphSummary):
     left_out: dict[str, Any] = Field(description="Nodes and edges that were never kept.")
 
 
+class CheckedEdge(Answer):
+    """An edge of a node, beside what the model does without the node."""
+
+    node: int = Field(description="The other end.")
+    weight: float = Field(description="What the graph says that it adds.")
+    frozen: float = Field(description="What the other end loses in the frozen model.")
+    direct: float = Field(description="The same in the real model, other features held.")
+    total: float = Field(description="The same in the real model as it is.")
+    confirmed: bool = Field(
+        description="Whether the direct effect has the edge's sign and, within a factor of two, "
+        "its size."
+    )
+
+
+class NodeCheckAnswer(Answer):
+    """A node of a graph, taken out of the real model."""
+
+    predicted: float = Field(
+        description="What the graph's targets, weighted, owe it along all paths of the graph."
+    )
+    total: float = Field(description="What they lose without it in the real model.")
+    denied: bool = Field(description="Whether the real model moves the other way.")
+    links: list[CheckedEdge] = Field(description="Its strongest edges to other nodes.")
+
+
 class DescribeQuestion(Question):
     """Another title and note for a graph."""
 

@@ -227,6 +227,19 @@ class GraphTraced(Message):
     graph: bytes = Field(description="What `sae_core/circuits/packing.py` makes of it.")
 
 
+class GraphChecked(Message):
+    """What targets of edges lose where the sources are taken out, each alone."""
+
+    event: Literal["graph_checked"] = "graph_checked"
+    frozen: bytes = Field(description="float32 [m]: in the frozen model, for each edge")
+    direct: bytes = Field(description="float32 [m]: in the real model, other features held")
+    total: bytes = Field(description="float32 [m]: in the real model as it is")
+    sources: bytes = Field(description="int32 [n]: the sources of edges, ascending")
+    targets: bytes = Field(
+        description="float32 [n]: what the graph's targets, weighted, lose without each of them"
+    )
+
+
 class Failed(Message):
     """The request ended early. The message is a sentence for the user."""
 
@@ -262,6 +275,7 @@ Result = (
     | DosePoint
     | GraphBegan
     | GraphTraced
+    | GraphChecked
 )
 Event = Annotated[Result | Progress | Failed | Done, Field(discriminator="event")]
 

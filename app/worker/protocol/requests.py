@@ -329,6 +329,19 @@ class GraphRequest(WorkRequest):
     memory: int = Field(gt=0, description="Bytes that the work may take besides the weights.")
 
 
+class CheckGraphRequest(WorkRequest):
+    """What the real model does where sources of a graph's edges are taken out.
+
+    Answer: one GraphChecked.
+    """
+
+    path: ClassVar[str] = "/check-graph"
+    dictionaries: tuple[NamedDictionary, ...] = Field(max_length=MOST_PLACES)
+    graph: bytes = Field(
+        description="The graph, or a part of it, as `sae_core/circuits/packing.py` packs it."
+    )
+
+
 REQUESTS: tuple[type[WorkRequest], ...] = (
     AblateRequest,
     ReadRequest,
@@ -340,6 +353,7 @@ REQUESTS: tuple[type[WorkRequest], ...] = (
     SteerRequest,
     DoseRequest,
     GraphRequest,
+    CheckGraphRequest,
 )
 
 STREAMS: tuple[type[WorkRequest], ...] = (AttributeRequest, SteerRequest, DoseRequest, GraphRequest)

@@ -33,6 +33,13 @@ export class Panel {
   listen({ choose, point, mark }) {
     const linked = (event) => event.target.closest?.("main a[data-to]");
     document.addEventListener("click", (event) => {
+      const asked = event.target.closest?.("[data-check]");
+      if (asked && !this.#waits() && !event.ctrlKey && !event.metaKey) {
+        event.preventDefault();
+        asked.textContent = "taking it out …";
+        this.node(asked.dataset.check, true);
+        return;
+      }
       const link = linked(event);
       if (!link || this.#waits() || event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
@@ -54,12 +61,13 @@ export class Panel {
   /** Until the picture is there, links and forms are the page's own. */
   #waits = () => !document.querySelector("#graph[data-ready]");
 
-  /** The card of a node. */
-  async node(node) {
+  /** The card of a node; `check`: with what the real model does without it, which takes a moment. */
+  async node(node, check = false) {
     this.#asking.abort();
     this.#asking = new AbortController();
+    if (check) document.getElementById("graph-node").setAttribute("aria-busy", "true");
     try {
-      this.#replace("graph-node", await part(`${this.#page}/node/${node}`, this.#asking.signal));
+      this.#replace("graph-node", await part(`${this.#page}/node/${node}${check ? "?check=1" : ""}`, this.#asking.signal));
     } catch (error) {
       if (error.name !== "AbortError") this.#say(`The node could not be read: ${error.message}`);
     }

@@ -9,11 +9,11 @@ import numpy as np
 
 from app.errors import FeaturescopeError
 from app.store.types.graphs import GraphRecord
-from app.worker.protocol.arrays import pack_int32
-from app.worker.protocol.events import GraphBegan, GraphTraced, Progress, Result
-from app.worker.protocol.requests import GraphRequest, WorkRequest
+from app.worker.protocol.arrays import pack_float32, pack_int32
+from app.worker.protocol.events import GraphBegan, GraphChecked, GraphTraced, Progress, Result
+from app.worker.protocol.requests import CheckGraphRequest, GraphRequest, WorkRequest
 from sae_core.circuits.graph import Edges, Graph, GraphDictionary, NodeKind, Nodes
-from sae_core.circuits.packing import pack_graph
+from sae_core.circuits.packing import pack_graph, unpack_graph
 
 TOKENS = ("<|endoftext|>", " self", "\n", "<script>alert(1)</script>", "\u202egnp.exe", "é世界🙂")
 DICTIONARIES = (
@@ -97,6 +97,23 @@ def record(made: Graph, title: str = "self, then what?", question: str = "q" * 6
     )
 
 
+def checked(request: CheckGraphRequest) -> list[Result | Progress]:
+    """A worker's answer: the real model does half of what edges say, and denies every third."""
+    part = unpack_graph(request.graph)
+    weights = part.edges.weight
+    direct = np.where(np.arange(len(weights)) % 3 == 2, -weights, weights / 2)
+    sources = np.unique(part.edges.source).astype(np.int32)
+    return [
+        GraphChecked(
+            frozen=pack_float32(weights),
+            direct=pack_float32(direct.astype(np.float32)),
+            total=pack_float32((weights / 4).astype(np.float32)),
+            sources=pack_int32(sources),
+            targets=pack_float32(np.full(len(sources), 0.125, np.float32)),
+        )
+    ]
+
+
 def traced(request: GraphRequest) -> list[Result | Progress]:
     """A worker's events: a graph that follows from the prompt's length."""
     made = graph(seed=len(str(request.prompt)))
@@ -125,8 +142,12 @@ class PretendTracing:
 
     async def ask(self, request: WorkRequest) -> AsyncGenerator[Result | Progress, None]:
         """The events of a graph that has the request's own dictionaries."""
-        assert isinstance(request, GraphRequest)
         self.asked.append(request)
+        if isinstance(request, CheckGraphRequest):
+            for event in checked(request):
+                yield event
+            return
+        assert isinstance(request, GraphRequest)
         for event in traced(request):
             if isinstance(event, Progress) and self.error is not None:
                 raise self.error

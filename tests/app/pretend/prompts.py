@@ -27,6 +27,7 @@ from app.worker.protocol.events import (
 from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
+    CheckGraphRequest,
     DictionaryRef,
     EmbedRequest,
     GraphRequest,
@@ -150,6 +151,8 @@ class PretendPrompts:
                     pack(index, _within(factories.effect(request.feature, len(context)), context))
                     for index, context in enumerate(request.contexts)
                 ]
+            case CheckGraphRequest():
+                return circuits.checked(request)
             case GraphRequest():
                 return circuits.traced(request)
             case AttributeRequest():

@@ -54,6 +54,9 @@ def test_a_walk_through_a_graph(page: Page, tmp_path: Path) -> None:
     page.keyboard.press("+")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("0")
+    # The real model, without the node.
+    page.locator("#graph-node").get_by_role("link", name="take it out of the real model").click()
+    expect(page.locator("#graph-node .check")).to_contain_text("the targets lose +0.125")
     # Pins and groups stay where they are after a reload.
     choose(page, 3)
     page.locator("#graph-node").get_by_role("button", name="pin", exact=True).click()

@@ -1,4 +1,4 @@
-"""The job behind graphs: what a prediction is made of."""
+"""The jobs behind graphs: what a prediction is made of, and whether the real model agrees."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from app.worker.process.limits import Limits
 from app.worker.process.shelf import Shelf
-from app.worker.protocol.arrays import pack_int32
-from app.worker.protocol.events import Event, GraphBegan, GraphTraced, Progress
-from app.worker.protocol.requests import GraphRequest
+from app.worker.protocol.arrays import pack_float32, pack_int32
+from app.worker.protocol.events import Event, GraphBegan, GraphChecked, GraphTraced, Progress
+from app.worker.protocol.requests import CheckGraphRequest, GraphRequest
 
 
 def trace_graph(request: GraphRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
@@ -55,3 +55,34 @@ def trace_graph(request: GraphRequest, shelf: Shelf, _limits: Limits) -> Iterato
                 tokens=pack_int32(tokens.numpy()), features=step.total, memory=step.bytes
             )
         yield Progress(done=step.done, total=step.total)
+
+
+def check_graph(request: CheckGraphRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
+    """Take sources out of the real model; a step is all of it, or loading.
+
+    For example /check-graph
+    with a CheckGraphRequest
+    """
+    import numpy as np
+
+    from sae_core.circuits.check import check_edges, check_nodes
+    from sae_core.circuits.packing import unpack_graph
+
+    loaded = yield from shelf.dictionaries(
+        request.model, [part.reference for part in request.dictionaries]
+    )
+    model = shelf.model(request.model)
+    dictionaries = [loaded[part.reference] for part in request.dictionaries]
+    graph = unpack_graph(request.graph, "The graph to be checked")
+    sources = np.unique(graph.edges.source).astype(np.int64)
+    yield Progress(done=0, total=2)
+    edges = check_edges(model, dictionaries, graph)
+    yield Progress(done=1, total=2)
+    nodes = check_nodes(model, dictionaries, graph, sources)
+    yield GraphChecked(
+        frozen=pack_float32(edges.frozen.astype(np.float32)),
+        direct=pack_float32(edges.direct.astype(np.float32)),
+        total=pack_float32(edges.total.astype(np.float32)),
+        sources=pack_int32(sources.astype(np.int32)),
+        targets=pack_float32(nodes.total.astype(np.float32)),
+    )

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from app.worker.process.jobs.ablate import ablate_contexts
 from app.worker.process.jobs.embed import embed_text
-from app.worker.process.jobs.graph import trace_graph
+from app.worker.process.jobs.graph import check_graph, trace_graph
 from app.worker.process.jobs.prompt import (
     ablate_together,
     attribute_prediction,
@@ -25,6 +25,7 @@ from app.worker.protocol.requests import (
     STREAMS,
     AblateRequest,
     AttributeRequest,
+    CheckGraphRequest,
     DoseRequest,
     EmbedRequest,
     GraphRequest,
@@ -48,6 +49,7 @@ JOBS: dict[type[WorkRequest], Callable[[Any, Shelf, Limits], Iterator[Event]]] =
     SteerRequest: steer_text,
     DoseRequest: sweep_strengths,
     GraphRequest: trace_graph,
+    CheckGraphRequest: check_graph,
 }
 
 

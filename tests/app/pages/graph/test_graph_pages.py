@@ -16,8 +16,10 @@ import pytest
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import InvalidRequest
 from app.pages.graph.proposals import proposals
-from app.worker.protocol.requests import GraphRequest
+from app.worker.protocol.requests import CheckGraphRequest, GraphRequest
 from sae_core.circuits.graph import Edges, Graph, NodeKind
+from sae_core.circuits.influence import predicted_effects
+from sae_core.circuits.packing import unpack_graph
 from tests.app.pages.test_pages import text as words
 from tests.app.pretend import circuits
 from tests.app.pretend.circuits import PretendTracing
@@ -377,3 +379,50 @@ def test_a_proposal_becomes_a_group(site: Client, kept: str) -> None:
     ids = ",".join(map(str, sorted(pair)))
     post(site, kept, {"do": "group", "nodes": ids, "title": "the very same"})
     assert 'value="' + ids + '"' not in site.get(f"{kept}?share=1").text
+
+
+def test_a_node_is_held_against_the_real_model(
+    site: Client, tracing: PretendTracing, kept: str
+) -> None:
+    graph = circuits.graph()
+    node = int(np.bincount(graph.edges.source).argmax())
+    page = site.get(f"{kept}?node={node}&check=1")
+    said = words(page.text)
+    assert "the targets lose +0.125" in said
+    assert "not confirmed" in said
+    (request,) = tracing.asked
+    assert isinstance(request, CheckGraphRequest)
+    assert request.model.dtype == "float32"
+    assert [part.reference.path is None for part in request.dictionaries] == [False, True]
+    part = unpack_graph(request.graph)
+    assert set(part.edges.source.tolist()) == {part.edges.source[0]}
+    assert part.tokens.tolist() == graph.tokens.tolist()
+    told = site.get(f"/api/v1{kept}/nodes/{node}/check").json()
+    own = {
+        int(target): float(weight)
+        for source, target, weight in zip(
+            graph.edges.source, graph.edges.target, graph.edges.weight, strict=True
+        )
+        if source == node
+    }
+    assert {link["node"]: link["weight"] for link in told["links"]}.items() <= own.items()
+    assert told["total"] == 0.125
+    assert told["predicted"] == pytest.approx(float(predicted_effects(graph)[node]))
+    for link in told["links"]:
+        assert link["confirmed"] == (link["direct"] == pytest.approx(link["weight"] / 2))
+    client = FeaturescopeClient("http://127.0.0.1:8000", http=site.http).graphs
+    assert client.check("demo", kept.rpartition("/")[2], node).total == 0.125
+
+
+def test_what_cannot_be_taken_out_is_a_sentence(site: Client, kept: str) -> None:
+    logit = len(circuits.graph().nodes) - 1
+    page = site.get(f"{kept}?node={logit}&check=1")
+    assert page.status_code == 200
+    assert "Choose a node that adds to something" in words(page.text)
+    foreign = site.http.post(
+        "/api/v1/m/far/graphs", content=site.get(f"/api/v1{kept}/file").content
+    )
+    answer = site.get(f"/api/v1{foreign.json()['address']}/nodes/8/check")
+    assert answer.status_code == 422
+    assert "does not have the model" in answer.json()["detail"]
+    assert site.get(f"/api/v1{kept}/nodes/-1/check").status_code == 404

@@ -10,8 +10,16 @@ import pytest
 from app.worker.process.failures import failure
 from app.worker.process.jobs.registry import TorchWorkbench
 from app.worker.process.limits import Limits
-from app.worker.protocol.events import Event, FailureCode, GraphBegan, GraphTraced, Progress
+from app.worker.protocol.events import (
+    Event,
+    FailureCode,
+    GraphBegan,
+    GraphChecked,
+    GraphTraced,
+    Progress,
+)
 from app.worker.protocol.requests import (
+    CheckGraphRequest,
     DictionaryRef,
     GraphRequest,
     ModelRef,
@@ -19,7 +27,7 @@ from app.worker.protocol.requests import (
     TracedFeature,
 )
 from sae_core.circuits.graph import Graph, NodeKind
-from sae_core.circuits.packing import unpack_graph
+from sae_core.circuits.packing import pack_graph, unpack_graph
 from sae_core.errors import FeaturescopeError
 from tests.app.worker.tiny import save_model
 
@@ -114,3 +122,17 @@ def test_what_cannot_be_traced_is_the_askers_own_mistake(
     said = failure(raised.value)
     assert said.code is FailureCode.INVALID
     assert said.message.endswith(".")
+
+
+def test_a_part_of_a_graph_is_held_against_the_model(
+    workbench: TorchWorkbench, ref: ModelRef
+) -> None:
+    request = asked(ref)
+    _, graph = traced(workbench, request)
+    check = CheckGraphRequest(model=ref, dictionaries=request.dictionaries, graph=pack_graph(graph))
+    *_, answer = workbench.work(check)
+    assert isinstance(answer, GraphChecked)
+    frozen = np.frombuffer(answer.frozen, "<f4")
+    np.testing.assert_allclose(frozen, graph.edges.weight, rtol=0, atol=1e-4)
+    assert len(np.frombuffer(answer.direct, "<f4")) == len(graph.edges)
+    assert len(answer.targets) == len(answer.sources)
