@@ -20,7 +20,7 @@ from sae_core.harvest.sampling import band_edges
 from sae_core.language_model.model import LanguageModel
 from sae_core.text.corpus import open_corpus
 from sae_core.text.tokenized import Windows, tokenize
-from tests.sae_core.double_models import double
+from tests.sae_core.language_model.double_models import double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 N_CTX = 20

@@ -13,7 +13,7 @@ from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.errors import HookPointError
 from sae_core.harvest.logit_weights import logit_weights
 from sae_core.language_model.model import LanguageModel, load_model
-from tests.sae_core.double_models import in_double
+from tests.sae_core.language_model.double_models import in_double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gemma2
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.language_model.model import LanguageModel
-from tests.sae_core.double_models import exchanged, in_double
+from tests.sae_core.language_model.double_models import exchanged, in_double
 
 
 def busiest(model: LanguageModel, dictionary: Dictionary, tokens: Sequence[int]) -> int:

@@ -18,7 +18,7 @@ from sae_core.harvest.records import ContextEffect
 from sae_core.interventions.ablation import ablate
 from sae_core.language_model import clean_run
 from sae_core.language_model.model import LanguageModel, load_model
-from tests.sae_core.double_models import exchanged, in_double
+from tests.sae_core.language_model.double_models import exchanged, in_double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import STORIES
 

@@ -18,8 +18,8 @@ from sae_core.interventions.attribution import AttributedPrediction, FeatureEffe
 from sae_core.language_model import clean_run
 from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.language_model.pace import Pace
-from tests.sae_core.double_models import double, in_double
 from tests.sae_core.interventions.test_ablation import KINDS, brute_logits
+from tests.sae_core.language_model.double_models import double, in_double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 

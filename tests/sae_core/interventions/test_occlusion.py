@@ -17,8 +17,8 @@ from sae_core.errors import HookPointError, PromptError
 from sae_core.interventions.occlusion import FeatureReading, read_feature
 from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.language_model.pace import Pace
-from tests.sae_core.double_models import double, in_double
 from tests.sae_core.interventions.test_ablation import brute_logits
+from tests.sae_core.language_model.double_models import double, in_double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 
 HOOKS = ["blocks.0.hook_resid_pre", "blocks.1.attn.hook_z", "blocks.1.hook_resid_mid"]

@@ -14,7 +14,7 @@ from tokenizers import processors
 from sae_core.errors import PromptError
 from sae_core.interventions.prompt import prompt_firings, prompt_tokens, read_prompt, text_positions
 from sae_core.language_model.model import LanguageModel, load_model
-from tests.sae_core.double_models import in_double
+from tests.sae_core.language_model.double_models import in_double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import END, tiny_tokenizer
 

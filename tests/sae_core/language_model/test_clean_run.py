@@ -12,7 +12,7 @@ from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 from sae_core.language_model import clean_run as module
 from sae_core.language_model.clean_run import clean_run, takes_up_midway
 from sae_core.language_model.model import LanguageModel, load_model
-from tests.sae_core.double_models import double
+from tests.sae_core.language_model.double_models import double
 from tests.sae_core.tiny_models import (
     D_VOCAB,
     save_folder,

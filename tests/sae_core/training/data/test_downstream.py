@@ -10,7 +10,7 @@ from sae_core.language_model.model import LanguageModel, load_model
 from sae_core.text.corpus import open_corpus
 from sae_core.text.tokenized import Windows, tokenize
 from sae_core.training.data.downstream import DownstreamLoss, balanced
-from tests.sae_core.double_models import double
+from tests.sae_core.language_model.double_models import double
 from tests.sae_core.tiny_dictionaries import random_dictionary
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2, tiny_llama
 
