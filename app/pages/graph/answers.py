@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.pages.graph import schema as types
-from app.pages.graph.page import GraphPage
+from app.pages.graph.view.page import GraphPage
 from app.rendering.addresses import dictionary_address, graph_address
 from app.store.types.graphs import GraphView
 from app.web.schema import floats

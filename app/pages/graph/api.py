@@ -12,11 +12,11 @@ from app.exchange.neuronpedia.graphs.write import graph_json
 from app.pages.graph import answers
 from app.pages.graph import schema as types
 from app.pages.graph.asking import graph_task
-from app.pages.graph.checks import node_check
-from app.pages.graph.page import graph_page
 from app.pages.graph.query import GraphQuery
 from app.pages.graph.questions import GraphQuestion
 from app.pages.graph.stream import GraphSpeech, at_once, ready
+from app.pages.graph.view.checks import node_check
+from app.pages.graph.view.page import graph_page
 from app.web.live.stream import LiveStream
 from app.web.model import TheModel
 from app.web.routes import FileRoute, PatientRoute

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Request
@@ -12,11 +12,11 @@ from starlette.responses import RedirectResponse, Response
 
 from app.errors import FeaturescopeError, InvalidRequest
 from app.pages.graph.asking import graph_task, keep
-from app.pages.graph.checks import node_check
 from app.pages.graph.form import GraphForm
-from app.pages.graph.page import GraphPage, graph_page
 from app.pages.graph.query import GraphQuery, TheGraphQuery
 from app.pages.graph.questions import submitted
+from app.pages.graph.view.checks import node_check
+from app.pages.graph.view.page import GraphPage, graph_page
 from app.rendering.addresses import graph_address, model_page_address
 from app.web.errors import status_of
 from app.web.model import AddressedModel, TheModel
@@ -182,7 +182,7 @@ def _page(site: Site, page: GraphPage, status: int = 200) -> Response:
     return site.renderer.html("graph/graph.html", status, **_context(site, page))
 
 
-def _context(site: Site, page: GraphPage) -> dict[str, object]:
+def _context(site: Site, page: GraphPage) -> dict[str, Any]:
     """What the page and its parts are drawn of."""
     check, problem = None, ""
     if page.query.check:

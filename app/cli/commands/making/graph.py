@@ -158,8 +158,8 @@ def _trace(settings: Settings, store: Store, name: str, question: GraphQuestion)
 
 def _write(store: Store, view: GraphView, path: Path) -> None:
     from app.exchange.neuronpedia.graphs.write import graph_json
-    from app.pages.graph.page import page_of
     from app.pages.graph.query import GraphQuery
+    from app.pages.graph.view.page import page_of
     from sae_core.files.atomic import atomic_file
 
     page = page_of(store, _typeset(store), view, GraphQuery())

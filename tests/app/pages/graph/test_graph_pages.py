@@ -15,7 +15,7 @@ import pytest
 
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import InvalidRequest
-from app.pages.graph.proposals import proposals
+from app.pages.graph.view.proposals import proposals
 from app.worker.protocol.requests import CheckGraphRequest, GraphRequest
 from sae_core.circuits.graph import Edges, Graph, NodeKind
 from sae_core.circuits.influence import predicted_effects

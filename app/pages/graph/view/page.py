@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from app.errors import InvalidRequest, NotFound
-from app.pages.graph.flows import Flow, flows
-from app.pages.graph.nodes import NodeNames
-from app.pages.graph.proposals import Proposal, proposals
 from app.pages.graph.query import GraphQuery
-from app.pages.graph.ranked import Link, RankedGraph
+from app.pages.graph.view.flows import Flow, flows
+from app.pages.graph.view.nodes import NodeNames
+from app.pages.graph.view.proposals import Proposal, proposals
+from app.pages.graph.view.ranked import Link, ranked_graph
 from app.rendering.addresses import graph_address, model_page_address
 from app.rendering.numbers import moment
 from app.rendering.tokens import Typeset, printable
@@ -128,7 +128,7 @@ class GraphPage:
         self.graph: Graph = store.graphs.contents(view)
         self.names = NodeNames(store, view, self.graph, dictionaries, spelling)
         try:
-            self.ranked = RankedGraph(self.graph)
+            self.ranked = ranked_graph(view.id, self.graph)
         except CircuitError as error:
             raise InvalidRequest(str(error)) from error
         if query.node is not None and query.node >= len(self.graph.nodes):

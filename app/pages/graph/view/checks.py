@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.errors import InvalidRequest, WorkerUnavailable
-from app.pages.graph.page import GraphPage, NodeLine
+from app.pages.graph.view.page import GraphPage, NodeLine
 from app.store.types.catalogue import DictionaryView
 from app.web.site import Site
 from app.worker.client.faults import STRANGE
@@ -71,9 +71,9 @@ class NodeCheck:
         return sum(link.confirmed for link in self.links)
 
     @property
-    def farthest(self) -> float:
-        """The largest difference between an edge and the frozen model."""
-        return max((abs(link.weight - link.frozen) for link in self.links), default=0.0)
+    def farthest(self) -> str:
+        """The largest difference between an edge and the frozen model, as written."""
+        return f"{max((abs(link.weight - link.frozen) for link in self.links), default=0.0):.1g}"
 
 
 def node_check(site: Site, page: GraphPage) -> NodeCheck:

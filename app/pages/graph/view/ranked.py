@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from sae_core.circuits.graph import Graph, NodeKind
@@ -20,6 +22,9 @@ from sae_core.circuits.influence import (
 )
 
 EDGE_SHARE = 0.98
+KEPT = 8  # graphs whose figures stay in memory
+_kept: LRUCache[str, RankedGraph] = LRUCache(KEPT)
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,25 @@ class Link:
     node: int
     weight: float
     share: float
+
+
+def ranked_graph(key: str, graph: Graph) -> RankedGraph:
+    """The figures of a graph, kept in memory for a while.
+
+    Args:
+        key: what it is known by.
+        graph: nodes and edges.
+
+    Raises:
+        CircuitError: it has a cycle.
+    """
+    with _lock:
+        kept = _kept.get(key)
+    if kept is None:
+        kept = RankedGraph(graph)
+        with _lock:
+            _kept[key] = kept
+    return kept
 
 
 class RankedGraph:
