@@ -34,11 +34,7 @@ def assembled(
     reaching = rows.influence()
     kept = nodes.kind != NodeKind.FEATURE
     kept[causes.begins[0] : causes.begins[-1]] = visited
-    source, row, weight, carried, lost = rows.edges(kept, reaching)
-    total_carried = float(carried.sum())
-    strongest = np.sort(np.argsort(-carried, kind="stable")[: settings.max_edges])
-    source, row, weight = source[strongest], row[strongest], weight[strongest]
-    dropped = lost + total_carried - float(carried[strongest].sum())
+    edges = rows.strongest(kept, reaching, settings.max_edges)
     # Number what is kept: columns in the graph's order, logits behind them.
     columns = np.flatnonzero(kept)
     keys = (nodes.index, nodes.place, nodes.position, nodes.layer)
@@ -48,7 +44,7 @@ def assembled(
     owners, n_logits = rows.owners(), len(ends.logits)
     of_rows = np.where(owners >= 0, number[np.maximum(owners, 0)], -1)
     of_rows[owners < 0] = len(columns) + np.arange(n_logits)
-    source, target = number[source], of_rows[row]
+    source, target = number[edges.source], of_rows[edges.row]
     order = np.lexsort((source, target))
     wanted, total = number[ends.features], float(reaching.sum())
     pieces = model.vocabulary.pieces
@@ -62,7 +58,7 @@ def assembled(
         edges=Edges(
             source[order].astype(np.int32),
             target[order].astype(np.int32),
-            weight[order].astype(np.float32),
+            edges.weight[order],
         ),
         targets=np.append(len(columns) + np.arange(n_logits), wanted).astype(np.int32),
         target_weights=np.append(
@@ -73,7 +69,7 @@ def assembled(
             "features": int((~visited).sum()),
             "influence_of_features": float(reaching[~kept].sum()) / total if total else 0.0,
             "edges": int(rows.n_edges - len(order)),
-            "influence_of_edges": max(0.0, dropped) / max(lost + total_carried, 1e-30),
+            "influence_of_edges": max(0.0, 1 - edges.carried / edges.whole) if edges.whole else 0.0,
         },
     )
 

@@ -35,7 +35,9 @@ from sae_core.language_model.model import LanguageModel, load_model
 
 _WIDE = (torch.float32, torch.float64)
 _CHUNK = 256  # targets at once, at most
-_ROUNDS = 4  # chunks between two looks at what is strongest
+_ROUNDS = 8  # chunks between two looks at what is strongest
+_LOADED = 96 << 20  # bytes of what the library loads with its first derivative
+_BYTES_OF_AN_EDGE = 160  # while edges are put together
 _NARROWEST = 64  # edges of a row
 
 
@@ -200,7 +202,9 @@ class _Growth:
         chosen = chosen[strength[chosen] > 0]
         if not len(chosen):
             return False
-        order = np.lexsort((chosen, -self.levels[chosen]))
+        # Together what looks at as many blocks and as much of the prompt.
+        positions = self.nodes.position[self._of_features][chosen]
+        order = np.lexsort((chosen, -self.levels[chosen], self.causes.reaching(positions)))
         for some in np.split(chosen[order], range(self.estimate.chunk, few, self.estimate.chunk)):
             if len(some):
                 self._add(self.ends.logits[:0], some + self.causes.begins[0])
@@ -250,24 +254,31 @@ def _estimate(causes: Causes, wiring: Wiring, total: int, settings: GraphSetting
     run = causes.run
     model, n_pos = run.model, run.tokens.shape[1]
     size = run.entering[0].element_size()
-    held = [*run.entering, *run.read.values(), *run.written.values(), *run.constants]
-    fixed = 2 * sum(x.numel() * x.element_size() for x in held) + 64 * len(causes)
+    held = [
+        x
+        for own in (*causes.shorter, run)
+        for x in (*own.entering, *own.read.values(), *own.written.values(), *own.constants)
+    ]
+    fixed = _LOADED + 64 * len(causes)
+    fixed += 2 * sum(x.numel() * x.element_size() for x in held)
     widths = [part.read.d_in for part in wiring.parts] + [model.d_model]
     each = n_pos * (6 * model.d_model + 3 * max(widths)) * size + len(causes) * (2 * size + 16)
     n_rows = total + settings.max_logits + len(settings.target_tokens)
-    rest = settings.memory - fixed - each
     narrow = min(len(causes), _NARROWEST)
+    ends = _BYTES_OF_AN_EDGE * min(settings.max_edges, n_rows * len(causes))
+    rest = settings.memory - fixed - max(each, ends)
     if rest < n_rows * narrow * 16:
-        needed = -(-(fixed + each + n_rows * narrow * 16) >> 20)
+        needed = -(-(fixed + max(each, ends) + n_rows * narrow * 16) >> 20)
         raise CircuitError(
             f"A graph of {n_pos} tokens and {causes.n_features:,} firing features takes at least "
             f"{needed:,} MiB here, and {settings.memory >> 20:,} MiB are allowed: allow more, "
-            "shorten the prompt, or keep fewer features."
+            "shorten the prompt, or keep fewer features and edges."
         )
-    # Half for what is kept, the rest for what is being computed.
+    # Half for what is kept, the rest for what is being computed, and in the end put together.
     width = len(causes)
     if n_rows * width * 8 > rest // 2:
         width = max(narrow, min(width, rest // 2 // (n_rows * 16)))
     kept = n_rows * width * (8 if width == len(causes) else 16)
-    chunk = max(1, min(_CHUNK, 1 + (rest - kept) // each))
-    return Estimate(fixed + kept + chunk * each, causes.n_features, len(causes), chunk, width)
+    chunk = max(1, min(_CHUNK, (settings.memory - fixed - kept) // each))
+    work = max(chunk * each, ends)
+    return Estimate(fixed + kept + work, causes.n_features, len(causes), chunk, width)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,25 @@ class _Rows:
     sums: NDArray[np.float64]
     values: Numbers
     columns: NDArray[np.int32] | None
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """Edges that carry most.
+
+    Attributes:
+        source: columns, int32 [m].
+        row: rows that they lead into, numbered from the highest level down, int32 [m].
+        weight: float32 [m].
+        carried: influence of all of them together.
+        whole: influence of all edges that there are.
+    """
+
+    source: NDArray[np.int32]
+    row: NDArray[np.int32]
+    weight: Numbers
+    carried: float
+    whole: float
 
 
 @dataclass
@@ -92,53 +113,52 @@ class KeptRows:
         inside = rows.owners >= 0
         return rows.weights + np.where(inside, reaching[np.where(inside, rows.owners, 0)], 0.0)
 
-    def edges(
-        self, kept: NDArray[np.bool_], reaching: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Numbers, NDArray[np.float64], float]:
-        """All edges from kept columns.
+    def strongest(
+        self, kept: NDArray[np.bool_], reaching: NDArray[np.float64], most: int
+    ) -> Strongest:
+        """The edges from kept columns that carry most.
 
         Args:
             kept: which columns, bool [n_columns].
             reaching: influence of columns, as `influence` gives it.
-
-        Returns:
-            Source columns [m]; rows that they lead into, numbered as they were added to their
-            levels, from the highest level down [m]; weights [m]; influence of each [m]; influence
-            of all edges that are not among them.
+            most: how many edges, at most.
         """
-        sources, targets, weights, carried = [], [], [], []
-        done, lost = 0, 0.0
+        blocks: list[tuple[NDArray[Any], ...]] = []
+        done, waiting, whole = 0, 0, 0.0
         for level in sorted(self._levels, reverse=True):
             for rows in self._levels[level]:
                 flow = self._flow(rows, reaching)
-                if rows.columns is None:
-                    chosen = kept[None] & (rows.values != 0)
-                    at, columns = chosen.nonzero()
-                else:
-                    chosen = kept[rows.columns] & (rows.values != 0)
-                    at, place = chosen.nonzero()
-                    columns = rows.columns[at, place].astype(np.int64)
-                values = rows.values[chosen]
-                share = (flow / np.maximum(rows.sums, 1e-10))[at]
-                sources.append(columns)
-                targets.append(at + done)
-                weights.append(values)
-                carried.append(share * np.abs(values))
-                lost += float(flow[rows.sums > 0].sum() - carried[-1].sum())
-                done += len(rows.values)
-        return (
-            np.concatenate(sources),
-            np.concatenate(targets),
-            np.concatenate(weights),
-            np.concatenate(carried),
-            lost,
-        )
+                whole += float(flow[rows.sums > 0].sum())
+                columns = None if rows.columns is None else kept[rows.columns]
+                chosen = (kept[None] if columns is None else columns) & (rows.values != 0)
+                at, place = chosen.nonzero()
+                source = place if rows.columns is None else rows.columns[at, place]
+                weight = rows.values[chosen]
+                carried = (flow / np.maximum(rows.sums, 1e-10))[at] * np.abs(weight)
+                blocks.append(
+                    (source.astype(np.int32), (at + done).astype(np.int32), weight, carried)
+                )
+                done, waiting = done + len(rows.values), waiting + len(at)
+                if waiting > 2 * most:
+                    blocks = [_most(blocks, most)]
+                    waiting = most
+        source, row, weight, carried = _most(blocks, most)
+        return Strongest(source, row, weight, float(carried.sum()), whole)
 
     def owners(self) -> NDArray[np.int64]:
-        """The column of each row's target, numbered as `edges` numbers rows; -1 for logits."""
+        """The column of each row's target, numbered as `strongest` numbers rows; -1 for logits."""
         parts = [
             rows.owners
             for level in sorted(self._levels, reverse=True)
             for rows in self._levels[level]
         ]
         return np.concatenate(parts)
+
+
+def _most(blocks: Sequence[tuple[NDArray[Any], ...]], most: int) -> tuple[NDArray[Any], ...]:
+    """Columns put together, and of their rows those of the largest last column, in order."""
+    columns = tuple(np.concatenate(column) for column in zip(*blocks, strict=True))
+    if len(columns[-1]) <= most:
+        return columns
+    kept = np.sort(np.argsort(-columns[-1], kind="stable")[:most])
+    return tuple(column[kept] for column in columns)

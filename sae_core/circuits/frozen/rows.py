@@ -25,6 +25,8 @@ from sae_core.interventions.prompt import text_positions
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
 
+_LONG = 16  # tokens, from which on parts of a prompt are run as well
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -48,6 +50,8 @@ class Causes:
 
     Attributes:
         run: the frozen model.
+        shorter: that of parts of the prompt from its beginning, the shortest first: what is read
+            there has no causes behind.
         firings: features, by part.
         remainders: errors, by cut.
         begins: the first column of each part's features, and of the errors.
@@ -56,6 +60,7 @@ class Causes:
     """
 
     run: FrozenRun
+    shorter: tuple[FrozenRun, ...]
     firings: tuple[Firing, ...]
     remainders: tuple[Remainder, ...]
     begins: tuple[int, ...]
@@ -97,6 +102,12 @@ class Causes:
             + [np.full(len(f.features), orders.index(f.part.order)) for f in self.firings]
         )
 
+    def reaching(self, positions: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How much of the prompt is looked at for what is read at some positions, [n]: a number of
+        `shorter`, or behind these the whole."""
+        ends = np.array([run.tokens.shape[1] for run in self.shorter])
+        return np.searchsorted(ends, positions, side="right")
+
     def values(self, targets: Targets) -> Tensor:
         """What targets are: activations of features, logits less the mean of all; [batch]."""
         hidden = self.run.leaving[-1].detach()[0, -1]
@@ -106,20 +117,24 @@ class Causes:
 
     def rows(self, targets: Targets) -> Tensor:
         """Edges into some targets from all columns, [batch, columns]."""
-        hidden = self.run.leaving[-1].detach()
-        rows = hidden.new_zeros(len(targets), len(self))
-        by_hidden, by_read, last = self._weights(targets)
-        for gradients in self.run.pull_back(by_hidden, by_read):
+        own = torch.cat([torch.empty(0, dtype=torch.int64)] + [f.positions for f in self.firings])
+        last = self.run.tokens.shape[1] - 1
+        if not len(targets.logits):
+            last = int(own[targets.features - self.begins[0]].max())
+        run = (*self.shorter, self.run)[int(self.reaching(np.array([last], dtype=np.int32))[0])]
+        rows = run.leaving[-1].detach().new_zeros(len(targets), len(self))
+        by_hidden, by_read = self._weights(targets, run)
+        for gradients in run.pull_back(by_hidden, by_read):
             self._add(rows, gradients, last)
         return rows
 
-    def _weights(self, targets: Targets) -> tuple[Tensor | None, dict[HookPoint, Tensor], int]:
-        """By what targets depend on what they read, [batch, pos, width] each, and the last
-        position that one reads."""
-        hidden = self.run.leaving[-1].detach()
-        by_hidden, last = None, -1
+    def _weights(
+        self, targets: Targets, run: FrozenRun
+    ) -> tuple[Tensor | None, dict[HookPoint, Tensor]]:
+        """By what targets depend on what they read, [batch, pos, width] each."""
+        hidden = run.leaving[-1].detach()
+        by_hidden = None
         if len(targets.logits):
-            last = hidden.shape[1] - 1
             by_hidden = hidden.new_zeros(len(targets), *hidden.shape[1:])
             directions = self.run.model.logit_directions(targets.logits.to(hidden.device))
             by_hidden[: len(directions), -1] = directions
@@ -131,20 +146,19 @@ class Causes:
                 continue
             here = targets.features[chosen] - begin
             positions, features = firing.positions[here], firing.features[here.to(hidden.device)]
-            x = self.run.read[firing.part.read].detach()[0]
+            x = run.read[firing.part.read].detach()[0]
             if (weights := by_read.get(firing.part.read)) is None:
                 weights = by_read[firing.part.read] = x.new_zeros(len(targets), *x.shape)
             where = positions.to(x.device)
             vectors = firing.part.read_rows(features, x[where]).to(x.dtype)
             weights[(chosen + len(targets.logits)).to(x.device), where] = vectors
-            last = max(last, int(positions.max()))
-        return by_hidden, by_read, last
+        return by_hidden, by_read
 
     def _add(self, rows: Tensor, gradients: Gradients, last: int) -> None:
         """Add what one block's gradients say; at positions behind the last they are zero."""
         for point, gradient in gradients.by.items():
             if point is None:
-                v = self.run.entering[0].detach()[0]
+                v = self.run.entering[0].detach()[0, : gradient.shape[1]]
                 rows[:, : len(v)] = (gradient * v).sum(dim=-1)
                 continue
             for firing, begin in zip(self.firings, self.begins, strict=False):
@@ -160,9 +174,9 @@ class Causes:
             begin = self.begins[-1]
             for left, where in zip(self.remainders, self.errors, strict=True):
                 if left.point == point:
-                    some = where.to(gradient.device)
+                    some = where[where <= last].to(gradient.device)
                     added = (gradient[:, some] * left.error[some]).sum(dim=-1)
-                    rows[:, begin : begin + len(where)] = added
+                    rows[:, begin : begin + len(some)] = added
                 begin += len(where)
 
 
@@ -178,7 +192,10 @@ def causes_of(model: LanguageModel, tokens: Tensor, wiring: Wiring) -> Causes:
         CircuitError: the model cannot be frozen, or not at these places.
     """
     writers = wiring.writers
-    run = frozen_run(model, tokens[None], wiring.reads, list(writers), wiring.skips)
+    run, *shorter = (
+        frozen_run(model, tokens[None, :n], wiring.reads, list(writers), wiring.skips)
+        for n in _lengths(len(tokens))
+    )
     text = text_positions(model, tokens)
     with torch.no_grad():
         of = {part: firings(part, run.read[part.read].detach()[0], text) for part in wiring.parts}
@@ -193,7 +210,23 @@ def causes_of(model: LanguageModel, tokens: Tensor, wiring: Wiring) -> Causes:
     lengths = [len(tokens), *(len(firing.features) for firing in of.values())]
     begins = tuple(np.cumsum(lengths).tolist())
     is_text = torch.isin(torch.arange(len(tokens)), text)
-    return Causes(run, tuple(of.values()), remainders, begins, errors, is_text)
+    shorter = [part for part in reversed(shorter) if _same(part, run)]
+    return Causes(run, tuple(shorter), tuple(of.values()), remainders, begins, errors, is_text)
+
+
+def _lengths(n: int) -> list[int]:
+    """Of the whole prompt, and of parts of it where that saves anything; falling."""
+    return [n, *(n * quarters // 4 for quarters in (3, 2, 1))] if n >= _LONG else [n]
+
+
+def _same(part: FrozenRun, whole: FrozenRun) -> bool:
+    """Whether a part of the prompt is run as it is in the whole (some positions depend on that)."""
+    n = part.tokens.shape[1]
+    pairs = zip(part.entering, whole.entering, strict=True)
+    return all(
+        float((a - b[:, :n]).detach().abs().max()) <= 1e-4 * float(b.detach().abs().max())
+        for a, b in pairs
+    )
 
 
 def _where(point: HookPoint) -> tuple[int, str]:

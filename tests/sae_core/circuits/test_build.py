@@ -104,7 +104,7 @@ def test_little_memory_keeps_the_strongest_edges_of_each_target(
     needed = estimate(gpt2, PROMPT, transcoders, SETTINGS)
     assert needed.width == needed.columns
     assert needed.bytes <= SETTINGS.memory
-    less = replace(SETTINGS, memory=1_000_000)
+    less = replace(SETTINGS, memory=(96 << 20) + 1_000_000, max_edges=3000)
     tight = estimate(gpt2, PROMPT, transcoders, less)
     assert tight.bytes <= less.memory
     assert tight.width < tight.columns
@@ -339,3 +339,21 @@ def test_a_model_whose_blocks_are_not_linear_when_frozen_is_refused(
     else:
         with pytest.raises(CircuitError, match="cannot be frozen"):
             build_graph(model, PROMPT, neurons, SETTINGS)
+
+
+def test_parts_of_a_long_prompt_give_the_edges_of_the_whole(
+    gpt2: LanguageModel, transcoders: list[Dictionary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = torch.cat([torch.zeros(1).long(), torch.arange(40, 60)])
+    causes = causes_of(gpt2, long, wire(gpt2, transcoders))
+    assert [run.tokens.shape[1] for run in causes.shorter] == [5, 10, 15]
+    none = torch.empty(0, dtype=torch.int64)
+    features = torch.arange(causes.begins[0], causes.begins[-1])
+    last = causes.begins[3] - causes.begins[2]
+    chosen = features[-last:]
+    rows = [causes.rows(Targets(none, chosen[n : n + 1])) for n in range(last)]
+    monkeypatch.setattr("sae_core.circuits.frozen.rows._LONG", 1000)
+    whole = causes_of(gpt2, long, wire(gpt2, transcoders))
+    assert not whole.shorter
+    expected = whole.rows(Targets(none, chosen))
+    torch.testing.assert_close(torch.cat(rows), expected, rtol=1e-3, atol=1e-5)
