@@ -281,6 +281,28 @@ GLOSSARY: tuple[Term, ...] = (
         "text: compare with a random direction of the same length.",
     ),
     Term(
+        "attribution-graph",
+        "Attribution graph",
+        "What a prediction is made of on one prompt: nodes that add to each other, from the tokens "
+        "through features to the logits. An edge is what one node adds to another.",
+        "Edges are exact for the model with its attention patterns and the denominators of its "
+        "norms held as they were; how far the model itself agrees is measured by taking nodes out.",
+    ),
+    Term(
+        "influence",
+        "Influence",
+        "The share of a graph's targets that reaches a node along all paths, where each node "
+        "passes on what it has in proportion to the sizes of its inputs.",
+        "Pruning keeps the fewest nodes that carry a share of all influence. Sizes count, signs do "
+        "not: a node that takes away has influence, too.",
+    ),
+    Term(
+        "replacement-score",
+        "Replacement and completeness score",
+        "Of what reaches tokens and errors of a graph, the share that reaches tokens; and the "
+        "share of nodes' inputs that are no errors, weighted by influence. 1: no error matters.",
+    ),
+    Term(
         "nat",
         "Nat",
         "The unit of loss: minus the natural logarithm of the probability of the token that came. "

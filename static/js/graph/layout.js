@@ -5,6 +5,8 @@ import { LOGIT, TOKEN } from "./data.js";
 const IN_A_LINE = 6; // nodes of a cell, before another line begins
 const MOST_LINES = 3;
 const GAP = 0.9; // between columns, in widths of a node
+const MANY = 40; // tokens
+const ALONE = 0.5; // the width of a column that has only its token
 
 export class Layout {
   /** `kept`: whether a node is in view, as a function. */
@@ -28,10 +30,12 @@ export class Layout {
   #place(graph, cells) {
     const { told, nodes } = graph;
     const lines = (cell) => (nodes.kind[cell[0]] === LOGIT ? 1 : Math.min(MOST_LINES, Math.ceil(cell.length / IN_A_LINE)));
-    const widths = new Array(told.tokens.length).fill(1);
+    // Of a long text, tokens above which nothing stands give their room to the others.
+    const alone = told.tokens.length > MANY ? ALONE - GAP : 1;
+    const widths = new Array(told.tokens.length).fill(alone);
     for (const [key, cell] of cells) {
       const position = Math.floor(key / (this.rows + 1));
-      widths[position] = Math.max(widths[position], Math.ceil(cell.length / lines(cell)));
+      if (key % (this.rows + 1) > 0) widths[position] = Math.max(widths[position], Math.ceil(cell.length / lines(cell)));
     }
     const total = widths.reduce((sum, width) => sum + width + GAP, 0);
     this.unit = 1 / total; // the width of a node's place

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sqlalchemy import Engine
 
 from app.errors import InvalidRequest, NotFound
 from app.store.store import Store
+from app.store.upkeep.bundle import export_bundle, import_bundle
 from app.store.upkeep.dump import dump
 from app.store.upkeep.holdings import holdings
 from sae_core.circuits.packing import MAGIC, pack_graph, unpack_graph
@@ -91,3 +95,23 @@ def test_bytes_that_are_no_graph_are_refused() -> None:
         with pytest.raises(CircuitError, match=r"damaged|no attribution graph"):
             unpack_graph(damaged)
     assert np.array_equal(unpack_graph(whole).nodes.layer, circuits.graph().nodes.layer)
+
+
+def test_graphs_of_two_stores_are_put_together(
+    sqlite_engine: Engine, other_sqlite: Engine, tmp_path: Path
+) -> None:
+    here, there = Store(sqlite_engine), Store(other_sqlite)
+    shared = here.graphs.save(circuits.record(circuits.graph()))
+    mine = here.graphs.save(circuits.record(circuits.graph(seed=1), "one name"))
+    there.graphs.save(circuits.record(circuits.graph()))
+    yours = there.graphs.save(circuits.record(circuits.graph(seed=2), "one name"))
+    here.graphs.group("demo", mine.name, "names", [7, 8])
+    export_bundle(sqlite_engine, tmp_path / "a.zip")
+    import_bundle(other_sqlite, tmp_path / "a.zip", only_written=True)
+    names = {view.name: view for view in there.graphs.all("demo")}
+    assert names.keys() == {shared.name, yours.name, "one-name-2"}
+    assert names["one-name-2"].id == mine.id
+    assert names["one-name-2"].groups[0].nodes == (7, 8)
+    assert pack_graph(there.graphs.contents(names["one-name-2"])) == pack_graph(
+        circuits.graph(seed=1)
+    )
