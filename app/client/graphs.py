@@ -79,6 +79,11 @@ class GraphsClient:
         address = self._address(model, name, "nodes", str(node), "check")
         return self._transport.ask("GET", address, types.NodeCheckAnswer)
 
+    def faithfulness(self, model: str, name: str) -> types.JudgementAnswer:
+        """Keep the strongest features of a graph alone, and take them out, in the real model."""
+        address = self._address(model, name, "faithfulness")
+        return self._transport.ask("GET", address, types.JudgementAnswer)
+
     def file(self, model: str, name: str, share: float | None = None) -> dict[str, Any]:
         """A graph as Neuronpedia's JSON.
 

@@ -16,6 +16,7 @@ from app.pages.graph.query import GraphQuery
 from app.pages.graph.questions import GraphQuestion
 from app.pages.graph.stream import GraphSpeech, at_once, ready
 from app.pages.graph.view.checks import node_check
+from app.pages.graph.view.judged import judgement
 from app.pages.graph.view.page import graph_page
 from app.web.live.stream import LiveStream
 from app.web.model import TheModel
@@ -140,6 +141,16 @@ def check(model: str, name: str, node: Number, site: TheSite) -> types.NodeCheck
     """
     page = graph_page(site, model, name, GraphQuery(node=node))
     return types.NodeCheckAnswer.model_validate(node_check(site, page))
+
+
+@router.get("/graph/{name}/faithfulness")
+def faithfulness(model: str, name: str, site: TheSite) -> types.JudgementAnswer:
+    """Keep the strongest features of a graph alone, and take them out, in the real model.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/faithfulness
+    """
+    return types.JudgementAnswer.model_validate(judgement(site, graph_page(site, model, name)))
 
 
 @router.put("/graph/{name}")

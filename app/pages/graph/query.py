@@ -23,12 +23,14 @@ class GraphQuery:
         node: the chosen one; None: none is.
         page: of the table, from 1.
         check: whether the chosen node is held against the real model.
+        judge: whether the graph's features are held against random ones.
     """
 
     share: float = SHARE
     node: int | None = None
     page: int = 1
     check: bool = False
+    judge: bool = False
 
     def address(self, view: GraphView) -> str:
         """Of this state."""
@@ -39,6 +41,7 @@ class GraphQuery:
             node="" if self.node is None else self.node,
             page="" if self.page == 1 else self.page,
             check="1" if self.check else "",
+            judge="1" if self.judge else "",
         )
 
     def at(self, node: int | None) -> GraphQuery:
@@ -49,6 +52,11 @@ class GraphQuery:
     def checked(self) -> GraphQuery:
         """The same with the chosen node held against the real model."""
         return replace(self, check=True)
+
+    @property
+    def judged(self) -> GraphQuery:
+        """The same with the graph's features held against random ones."""
+        return replace(self, judge=True)
 
     def at_page(self, page: int) -> GraphQuery:
         """The same at another page of the table."""
@@ -73,8 +81,12 @@ async def _graph_query(
         Literal["", "1"],
         Query(description="1: the chosen node is taken out of the real model."),
     ] = "",
+    judge: Annotated[
+        Literal["", "1"],
+        Query(description="1: the graph's features are kept alone and taken out."),
+    ] = "",
 ) -> GraphQuery:
-    return GraphQuery(round(share, _DIGITS), node, page, check == "1")
+    return GraphQuery(round(share, _DIGITS), node, page, check == "1", judge == "1")
 
 
 TheGraphQuery = Annotated[GraphQuery, Depends(_graph_query)]

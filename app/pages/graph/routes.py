@@ -16,6 +16,7 @@ from app.pages.graph.form import GraphForm
 from app.pages.graph.query import GraphQuery, TheGraphQuery
 from app.pages.graph.questions import submitted
 from app.pages.graph.view.checks import node_check
+from app.pages.graph.view.judged import judgement
 from app.pages.graph.view.page import GraphPage, graph_page
 from app.rendering.addresses import graph_address, model_page_address
 from app.web.errors import status_of
@@ -184,14 +185,18 @@ def _page(site: Site, page: GraphPage, status: int = 200) -> Response:
 
 def _context(site: Site, page: GraphPage) -> dict[str, Any]:
     """What the page and its parts are drawn of."""
-    check, problem = None, ""
+    made: dict[str, Any] = {"check": None, "check_problem": "", "judged": None, "judge_problem": ""}
     if page.query.check:
         try:
-            check = node_check(site, page)
+            made["check"] = node_check(site, page)
         except FeaturescopeError as error:
-            problem = str(error)
-    typeset = _typeset(site, page)
-    return {"page": page, "typeset": typeset, "check": check, "check_problem": problem}
+            made["check_problem"] = str(error)
+    if page.query.judge:
+        try:
+            made["judged"] = judgement(site, page)
+        except FeaturescopeError as error:
+            made["judge_problem"] = str(error)
+    return {"page": page, "typeset": _typeset(site, page), **made}
 
 
 def _typeset(site: Site, page: GraphPage) -> object:

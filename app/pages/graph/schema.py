@@ -128,6 +128,23 @@ class NodeCheckAnswer(Answer):
     links: list[CheckedEdge] = Field(description="Its strongest edges to other nodes.")
 
 
+class JudgedSizeAnswer(Answer):
+    """What so many features of a graph do."""
+
+    size: int = Field(description="How many, of the strongest by influence.")
+    kept: float = Field(description="Share of the metric that is left with them alone.")
+    removed: float = Field(description="Share of the metric that is lost without them.")
+    random_kept: float = Field(description="With as many random ones alone.")
+    random_removed: float = Field(description="Without those.")
+
+
+class JudgementAnswer(Answer):
+    """Faithfulness and completeness of a graph, beside random features."""
+
+    rows: list[JudgedSizeAnswer]
+    gap: float = Field(description="The metric with all features less that with none.")
+
+
 class DescribeQuestion(Question):
     """Another title and note for a graph."""
 

@@ -240,6 +240,17 @@ class GraphChecked(Message):
     )
 
 
+class GraphJudged(Message):
+    """Faithfulness and completeness by the number of features; see `sae_core/circuits`."""
+
+    event: Literal["graph_judged"] = "graph_judged"
+    kept: bytes = Field(description="float32 [sizes]: with the strongest features alone")
+    removed: bytes = Field(description="float32 [sizes]: what is lost without them")
+    random_kept: bytes = Field(description="float32 [sizes]: with as many random ones alone")
+    random_removed: bytes = Field(description="float32 [sizes]: what is lost without those")
+    gap: float = Field(description="The metric with all features less that with none.")
+
+
 class Failed(Message):
     """The request ended early. The message is a sentence for the user."""
 
@@ -276,6 +287,7 @@ Result = (
     | GraphBegan
     | GraphTraced
     | GraphChecked
+    | GraphJudged
 )
 Event = Annotated[Result | Progress | Failed | Done, Field(discriminator="event")]
 

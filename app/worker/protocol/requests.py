@@ -34,6 +34,7 @@ MOST_DOSE_TOKENS = 1000  # generated for each strength
 STRONGEST = 1000.0
 MOST_PLACES = 127  # dictionaries of a graph: as many as its nodes can tell apart
 MOST_TARGETS = 32  # of a graph
+MOST_SIZES = 32  # of sets of a graph's features
 MOST_NODES = 20_000  # features of a graph
 
 Checksum = Annotated[str, Field(min_length=1, max_length=256)]
@@ -342,6 +343,20 @@ class CheckGraphRequest(WorkRequest):
     )
 
 
+class JudgeGraphRequest(CheckGraphRequest):
+    """Whether a graph's features are enough for its targets, and whether they can do without.
+
+    Answer: one GraphJudged.
+    """
+
+    path: ClassVar[str] = "/judge-graph"
+    sizes: tuple[int, ...] = Field(
+        min_length=1, max_length=MOST_SIZES, description="Features kept, or taken out."
+    )
+    draws: int = Field(default=5, ge=1, le=50, description="Random sets of each size.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Of these.")
+
+
 REQUESTS: tuple[type[WorkRequest], ...] = (
     AblateRequest,
     ReadRequest,
@@ -354,6 +369,7 @@ REQUESTS: tuple[type[WorkRequest], ...] = (
     DoseRequest,
     GraphRequest,
     CheckGraphRequest,
+    JudgeGraphRequest,
 )
 
 STREAMS: tuple[type[WorkRequest], ...] = (AttributeRequest, SteerRequest, DoseRequest, GraphRequest)

@@ -10,8 +10,20 @@ import numpy as np
 from app.errors import FeaturescopeError
 from app.store.types.graphs import GraphRecord
 from app.worker.protocol.arrays import pack_float32, pack_int32
-from app.worker.protocol.events import GraphBegan, GraphChecked, GraphTraced, Progress, Result
-from app.worker.protocol.requests import CheckGraphRequest, GraphRequest, WorkRequest
+from app.worker.protocol.events import (
+    GraphBegan,
+    GraphChecked,
+    GraphJudged,
+    GraphTraced,
+    Progress,
+    Result,
+)
+from app.worker.protocol.requests import (
+    CheckGraphRequest,
+    GraphRequest,
+    JudgeGraphRequest,
+    WorkRequest,
+)
 from sae_core.circuits.graph import Edges, Graph, GraphDictionary, NodeKind, Nodes
 from sae_core.circuits.packing import pack_graph, unpack_graph
 
@@ -114,6 +126,20 @@ def checked(request: CheckGraphRequest) -> list[Result | Progress]:
     ]
 
 
+def judged(request: JudgeGraphRequest) -> list[Result | Progress]:
+    """A worker's answer: the more features, the more is left."""
+    share = np.arange(1, len(request.sizes) + 1, dtype=np.float32) / len(request.sizes)
+    return [
+        GraphJudged(
+            kept=pack_float32(share),
+            removed=pack_float32(share**2),
+            random_kept=pack_float32(share / 4),
+            random_removed=pack_float32(share / 8),
+            gap=1.5,
+        )
+    ]
+
+
 def traced(request: GraphRequest) -> list[Result | Progress]:
     """A worker's events: a graph that follows from the prompt's length."""
     made = graph(seed=len(str(request.prompt)))
@@ -144,7 +170,8 @@ class PretendTracing:
         """The events of a graph that has the request's own dictionaries."""
         self.asked.append(request)
         if isinstance(request, CheckGraphRequest):
-            for event in checked(request):
+            judges = isinstance(request, JudgeGraphRequest)
+            for event in judged(request) if judges else checked(request):
                 yield event
             return
         assert isinstance(request, GraphRequest)

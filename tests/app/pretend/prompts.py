@@ -31,6 +31,7 @@ from app.worker.protocol.requests import (
     DictionaryRef,
     EmbedRequest,
     GraphRequest,
+    JudgeGraphRequest,
     MaximaRequest,
     OccludeRequest,
     ReadRequest,
@@ -151,6 +152,8 @@ class PretendPrompts:
                     pack(index, _within(factories.effect(request.feature, len(context)), context))
                     for index, context in enumerate(request.contexts)
                 ]
+            case JudgeGraphRequest():
+                return circuits.judged(request)
             case CheckGraphRequest():
                 return circuits.checked(request)
             case GraphRequest():

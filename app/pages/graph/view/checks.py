@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -88,11 +89,7 @@ def node_check(site: Site, page: GraphPage) -> NodeCheck:
     if line is None or not line.outputs:
         raise InvalidRequest("Choose a node that adds to something: it can be taken out.", "node")
     part, edges = _around(page.graph, line)
-    request = CheckGraphRequest(
-        model=model_ref(_model(site, page)).model_copy(update={"dtype": DTYPE}),
-        dictionaries=tuple(_dictionaries(page)),
-        graph=pack_graph(part),
-    )
+    request = CheckGraphRequest(**parts_of(site, page), graph=pack_graph(part))
     events = site.waiters.all(site.live, request)
     answer = next((event for event in events if isinstance(event, GraphChecked)), None)
     if answer is None:
@@ -141,6 +138,18 @@ def _around(graph: Graph, line: NodeLine) -> tuple[Graph, list[tuple[int, float]
 
 
 _COLUMNS = ("kind", "layer", "position", "index", "activation", "place")
+
+
+def parts_of(site: Site, page: GraphPage) -> dict[str, Any]:
+    """The model and the dictionaries of a graph, as the worker is told of them.
+
+    Raises:
+        InvalidRequest: the store no longer has them as the graph was made with them.
+    """
+    return {
+        "model": model_ref(_model(site, page)).model_copy(update={"dtype": DTYPE}),
+        "dictionaries": tuple(_dictionaries(page)),
+    }
 
 
 def _model(site: Site, page: GraphPage) -> DictionaryView:

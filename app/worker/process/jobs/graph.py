@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from app.worker.process.limits import Limits
 from app.worker.process.shelf import Shelf
 from app.worker.protocol.arrays import pack_float32, pack_int32
-from app.worker.protocol.events import Event, GraphBegan, GraphChecked, GraphTraced, Progress
-from app.worker.protocol.requests import CheckGraphRequest, GraphRequest
+from app.worker.protocol.events import (
+    Event,
+    GraphBegan,
+    GraphChecked,
+    GraphJudged,
+    GraphTraced,
+    Progress,
+)
+from app.worker.protocol.requests import CheckGraphRequest, GraphRequest, JudgeGraphRequest
 
 
 def trace_graph(request: GraphRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
@@ -85,4 +92,35 @@ def check_graph(request: CheckGraphRequest, shelf: Shelf, _limits: Limits) -> It
         total=pack_float32(edges.total.astype(np.float32)),
         sources=pack_int32(sources.astype(np.int32)),
         targets=pack_float32(nodes.total.astype(np.float32)),
+    )
+
+
+def judge_graph(request: JudgeGraphRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
+    """Keep features of a graph, and take them out; a step is all of it, or loading.
+
+    For example /judge-graph
+    with a JudgeGraphRequest
+    """
+    import numpy as np
+
+    from sae_core.circuits.faithfulness import faithfulness
+    from sae_core.circuits.packing import unpack_graph
+
+    loaded = yield from shelf.dictionaries(
+        request.model, [part.reference for part in request.dictionaries]
+    )
+    curves = faithfulness(
+        shelf.model(request.model),
+        [loaded[part.reference] for part in request.dictionaries],
+        [unpack_graph(request.graph, "The graph to be judged")],
+        request.sizes,
+        request.draws,
+        request.seed,
+    )
+    yield GraphJudged(
+        kept=pack_float32(curves.kept[0].astype(np.float32)),
+        removed=pack_float32(curves.removed[0].astype(np.float32)),
+        random_kept=pack_float32(curves.random_kept[0].astype(np.float32)),
+        random_removed=pack_float32(curves.random_removed[0].astype(np.float32)),
+        gap=float(curves.gap[0]),
     )

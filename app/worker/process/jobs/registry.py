@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from app.worker.process.jobs.ablate import ablate_contexts
 from app.worker.process.jobs.embed import embed_text
-from app.worker.process.jobs.graph import check_graph, trace_graph
+from app.worker.process.jobs.graph import check_graph, judge_graph, trace_graph
 from app.worker.process.jobs.prompt import (
     ablate_together,
     attribute_prediction,
@@ -29,6 +29,7 @@ from app.worker.protocol.requests import (
     DoseRequest,
     EmbedRequest,
     GraphRequest,
+    JudgeGraphRequest,
     MaximaRequest,
     OccludeRequest,
     ReadRequest,
@@ -50,6 +51,7 @@ JOBS: dict[type[WorkRequest], Callable[[Any, Shelf, Limits], Iterator[Event]]] =
     DoseRequest: sweep_strengths,
     GraphRequest: trace_graph,
     CheckGraphRequest: check_graph,
+    JudgeGraphRequest: judge_graph,
 }
 
 

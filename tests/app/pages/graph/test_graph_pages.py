@@ -16,7 +16,7 @@ import pytest
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import InvalidRequest
 from app.pages.graph.view.proposals import proposals
-from app.worker.protocol.requests import CheckGraphRequest, GraphRequest
+from app.worker.protocol.requests import CheckGraphRequest, GraphRequest, JudgeGraphRequest
 from sae_core.circuits.graph import Edges, Graph, NodeKind
 from sae_core.circuits.influence import predicted_effects
 from sae_core.circuits.packing import unpack_graph
@@ -426,3 +426,31 @@ def test_what_cannot_be_taken_out_is_a_sentence(site: Client, kept: str) -> None
     assert answer.status_code == 422
     assert "does not have the model" in answer.json()["detail"]
     assert site.get(f"/api/v1{kept}/nodes/-1/check").status_code == 404
+
+
+def test_a_graph_is_judged_beside_random_features(
+    site: Client, tracing: PretendTracing, kept: str
+) -> None:
+    assert "Keep them alone, and take them out" in words(site.get(kept).text)
+    page = site.get(f"{kept}?judge=1")
+    assert "Are these features enough?" in words(page.text)
+    assert 'class="plot"' in page.text
+    (request,) = tracing.asked
+    assert isinstance(request, JudgeGraphRequest)
+    n = int((circuits.graph().nodes.kind == NodeKind.FEATURE).sum())
+    assert request.sizes[0] == 1
+    assert request.sizes[-1] == n
+    told = site.get(f"/api/v1{kept}/faithfulness").json()
+    assert [row["size"] for row in told["rows"]] == list(request.sizes)
+    assert told["rows"][-1]["kept"] == 1.0
+    client = FeaturescopeClient("http://127.0.0.1:8000", http=site.http).graphs
+    assert client.faithfulness("demo", kept.rpartition("/")[2]).gap == 1.5
+
+
+def test_a_graph_that_is_too_large_is_not_judged(
+    site: Client, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.pages.graph.view.judged.LARGEST", 100)
+    page = site.get(f"{kept}?judge=1")
+    assert page.status_code == 200
+    assert "too many to be judged here" in words(page.text)

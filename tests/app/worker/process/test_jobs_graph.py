@@ -15,6 +15,7 @@ from app.worker.protocol.events import (
     FailureCode,
     GraphBegan,
     GraphChecked,
+    GraphJudged,
     GraphTraced,
     Progress,
 )
@@ -22,6 +23,7 @@ from app.worker.protocol.requests import (
     CheckGraphRequest,
     DictionaryRef,
     GraphRequest,
+    JudgeGraphRequest,
     ModelRef,
     NamedDictionary,
     TracedFeature,
@@ -136,3 +138,21 @@ def test_a_part_of_a_graph_is_held_against_the_model(
     np.testing.assert_allclose(frozen, graph.edges.weight, rtol=0, atol=1e-4)
     assert len(np.frombuffer(answer.direct, "<f4")) == len(graph.edges)
     assert len(answer.targets) == len(answer.sources)
+
+
+def test_all_features_are_enough_and_none_are_not(workbench: TorchWorkbench, ref: ModelRef) -> None:
+    request = asked(ref, max_nodes=20_000)
+    _, graph = traced(workbench, request)
+    n = int((graph.nodes.kind == NodeKind.FEATURE).sum())
+    judge = JudgeGraphRequest(
+        model=ref,
+        dictionaries=request.dictionaries,
+        graph=pack_graph(graph),
+        sizes=(1, n),
+        draws=2,
+    )
+    *_, answer = workbench.work(judge)
+    assert isinstance(answer, GraphJudged)
+    kept, removed = np.frombuffer(answer.kept, "<f4"), np.frombuffer(answer.removed, "<f4")
+    assert len(kept) == len(removed) == 2
+    assert np.isfinite(answer.gap)
