@@ -110,10 +110,10 @@ def record(made: Graph, title: str = "self, then what?", question: str = "q" * 6
 
 
 def checked(request: CheckGraphRequest) -> list[Result | Progress]:
-    """A worker's answer: the real model does half of what edges say, and denies every third."""
+    """A worker's answer: the real model does three fifths of what edges say, and denies every third."""
     part = unpack_graph(request.graph)
     weights = part.edges.weight
-    direct = np.where(np.arange(len(weights)) % 3 == 2, -weights, weights / 2)
+    direct = np.where(np.arange(len(weights)) % 3 == 2, -weights, 0.6 * weights)
     sources = np.unique(part.edges.source).astype(np.int32)
     return [
         GraphChecked(

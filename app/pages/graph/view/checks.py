@@ -11,6 +11,7 @@ import numpy as np
 from app.errors import InvalidRequest, WorkerUnavailable
 from app.pages.graph.view.page import GraphPage, NodeLine
 from app.store.types.catalogue import DictionaryView
+from app.web.schema import floats
 from app.web.site import Site
 from app.worker.client.faults import STRANGE
 from app.worker.client.graphs import DTYPE
@@ -97,7 +98,7 @@ def node_check(site: Site, page: GraphPage) -> NodeCheck:
     columns = (unpack_float32(part) for part in (answer.frozen, answer.direct, answer.total))
     lost = unpack_float32(answer.targets)
     try:
-        rows = list(zip(edges, *(column.tolist() for column in columns), strict=True))
+        rows = list(zip(edges, *map(floats, columns), strict=True))
     except ValueError as error:
         raise WorkerUnavailable(STRANGE) from error
     links = {

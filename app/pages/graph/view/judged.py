@@ -10,8 +10,9 @@ from markupsafe import Markup
 from app.errors import InvalidRequest, WorkerUnavailable
 from app.pages.graph.view.checks import parts_of
 from app.pages.graph.view.page import GraphPage
-from app.rendering.charts.plots import Axis, Line, plot
+from app.rendering.charts.plots import Axis, Line, plot, swatch
 from app.rendering.markup import trusted
+from app.web.schema import floats
 from app.web.site import Site
 from app.worker.client.faults import STRANGE
 from app.worker.protocol.arrays import unpack_float32
@@ -23,6 +24,12 @@ from sae_core.circuits.packing import pack_graph
 LARGEST = 2_900_000  # bytes of a graph, packed, that the worker takes with a question
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 DRAWS = 5
+CURVES = {
+    "kept": "kept",
+    "removed": "taken out",
+    "random_kept": "random, kept",
+    "random_removed": "random, taken out",
+}
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,14 @@ class GraphJudgement:
     gap: float
 
     @property
+    def key(self) -> list[tuple[Markup, str]]:
+        """What the curves are."""
+        names = enumerate(CURVES.values())
+        return [(trusted(swatch(style, mark=False)), name) for style, name in names]
+
+    @property
     def picture(self) -> Markup:
         """The curves."""
-        names = ("kept alone", "taken out", "random, kept alone", "random, taken out")
-        keys = ("kept", "removed", "random_kept", "random_removed")
         lines = [
             Line(
                 name,
@@ -68,7 +79,7 @@ class GraphJudgement:
                 [(row.size, getattr(row, key)) for row in self.rows if _drawn(getattr(row, key))],
                 faint=style > 1,
             )
-            for style, (name, key) in enumerate(zip(names, keys, strict=True))
+            for style, (key, name) in enumerate(CURVES.items())
         ]
         return trusted(
             plot(
@@ -106,7 +117,7 @@ def judgement(site: Site, page: GraphPage) -> GraphJudgement:
     if answer is None:
         raise WorkerUnavailable(STRANGE)
     packs = (answer.kept, answer.removed, answer.random_kept, answer.random_removed)
-    columns = [unpack_float32(pack).tolist() for pack in packs]
+    columns = [floats(unpack_float32(pack)) for pack in packs]
     try:
         rows = tuple(JudgedSize(*row) for row in zip(sizes, *columns, strict=True))
     except ValueError as error:

@@ -409,7 +409,7 @@ def test_a_node_is_held_against_the_real_model(
     assert told["total"] == 0.125
     assert told["predicted"] == pytest.approx(float(predicted_effects(graph)[node]))
     for link in told["links"]:
-        assert link["confirmed"] == (link["direct"] == pytest.approx(link["weight"] / 2))
+        assert link["confirmed"] == (link["direct"] == pytest.approx(0.6 * link["weight"]))
     client = FeaturescopeClient("http://127.0.0.1:8000", http=site.http).graphs
     assert client.check("demo", kept.rpartition("/")[2], node).total == 0.125
 
