@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 from starlette.testclient import TestClient
@@ -55,6 +56,15 @@ class Client:
     def get(self, address: str, **headers: str) -> httpx.Response:
         """A page as a document; redirects are not followed."""
         return self.http.get(address, headers=headers, follow_redirects=False)
+
+    def post(self, address: str, fields: Any, **headers: str) -> httpx.Response:
+        """A form, sent."""
+        return self.http.post(
+            address,
+            content=urlencode(fields),
+            headers={"Content-Type": "application/x-www-form-urlencoded"} | headers,
+            follow_redirects=False,
+        )
 
     def forget_prompts(self) -> None:
         """Let the application ask the worker anew about every prompt."""

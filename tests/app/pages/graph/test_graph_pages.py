@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import replace
-from urllib.parse import urlencode
 
-import httpx
-import numpy as np
 import pytest
 
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import InvalidRequest
-from app.pages.graph.view.proposals import proposals
-from app.worker.protocol.requests import CheckGraphRequest, GraphRequest, JudgeGraphRequest
-from sae_core.circuits.graph import Edges, Graph, NodeKind
-from sae_core.circuits.influence import predicted_effects
-from sae_core.circuits.packing import unpack_graph
+from app.worker.protocol.requests import GraphRequest
 from tests.app.pages.test_pages import text as words
 from tests.app.pretend import circuits
 from tests.app.pretend.circuits import PretendTracing
-from tests.app.pretend.clients import HX, Client, filled
+from tests.app.pretend.clients import HX, Client
 
 API = "/api/v1/m/demo"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-@pytest.fixture(scope="module")
-def tracing() -> PretendTracing:
-    return PretendTracing()
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, tracing: PretendTracing) -> Iterator[Client]:
-    with filled(tmp_path_factory.mktemp("graphs"), tracing) as made:
-        yield made
-
-
-@pytest.fixture
-def site(shared: Client, tracing: PretendTracing) -> Client:
-    tracing.error = None
-    tracing.asked.clear()
-    return shared
-
-
-@pytest.fixture(scope="module")
-def kept(shared: Client) -> str:
-    """The address of a graph, whose first dictionary is the store's own."""
-    return f"/m/demo/graph/{shared.store.graphs.save(circuits.record(circuits.graph())).name}"
-
-
-def post(site: Client, address: str, fields: object, **headers: str) -> httpx.Response:
-    return site.http.post(
-        address,
-        content=urlencode(fields),  # type: ignore[arg-type]
-        headers=FORM | headers,
-        follow_redirects=False,
-    )
 
 
 def asked(tracing: PretendTracing) -> GraphRequest:
@@ -84,7 +41,7 @@ def test_a_form_leads_to_the_graph_and_the_same_question_computes_nothing(
     assert [part.name for part in request.dictionaries] == ["mlp-12"]
     assert request.model.dtype == "float32"
     assert site.get(answer.headers["location"]).status_code == 200
-    again = post(site, "/m/demo/graph", [("text", "def f\n"), ("target", "id:1"), ("d", "mlp-12")])
+    again = site.post("/m/demo/graph", [("text", "def f\n"), ("target", "id:1"), ("d", "mlp-12")])
     assert again.headers["location"] == answer.headers["location"]
     assert len(tracing.asked) == 1
     assert words(site.get("/m/demo/graphs").text).count("6 tokens") >= 1
@@ -93,7 +50,7 @@ def test_a_form_leads_to_the_graph_and_the_same_question_computes_nothing(
 def test_without_transcoders_every_layer_has_its_neurons(
     site: Client, tracing: PretendTracing
 ) -> None:
-    post(site, "/m/demo/graph", [("text", "x = ")])
+    site.post("/m/demo/graph", [("text", "x = ")])
     parts = asked(tracing).dictionaries
     n_layers = site.store.dictionary("demo", "mlp-12").n_layers
     assert [part.reference.hook_point for part in parts] == [
@@ -123,7 +80,7 @@ def test_without_transcoders_every_layer_has_its_neurons(
 def test_what_cannot_be_asked_is_a_sentence_beside_the_form(
     site: Client, tracing: PretendTracing, fields: list[tuple[str, str]], sentence: str
 ) -> None:
-    answer = post(site, "/m/demo/graph", fields)
+    answer = site.post("/m/demo/graph", fields)
     assert answer.status_code in (404, 422), answer.status_code
     assert sentence in words(answer.text)
     assert "<textarea" in answer.text
@@ -134,7 +91,7 @@ def test_the_worker_says_no_in_the_form_and_in_the_stream(
     site: Client, tracing: PretendTracing
 ) -> None:
     tracing.error = InvalidRequest("A graph needs at least two tokens.", "prompt")
-    answer = post(site, "/m/demo/graph", [("text", "z")])
+    answer = site.post("/m/demo/graph", [("text", "z")])
     assert answer.status_code == 422
     assert "needs at least two tokens" in words(answer.text)
     stream = site.http.post(f"{API}/graph", json={"prompt": "z"}).text
@@ -199,11 +156,11 @@ def test_the_json_has_all_that_the_picture_needs(site: Client, kept: str) -> Non
 
 
 def test_pins_and_groups_are_kept(site: Client, kept: str) -> None:
-    answer = post(site, kept, {"do": "pin", "node": "7", "at": "7"})
+    answer = site.post(kept, {"do": "pin", "node": "7", "at": "7"})
     assert (answer.status_code, answer.headers["location"]) == (303, f"{kept}?node=7")
-    marks = post(site, kept, {"do": "pin", "nodes": "8,9"}, **HX)
+    marks = site.post(kept, {"do": "pin", "nodes": "8,9"}, **HX)
     assert 'data-pinned="7,8,9"' in marks.text
-    marks = post(site, kept, {"do": "group", "nodes": "7,8", "title": "<b>names"}, **HX)
+    marks = site.post(kept, {"do": "group", "nodes": "7,8", "title": "<b>names"}, **HX)
     assert "&lt;b&gt;names" in marks.text
     assert "Between them" in marks.text
     told = site.get(f"/api/v1{kept}").json()
@@ -213,20 +170,20 @@ def test_pins_and_groups_are_kept(site: Client, kept: str) -> None:
     assert site.http.put(f"/api/v1{kept}/pins", json={"nodes": []}).json()["pinned"] == []
     assert site.http.delete(f"/api/v1{kept}/groups/{group['id']}").json()["groups"] == []
     made = site.http.post(f"/api/v1{kept}/groups", json={"title": "m", "nodes": [9]}).json()
-    post(site, kept, {"do": "ungroup", "group": made["groups"][0]["id"]})
+    site.post(kept, {"do": "ungroup", "group": made["groups"][0]["id"]})
     assert site.get(f"/api/v1{kept}").json()["groups"] == []
 
 
 def test_titles_and_putting_away(site: Client, kept: str) -> None:
-    post(site, kept, {"do": "describe", "title": "New <b>", "note": "for the paper"})
+    site.post(kept, {"do": "describe", "title": "New <b>", "note": "for the paper"})
     assert "New &lt;b&gt;" in site.get(kept).text
-    post(site, kept, {"do": "put-away"})
+    site.post(kept, {"do": "put-away"})
     assert "was put away" in site.get(kept).text
     assert site.http.post(f"/api/v1{kept}/restore").json()["withdrawn"] is False
     described = site.http.put(f"/api/v1{kept}", json={"title": "Again"}).json()
     assert described["title"] == "Again"
     assert site.http.delete(f"/api/v1{kept}").status_code == 204
-    post(site, kept, {"do": "restore"})
+    site.post(kept, {"do": "restore"})
 
 
 @pytest.mark.parametrize(
@@ -254,7 +211,7 @@ def test_wrong_deeds_are_sentences(site: Client, kept: str) -> None:
         ({"do": "group", "nodes": "", "title": "x"}, "at least one node"),
         ({"do": "group", "nodes": "1", "title": " "}, "at least one character"),
     ):
-        answer = post(site, kept, fields)
+        answer = site.post(kept, fields)
         assert answer.status_code == 422
         assert sentence in words(answer.text)
     assert site.get("/m/demo/graph/nothing").status_code == 404
@@ -322,135 +279,3 @@ def test_the_client_has_a_twin_of_every_address(site: Client, kept: str) -> None
 def test_the_prompt_page_leads_there(site: Client) -> None:
     page = site.get("/m/demo/prompt").text
     assert 'href="/m/demo/graph"' in page
-
-
-def test_groups_are_proposed_by_label_by_feature_and_by_use() -> None:
-    made = circuits.graph()
-    kept = list(range(len(made.nodes)))
-    features = np.flatnonzero(made.nodes.kind == NodeKind.FEATURE).tolist()
-    influence = np.ones(len(made.nodes))
-    titles = {node: f"n{node}" for node in kept}
-    labels = {features[0]: "quotes", features[3]: "quotes"}
-
-    def proposed(graph: Graph, taken: tuple[int, ...] = ()) -> dict[str, tuple[int, ...]]:
-        groups = proposals(graph, kept, influence, labels, titles, frozenset(taken))
-        return {group.why: group.nodes for group in groups}
-
-    assert proposed(made)["the same label"] == (features[0], features[3])
-    assert "the same label" not in proposed(made, (features[0],))
-    # Two of one layer and position, of which one adds twice what the other adds, are used alike.
-    one, other = next(
-        (a, b)
-        for a, b in itertools.pairwise(features)
-        if made.nodes.position[a] == made.nodes.position[b]
-        and not {made.nodes.index[a], made.nodes.index[b]} & {0, 3, 4, 22}  # fire twice
-    )
-    edges = made.edges
-    keep = edges.source != other
-    twin = edges.source == one
-    alike = replace(
-        made,
-        edges=Edges(
-            np.concatenate([edges.source[keep], np.full(twin.sum(), other, np.int32)]),
-            np.concatenate([edges.target[keep], edges.target[twin]]),
-            np.concatenate([edges.weight[keep], 2 * edges.weight[twin]]),
-        ),
-    )
-    groups = proposals(alike, kept, influence, {}, titles, frozenset())
-    assert any({one, other} <= set(group.nodes) for group in groups)
-    # One feature at two tokens.
-    index = made.nodes.index.copy()
-    index[other] = index[one]
-    twice = replace(made, nodes=replace(made.nodes, index=index))
-    groups = proposals(twice, kept, influence, {}, titles, frozenset())
-    (again,) = [group for group in groups if {one, other} <= set(group.nodes)]
-    assert again.why == "one feature, at several tokens"
-
-
-def test_a_proposal_becomes_a_group(site: Client, kept: str) -> None:
-    view = site.store.dictionary("demo", "mlp-12")
-    nodes = circuits.graph().nodes
-    own = np.flatnonzero((nodes.kind == NodeKind.FEATURE) & (nodes.place == 0)).tolist()
-    pair = [node for node in own if nodes.index[node] != nodes.index[own[0]]][:1] + own[:1]
-    for node in pair:
-        site.store.labels.add(view, int(nodes.index[node]), "the very same")
-    page = site.get(f"{kept}?share=1").text
-    assert "the same label" in words(page)
-    ids = ",".join(map(str, sorted(pair)))
-    post(site, kept, {"do": "group", "nodes": ids, "title": "the very same"})
-    assert 'value="' + ids + '"' not in site.get(f"{kept}?share=1").text
-
-
-def test_a_node_is_held_against_the_real_model(
-    site: Client, tracing: PretendTracing, kept: str
-) -> None:
-    graph = circuits.graph()
-    node = int(np.bincount(graph.edges.source).argmax())
-    page = site.get(f"{kept}?node={node}&check=1")
-    said = words(page.text)
-    assert "the targets lose +0.125" in said
-    assert "not confirmed" in said
-    (request,) = tracing.asked
-    assert isinstance(request, CheckGraphRequest)
-    assert request.model.dtype == "float32"
-    assert [part.reference.path is None for part in request.dictionaries] == [False, True]
-    part = unpack_graph(request.graph)
-    assert set(part.edges.source.tolist()) == {part.edges.source[0]}
-    assert part.tokens.tolist() == graph.tokens.tolist()
-    told = site.get(f"/api/v1{kept}/nodes/{node}/check").json()
-    own = {
-        int(target): float(weight)
-        for source, target, weight in zip(
-            graph.edges.source, graph.edges.target, graph.edges.weight, strict=True
-        )
-        if source == node
-    }
-    assert {link["node"]: link["weight"] for link in told["links"]}.items() <= own.items()
-    assert told["total"] == 0.125
-    assert told["predicted"] == pytest.approx(float(predicted_effects(graph)[node]))
-    for link in told["links"]:
-        assert link["confirmed"] == (link["direct"] == pytest.approx(0.6 * link["weight"]))
-    client = FeaturescopeClient("http://127.0.0.1:8000", http=site.http).graphs
-    assert client.check("demo", kept.rpartition("/")[2], node).total == 0.125
-
-
-def test_what_cannot_be_taken_out_is_a_sentence(site: Client, kept: str) -> None:
-    logit = len(circuits.graph().nodes) - 1
-    page = site.get(f"{kept}?node={logit}&check=1")
-    assert page.status_code == 200
-    assert "Choose a node that adds to something" in words(page.text)
-    foreign = site.http.post(
-        "/api/v1/m/far/graphs", content=site.get(f"/api/v1{kept}/file").content
-    )
-    answer = site.get(f"/api/v1{foreign.json()['address']}/nodes/8/check")
-    assert answer.status_code == 422
-    assert "does not have the model" in answer.json()["detail"]
-    assert site.get(f"/api/v1{kept}/nodes/-1/check").status_code == 404
-
-
-def test_a_graph_is_judged_beside_random_features(
-    site: Client, tracing: PretendTracing, kept: str
-) -> None:
-    assert "Keep them alone, and take them out" in words(site.get(kept).text)
-    page = site.get(f"{kept}?judge=1")
-    assert "Are these features enough?" in words(page.text)
-    assert 'class="plot"' in page.text
-    (request,) = tracing.asked
-    assert isinstance(request, JudgeGraphRequest)
-    n = int((circuits.graph().nodes.kind == NodeKind.FEATURE).sum())
-    assert request.sizes[0] == 1
-    assert request.sizes[-1] == n
-    told = site.get(f"/api/v1{kept}/faithfulness").json()
-    assert [row["size"] for row in told["rows"]] == list(request.sizes)
-    assert told["rows"][-1]["kept"] == 1.0
-    client = FeaturescopeClient("http://127.0.0.1:8000", http=site.http).graphs
-    assert client.faithfulness("demo", kept.rpartition("/")[2]).gap == 1.5
-
-
-def test_a_graph_that_is_too_large_is_not_judged(
-    site: Client, kept: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.pages.graph.view.judged.LARGEST", 100)
-    page = site.get(f"{kept}?judge=1")
-    assert page.status_code == 200
-    assert "too many to be judged here" in words(page.text)
