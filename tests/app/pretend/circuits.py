@@ -110,7 +110,7 @@ def record(made: Graph, title: str = "self, then what?", question: str = "q" * 6
 
 
 def checked(request: CheckGraphRequest) -> list[Result | Progress]:
-    """A worker's answer: the real model does three fifths of what edges say, and denies every third."""
+    """A worker's answer: the real model does 0.6 of what edges say, and denies every third."""
     part = unpack_graph(request.graph)
     weights = part.edges.weight
     direct = np.where(np.arange(len(weights)) % 3 == 2, -weights, 0.6 * weights)

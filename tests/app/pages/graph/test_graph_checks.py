@@ -19,9 +19,6 @@ from tests.app.pretend import circuits
 from tests.app.pretend.circuits import PretendTracing
 from tests.app.pretend.clients import Client
 
-API = "/api/v1/m/demo"
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
 
 def test_groups_are_proposed_by_label_by_feature_and_by_use() -> None:
     made = circuits.graph()

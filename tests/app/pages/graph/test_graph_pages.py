@@ -16,7 +16,6 @@ from tests.app.pretend.circuits import PretendTracing
 from tests.app.pretend.clients import HX, Client
 
 API = "/api/v1/m/demo"
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def asked(tracing: PretendTracing) -> GraphRequest:
@@ -31,8 +30,8 @@ def test_a_form_leads_to_the_graph_and_the_same_question_computes_nothing(
     page = site.get("/m/demo/graph?text=def+f&target=+self&d=mlp-12")
     assert page.status_code == 200
     assert 'value="mlp-12" checked' in page.text
-    answer = post(
-        site, "/m/demo/graph", [("text", "def f\r\n"), ("target", "self"), ("d", "mlp-12")]
+    answer = site.post(
+        "/m/demo/graph", [("text", "def f\r\n"), ("target", "self"), ("d", "mlp-12")]
     )
     assert answer.status_code == 303, words(answer.text)
     request = asked(tracing)
