@@ -104,6 +104,9 @@ class GraphPage:
         spelling: what a token of the model's vocabulary looks like; None: it is not known.
         problem: why what was sent could not be kept; empty: it was.
 
+    Attributes:
+        is_here: whether the store has the very model.
+
     Raises:
         StoreError: the graph is damaged.
         InvalidRequest: it has a cycle.
@@ -125,6 +128,7 @@ class GraphPage:
         self.view = view
         self.query = query
         self.problem = problem
+        self.is_here = spelling is not None
         self.graph: Graph = store.graphs.contents(view)
         self.names = NodeNames(store, view, self.graph, dictionaries, spelling)
         try:

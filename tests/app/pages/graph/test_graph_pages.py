@@ -237,6 +237,8 @@ def test_a_file_out_and_in_is_the_same_graph(site: Client, kept: str) -> None:
     page = site.get(other["address"])
     assert page.status_code == 200
     assert "file of Neuronpedia" in words(page.text)
+    assert "does not have the model" in words(page.text)
+    assert "new graph" not in words(page.text)
     assert site.get(f"/api/v1{kept}/file?share=0.5").json()["nodes"]
     wrong = site.http.post("/api/v1/m/demo/graphs", content=b"{}")
     assert (wrong.status_code, "cannot be read" in wrong.json()["detail"]) == (422, True)
