@@ -173,7 +173,7 @@ panel.listen({
   },
   mark: async (fields) => (await marked(fields)) && picture.chosen >= 0 && panel.node(picture.chosen),
 });
-canvas.addEventListener("snapshot", paint);
+canvas.addEventListener("snapshot", () => picture && paint());
 for (const source of [window, matchMedia("(prefers-color-scheme: dark)")]) {
   for (const kind of ["resize", "change"]) source.addEventListener(kind, request);
 }
