@@ -119,7 +119,7 @@ def check_edges(
         CircuitError: the graph is not of this model and these dictionaries.
     """
     chosen = np.arange(len(graph.edges)) if edges is None else np.asarray(edges, dtype=np.int64)
-    bench = _Bench(model, dictionaries, graph)
+    bench = Bench(model, dictionaries, graph)
     source, target = graph.edges.source[chosen], graph.edges.target[chosen]
     results = np.zeros((3, len(chosen)))
     sources = np.unique(source).astype(np.int64)
@@ -156,7 +156,7 @@ def check_nodes(
     """
     of_features = np.flatnonzero(graph.nodes.kind == NodeKind.FEATURE)
     chosen = of_features if nodes is None else np.asarray(nodes, dtype=np.int64)
-    bench, total = _Bench(model, dictionaries, graph), np.zeros(len(chosen))
+    bench, total = Bench(model, dictionaries, graph), np.zeros(len(chosen))
     n = len(graph.targets)
     for done in range(0, len(chosen), _AT_ONCE):
         some = chosen[done : done + _AT_ONCE]
@@ -168,8 +168,13 @@ def check_nodes(
     return NodeChecks(chosen, predicted_effects(graph)[chosen], total)
 
 
-class _Bench:
-    """One graph's prompt, with anything taken out."""
+class Bench:
+    """One graph's prompt, with anything taken out.
+
+    Attributes:
+        causes: all that may cause something in it.
+        run: its frozen model.
+    """
 
     def __init__(
         self, model: LanguageModel, dictionaries: Sequence[Dictionary], graph: Graph
@@ -195,6 +200,14 @@ class _Bench:
         """The real model, all else that is written held."""
         taken = self._held(self._taken(sources), len(sources), False)
         return self._as_it_is("direct", lambda: self._held({}, 1, False)), taken, 1.0
+
+    def answering(
+        self, sources: NDArray[np.int64], cuts: Sequence[HookPoint]
+    ) -> tuple[Replay, Replay, float]:
+        """The real model in which only some cuts answer, and all others are held."""
+        held = [point for point in self.run.written if point not in cuts]
+        taken = self._live(self._taken(sources), len(sources), held)
+        return self._as_it_is("total", lambda: self._live({}, 1)), taken, 1.0
 
     def total(self, sources: NDArray[np.int64]) -> tuple[Replay, Replay, float]:
         """The real model as it is."""
@@ -241,14 +254,33 @@ class _Bench:
         with self._entering(taken.get(None)):
             return self.run.again(edits, n, frozen)
 
-    def _live(self, taken: Mapping[HookPoint | None, Tensor], n: int) -> Replay:
+    def _live(
+        self, taken: Mapping[HookPoint | None, Tensor], n: int, held: Sequence[HookPoint] = ()
+    ) -> Replay:
         replay = Replay()
         with torch.no_grad(), self._entering(taken.get(None)) as stack:
             for point in {**self.run.read, **self.run.written}:
-                touch = _lessened(replay, point, point in self.run.read, taken.get(point))
+                touch = self._lessened(replay, point, taken.get(point), point in held)
                 stack.enter_context(self.model.touching(point.layer, point.kind, touch))
             replay.hidden = self.model.final_hidden(self.run.tokens.expand(n, -1))
         return replay
+
+    def _lessened(
+        self, replay: Replay, point: HookPoint, write: Tensor | None, held: bool
+    ) -> Callable[[Tensor], Tensor | None]:
+        """A touch that notes what is read, and takes `write` off what stands there, or is held."""
+
+        def touch(x: Tensor) -> Tensor | None:
+            if point in self.run.read:
+                replay.read[point] = x.clone()
+            if held:
+                added = self.run.skipped(replay.read, point)
+                x = self.run.written[point].detach().expand_as(x) + (0 if added is None else added)
+            elif write is None:
+                return None
+            return x if write is None else x - write
+
+        return touch
 
     def _entering(self, write: Tensor | None) -> ExitStack:
         """Within the block less of the tokens' embeddings enters the model."""
@@ -293,17 +325,6 @@ class _Bench:
                 yield left.point, left.error[where[column - begin]]
                 return
             begin += len(where)
-
-
-def _lessened(
-    replay: Replay, point: HookPoint, is_read: bool, write: Tensor | None
-) -> Callable[[Tensor], Tensor | None]:
-    def touch(x: Tensor) -> Tensor | None:
-        if is_read:
-            replay.read[point] = x.clone()
-        return None if write is None else x - write
-
-    return touch
 
 
 def _lost(

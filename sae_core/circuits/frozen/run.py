@@ -114,7 +114,7 @@ class FrozenRun:
                 replay.read[point] = x.clone()
             kept = edits.get(point, self.written[point].detach())
             kept = kept.expand(batch, *kept.shape[1:]).clone()
-            return kept if (added := self._skipped(replay.read, point)) is None else kept + added
+            return kept if (added := self.skipped(replay.read, point)) is None else kept + added
 
         with torch.no_grad(), self.model.lock, ExitStack() as stack:
             for point in {**self.read, **self.written}:
@@ -125,7 +125,7 @@ class FrozenRun:
             replay.hidden = self.model.final_hidden(self.tokens.expand(batch, -1))
         return replay
 
-    def _skipped(self, read: Mapping[HookPoint, Tensor], point: HookPoint) -> Tensor | None:
+    def skipped(self, read: Mapping[HookPoint, Tensor], point: HookPoint) -> Tensor | None:
         """What a skip connection adds at a cut, [batch, pos, d_out]; None: there is none."""
         if (skip := self.skips.get(point)) is None:
             return None
@@ -195,7 +195,7 @@ def _run(
     def cut(point: HookPoint, x: Tensor) -> Tensor:
         if point in reads:
             run.read[point] = x.clone()
-        added = run._skipped(run.read, point)
+        added = run.skipped(run.read, point)
         run.written[point] = _leaf(x if added is None else x - added)
         return run.written[point] + (0.0 if added is None else added)
 
