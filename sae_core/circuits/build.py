@@ -42,7 +42,7 @@ _NARROWEST = 64  # edges of a row
 
 
 @dataclass(frozen=True)
-class Progress:
+class GraphProgress:
     """How far a graph is.
 
     Attributes:
@@ -57,7 +57,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class GraphEstimate:
     """What building a graph takes, as far as it can be said before.
 
     Attributes:
@@ -80,7 +80,7 @@ def build_graph(
     tokens: Tensor,
     dictionaries: Sequence[Dictionary],
     settings: GraphSettings | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[GraphProgress], None] | None = None,
     names: Sequence[str] = (),
 ) -> Graph:
     """The attribution graph of one prompt.
@@ -117,7 +117,7 @@ def graph_steps(
     dictionaries: Sequence[Dictionary],
     settings: GraphSettings | None = None,
     names: Sequence[str] = (),
-) -> Generator[Progress, None, Graph]:
+) -> Generator[GraphProgress, None, Graph]:
     """As `build_graph`, one short step at a time; the generator's return value is the graph."""
     growth = _Growth(model, tokens, dictionaries, settings or GraphSettings(), names)
     yield growth.progress()
@@ -131,7 +131,7 @@ def estimate(
     tokens: Tensor,
     dictionaries: Sequence[Dictionary],
     settings: GraphSettings | None = None,
-) -> Estimate:
+) -> GraphEstimate:
     """What building would take; costs one forward pass.
 
     Raises:
@@ -183,8 +183,8 @@ class _Growth:
         self.started = False
         self.rows = KeptRows(len(self.causes), self.estimate.width)
 
-    def progress(self) -> Progress:
-        return Progress(int(self.visited.sum()), self.total, self.estimate.bytes)
+    def progress(self) -> GraphProgress:
+        return GraphProgress(int(self.visited.sum()), self.total, self.estimate.bytes)
 
     def step(self) -> bool:
         """Add edges into some more targets; False: there are none."""
@@ -245,7 +245,7 @@ class _Growth:
         )
 
 
-def _estimate(causes: Causes, wiring: Wiring, total: int, settings: GraphSettings) -> Estimate:
+def _estimate(causes: Causes, wiring: Wiring, total: int, settings: GraphSettings) -> GraphEstimate:
     """How the memory is divided.
 
     Raises:
@@ -281,4 +281,4 @@ def _estimate(causes: Causes, wiring: Wiring, total: int, settings: GraphSetting
     kept = n_rows * width * (8 if width == len(causes) else 16)
     chunk = max(1, min(_CHUNK, (settings.memory - fixed - kept) // each))
     work = max(chunk * each, ends)
-    return Estimate(fixed + kept + work, causes.n_features, len(causes), chunk, width)
+    return GraphEstimate(fixed + kept + work, causes.n_features, len(causes), chunk, width)

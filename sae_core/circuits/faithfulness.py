@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae_core.circuits.build import widened
-from sae_core.circuits.frozen.parts import Part, wire
+from sae_core.circuits.frozen.parts import GraphPart, wire
 from sae_core.circuits.frozen.rows import Causes, Targets, causes_of
 from sae_core.circuits.graph import Graph, NodeKind, Nodes
 from sae_core.circuits.influence import influence
@@ -186,7 +186,7 @@ class _Written:
     causes: Causes
     sets: Sequence[Tensor]
     kept: bool
-    acts: dict[Part, Tensor] = field(default_factory=dict)
+    acts: dict[GraphPart, Tensor] = field(default_factory=dict)
     read: dict[HookPoint, Tensor] = field(default_factory=dict)
 
     def touch(self, point: HookPoint) -> Callable[[Tensor], Tensor | None]:

@@ -37,7 +37,7 @@ _MLPS = (HookKind.POST, HookKind.MLP_RAW, HookKind.MLP_OUT)
 
 
 @dataclass(frozen=True)
-class Part:
+class GraphPart:
     """The features of one dictionary in one block.
 
     Attributes:
@@ -112,7 +112,7 @@ class Firing:
         begins: where each position's features begin among these, [pos + 1].
     """
 
-    part: Part
+    part: GraphPart
     positions: Tensor
     features: Tensor
     values: Tensor
@@ -149,7 +149,7 @@ class Wiring:
         plain_mlps: outputs of MLPs that no dictionary replaces, and that are constants.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[GraphPart, ...]
     plain_mlps: tuple[HookPoint, ...]
 
     @property
@@ -158,9 +158,9 @@ class Wiring:
         return list(dict.fromkeys(part.read for part in self.parts))
 
     @property
-    def writers(self) -> dict[HookPoint, list[Part]]:
+    def writers(self) -> dict[HookPoint, list[GraphPart]]:
         """Each cut and the parts that write there."""
-        writers: dict[HookPoint, list[Part]] = {point: [] for point in self.plain_mlps}
+        writers: dict[HookPoint, list[GraphPart]] = {point: [] for point in self.plain_mlps}
         for part in self.parts:
             for point in part.writes:
                 writers.setdefault(point, []).append(part)
@@ -189,7 +189,7 @@ def wire(model: LanguageModel, dictionaries: Sequence[Dictionary]) -> Wiring:
         HookPointError: one does not belong to the model.
         CircuitError: two replace the same activation, or one cannot be part of a graph.
     """
-    parts: list[Part] = []
+    parts: list[GraphPart] = []
     for place, dictionary in enumerate(dictionaries):
         if isinstance(_inner(dictionary), MatchingPursuitDictionary):
             raise CircuitError(
@@ -217,7 +217,7 @@ def wire(model: LanguageModel, dictionaries: Sequence[Dictionary]) -> Wiring:
     return Wiring(tuple(parts), tuple(plain))
 
 
-def firings(part: Part, x: Tensor, text: Tensor) -> Firing:
+def firings(part: GraphPart, x: Tensor, text: Tensor) -> Firing:
     """The features of a part that fire on what it reads.
 
     Args:
@@ -273,10 +273,10 @@ def remainder(
     return Remainder(point, part.place, left - constant, constant)
 
 
-def _parts_of(model: LanguageModel, place: int, dictionary: Dictionary) -> Iterator[Part]:
+def _parts_of(model: LanguageModel, place: int, dictionary: Dictionary) -> Iterator[GraphPart]:
     if not isinstance(dictionary, CrossLayerTranscoder):
         at = places_of(model, dictionary)
-        yield Part(place, dictionary, at.read, at.written)
+        yield GraphPart(place, dictionary, at.read, at.written)
         return
     if dictionary.layers != model.n_layers:
         raise CircuitError(
@@ -291,7 +291,7 @@ def _parts_of(model: LanguageModel, place: int, dictionary: Dictionary) -> Itera
     for layer, read in enumerate(reads):
         check_order(model, Places(read, writes[layer]))
         first = dictionary.features_of(layer).start
-        yield Part(place, dictionary, read, tuple(writes[layer:]), first)
+        yield GraphPart(place, dictionary, read, tuple(writes[layer:]), first)
 
 
 def _activation(point: HookPoint) -> object:
@@ -305,7 +305,7 @@ def _inner(dictionary: Dictionary) -> Dictionary:
     return dictionary.inner if isinstance(dictionary, NormalisedDictionary) else dictionary
 
 
-def _constant(part: Part, point: HookPoint, x: Tensor) -> Tensor:
+def _constant(part: GraphPart, point: HookPoint, x: Tensor) -> Tensor:
     """What a dictionary writes at a cut whatever fires, [d_out] or [pos, d_out]."""
     dictionary = part.dictionary
     if isinstance(dictionary, CrossLayerTranscoder):

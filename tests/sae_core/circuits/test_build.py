@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae_core.circuits.build import Progress, build_graph, estimate
+from sae_core.circuits.build import GraphProgress, build_graph, estimate
 from sae_core.circuits.frozen.parts import wire
 from sae_core.circuits.frozen.rows import Targets, causes_of
 from sae_core.circuits.graph import Graph, NodeKind
@@ -119,13 +119,13 @@ def test_progress_says_how_far_it_is_and_may_stop(
     gpt2: LanguageModel, transcoders: list[Dictionary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sae_core.circuits.build._CHUNK", 8)
-    seen: list[Progress] = []
+    seen: list[GraphProgress] = []
     build_graph(gpt2, PROMPT, transcoders, SETTINGS, seen.append)
     assert [p.done for p in seen] == sorted({p.done for p in seen} | {0}) or len(seen) > 3
     assert seen[0].done == 0
     assert seen[-1].done <= seen[-1].total
 
-    def stop(_: Progress) -> None:
+    def stop(_: GraphProgress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
