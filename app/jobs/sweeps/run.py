@@ -143,6 +143,11 @@ class _Sweep:
         model = load_model(plan.model, device=settings.device)
         self._model = model.opening(model.own_opening)
         self._output = output_at(self._model, plan.hook_point, plan.output_hook_point, plan.skip)
+        if self._output is not None and self._output.layers > 1:
+            raise InvalidRequest(
+                "A sweep compares dictionaries of one place: give the number of a block where "
+                f"{plan.hook_point} has a *, or train the cross-layer transcoder alone."
+            )
         for architecture in {planned.config.architecture for planned in plan.runs}:
             method_class(architecture).check_output(self._output)
         self._windows = open_windows(settings, self._model, plan.corpus, plan.n_ctx)

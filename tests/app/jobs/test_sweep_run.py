@@ -241,6 +241,10 @@ def test_transcoders_are_compared_as_well(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (
+            {"hook_point": "blocks.*.mlp.hook_in", "output_hook_point": "blocks.*.hook_mlp_out"},
+            "give the number of a block where blocks.*.mlp.hook_in has a *",
+        ),
         ({"output_hook_point": POST}, "writes blocks.1.mlp.hook_post is a sparse autoencoder"),
         (
             {"output_hook_point": "blocks.1.hook_mlp_out", "architectures": "topk,gated"},
