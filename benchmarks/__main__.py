@@ -3,7 +3,8 @@
 They use the harvested demo under FEATURESCOPE_HOME and harvest it first where it is not there.
 Commands of their own are those that need more: `benchmarks.adding` (a model, a dictionary and a
 text), `benchmarks.training_quality` (an hour), `benchmarks.transcoder_training`,
-`benchmarks.saelens_agreement`, `benchmarks.agreement`, `benchmarks.loaders` (other libraries).
+`benchmarks.saelens_agreement`, `benchmarks.agreement`, `benchmarks.loaders`, `benchmarks.circuits`
+(other libraries).
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from sae_core.interventions.prompt import check_token, check_tokens
 from sae_core.language_model.model import LanguageModel, load_model
 
 _WIDE = (torch.float32, torch.float64)
-_CHUNK = 256  # targets at once, at most
+_CHUNK = 128  # targets at once, at most
 _ROUNDS = 8  # chunks between two looks at what is strongest
 _LOADED = 96 << 20  # bytes of what the library loads with its first derivative
 _BYTES_OF_AN_EDGE = 160  # while edges are put together
