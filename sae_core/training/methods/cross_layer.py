@@ -278,7 +278,10 @@ class CrossLayer(BatchTopK):
         order = blocks.to(torch.int16).sort(stable=True).indices  # small integers sort faster
         columns = (codes.rows, codes.features % self.per_layer, codes.values)
         split = [torch.split(column.index_select(0, order), counts) for column in columns]
-        return [codes_of_entries(*parts, n) for parts in zip(*split, strict=True)]
+        return [
+            codes_of_entries(rows, features, values, n)
+            for rows, features, values in zip(*split, strict=True)
+        ]
 
 
 def _scaled(x: Tensor, scale: Tensor) -> Tensor:
