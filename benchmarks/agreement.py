@@ -24,6 +24,8 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.other_libraries import HOOK_POINT, WRITERS, activations
+from sae_core.dictionaries.cross_layer_files import is_cross_layer, load_cross_layer
+from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.formats.opening import open_dictionary
 from sae_core.errors import CheckpointError
 
@@ -44,13 +46,18 @@ def written(interpreter: str, library: str, folder: Path) -> Iterator[dict[str, 
 
 def compared(case: dict[str, str]) -> tuple[str, bool]:
     """What came of one folder, as the end of a line, and whether that is as promised."""
-    seen = load_file(case["seen"])
+    seen, path, x = load_file(case["seen"]), Path(case["path"]), activations()
+    dictionary: Dictionary
     try:
-        opened = open_dictionary(Path(case["path"]), hook_point=HOOK_POINT, dtype=torch.float64)
+        if path.is_dir() and is_cross_layer(path):
+            dictionary = whole = load_cross_layer(path, dtype=torch.float64)
+            x = x.repeat(1, whole.layers)
+        else:
+            opened = open_dictionary(path, hook_point=HOOK_POINT, dtype=torch.float64)
+            dictionary = opened.dictionary
     except CheckpointError as error:
         return f"refused: {error}".replace(case["path"], "…"), True
-    x = activations()
-    acts, x_hat = opened.dictionary.encode(x), opened.dictionary(x)
+    acts, x_hat = dictionary.encode(x), dictionary(x)
     if acts.shape[1] == 2 * seen["acts"].shape[1]:  # features of either sign are two each here
         acts = acts[:, : acts.shape[1] // 2] - acts[:, acts.shape[1] // 2 :]
     off = float((acts - seen["acts"]).abs().max() / seen["acts"].abs().max())

@@ -294,9 +294,10 @@ def sparsify(folder: Path) -> Iterator[Case]:
 
 
 def circuit_tracer(folder: Path) -> Iterator[Case]:
-    """circuit-tracer: layers of a set of transcoders and of a cross-layer transcoder.
+    """circuit-tracer: layers of a set of transcoders and of a cross-layer one, and whole ones.
 
-    Reconstructions of the latter are those of one layer's features, in one sum.
+    A layer's reconstruction is what its features write in their own block. A whole one reads the
+    same activations in each block.
     """
     from circuit_tracer.transcoder.activation_functions import JumpReLU, TopK
     from circuit_tracer.transcoder.cross_layer_transcoder import CrossLayerTranscoder, load_clt
@@ -332,12 +333,18 @@ def circuit_tracer(folder: Path) -> Iterator[Case]:
             clt = load_clt(str(path), device=device, dtype=torch.float64, lazy_decoder=False)
             layer = 1
             acts = clt.encode_layer(x, layer)
-            x_hat = torch.einsum("bf,fld->bd", acts, clt._get_decoder_vectors(layer))
-            x_hat = x_hat + clt.b_dec[layer]
+            x_hat = acts @ clt._get_decoder_vectors(layer)[:, 0] + clt.b_dec[layer]
             if clt.W_skip is not None:  # some versions do not save it
                 x_hat = x_hat + clt.compute_skip(layer, x)
             name = f"a layer of a CLT, {activation}{' with skip' if skip else ''}"
             yield Case(name, path / f"W_enc_{layer}.safetensors", acts, x_hat)
+            if not skip:
+                everywhere = x.expand(4, *x.shape)
+                acts, x_hat = (
+                    part.transpose(0, 1).flatten(1)
+                    for part in (clt.encode(everywhere), clt(everywhere))
+                )
+                yield Case(f"a whole CLT, {activation}", path, acts, x_hat)
 
 
 WRITERS: dict[str, Callable[[Path], Iterator[Case]]] = {
