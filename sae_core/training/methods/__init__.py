@@ -49,7 +49,6 @@ def method_class(architecture: str, output: Output | None = None) -> type[Method
     return crossing[architecture]
 
 
-@cache
 def _classes() -> dict[tuple[str, bool], type[Method]]:
     """All classes by architecture, and by whether they cross layers."""
     classes: dict[tuple[str, bool], type[Method]] = {}
