@@ -107,6 +107,7 @@ def test_the_address_follows_and_back_restores(page: Page, bench: PretendSteerin
     assert written(page, Pane.STEERED) == before
     page.go_forward()
     expect(page).to_have_url(moved)
+    complete(page)
     page.reload()
     complete(page)
     assert page.url == moved
