@@ -107,6 +107,9 @@ def test_the_address_follows_and_back_restores(page: Page, bench: PretendSteerin
     assert written(page, Pane.STEERED) == before
     page.go_forward()
     expect(page).to_have_url(moved)
+    # The browser may load the document of a step forward anew, after it has shown its address.
+    page.wait_for_timeout(1000)
+    page.wait_for_load_state()
     complete(page)
     page.reload()
     complete(page)
