@@ -163,11 +163,7 @@ class Method(ABC):
         if self.output is None:
             return
         p, (u, wanted) = self.parameters, self.centred(batch)
-        u, wanted = u.double(), wanted.double()
-        square = u.T @ u
-        ridge = _RIDGE * square.diagonal().mean().clamp_min(1e-12)
-        square.diagonal().add_(ridge)
-        moved = (p["W_enc"].double() @ torch.linalg.solve(square, u.T @ wanted)).to(p["W_enc"])
+        moved = (p["W_enc"].double() @ linear_map(u, wanted)).to(p["W_enc"])
         lengths = torch.linalg.vector_norm(moved, dim=-1, keepdim=True)
         p["W_dec"].copy_(torch.where(lengths > _SHORT, moved / lengths, p["W_dec"]))
         p["W_enc"].mul_(lengths.clamp_min(_SHORT))
@@ -356,6 +352,15 @@ def _in_memory(d_sae: int, d_in: int) -> Iterator[None]:
             f"{d_sae:,} features of {d_in:,} coordinates do not fit into memory: "
             "give fewer --features."
         ) from error
+
+
+def linear_map(u: Tensor, wanted: Tensor) -> Tensor:
+    """The best linear map from u [n, d_in] to what is wanted [n, d_out], by least squares with a
+    small ridge; float64 [d_in, d_out]."""
+    u = u.double()
+    square = u.T @ u
+    square.diagonal().add_(_RIDGE * square.diagonal().mean().clamp_min(1e-12))
+    return torch.linalg.solve(square, u.T @ wanted.double())
 
 
 def unit_rows(d_sae: int, d_in: int, seed: int) -> Tensor:

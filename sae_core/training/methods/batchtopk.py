@@ -65,7 +65,7 @@ class BatchTopK(TopKFamily):
 
     def _count(self, n: int) -> int:
         """How many of n tokens' activations stay."""
-        return max(1, round(self.k * n))
+        return max(1, round(self.k * self.layers * n))
 
     @override
     def finished(self, hook_point: str, scale: float, shift: Tensor) -> Dictionary:

@@ -12,13 +12,11 @@ from typing_extensions import override
 from sae_core.dictionaries.cross_layer import CrossLayerTranscoder
 from sae_core.dictionaries.dictionary import Dictionary, Output
 from sae_core.errors import TrainingError
-from sae_core.training.config import TrainingConfig
-from sae_core.training.method import Redirect, StepResult
+from sae_core.training.method import Redirect, StepResult, linear_map
 from sae_core.training.methods.batchtopk import BatchTopK
 from sae_core.training.sparse.sparse import ByFeature, Codes, along, codes_of_entries, decode
 from sae_core.training.topk_family import AUX_WEIGHT
 
-_RIDGE = 1e-3  # of least squares, relative to the mean square of what is read
 _LEAST = 1e-12
 
 
@@ -39,18 +37,20 @@ class CrossLayer(BatchTopK):
     architecture = "batchtopk"
     crosses_layers = True
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        d_in: int,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        output: Output | None = None,
-    ) -> None:
-        super().__init__(config, d_in, device, dtype, output)
-        self.k *= self.layers
-        self.per_layer = config.d_sae
-        self.width, self.written = d_in // self.layers, self.d_out // self.layers
+    @property
+    def per_layer(self) -> int:
+        """Features of each block."""
+        return self.config.d_sae
+
+    @property
+    def width(self) -> int:
+        """Of what each block reads."""
+        return self.d_in // self.layers
+
+    @property
+    def written(self) -> int:
+        """Width of what each block writes."""
+        return self.d_out // self.layers
 
     @classmethod
     @override
@@ -85,12 +85,10 @@ class CrossLayer(BatchTopK):
         spread = (y - p["b_dec"]).view(len(y), layers, -1).square().mean(dim=(0, 2))
         state["write_scale"].copy_(spread.clamp_min(_LEAST).rsqrt())
         p["b_dec"].copy_((p["b_dec"].view(layers, -1) * state["write_scale"][:, None]).flatten())
-        u, wanted = (part.double() for part in self.centred(batch))
+        u, wanted = self.centred(batch)
         share = torch.arange(1, layers + 1, device=u.device).repeat_interleave(self.written)
         for layer, read in enumerate(torch.split(u, self.width, dim=1)):
-            square = read.T @ read
-            square.diagonal().add_(_RIDGE * square.diagonal().mean().clamp_min(_LEAST))
-            moves = torch.linalg.solve(square, read.T @ wanted[:, layer * self.written :])
+            moves = linear_map(read, wanted[:, layer * self.written :])
             moves /= share[layer * self.written :]
             p[f"W_dec.{layer}"].copy_(p["W_enc"][self._own(layer)].double() @ moves)
         self.constrain()
