@@ -360,7 +360,8 @@ def linear_map(u: Tensor, wanted: Tensor) -> Tensor:
     u = u.double()
     square = u.T @ u
     square.diagonal().add_(_RIDGE * square.diagonal().mean().clamp_min(1e-12))
-    return torch.linalg.solve(square, u.T @ wanted.double())
+    solved: Tensor = torch.linalg.solve(square, u.T @ wanted.double())
+    return solved
 
 
 def unit_rows(d_sae: int, d_in: int, seed: int) -> Tensor:
