@@ -27,6 +27,7 @@ from sae_core.circuits.frozen.rows import Causes, Targets, causes_of
 from sae_core.circuits.graph import Graph, GraphDictionary
 from sae_core.circuits.kept_rows import KeptRows
 from sae_core.circuits.settings import GraphSettings
+from sae_core.circuits.steps import finished
 from sae_core.dictionaries.architectures.neurons import NeuronBasis
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import CircuitError
@@ -100,15 +101,7 @@ def build_graph(
         PromptError: there are no such tokens, positions or features.
         HookPointError: a dictionary does not belong to the model.
     """
-    steps = graph_steps(model, tokens, dictionaries, settings, names)
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            graph: Graph = end.value
-            return graph
-        if on_progress is not None:
-            on_progress(progress)
+    return finished(graph_steps(model, tokens, dictionaries, settings, names), on_progress)
 
 
 def graph_steps(

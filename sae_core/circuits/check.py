@@ -15,7 +15,7 @@ feature in between changing in proportion to its activation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -30,6 +30,7 @@ from sae_core.circuits.frozen.rows import Causes, causes_of
 from sae_core.circuits.frozen.run import Replay
 from sae_core.circuits.graph import Graph, NodeKind
 from sae_core.circuits.influence import predicted_effects
+from sae_core.circuits.steps import finished
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import CircuitError
 from sae_core.language_model.hook_point import HookPoint, Side
@@ -40,6 +41,8 @@ _AT_ONCE = 32
 _STEP = 1 / 16  # of a source, where only a derivative can be what an edge claims
 
 Numbers = NDArray[np.float64]
+Done = tuple[int, int]
+"""How many are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def check_edges(
     dictionaries: Sequence[Dictionary],
     graph: Graph,
     edges: NDArray[np.int64] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[Done], None] | None = None,
 ) -> EdgeChecks:
     """Ablate the sources of edges, and look at their targets.
 
@@ -118,6 +121,16 @@ def check_edges(
     Raises:
         CircuitError: the graph is not of this model and these dictionaries.
     """
+    return finished(edge_check_steps(model, dictionaries, graph, edges), on_progress)
+
+
+def edge_check_steps(
+    model: LanguageModel,
+    dictionaries: Sequence[Dictionary],
+    graph: Graph,
+    edges: NDArray[np.int64] | None = None,
+) -> Generator[Done, None, EdgeChecks]:
+    """As `check_edges`, some sources at a time; the generator's return value is the result."""
     chosen = np.arange(len(graph.edges)) if edges is None else np.asarray(edges, dtype=np.int64)
     bench = Bench(model, dictionaries, graph)
     source, target = graph.edges.source[chosen], graph.edges.target[chosen]
@@ -129,10 +142,9 @@ def check_edges(
         rows = np.searchsorted(some, source[own])
         for n, replays in enumerate((bench.frozen(some), bench.direct(some), bench.total(some))):
             results[n, own] = bench.lost(replays, rows, target[own])
-        if on_progress is not None:
-            on_progress(min(done + _AT_ONCE, len(sources)), len(sources))
+        yield min(done + _AT_ONCE, len(sources)), len(sources)
     weights = graph.edges.weight[chosen].astype(np.float64)
-    return EdgeChecks(chosen, weights, *results)
+    return EdgeChecks(chosen, weights, *results)  # documented: what `yield from` gives
 
 
 def check_nodes(
@@ -140,7 +152,7 @@ def check_nodes(
     dictionaries: Sequence[Dictionary],
     graph: Graph,
     nodes: NDArray[np.int64] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[Done], None] | None = None,
 ) -> NodeChecks:
     """Ablate nodes, and look at the graph's targets, weighted.
 
@@ -154,6 +166,16 @@ def check_nodes(
     Raises:
         CircuitError: as `check_edges`.
     """
+    return finished(node_check_steps(model, dictionaries, graph, nodes), on_progress)
+
+
+def node_check_steps(
+    model: LanguageModel,
+    dictionaries: Sequence[Dictionary],
+    graph: Graph,
+    nodes: NDArray[np.int64] | None = None,
+) -> Generator[Done, None, NodeChecks]:
+    """As `check_nodes`, some nodes at a time; the generator's return value is the result."""
     of_features = np.flatnonzero(graph.nodes.kind == NodeKind.FEATURE)
     chosen = of_features if nodes is None else np.asarray(nodes, dtype=np.int64)
     bench, total = Bench(model, dictionaries, graph), np.zeros(len(chosen))
@@ -163,9 +185,9 @@ def check_nodes(
         rows, targets = np.repeat(np.arange(len(some)), n), np.tile(graph.targets, len(some))
         lost = bench.lost(bench.total(some), rows, targets).reshape(len(some), n)
         total[done : done + _AT_ONCE] = lost @ graph.target_weights
-        if on_progress is not None:
-            on_progress(min(done + _AT_ONCE, len(chosen)), len(chosen))
-    return NodeChecks(chosen, predicted_effects(graph)[chosen], total)
+        yield min(done + _AT_ONCE, len(chosen)), len(chosen)
+    predicted = predicted_effects(graph)[chosen]
+    return NodeChecks(chosen, predicted, total)  # documented: what `yield from` gives
 
 
 class Bench:

@@ -16,7 +16,7 @@ features, the value itself). Random sets are of as many features that fire in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -30,6 +30,7 @@ from sae_core.circuits.frozen.parts import GraphPart, wire
 from sae_core.circuits.frozen.rows import Causes, Targets, causes_of
 from sae_core.circuits.graph import Graph, NodeKind, Nodes
 from sae_core.circuits.influence import influence
+from sae_core.circuits.steps import finished
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import CircuitError
 from sae_core.language_model.hook_point import HookPoint
@@ -92,6 +93,28 @@ def faithfulness(
     Raises:
         CircuitError: a graph is not of this model and these dictionaries.
     """
+    steps = faithfulness_steps(model, dictionaries, graphs, sizes, draws, seed)
+    before = 0
+
+    def tell(done: int) -> None:
+        nonlocal before
+        if on_progress is not None and done > before:
+            on_progress(done, len(graphs))
+        before = done
+
+    return finished(steps, tell)
+
+
+def faithfulness_steps(
+    model: LanguageModel,
+    dictionaries: Sequence[Dictionary],
+    graphs: Sequence[Graph],
+    sizes: Sequence[int],
+    draws: int = 5,
+    seed: int = 0,
+) -> Generator[int, None, Faithfulness]:
+    """As `faithfulness`, some sets at a time: yields how many prompts are done; the generator's
+    return value is the result."""
     curves = np.zeros((4, len(graphs), len(sizes)))
     gap = np.zeros(len(graphs))
     wide = widened(model)
@@ -102,15 +125,21 @@ def faithfulness(
         rng = np.random.default_rng((seed, n))
         random = [rng.permutation(prompt.n_features) for _ in range(draws)]
         sets = [order[:size] for size in sizes for order in (ranked, *random)]
-        kept = prompt.metrics(sets, kept=True).reshape(len(sizes), -1)
-        left = prompt.metrics(sets, kept=False).reshape(len(sizes), -1)
+        metrics = []
+        for keeps in (True, False):
+            parts = []
+            for begin in range(0, len(sets), _AT_ONCE):
+                parts.append(prompt.metrics(sets[begin : begin + _AT_ONCE], kept=keeps))
+                yield n
+            metrics.append(np.concatenate(parts).reshape(len(sizes), -1))
+        kept, left = metrics
         enough, needed = (kept - prompt.none) / gap[n], (prompt.all - left) / gap[n]
         curves[:, n] = (
             enough[:, 0], needed[:, 0], enough[:, 1:].mean(axis=1), needed[:, 1:].mean(axis=1)
         )  # fmt: skip
-        if on_progress is not None:
-            on_progress(n + 1, len(graphs))
+        yield n + 1
     kept_alone, removed, random_kept, random_removed = curves
+    # Documented: what `yield from` gives.
     return Faithfulness(np.array(sizes), kept_alone, removed, random_kept, random_removed, gap)
 
 
@@ -151,13 +180,7 @@ class _Prompt:
 
     @torch.no_grad()
     def metrics(self, sets: Sequence[NDArray[np.int64]], kept: bool) -> Numbers:
-        """The metric with each set kept alone, or with all but it, [sets]."""
-        results = [
-            self._metric(sets[n : n + _AT_ONCE], kept) for n in range(0, len(sets), _AT_ONCE)
-        ]
-        return np.concatenate(results)
-
-    def _metric(self, sets: Sequence[NDArray[np.int64]], kept: bool) -> Numbers:
+        """The metric with each set kept alone, or with all but it, [sets], in one pass."""
         written = _Written(self.causes, [torch.from_numpy(some) for some in sets], kept)
         with self.model.lock, ExitStack() as stack:
             for point in {**self.causes.run.read, **self.causes.run.written}:

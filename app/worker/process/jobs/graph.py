@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import TypeVar
 
 from app.worker.process.limits import Limits
 from app.worker.process.shelf import Shelf
@@ -16,6 +17,9 @@ from app.worker.protocol.events import (
     Progress,
 )
 from app.worker.protocol.requests import CheckGraphRequest, GraphRequest, JudgeGraphRequest
+
+Step = TypeVar("Step")
+Result = TypeVar("Result")
 
 
 def trace_graph(request: GraphRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
@@ -65,14 +69,14 @@ def trace_graph(request: GraphRequest, shelf: Shelf, _limits: Limits) -> Iterato
 
 
 def check_graph(request: CheckGraphRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
-    """Take sources out of the real model; a step is all of it, or loading.
+    """Take sources out of the real model; a step is some of them, or loading.
 
     For example /check-graph
     with a CheckGraphRequest
     """
     import numpy as np
 
-    from sae_core.circuits.check import check_edges, check_nodes
+    from sae_core.circuits.check import edge_check_steps, node_check_steps
     from sae_core.circuits.packing import unpack_graph
 
     loaded = yield from shelf.dictionaries(
@@ -82,10 +86,15 @@ def check_graph(request: CheckGraphRequest, shelf: Shelf, _limits: Limits) -> It
     dictionaries = [loaded[part.reference] for part in request.dictionaries]
     graph = unpack_graph(request.graph, "The graph to be checked")
     sources = np.unique(graph.edges.source).astype(np.int64)
-    yield Progress(done=0, total=2)
-    edges = check_edges(model, dictionaries, graph)
-    yield Progress(done=1, total=2)
-    nodes = check_nodes(model, dictionaries, graph, sources)
+    # The same sources twice, as one progress.
+    edges = yield from _told(
+        edge_check_steps(model, dictionaries, graph),
+        lambda at: Progress(done=at[0], total=2 * at[1]),
+    )
+    nodes = yield from _told(
+        node_check_steps(model, dictionaries, graph, sources),
+        lambda at: Progress(done=at[1] + at[0], total=2 * at[1]),
+    )
     yield GraphChecked(
         frozen=pack_float32(edges.frozen.astype(np.float32)),
         direct=pack_float32(edges.direct.astype(np.float32)),
@@ -95,21 +104,34 @@ def check_graph(request: CheckGraphRequest, shelf: Shelf, _limits: Limits) -> It
     )
 
 
+def _told(
+    steps: Generator[Step, None, Result], progress: Callable[[Step], Progress]
+) -> Generator[Event, None, Result]:
+    """Steps whose progress is told as an event; other people's work goes on in between."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        yield progress(step)
+
+
 def judge_graph(request: JudgeGraphRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
-    """Keep features of a graph, and take them out; a step is all of it, or loading.
+    """Keep features of a graph, and take them out; a step is some sets of them, or loading.
 
     For example /judge-graph
     with a JudgeGraphRequest
     """
     import numpy as np
 
-    from sae_core.circuits.faithfulness import faithfulness
+    from sae_core.circuits.faithfulness import faithfulness_steps
     from sae_core.circuits.packing import unpack_graph
 
     loaded = yield from shelf.dictionaries(
         request.model, [part.reference for part in request.dictionaries]
     )
-    curves = faithfulness(
+    steps = faithfulness_steps(
         shelf.model(request.model),
         [loaded[part.reference] for part in request.dictionaries],
         [unpack_graph(request.graph, "The graph to be judged")],
@@ -117,6 +139,7 @@ def judge_graph(request: JudgeGraphRequest, shelf: Shelf, _limits: Limits) -> It
         request.draws,
         request.seed,
     )
+    curves = yield from _told(steps, lambda done: Progress(done=done, total=1))
     yield GraphJudged(
         kept=pack_float32(curves.kept[0].astype(np.float32)),
         removed=pack_float32(curves.removed[0].astype(np.float32)),

@@ -132,8 +132,14 @@ def test_a_part_of_a_graph_is_held_against_the_model(
     request = asked(ref)
     _, graph = traced(workbench, request)
     check = CheckGraphRequest(model=ref, dictionaries=request.dictionaries, graph=pack_graph(graph))
-    *_, answer = workbench.work(check)
+    *events, answer = workbench.work(check)
     assert isinstance(answer, GraphChecked)
+    # Other people's work goes on between steps of some sources each, all of which come twice.
+    n = len(np.unique(graph.edges.source))
+    steps = [event for event in events if isinstance(event, Progress) and event.total]
+    assert len(steps) == 2 * -(-n // 32) > 2
+    assert [step.total for step in steps] == [2 * n] * len(steps)
+    assert steps[-1].done == 2 * n
     frozen = np.frombuffer(answer.frozen, "<f4")
     np.testing.assert_allclose(frozen, graph.edges.weight, rtol=0, atol=1e-4)
     assert len(np.frombuffer(answer.direct, "<f4")) == len(graph.edges)
@@ -151,8 +157,10 @@ def test_all_features_are_enough_and_none_are_not(workbench: TorchWorkbench, ref
         sizes=(1, n),
         draws=2,
     )
-    *_, answer = workbench.work(judge)
+    *events, answer = workbench.work(judge)
     assert isinstance(answer, GraphJudged)
+    # Two sizes, three sets of each, kept and taken out: a pass each, and the end.
+    assert len([event for event in events if isinstance(event, Progress) and event.total]) == 3
     kept, removed = np.frombuffer(answer.kept, "<f4"), np.frombuffer(answer.removed, "<f4")
     assert len(kept) == len(removed) == 2
     assert np.isfinite(answer.gap)
