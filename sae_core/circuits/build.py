@@ -174,34 +174,40 @@ class _Growth:
         self.total = min(settings.max_nodes, self.causes.n_features)
         self.estimate = _estimate(self.causes, self.wiring, self.total, settings)
         self.started = False
+        self.waiting: list[NDArray[np.int64]] = []
         self.rows = KeptRows(len(self.causes), self.estimate.width)
 
     def progress(self) -> GraphProgress:
         return GraphProgress(int(self.visited.sum()), self.total, self.estimate.bytes)
 
     def step(self) -> bool:
-        """Add edges into some more targets; False: there are none."""
+        """Add edges into a chunk of targets; False: there are none."""
         if not self.started:
             self.started = True
             self._add(self.ends.logits, self.ends.features)
             return True
+        if not self.waiting:
+            self.waiting = self._strongest()
+        if not self.waiting:
+            return False
+        self._add(self.ends.logits[:0], self.waiting.pop(0) + self.causes.begins[0])
+        return True
+
+    def _strongest(self) -> list[NDArray[np.int64]]:
+        """Some chunks of features that are not in yet, those of the strongest influence so far."""
         left = self.total - int(self.visited.sum())
         if left <= 0:
-            return False
+            return []
         strength = self.rows.influence()[self._of_features]
         strength[self.visited] = 0.0
         few = min(left, _ROUNDS * self.estimate.chunk)
         chosen = np.argsort(-strength, kind="stable")[:few]
         chosen = chosen[strength[chosen] > 0]
-        if not len(chosen):
-            return False
         # Together what looks at as many blocks and as much of the prompt.
         positions = self.nodes.position[self._of_features][chosen]
         order = np.lexsort((chosen, -self.levels[chosen], self.causes.reaching(positions)))
-        for some in np.split(chosen[order], range(self.estimate.chunk, few, self.estimate.chunk)):
-            if len(some):
-                self._add(self.ends.logits[:0], some + self.causes.begins[0])
-        return True
+        parts = np.split(chosen[order], range(self.estimate.chunk, few, self.estimate.chunk))
+        return [some for some in parts if len(some)]
 
     @property
     def _of_features(self) -> slice:
