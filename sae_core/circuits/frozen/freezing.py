@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
+from sae_core.circuits.frozen.mixing import mixed
 from sae_core.errors import CircuitError
 
 
@@ -67,6 +68,12 @@ class Freezing(TorchFunctionMode):
         if value.dim() != len(shape) or shape[0] % value.shape[0] or value.shape[1:] != shape[1:]:
             raise CircuitError("A forward pass of the model has other shapes than the first.")
         return value.repeat(shape[0] // value.shape[0], *[1] * (len(shape) - 1))
+
+    def is_constant(self, x: Tensor) -> bool:
+        """Whether these are the numbers of the latest constant, or a view of them."""
+        if self.replays or not self.constants:
+            return False
+        return not x.requires_grad and x.data_ptr() == self.constants[-1].data_ptr()
 
 
 def _whole(freezing: Freezing, func: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -138,7 +145,16 @@ def _attention(
         return scores.softmax(dim=-1).nan_to_num(nan=0.0)
 
     shape = torch.Size((*query.shape[:-1], key.shape[-2]))
-    return freezing.constant(shape, pattern) @ value
+    return mixed(freezing.constant(shape, pattern), value)
+
+
+def _product(freezing: Freezing, func: Any, x: Any, other: Any, *args: Any, **kwargs: Any) -> Any:
+    """A product; where its left side is a pattern, values that are mixed."""
+    if args or kwargs or not isinstance(x, Tensor) or not freezing.is_constant(x):
+        return func(x, other, *args, **kwargs)
+    if other.dim() < 3 or x.shape[:-2] != other.shape[:-2] or x.dtype != other.dtype:
+        return func(x, other)
+    return mixed(x, other)
 
 
 _WHOLE: tuple[Any, ...] = (
@@ -148,6 +164,7 @@ _WHOLE: tuple[Any, ...] = (
 _FROZEN: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys(_WHOLE, _whole),
     **dict.fromkeys((torch.pow, Tensor.pow, Tensor.__pow__), _power),
+    **dict.fromkeys((torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm), _product),
     functional.layer_norm: _layer_norm,
     torch.layer_norm: _layer_norm,
     functional.rms_norm: _rms_norm,

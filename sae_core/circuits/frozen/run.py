@@ -240,15 +240,18 @@ def _derivatives(
     reaching = [(x, weights[:, None]) for x, weights in outputs if x.requires_grad]
     if not reaching:
         return (None,) * len(inputs)
-    derivatives = torch.autograd.grad(
-        [x for x, _ in reaching],
-        inputs,
-        [weights for _, weights in reaching],
-        retain_graph=True,
-        allow_unused=True,
-        is_grads_batched=True,
-    )
-    return tuple(None if x is None else x[:, 0] for x in derivatives)
+    reached: list[int] = []
+
+    def back(*weights: Tensor) -> tuple[Tensor, ...]:
+        derivatives = torch.autograd.grad(
+            [x for x, _ in reaching], inputs, weights, retain_graph=True, allow_unused=True
+        )
+        reached[:] = [n for n, x in enumerate(derivatives) if x is not None]
+        return tuple(derivatives[n] for n in reached)
+
+    batched = torch.vmap(back)(*(weights for _, weights in reaching))
+    by_input = dict(zip(reached, batched, strict=True))
+    return tuple(by_input[n][:, 0] if n in by_input else None for n in range(len(inputs)))
 
 
 _verdicts: WeakKeyDictionary[LanguageModel, bool] = WeakKeyDictionary()
