@@ -62,7 +62,8 @@ class _Unmixed(Function):
         info: Any, in_dims: tuple[int | None, int | None], pattern: Tensor, gradient: Tensor
     ) -> tuple[Tensor, int]:
         batched = in_dims[1]
-        assert in_dims[0] is None and batched is not None  # the pattern is one constant
+        assert in_dims[0] is None  # the pattern is one constant
+        assert batched is not None
         g = gradient.movedim(batched, -2)  # [..., query, batch, width]
         out = g.new_zeros(*g.shape[:-3], pattern.shape[-1], *g.shape[-2:])
         width = g.shape[-2] * g.shape[-1]

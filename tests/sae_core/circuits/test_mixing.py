@@ -1,4 +1,4 @@
-"""Values mixed over positions by a constant pattern: the batch's own rule against plain products."""
+"""Values mixed over positions by a constant pattern: our rule for batches, and plain products."""
 
 from __future__ import annotations
 
