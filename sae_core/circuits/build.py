@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sae_core.circuits.assembly import assembled
-from sae_core.circuits.ends import chosen_ends
+from sae_core.circuits.building.assembly import assembled
+from sae_core.circuits.building.ends import chosen_ends
+from sae_core.circuits.building.kept_rows import KeptRows
 from sae_core.circuits.frozen.parts import Wiring, wire
 from sae_core.circuits.frozen.rows import Causes, Targets, causes_of
 from sae_core.circuits.graph import Graph, GraphDictionary
-from sae_core.circuits.kept_rows import KeptRows
 from sae_core.circuits.settings import GraphSettings
 from sae_core.circuits.steps import finished
 from sae_core.dictionaries.architectures.neurons import NeuronBasis

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sae_core.circuits.ends import Ends
+from sae_core.circuits.building.ends import Ends
+from sae_core.circuits.building.kept_rows import KeptRows
 from sae_core.circuits.frozen.rows import Causes
 from sae_core.circuits.graph import Edges, Graph, GraphDictionary, NodeKind, Nodes
-from sae_core.circuits.kept_rows import KeptRows
 from sae_core.circuits.settings import GraphSettings
 
 
