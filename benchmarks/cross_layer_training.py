@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from app.cli.options import tokens
-from app.jobs.evaluate import EVALUATION_TOKENS
+from app.jobs.harvested.evaluate import EVALUATION_TOKENS
 from app.jobs.source import evaluation_windows, open_windows
 from app.settings import read_settings, resource
 from benchmarks.training import BATCH, D_SAE, Dense, Sparse, rate

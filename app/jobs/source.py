@@ -26,6 +26,8 @@ from app.store.types.catalogue import (
 from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionary, neuron_basis
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.places import places_of
+from sae_core.files.gguf.conversion import gguf_folder
+from sae_core.files.gguf.header import SUFFIX, is_gguf
 from sae_core.harvest.fit_check import centres_in_vain
 from sae_core.interventions.rounding import SHORT_DTYPES, loss_noise
 from sae_core.language_model.model import LanguageModel, load_model
@@ -48,7 +50,7 @@ class SourceSpec:
     """Which model, dictionary and text, as a command names them.
 
     Attributes:
-        model: folder of a Hugging Face model.
+        model: folder of a Hugging Face model, its name on the Hub, or a GGUF file.
         dictionary: folder of a dictionary; None where `neurons` is given.
         neurons: hook point of the neuron basis; None where `dictionary` is given.
         name: what pages call the dictionary; None: its folder's name, or `neurons HOOK_POINT`.
@@ -86,7 +88,7 @@ class SourceSpec:
     def titles(self) -> tuple[str, str]:
         """Names of model and dictionary on the pages."""
         default = self.dictionary.resolve().name if self.dictionary else f"neurons {self.neurons}"
-        return self.model_name or Path(self.model).resolve().name, self.name or default
+        return self.model_name or model_title(Path(self.model)), self.name or default
 
     @property
     def writers_title(self) -> str | None:
@@ -247,7 +249,7 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
         FeaturescopeError: one of them is missing or damaged, or they do not fit each other; the
             sentence says which.
     """
-    model = load_model(spec.model, spec.dtype, settings.device, spec.revision)
+    model = open_model(settings, spec.model, spec.dtype, spec.revision)
     dictionary, checksum = open_dictionary(model, spec, settings.device)
     model = opened_for(model, dictionary, spec.prepend_bos)
     n_ctx = default_context(model, dictionary) if spec.n_ctx is None else spec.n_ctx
@@ -270,6 +272,29 @@ def open_source(settings: Settings, spec: SourceSpec) -> Source:
         windows=windows,
         writers=writers,
     )
+
+
+def open_model(
+    settings: Settings, name: str | Path, dtype: str = "float32", revision: str | None = None
+) -> LanguageModel:
+    """Load a model that somebody names: a folder, a GGUF file, or a name on the Hub.
+
+    A GGUF file becomes a folder below the home folder the first time, which is what is loaded.
+
+    Raises:
+        ModelError: it is not there, is damaged, or is none that can be used.
+        DiskError: the folder of a GGUF file cannot be written.
+    """
+    place = Path(name).expanduser()
+    if is_gguf(place):
+        name = gguf_folder(place, settings.home / "gguf")
+    return load_model(name, dtype, settings.device, revision)
+
+
+def model_title(path: Path) -> str:
+    """What pages call a model whose folder, file or name on the Hub this is."""
+    own = path.resolve().name
+    return own[: -len(SUFFIX)] if own.lower().endswith(SUFFIX) and path.is_file() else own
 
 
 def opened_for(

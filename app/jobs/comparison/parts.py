@@ -13,15 +13,22 @@ import torch
 from numpy.typing import NDArray
 
 from app.errors import InvalidRequest
-from app.jobs.evaluate import stored_spec
-from app.jobs.source import SourceSpec, default_context, open_dictionary, open_windows, opened_for
+from app.jobs.harvested.evaluate import stored_spec
+from app.jobs.source import (
+    SourceSpec,
+    default_context,
+    open_dictionary,
+    open_model,
+    open_windows,
+    opened_for,
+)
 from app.settings import Settings
 from app.store.types.catalogue import DictionaryView
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.dictionaries.places import Places, places_of
 from sae_core.dictionaries.screening import screened
 from sae_core.evaluation.comparison.firings import FiringCollector, TokenFirings
-from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.model import LanguageModel
 from sae_core.text.tokenized import Windows
 
 BATCH_WINDOWS = 64
@@ -89,7 +96,7 @@ def open_parts(
         spec = stored_spec(settings, view.model, view.name, first.corpus, n_ctx)
         key = (spec.model, spec.dtype)
         if key not in models:
-            models[key] = load_model(spec.model, spec.dtype, settings.device)
+            models[key] = open_model(settings, spec.model, spec.dtype)
         dictionary, checksum = open_dictionary(models[key], spec, settings.device)
         if (checksum, models[key].checksum) != (view.checksum, view.model_checksum):
             raise InvalidRequest(

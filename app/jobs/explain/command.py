@@ -9,13 +9,13 @@ import numpy as np
 from tqdm import tqdm
 
 from app.errors import NotFound
-from app.jobs.evaluate import stored_spec
 from app.jobs.explain.answer_book import AnswerBook
 from app.jobs.explain.costs import Costs
 from app.jobs.explain.endpoint import Endpoint, EndpointSpec
 from app.jobs.explain.estimate import estimate
 from app.jobs.explain.plan import ExplainPlan
 from app.jobs.explain.run import explain, explanation, gather, keep
+from app.jobs.harvested.evaluate import stored_spec
 from app.jobs.source import open_source
 from app.settings import Settings
 from app.store.store import open_store

@@ -56,7 +56,7 @@ from sae_core.harvest.fit_check import (
     varied,
 )
 from sae_core.harvest.harvest import HarvestPlan, plan_harvest
-from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.model import LanguageModel
 from sae_core.text.reading import Packing, TextReading
 
 DICTIONARIES = "dictionaries"
@@ -130,7 +130,7 @@ class Addition:
                 name = f"{training}-{sae.stem}"
         model = Path(self.model).expanduser()
         return (
-            self.model_name or (model.resolve().name if model.exists() else model.name),
+            self.model_name or (model_title(model) if model.exists() else model.name),
             self.name or name,
         )
 
@@ -157,7 +157,7 @@ def harvest_addition(
     """
     with open_store(settings) as store:
         # Open the three parts; each is said as soon as it is there.
-        model = load_model(addition.model, addition.dtype, settings.device, addition.revision)
+        model = open_model(settings, addition.model, addition.dtype, addition.revision)
         say(
             f"model       {model.name}: {model.architecture}, {model.n_layers} layers, d_model "
             f"{model.d_model}, {addition.dtype}"

@@ -13,9 +13,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from app.errors import InvalidRequest
-from app.jobs.evaluate import EVALUATION_TOKENS, kept, record
 from app.jobs.harvest.folders import HARVESTS, LOCK, note_harvest
 from app.jobs.harvest.rules import RULES, learnt_rules
+from app.jobs.harvested.evaluate import EVALUATION_TOKENS, kept, record
 from app.jobs.progress import Reporter
 from app.jobs.source import Source, SourceSpec, open_source
 from app.settings import Settings

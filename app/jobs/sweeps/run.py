@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from app.errors import InvalidRequest, StoreError
-from app.jobs.evaluate import EVALUATION_TOKENS
-from app.jobs.source import evaluation_windows, open_windows
+from app.jobs.harvested.evaluate import EVALUATION_TOKENS
+from app.jobs.source import evaluation_windows, open_model, open_windows
 from app.jobs.sweeps.plan import PlannedRun, SweepPlan
 from app.jobs.sweeps.records import (
     SweepRecord,
@@ -42,7 +42,6 @@ from sae_core.dictionaries.checkpoint import dictionary_checksum, save_dictionar
 from sae_core.dictionaries.dictionary import Dictionary, TrainedOn
 from sae_core.errors import DiskError, FeaturescopeError, TrainingError
 from sae_core.evaluation.evaluation import evaluate
-from sae_core.language_model.model import load_model
 from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.data.activation_cache import CachedPools
 from sae_core.training.data.downstream import DownstreamLoss
@@ -140,7 +139,7 @@ class _Sweep:
     ) -> None:
         self._plan, self._folder = plan, folder
         self._keep = keep_weights
-        model = load_model(plan.model, device=settings.device)
+        model = open_model(settings, plan.model)
         self._model = model.opening(model.own_opening)
         self._output = output_at(self._model, plan.hook_point, plan.output_hook_point, plan.skip)
         if self._output is not None and self._output.layers > 1:

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from app.errors import InvalidRequest
-from app.jobs.evaluate import EVALUATION_TOKENS
-from app.jobs.source import TRAINING_RECORD, evaluation_windows, open_windows
+from app.jobs.harvested.evaluate import EVALUATION_TOKENS
+from app.jobs.source import TRAINING_RECORD, evaluation_windows, open_model, open_windows
 from app.jobs.training.outcome import (
     evaluate_outcome,
     holds_dictionary,
@@ -30,7 +30,7 @@ from sae_core.dictionaries.dictionary import Output, TrainedOn
 from sae_core.errors import DiskError, TrainingError
 from sae_core.evaluation.figures import Evaluation
 from sae_core.files.atomic import atomic_file
-from sae_core.language_model.model import LanguageModel, load_model
+from sae_core.language_model.model import LanguageModel
 from sae_core.text.tokenized import Windows
 from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.data.activation_cache import CachedPools
@@ -163,7 +163,7 @@ def _stream(
 def _open(settings: Settings, spec: TrainingSpec) -> _Parts:
     config = spec.config
     method_class(config.architecture).check(config)
-    model = load_model(spec.model, device=settings.device)
+    model = open_model(settings, spec.model)
     model = model.opening(model.own_opening if spec.prepend_bos is None else spec.prepend_bos)
     output = output_at(model, spec.hook_point, spec.output_hook_point, spec.skip)
     method_class(config.architecture, output).check_output(output)

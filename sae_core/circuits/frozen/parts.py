@@ -59,6 +59,13 @@ class GraphPart:
         """Where in the model its features' activations are computed."""
         return self.read.layer, IN_ORDER.index(self.read.kind)
 
+    @property
+    def n_features(self) -> int:
+        """How many features it has, firing or not."""
+        if isinstance(self.dictionary, CrossLayerTranscoder):
+            return self.dictionary.per_layer
+        return self.dictionary.d_sae
+
     def encode(self, x: Tensor) -> Tensor:
         """Activations [n, features of the part] of what is read, [n, d_in]; of neurons signed."""
         if isinstance(self.dictionary, NeuronBasis):

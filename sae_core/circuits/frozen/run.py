@@ -91,7 +91,7 @@ class FrozenRun:
             outputs = [] if gradient is None else [(self.leaving[layer], gradient)]
             outputs += [(self.read[p], by_read[p]) for p in by_read if p.layer == layer]
             inputs = [self.entering[layer], *(self.written[p] for p in cuts)]
-            gradient, *rest = _derivatives(outputs, inputs)
+            gradient, *rest = derivatives(outputs, inputs)
             by: dict[HookPoint | None, Tensor] = {
                 p: g for p, g in zip(cuts, rest, strict=True) if g is not None
             }
@@ -228,7 +228,7 @@ def _note(into: dict[HookPoint, Tensor], point: HookPoint) -> Callable[[Tensor],
     return touch
 
 
-def _derivatives(
+def derivatives(
     outputs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor]
 ) -> tuple[Tensor | None, ...]:
     """Of a batch of weightings of some outputs, by each input, [batch, pos, width]; None: none.

@@ -29,7 +29,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Embed, and say how much."""
     from app.cli.targets import split_target
-    from app.jobs.embed import embed
+    from app.jobs.harvested.embed import embed
     from app.settings import read_settings
 
     model, name = split_target(arguments.target)

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluate the dictionary, keep the figures where that was asked for, and print them."""
     import json
 
-    from app.jobs.evaluate import EVALUATION_TOKENS, evaluate
+    from app.jobs.harvested.evaluate import EVALUATION_TOKENS, evaluate
     from app.settings import read_settings
 
     settings = read_settings(device=arguments.device)
@@ -58,7 +58,7 @@ def _spec(settings: Settings, arguments: argparse.Namespace) -> SourceSpec:
     """What the options name, in the store or in folders."""
     from app.cli.targets import split_target
     from app.errors import InvalidRequest
-    from app.jobs.evaluate import stored_spec
+    from app.jobs.harvested.evaluate import stored_spec
     from sae_core.text.corpus import STDLIB
 
     named = (arguments.model, arguments.dictionary or arguments.neurons)
@@ -84,7 +84,7 @@ def table(title: str, evaluation: dict[str, Any]) -> str:
 
     Args:
         title: of the dictionary.
-        evaluation: from `app.jobs.evaluate.record`.
+        evaluation: from `app.jobs.harvested.evaluate.record`.
     """
     from app.pages.dictionary.evaluation_rows import rows
     from app.store.types.evaluation import StoredEvaluation

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Lay out, and say what."""
     from app.cli.targets import split_target
     from app.errors import InvalidRequest
-    from app.jobs.map import make_map
+    from app.jobs.harvested.map import make_map
     from app.settings import read_settings
 
     if not 0 <= arguments.seed < 1 << 32:

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from app.cli.targets import split_target
     from app.errors import StoreError
-    from app.jobs.verify import verify
+    from app.jobs.harvested.verify import verify
     from app.settings import read_settings
 
     model, dictionary = split_target(arguments.target)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.jobs import embed as job
+from app.jobs.harvested import embed as job
 from app.settings import Settings
 from app.store.search.meaning_folder import meaning_folder
 from sae_core.meaning.vectors import open_vectors, save_vectors

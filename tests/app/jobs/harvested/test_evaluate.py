@@ -9,7 +9,7 @@ import pytest
 
 from app.cli.main import run
 from app.errors import InvalidRequest
-from app.jobs import evaluate as evaluating
+from app.jobs.harvested import evaluate as evaluating
 from app.jobs.harvest import harvest as harvesting
 from app.jobs.source import SourceSpec
 from app.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.cli.main import run
-from app.jobs import map as job
+from app.jobs.harvested import map as job
 from app.settings import Settings
 from app.store.store import open_store
 from sae_core.dictionaries.architectures.standard import StandardDictionary
