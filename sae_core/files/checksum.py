@@ -21,7 +21,18 @@ def folder_checksum(folder: Path, patterns: Sequence[str] = MODEL_FILES) -> str:
     files = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     for path in sorted(files, key=lambda path: path.name):
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
+        _add(digest, path)
     return digest.hexdigest()
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 (hex) over the contents of a file."""
+    digest = hashlib.sha256()
+    _add(digest, path)
+    return digest.hexdigest()
+
+
+def _add(digest: hashlib._Hash, path: Path) -> None:
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)

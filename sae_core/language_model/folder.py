@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from sae_core.errors import ModelError
+from sae_core.files.gguf.header import FACTS
 from sae_core.files.hub import fetch
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -35,7 +36,8 @@ class ModelFolder:
     Attributes:
         path: the folder.
         name: what the model is called: the folder's name, or its name on the Hub.
-        facts: where it came from: `repository` and `commit` where it is from the Hub; else empty.
+        facts: where it came from: `repository` and `commit` where it is from the Hub; the file and
+            its quantisation where it was a GGUF file; else empty.
     """
 
     path: Path
@@ -160,7 +162,8 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        return _checked(ModelFolder(path, path.resolve().name))
+        folder = _checked(ModelFolder(path, path.resolve().name))
+        return replace(folder, facts=folder.json(FACTS))
     if path.exists():
         raise ModelError(f"{path} is a file: give the folder that holds config.json and weights.")
     if isinstance(name, Path) or not _HUB_NAME.fullmatch(name):

@@ -54,7 +54,7 @@ class LanguageModel(Examinable):
     Attributes, besides those of `Anatomy`:
         name: the folder's name, or the model's name on the Hub.
         path: the folder.
-        facts: which repository and commit of the Hub it is; empty for a folder of the user's.
+        facts: as the folder's: where it came from; empty for a folder of the user's.
         n_ctx: positions in the longest context.
         d_vocab: width of the logits.
         tokenizer: as in tokenizer.json.

@@ -28,6 +28,8 @@ from app.jobs.source import (
     Source,
     SourceSpec,
     default_context,
+    model_title,
+    open_model,
     open_windows,
     opened_for,
     opening_sentence,

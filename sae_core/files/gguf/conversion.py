@@ -1,0 +1,208 @@
+"""A GGUF file as an ordinary model folder: weights as numbers, settings, tokenizer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sae_core.errors import ModelError
+from sae_core.files.atomic import atomic_folder
+from sae_core.files.checksum import file_checksum
+from sae_core.files.gguf.header import FACTS, GgufHeader, read_header
+from sae_core.files.gguf.quantisation import described
+from sae_core.files.gguf.tokenizer import tokenizer_of
+
+_FAILURES = (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError, ImportError)
+_SHORT = 300
+# Settings of a model that say how it computes and that the library's reader passes over.
+_CHANGES = ("rope.scaling.", "attention.sliding_window", "logit_scale", "residual_scale")
+_NO_CHANGE = (None, "none", "", 0, False, 1.0)
+_NOT_DECODERS = ("t5", "t5encoder", "bert", "umt5")
+
+
+def gguf_folder(path: Path, folders: Path) -> Path:
+    """The model folder of a GGUF file: made the first time, by what is in the file.
+
+    Weights are dequantised to float32; where all of them fit into float16 or bfloat16 exactly, as
+    those of a file without quantisation do, they are kept so. Nothing is rounded either way.
+
+    Args:
+        path: the file.
+        folders: where such folders are kept; one is named after the checksum of its file.
+
+    Raises:
+        ModelError: the file is damaged, or is of a family, quantisation or tokenizer that is not
+            known.
+        DiskError: the folder cannot be written.
+    """
+    header = read_header(path)
+    checksum = file_checksum(path)
+    folder = folders / f"{path.stem}-{checksum[:16]}"
+    if not folder.is_dir():
+        config, weights = _model(path, header)
+        with atomic_folder(folder) as draft:
+            _write(draft, path, header, config, weights, checksum)
+    return folder
+
+
+def _write(
+    draft: Path,
+    path: Path,
+    header: GgufHeader,
+    config: Any,
+    weights: Mapping[str, Tensor],
+    checksum: str,
+) -> None:
+    from safetensors.torch import save_file
+
+    settings = _tokenizer(draft, path, header)
+    dtype = _exact_dtype(weights)
+    config.dtype = dtype
+    _name_ends(config, header)
+    (draft / "config.json").write_text(_settings(config), encoding="utf-8")
+    kept = {name: weight.to(dtype).contiguous() for name, weight in weights.items()}
+    save_file(kept, draft / "model.safetensors", {"format": "pt"})
+    (draft / "tokenizer_config.json").write_text(
+        json.dumps(settings, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+    )
+    facts = {
+        "GGUF file": f"{path.name}, SHA-256 {checksum}",
+        "quantisation": described(path, header),
+        "weights kept as": f"{str(dtype).removeprefix('torch.')}, which rounds none of them",
+    }
+    (draft / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+
+
+def _tokenizer(draft: Path, path: Path, header: GgufHeader) -> dict[str, Any]:
+    """Write tokenizer.json; what tokenizer_config.json is to say."""
+    beside = path.parent / "tokenizer.json"
+    if not beside.is_file():
+        tokenizer, settings = tokenizer_of(header.metadata, path)
+        tokenizer.save(str(draft / "tokenizer.json"))
+        return settings
+    shutil.copyfile(beside, draft / "tokenizer.json")
+    own = path.parent / "tokenizer_config.json"
+    try:
+        published = json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}
+    except ValueError as error:
+        raise ModelError(f"{own} cannot be read as JSON ({error}): copy it again.") from error
+    template = header.metadata.get("tokenizer.chat_template")
+    return ({"chat_template": template} if template else {}) | published
+
+
+def _model(path: Path, header: GgufHeader) -> tuple[Any, dict[str, Tensor]]:
+    """Settings and weights, by the names of the transformers library."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.modeling_gguf_pytorch_utils import (
+        GGUF_SUPPORTED_ARCHITECTURES,
+        load_gguf_checkpoint,
+    )
+
+    _refuse_unread(path, header, GGUF_SUPPORTED_ARCHITECTURES)
+    try:
+        config: Any = AutoConfig.from_pretrained(
+            path.parent, gguf_file=path.name, local_files_only=True, trust_remote_code=False
+        )
+        # The library takes a GPT-2's context for 1,024 positions whatever the file says.
+        if isinstance(n_ctx := header.metadata.get("gpt2.context_length"), int):
+            config.n_positions = n_ctx
+        with torch.device("meta"):
+            empty: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        read: Any = load_gguf_checkpoint(path, return_tensors=True, model_to_load=empty)
+    except _FAILURES as error:
+        reason = str(error).strip() or type(error).__name__
+        reason = reason if len(reason) <= _SHORT else f"{reason[: _SHORT - 1]}…"
+        raise ModelError(f"{path} cannot be opened as a model: {reason}") from error
+    config.architectures = [type(empty).__name__]
+    return config, _fitting(path, header, empty, read["tensors"])
+
+
+def _refuse_unread(path: Path, header: GgufHeader, known: list[str]) -> None:
+    """Refuse what the library does not read, or would read as something else without a word."""
+    architecture = header.architecture
+    if int(header.metadata.get("split.count", 1) or 1) > 1:
+        raise ModelError(f"{path} is one part of several: merge them into one file first.")
+    if architecture not in known or architecture in _NOT_DECODERS:
+        families = ", ".join(sorted(set(known) - set(_NOT_DECODERS)))
+        raise ModelError(
+            f"{path} holds a model of the family {architecture!r:.40}, which is not read here: "
+            f"those that are read are {families}."
+        )
+    for key, value in header.metadata.items():
+        setting = key.removeprefix(f"{architecture}.")
+        # Some families' settings are read by the library, which then names them.
+        if setting != key and setting.startswith(_CHANGES) and value not in _NO_CHANGE:
+            if not _is_read(architecture, setting):
+                raise ModelError(
+                    f"{path} sets {key} to {value!r:.40}, which would be passed over, so that the "
+                    "model would compute something else: give the folder it was made from."
+                )
+
+
+def _is_read(architecture: str, setting: str) -> bool:
+    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
+
+    return GGUF_CONFIG_MAPPING.get(architecture, {}).get(setting) is not None
+
+
+def _fitting(
+    path: Path, header: GgufHeader, empty: Any, weights: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The weights, once each, held against what the model needs and what the file has."""
+    wanted = {name: weight.shape for name, weight in empty.state_dict().items()}
+    tied = set(getattr(empty, "_tied_weights_keys", None) or ())
+    if not empty.config.get_text_config().tie_word_embeddings:
+        tied = set()
+    missing = sorted(wanted.keys() - weights.keys() - tied)
+    if missing:
+        raise ModelError(
+            f"{path} lacks {len(missing)} tensors that its model needs, {missing[0]} among them: "
+            "copy or download it again."
+        )
+    for name in wanted.keys() & weights.keys():
+        if weights[name].shape != wanted[name]:
+            raise ModelError(
+                f"{path} has {name} in the shape {list(weights[name].shape)}, where its settings "
+                f"ask for {list(wanted[name])}: it is damaged. Copy or download it again."
+            )
+    n_experts = sum("_exps" in tensor.name for tensor in header.tensors)
+    if not n_experts and len(weights) < len(header.tensors):
+        raise ModelError(
+            f"{path} has {len(header.tensors)} tensors, of which the transformers library reads "
+            f"{len(weights)}: it would compute something else. Give the folder it was made from."
+        )
+    return {name: weights[name] for name in sorted(wanted.keys() & weights.keys())}
+
+
+def _exact_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
+    """The shortest dtype that holds every weight exactly."""
+    for dtype in (torch.float16, torch.bfloat16):
+        if all(torch.equal(weight.to(dtype).float(), weight) for weight in weights.values()):
+            return dtype
+    return torch.float32
+
+
+def _settings(config: Any) -> str:
+    """What config.json says: nothing of the file's title or the library's version, so that a file
+    gives the same folder everywhere."""
+    settings = json.loads(config.to_json_string())
+    kept = {
+        key: value
+        for key, value in settings.items()
+        if key not in ("_model_name_or_path", "transformers_version")
+    }
+    return json.dumps(kept, indent=1) + "\n"
+
+
+def _name_ends(config: Any, header: GgufHeader) -> None:
+    """Number the tokens that open and end a text as the file does."""
+    for role in ("bos", "eos"):
+        number = header.metadata.get(f"tokenizer.ggml.{role}_token_id")
+        if isinstance(number, int) and getattr(config, f"{role}_token_id", None) is None:
+            setattr(config, f"{role}_token_id", number)
