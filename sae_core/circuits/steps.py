@@ -10,7 +10,8 @@ Result = TypeVar("Result")
 
 
 def finished(
-    steps: Generator[Step, None, Result], on_progress: Callable[[Step], None] | None
+    steps: Generator[Step, None, Result],
+    on_progress: Callable[[Step], None] | None = None,
 ) -> Result:
     """The result of all steps, done one after the other; a call after each may raise, to stop."""
     while True:

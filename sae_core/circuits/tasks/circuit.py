@@ -25,7 +25,8 @@ from torch import Tensor
 from sae_core.circuits.build import widened
 from sae_core.circuits.frozen.parts import Wiring, wire
 from sae_core.circuits.tasks.ablated import Chosen, hidden_without
-from sae_core.circuits.tasks.responsible import Answers, FeatureEffects, effects_steps
+from sae_core.circuits.tasks.responsible import Answers, TaskEffects, effects_steps
+from sae_core.circuits.tasks.result import Ability, ResponsibleFeature, TaskCircuit, TriedSet
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import CircuitError
 from sae_core.interventions.prompt import check_tokens
@@ -33,8 +34,6 @@ from sae_core.language_model.model import LanguageModel
 
 _AT_ONCE = 16  # prompts in one pass
 FEWEST = 4  # prompts of a task
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -59,51 +58,11 @@ class CircuitSettings:
 
 
 @dataclass(frozen=True)
-class Ability:
-    """How well the model does prompts, [prompts] each.
-
-    Attributes:
-        gap: mean logit of the right answers less that of the wrong ones.
-        probability: of all right answers together.
-    """
-
-    gap: Numbers
-    probability: Numbers
-
-
-@dataclass(frozen=True)
 class TaskProgress:
     """How far it is: passes done, and how many there will be."""
 
     done: int
     total: int
-
-
-@dataclass(frozen=True)
-class TaskCircuit:
-    """What was found and tried.
-
-    Attributes:
-        found_on: which prompts features were found on, int64.
-        tried_on: the others.
-        whole: the model's ability on all prompts.
-        effects: of all features that fire on the first half.
-        strongest: columns of `effects`, as many as the largest size, strongest first.
-        alone: what the gap of the tried prompts loses without each of `strongest` alone, mean.
-        sizes: of the sets.
-        without: ability on the tried prompts without the strongest, one a size.
-        random: without random ones, by size and draw.
-    """
-
-    found_on: NDArray[np.int64]
-    tried_on: NDArray[np.int64]
-    whole: Ability
-    effects: FeatureEffects
-    strongest: NDArray[np.int64]
-    alone: Numbers
-    sizes: tuple[int, ...]
-    without: tuple[Ability, ...]
-    random: tuple[tuple[Ability, ...], ...]
 
 
 def circuit_steps(
@@ -136,53 +95,46 @@ def circuit_steps(
         check_tokens(model, tokens.tolist())
     wide = widened(model)
     trial = _Trial(wide, wire(wide, dictionaries), prompts, answers)
-    found_on, tried_on = np.arange(0, len(prompts), 2), np.arange(1, len(prompts), 2)
-    n_alone = settings.sizes[-1]
-    passes = len(settings.sizes) * (1 + settings.draws) + n_alone + 1
-    total = len(found_on) + passes
+    tried_on = np.arange(1, len(prompts), 2)
+    passes = len(settings.sizes) * settings.draws + settings.sizes[-1]
+    total = 1 + len(prompts[::2]) + passes
     whole = trial.ability(np.arange(len(prompts)), [])
     yield TaskProgress(1, total)
-    steps = effects_steps(
-        wide, trial.wiring, [prompts[n] for n in found_on], [answers[n] for n in found_on]
-    )
+    steps = effects_steps(wide, trial.wiring, prompts[::2], answers[::2])
     while True:
         try:
             done = 1 + next(steps)
         except StopIteration as end:
-            effects: FeatureEffects = end.value
+            effects: TaskEffects = end.value
             break
         yield TaskProgress(done, total)
-    strongest = effects.strongest()[:n_alone]
-    rng = np.random.default_rng(settings.seed)
-    without, random = [], []
+    strongest = effects.strongest()[: settings.sizes[-1]]
+    rng, sets = np.random.default_rng(settings.seed), []
     for size in settings.sizes:
         some = strongest[:size]
-        without.append(trial.ability(tried_on, effects.chosen(some)))
-        drawn = []
+        without, drawn = trial.ability(tried_on, effects.chosen(some)), []
         for _ in range(settings.draws):
             drawn.append(trial.ability(tried_on, effects.chosen(effects.alike(some, rng))))
             done += 1
             yield TaskProgress(done, total)
-        random.append(tuple(drawn))
+        sets.append(TriedSet(size, without, tuple(drawn)))
+    before, alone = np.mean(whole.gap[1::2]), np.zeros(len(effects.place))
+    for column in strongest.tolist():
+        without = trial.ability(tried_on, effects.chosen(np.array([column])))
+        alone[column] = before - np.mean(without.gap)
         done += 1
-    before = whole.gap[tried_on].mean()
-    alone = np.zeros(len(strongest))
-    for n in range(len(strongest)):
-        alone[n] = before - trial.ability(tried_on, effects.chosen(strongest[n : n + 1])).gap.mean()
-        yield TaskProgress(min(total, done + n + 1), total)
-    return TaskCircuit(
-        *(found_on, tried_on, whole, effects, strongest, alone, settings.sizes),
-        *(tuple(without), tuple(random)),
+        yield TaskProgress(done, total)
+    figures = (effects.effect, effects.error, effects.activity, effects.prompts, alone)
+    features = tuple(
+        ResponsibleFeature(
+            int(effects.place[column]),
+            int(effects.feature[column]),
+            *(float(figure[column]) for figure in figures),
+        )
+        for column in strongest.tolist()
     )
-
-
-def interval(values: Numbers, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a mean over prompts."""
-    times = np.random.default_rng(seed).multinomial(
-        len(values), np.full(len(values), 1 / len(values)), draws
-    )
-    low, high = np.quantile(times @ values / len(values), (0.025, 0.975))
-    return float(low), float(high)
+    # Documented: what `yield from` gives.
+    return TaskCircuit(whole, len(effects.place), features, tuple(sets))
 
 
 class _Trial:
@@ -215,4 +167,4 @@ class _Trial:
                     right, wrong = (list(ids) for ids in self.answers[int(some[place])])
                     gap[place] = row[right].mean() - row[wrong].mean()
                     probability[place] = row.softmax(dim=-1)[right].sum()
-        return Ability(gap, probability)
+        return Ability(tuple(gap.tolist()), tuple(probability.tolist()))

@@ -32,7 +32,7 @@ Answers = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class FeatureEffects:
+class TaskEffects:
     """What features do on a task's prompts; only those that fire on any of them, [n] each.
 
     Attributes:
@@ -78,7 +78,7 @@ class FeatureEffects:
 
 def effects_steps(
     model: LanguageModel, wiring: Wiring, prompts: Sequence[Tensor], answers: Sequence[Answers]
-) -> Generator[int, None, FeatureEffects]:
+) -> Generator[int, None, TaskEffects]:
     """Look at prompts one by one; yields how many are done.
 
     Args:
@@ -113,7 +113,7 @@ def effects_steps(
     mean = sums / count
     variance = np.maximum(squares / count - mean**2, 0.0) * count / max(1, count - 1)
     figures = (mean, np.sqrt(variance / count), activity / count, fires / count)
-    return FeatureEffects(place[kept], feature[kept], *(figure[kept] for figure in figures))
+    return TaskEffects(place[kept], feature[kept], *(figure[kept] for figure in figures))
 
 
 def _direction(model: LanguageModel, answers: Sequence[int]) -> Tensor:
@@ -125,7 +125,7 @@ def _written(firing: Firing) -> Numbers:
     sizes = torch.zeros_like(firing.values)
     for point in firing.part.writes:
         # Each feature's row once, though it fires at many positions.
-        features, where = firing.features.unique(return_inverse=True)
+        features, where = torch.unique(firing.features, return_inverse=True)
         sizes += firing.part.write_rows(features, point).to(sizes.dtype).norm(dim=-1)[where]
     written: Numbers = (firing.values.abs() * sizes).double().cpu().numpy()
     return written
