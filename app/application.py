@@ -23,6 +23,8 @@ from app.pages.glossary import api as glossary_api
 from app.pages.glossary import routes as glossary_pages
 from app.pages.graph import api as graph_api
 from app.pages.graph import routes as graph_pages
+from app.pages.graph.circuit import api as circuit_api
+from app.pages.graph.circuit import routes as circuit_pages
 from app.pages.home import api as home_api
 from app.pages.home import routes as home_pages
 from app.pages.labels import api as labels_api
@@ -77,6 +79,7 @@ ROOMS = (
     (prompt_pages, prompt_api),  # /m/MODEL/prompt
     (steer_pages, steer_api),  # /m/MODEL/steer
     (graph_pages, graph_api),  # /m/MODEL/graph
+    (circuit_pages, circuit_api),  # /m/MODEL/circuit
     (runs_pages, runs_api),  # /runs
     (sweeps_pages, sweeps_api),  # /sweeps/NAME
     (compare_pages, compare_api),  # /compare/NAME

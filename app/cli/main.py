@@ -13,24 +13,20 @@ from typing import Protocol
 
 from app import __version__
 from app.cli.commands import version
-from app.cli.commands.making import (
-    add,
+from app.cli.commands.making import add, demo_train, harvest, sweep, toy, train
+from app.cli.commands.serving import demo, serve, worker
+from app.cli.commands.store import db, export, forget, import_, list_, remove
+from app.cli.commands.studying import (
+    circuit,
     compare,
-    demo_train,
     embed,
     evaluate,
     explain,
     graph,
-    harvest,
     map_,
     rate,
-    sweep,
-    toy,
-    train,
     verify,
 )
-from app.cli.commands.serving import demo, serve, worker
-from app.cli.commands.store import db, export, forget, import_, list_, remove
 from app.cli.options import Commands
 from app.errors import DISK_FULL, FeaturescopeError, disk_is_full
 
@@ -59,6 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     map_,
     compare,
     graph,
+    circuit,
     sweep,
     demo,
     demo_train,

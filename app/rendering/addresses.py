@@ -67,6 +67,11 @@ def comparison_address(name: str, *rest: object, **query: object) -> str:
     return f"/compare{parts}" + (f"?{urlencode(kept)}" if kept else "")
 
 
+def circuit_address(model: str, name: str) -> str:
+    """The address of the circuit of a task."""
+    return f"/m/{quote(model, safe='')}/circuit/{quote(name, safe='')}"
+
+
 def graph_address(model: str, name: str = "", *rest: object, **query: object) -> str:
     """The address of an attribution graph, or of one below it; without a name that of the form;
     empty query values are left out."""

@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse
 
 from app.rendering import numbers as rendering_numbers
 from app.rendering.addresses import (
+    circuit_address,
     comparison_address,
     dictionary_address,
     graph_address,
@@ -93,6 +94,7 @@ class Renderer:
         self.environment.globals |= {
             "comparison_address": comparison_address,
             "dictionary_address": dictionary_address,
+            "circuit_address": circuit_address,
             "graph_address": graph_address,
             "asset": assets.address,
             "list_address": list_address,

@@ -14,7 +14,7 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.columns import Base
-from app.store.written.graphs.schema import StoredGraph, StoredGraphGroup
+from app.store.written.graphs.schema import StoredGraph, StoredGraphGroup, StoredTaskCircuit
 
 
 class StoredLabel(Base):
@@ -249,5 +249,6 @@ TABLES = frozenset(
         StoredUnblinding,
         StoredGraph,
         StoredGraphGroup,
+        StoredTaskCircuit,
     )
 )

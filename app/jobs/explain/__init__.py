@@ -2,5 +2,5 @@
 
 In: a dictionary of the store with its text, an OpenAI-compatible endpoint. Out: explanations and
 scores in the store, each beside a shuffled label's and a null's.
-Called by `app/cli/commands/making/explain.py`.
+Called by `app/cli/commands/studying/explain.py`.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.errors import InvalidRequest
@@ -54,10 +54,7 @@ def graph_task(model: AddressedModel, question: GraphQuestion) -> GraphTask:
     """
     views = chosen(model, question)
     check_alike(views, "dictionaries")
-    without = question.neurons if question.neurons is not None else not views
-    parts = [named(view) for view in views]
-    if without:
-        parts += neurons(model.dictionaries, views)
+    parts = places(model, question, views)
     try:
         targets = [token_of(model.typeset.vocabulary, target) for target in question.targets]
     except InvalidRequest as error:
@@ -100,6 +97,16 @@ def chosen(model: AddressedModel, question: GraphQuestion) -> list[DictionaryVie
                 "dictionaries",
             )
     return views
+
+
+def places(
+    model: AddressedModel, question: GraphQuestion, views: Sequence[DictionaryView]
+) -> list[NamedDictionary]:
+    """All whose features are nodes: chosen dictionaries, and neurons where these are wanted."""
+    parts = [named(view) for view in views]
+    if question.neurons if question.neurons is not None else not views:
+        parts += neurons(model.dictionaries, views)
+    return parts
 
 
 def keep(model: AddressedModel, task: GraphTask, answer: GraphTraced) -> GraphView:

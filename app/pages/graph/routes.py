@@ -37,7 +37,10 @@ def graphs(model: str, site: TheSite) -> Response:
     """
     views = site.store.graphs.all(model)
     known = any(view.model == model for view in site.store.catalogue())
-    return site.renderer.html("graph/graphs.html", model=model, graphs=views, known=known)
+    circuits = site.store.graphs.circuits.all(model)
+    return site.renderer.html(
+        "graph/graphs.html", model=model, graphs=views, circuits=circuits, known=known
+    )
 
 
 @router.get("/graph")

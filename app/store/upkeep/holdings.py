@@ -35,7 +35,7 @@ from app.store.tables.comparisons.schema import (
 )
 from app.store.types.catalogue import DictionaryView
 from app.store.types.runs import ProgressView
-from app.store.written.graphs.schema import StoredGraph
+from app.store.written.graphs.schema import StoredGraph, StoredTaskCircuit
 from app.store.written.texts import subjects
 
 
@@ -108,6 +108,7 @@ class WrittenHolding:
         studies: in which features are rated.
         ratings: in all of them, those that others replaced included.
         graphs: of attributions.
+        circuits: of tasks.
     """
 
     labels: int
@@ -117,6 +118,7 @@ class WrittenHolding:
     studies: int
     ratings: int
     graphs: int
+    circuits: int
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,9 @@ def _dictionaries(
     )
 
 
+_COUNTED = (StoredComment, StoredList, StoredRatingStudy, StoredGraph, StoredTaskCircuit)
+
+
 def _written(connection: Connection) -> WrittenHolding:
     labels = (
         select(StoredLabel.subject, func.count())
@@ -203,9 +208,9 @@ def _written(connection: Connection) -> WrittenHolding:
     )
     known = subjects(connection)
     by_subject = {row[0]: int(row[1]) for row in connection.execute(labels)}
-    comments, lists, studies, graphs = (
+    comments, lists, studies, graphs, circuits = (
         connection.scalars(select(func.count()).select_from(kind).where(kind.withdrawn == 0)).one()
-        for kind in (StoredComment, StoredList, StoredRatingStudy, StoredGraph)
+        for kind in _COUNTED
     )
     return WrittenHolding(
         labels=sum(by_subject.values()),
@@ -215,6 +220,7 @@ def _written(connection: Connection) -> WrittenHolding:
         studies=studies,
         ratings=connection.scalars(select(func.count()).select_from(StoredRating)).one(),
         graphs=graphs,
+        circuits=circuits,
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands that compute: harvests, trainings, sweeps, evaluations, and checks of their results.
+"""Commands that make results: harvests, trainings, sweeps.
 
 In: options that name models, dictionaries and texts. Out: one call of a job of `app/jobs`. Called
 by `app/cli/main.py`.

@@ -15,7 +15,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "forget",
-        help="take a training, the trainings of a sweep, or a graph out of the store",
+        help="take a training, the trainings of a sweep, a graph or a circuit out of the store",
         description="Folders of dictionaries, checkpoints and results are never touched: "
         "`featurescope sweep --import DIR` brings a sweep back.",
     )
@@ -25,6 +25,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     which.add_argument(
         "--graph", metavar="MODEL/NAME", help="an attribution graph, with its pins and groups"
     )
+    which.add_argument("--circuit", metavar="MODEL/NAME", help="the circuit of a task")
     parser.set_defaults(command=run, interrupted="Interrupted; nothing was forgotten.")
 
 
@@ -34,12 +35,20 @@ def run(arguments: argparse.Namespace) -> None:
     from app.store.store import open_store
 
     with open_store(read_settings(), upgrade=False) as store:
-        if arguments.graph is None:
+        if arguments.graph is not None:
+            store.graphs.forget(*_named(arguments.graph))
+            print(f"The graph {arguments.graph} is forgotten.")
+        elif arguments.circuit is not None:
+            store.graphs.circuits.forget(*_named(arguments.circuit))
+            print(f"The circuit {arguments.circuit} is forgotten.")
+        else:
             _forget(store.runs, arguments)
-            return
-        model, _, name = arguments.graph.partition("/")
-        store.graphs.forget(model, name)
-        print(f"The graph {arguments.graph} is forgotten.")
+
+
+def _named(text: str) -> tuple[str, str]:
+    """MODEL/NAME in its two parts."""
+    model, _, name = text.partition("/")
+    return model, name
 
 
 def _forget(runs: TrainingRuns, arguments: argparse.Namespace) -> None:

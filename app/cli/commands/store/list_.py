@@ -82,6 +82,7 @@ def _written(written: WrittenHolding) -> list[str]:
     waiting = f", {count(written.waiting)} of weights that are not here" if written.waiting else ""
     rated = f", {count(written.ratings)} ratings in {count(written.studies)} studies"
     graphs = f", {count(written.graphs)} graphs" if written.graphs else ""
+    graphs += f", {count(written.circuits)} circuits" if written.circuits else ""
     return [
         f"written by people: {count(written.labels)} labels{waiting}, "
         f"{count(written.comments)} comments, {count(written.lists)} lists"

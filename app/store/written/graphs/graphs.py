@@ -16,6 +16,7 @@ from app.store.database import reading, writing
 from app.store.names import free_name
 from app.store.tables.catalogue import canonical
 from app.store.types.graphs import GraphGroup, GraphRecord, GraphView
+from app.store.written.graphs.circuits import TaskCircuits
 from app.store.written.graphs.schema import StoredGraph, StoredGraphGroup
 from app.store.written.texts import LONGEST_NOTE, checked, checked_line, new_id, now
 from sae_core.circuits.graph import Graph, NodeKind
@@ -36,9 +37,13 @@ class Graphs:
 
     Args:
         engine: of the store.
+
+    Attributes:
+        circuits: of tasks.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.circuits = TaskCircuits(engine)
         self._engine = engine
         self._kept: LRUCache[str, Graph] = LRUCache(KEPT_GRAPHS)
         self._lock = threading.Lock()

@@ -48,3 +48,29 @@ class StoredGraphGroup(Base):
     nodes: Mapped[str]
     changed: Mapped[float]
     withdrawn: Mapped[int]
+
+
+class StoredTaskCircuit(Base):
+    """The circuit of a task; `name` is part of its address.
+
+    Its id is the SHA-256 of model and `details`, which is canonical JSON: prompts, dictionaries,
+    settings, and what `sae_core/circuits/tasks/result.py` keeps. `question` is the SHA-256 of all
+    that decided it.
+    """
+
+    __tablename__ = "task_circuit"
+    __table_args__ = (
+        Index("ix_task_circuit_model", "model"),
+        Index("ix_task_circuit_question", "question"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    model: Mapped[str]
+    model_checksum: Mapped[str]
+    question: Mapped[str]
+    title: Mapped[str]
+    details: Mapped[str]
+    created: Mapped[float]
+    changed: Mapped[float]
+    withdrawn: Mapped[int]

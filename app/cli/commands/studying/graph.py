@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.read is not None:
             view = _read(store, arguments.model, arguments.read)
         else:
-            view = _trace(settings, store, arguments.model, _question(arguments))
+            view = trace(settings, store, arguments.model, _question(arguments))
         print(f"{view.n_nodes:,} nodes and {view.n_edges:,} edges over {view.n_tokens:,} tokens.")
         print(f"Its page is {graph_address(view.model, view.name)} of `featurescope serve`.")
         if arguments.json is not None:
@@ -127,7 +127,7 @@ def _read(store: Store, model: str, path: Path) -> GraphView:
     return keep_file(store, text, model, path.name)
 
 
-def _trace(settings: Settings, store: Store, name: str, question: GraphQuestion) -> GraphView:
+def trace(settings: Settings, store: Store, name: str, question: GraphQuestion) -> GraphView:
     """The graph, from the store or computed in this process."""
     import sys
 
@@ -139,7 +139,7 @@ def _trace(settings: Settings, store: Store, name: str, question: GraphQuestion)
     from app.worker.process.limits import Limits
     from app.worker.protocol.events import GraphBegan, GraphTraced, Progress
 
-    model = known_model(store, _typeset(store), name)
+    model = known_model(store, typeset(store), name)
     task = graph_task(model, question)
     if (there := store.graphs.asked(task.question)) is not None:
         return there
@@ -162,12 +162,13 @@ def _write(store: Store, view: GraphView, path: Path) -> None:
     from app.pages.graph.view.page import page_of
     from sae_core.files.atomic import atomic_file
 
-    page = page_of(store, _typeset(store), view, GraphQuery())
+    page = page_of(store, typeset(store), view, GraphQuery())
     with atomic_file(path) as draft, draft.open("w", encoding="ascii") as file:
         file.writelines(graph_json(view, page.graph, page.names.written()))
 
 
-def _typeset(store: Store) -> Callable[[DictionaryView], Typeset]:
+def typeset(store: Store) -> Callable[[DictionaryView], Typeset]:
+    """Tokens of the store's models, ready to be shown."""
     from app.rendering.tokens import Typesets
 
     typesets = Typesets()
