@@ -10,14 +10,17 @@ DEPS    := pyproject.toml constraints.txt hatch_build.py frontend/package-lock.j
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo demo-english test check bench docs clean
 
 help: ## Say what can be made
 	@echo "make WHAT [PORT=8000] [PYTHON=python3]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 demo: $(VENV)/.app ## Install, harvest the bundled demo once, serve it on this machine
 	@FEATURESCOPE_HOME="$(CURDIR)/.featurescope" $(PY) -m app demo --port $(PORT)
+
+demo-english: $(VENV)/.app ## The same with a chat model that speaks English (fetches 93 MB)
+	@FEATURESCOPE_HOME="$(CURDIR)/.featurescope" $(PY) -m app demo --english --port $(PORT)
 
 # Two processes of one thread each: with torch's own threads besides, they take twice as long. Byte
 # code is kept even where the environment says otherwise: some hundred processes are started.

@@ -23,7 +23,7 @@ from sae_core.text.tokenized import TokenizedCorpus, Windows
 from sae_core.training.config import TrainingConfig, TrainingPoint
 from sae_core.training.data.downstream import DownstreamLoss
 from sae_core.training.data.ends import output_at
-from sae_core.training.data.pools import TextPools
+from sae_core.training.data.pools import PoolSource, TextPools
 from sae_core.training.data.stream import PoolStream
 from sae_core.training.demo_model import LossPoint, ModelConfig, held_out_windows, train_model
 from sae_core.training.trainer import train
@@ -40,14 +40,17 @@ def trained_dictionary(
     config: TrainingConfig,
     work: Path,
     out: Path,
+    pools: PoolSource | None = None,
 ) -> dict[str, Any]:
     """Train one dictionary into a folder of `out`; what the card says of it.
 
-    It goes on where it was stopped, from its checkpoint in `work`.
+    It goes on where it was stopped, from its checkpoint in `work`. Without `pools` the model reads
+    the text for each of them.
     """
     windows, written = Windows(corpus, N_CTX, model.vocabulary.bos), own.output_hook_point
     output = output_at(model, own.hook_point, written)
-    pools = TextPools(model, own.hook_point, windows, config.seed, output_hook_point=written)
+    if pools is None:
+        pools = TextPools(model, own.hook_point, windows, config.seed, output_hook_point=written)
     stream, downstream = PoolStream(pools, config.batch), None
     if config.downstream:
         downstream = DownstreamLoss(

