@@ -12,7 +12,23 @@ from sae_core.language_model.model import LanguageModel
 
 
 @torch.no_grad()
-def logit_weights(model: LanguageModel, dictionary: Dictionary, features: slice) -> Tensor:
+def centred_unembedding(model: LanguageModel) -> Tensor:
+    """What takes a direction in the stream to its logit weights, float32 [d_model, d_vocab].
+
+    The mean over the vocabulary is taken here, where it costs d_model additions a token and not one
+    a feature and token.
+    """
+    unembedding = model.unembedding()
+    return unembedding - unembedding.mean(1, keepdim=True)
+
+
+@torch.no_grad()
+def logit_weights(
+    model: LanguageModel,
+    dictionary: Dictionary,
+    features: slice,
+    unembedding: Tensor | None = None,
+) -> Tensor:
     """What one unit of each feature adds to each logit by the direct path, float32 [n, d_vocab].
 
     w_f = d_f W P diag(norm weight) W_U, less its mean over the vocabulary; W is W_out for MLP
@@ -24,15 +40,14 @@ def logit_weights(model: LanguageModel, dictionary: Dictionary, features: slice)
     deviation, which depends on the token (it scales a feature's weights alike and keeps their
     order); biases, which are no feature's; layers in between, which `ablation` measures; and what
     an architecture does to its finished logits (soft caps).
+
+    Whoever asks for features block by block gives `centred_unembedding`, which is the same for all.
     """
     places = places_of(model, dictionary)
     direction = _in_stream(model, places.write, dictionary.decoder_rows[features])
     for point, rows in zip(places.later, dictionary.later_rows, strict=True):
         direction = direction + _in_stream(model, point, rows[features])
-    # The mean over the vocabulary is taken from the unembedding, where it costs d_model additions
-    # a token and not one a feature and token.
-    unembedding = model.unembedding()
-    return direction @ (unembedding - unembedding.mean(1, keepdim=True))
+    return direction @ (centred_unembedding(model) if unembedding is None else unembedding)
 
 
 def _in_stream(model: LanguageModel, hook_point: HookPoint, rows: Tensor) -> Tensor:
