@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from app.client.transport import Transport, failures, question_of, refused
 from app.pages.graph import schema as types
+from app.pages.graph.circuit.schema import CircuitAnswer, CircuitList, CircuitSummary
 from app.pages.graph.questions import USUAL_MEMORY, USUAL_NODES, GraphQuestion
 
 Stream = Callable[[str, str, Any, TypeAdapter[Any]], Generator[Any, None, None]]
@@ -137,6 +138,16 @@ class GraphsClient:
     def ungroup(self, model: str, name: str, group: str) -> types.GraphSummary:
         """Take a group apart."""
         return self._kept("DELETE", None, model, name, "groups", group)
+
+    def circuits(self, model: str) -> list[CircuitSummary]:
+        """The circuits of a model's tasks, the newest first."""
+        address = self._transport.address("m", model, "circuits")
+        return self._transport.ask("GET", address, CircuitList).circuits
+
+    def circuit(self, model: str, name: str) -> CircuitAnswer:
+        """The circuit of a task, with all its figures."""
+        address = self._transport.address("m", model, "circuit", name)
+        return self._transport.ask("GET", address, CircuitAnswer)
 
     def _kept(
         self, method: str, question: Any, model: str, name: str, *rest: str

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+import torch
 from tqdm import tqdm
 
 from app.errors import InvalidRequest
@@ -20,6 +21,7 @@ from app.store.types.circuits import (
 )
 from app.worker.client.graphs import DTYPE
 from app.worker.client.references import model_ref
+from app.worker.process.jobs.registry import default_threads
 from app.worker.process.limits import Limits
 from app.worker.process.shelf import Shelf
 from app.worker.protocol.requests import NamedDictionary
@@ -92,7 +94,9 @@ def task_prompts(
         raise InvalidRequest(str(error)) from error
 
 
-def find_circuit(store: Store, spec: TaskSpec, device: str) -> CircuitView:
+def find_circuit(
+    store: Store, spec: TaskSpec, device: str, threads: int | None = None
+) -> CircuitView:
     """Find and try the circuit, with a bar; one that was asked for before is there at once.
 
     Raises:
@@ -104,6 +108,7 @@ def find_circuit(store: Store, spec: TaskSpec, device: str) -> CircuitView:
         return there
     vocabulary = store.vocabulary(spec.facts.model_id)
     answers = answer_tokens(spec.prompts, lambda text: _token(vocabulary, text))
+    torch.set_num_threads(threads or default_threads())
     shelf, ref = Shelf(device, Limits().memory_bytes), model_ref(spec.facts)
     ref = ref.model_copy(update={"dtype": DTYPE})
     model = shelf.model(ref)

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = read_settings(device=arguments.device)
     with open_store(settings) as store:
         spec = _spec(store, arguments)
-        view = find_circuit(store, spec, settings.device)
+        view = find_circuit(store, spec, settings.device, settings.worker_threads)
         _say(view)
         if not arguments.no_graph:
             _draw(settings, store, arguments, view)

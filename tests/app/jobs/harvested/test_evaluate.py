@@ -9,8 +9,8 @@ import pytest
 
 from app.cli.main import run
 from app.errors import InvalidRequest
-from app.jobs.harvested import evaluate as evaluating
 from app.jobs.harvest import harvest as harvesting
+from app.jobs.harvested import evaluate as evaluating
 from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.database import connect
