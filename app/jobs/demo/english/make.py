@@ -64,7 +64,7 @@ def train_english_demo(settings: Settings, demo: Path, seed: int = 0) -> None:
     work.mkdir(parents=True, exist_ok=True)
     folder = fetched_model(settings)
     short = load_model(folder, WRITTEN_IN, settings.device).opening(prepend_bos=True)
-    _write_text(short, out / TEXT, work / "text", seed)
+    _write_text(short, out / TEXT, work / f"text-{seed}", seed)
     model = load_model(folder, device=settings.device).opening(prepend_bos=True)
     corpus = tokenize(text_files(out / TEXT), model.tokenizer, settings.home / "corpora")
     dictionaries = {}

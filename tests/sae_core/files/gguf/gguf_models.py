@@ -19,14 +19,15 @@ from transformers import (
 
 SYMBOLS = sorted(pre_tokenizers.ByteLevel.alphabet())
 MERGES = ["Ġ t", "h e", "Ġt he", "1 2"]
-TOKENS = [*SYMBOLS, *("".join(merge.split()) for merge in MERGES), "<|end|>", "<|start|>"]
+SPECIAL = ["<|endoftext|>", "<|im_end|>", "<|im_start|>"]
+TOKENS = [*SYMBOLS, *("".join(merge.split()) for merge in MERGES), *SPECIAL]
 N_TOKENS = 288  # rows of 32 numbers are a whole number of blocks
-TEMPLATE = "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>{% endfor %}"
+TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}"
 
 
 def config_of(family: str) -> PretrainedConfig:
     """A model of two layers."""
-    common: dict[str, Any] = {"vocab_size": N_TOKENS, "bos_token_id": None, "eos_token_id": 260}
+    common: dict[str, Any] = {"vocab_size": N_TOKENS, "bos_token_id": None, "eos_token_id": 261}
     if family == "gpt2":
         return GPT2Config(n_embd=64, n_layer=2, n_head=4, n_positions=64, **common)
     kind = {"llama": LlamaConfig, "qwen2": Qwen2Config}[family]
@@ -129,6 +130,6 @@ def _add_tokenizer(writer: gguf.GGUFWriter) -> None:
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(MERGES)
-    writer.add_eos_token_id(TOKENS.index("<|end|>"))
-    writer.add_bos_token_id(TOKENS.index("<|start|>"))
+    writer.add_eos_token_id(TOKENS.index("<|im_end|>"))
+    writer.add_bos_token_id(TOKENS.index("<|im_start|>"))
     writer.add_chat_template(TEMPLATE)

@@ -16,7 +16,7 @@ TEXTS = [
     "the the  the\n\nthe",
     "12 1212 x12",
     "it's IT'S a_b ½ ١٢ Café",
-    "<|start|>user\nthe<|end|>",
+    "<|im_start|>user\nthe<|im_end|>",
     "  blank  ",
 ]
 
@@ -26,7 +26,7 @@ def byte_level(family: str = "gpt-2", **other: object) -> dict[str, object]:
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": family,
         "tokenizer.ggml.tokens": TOKENS,
-        "tokenizer.ggml.token_type": [1] * (len(TOKENS) - 2) + [3, 3],
+        "tokenizer.ggml.token_type": [1] * (len(TOKENS) - 3) + [3, 3, 3],
         "tokenizer.ggml.merges": MERGES,
         "tokenizer.ggml.bos_token_id": len(TOKENS) - 1,
         "tokenizer.ggml.eos_token_id": len(TOKENS) - 2,
@@ -51,7 +51,7 @@ def test_gpt2_is_cut_as_gpt2_is():
     for text in (text for text in TEXTS if "<" not in text):
         assert tokenizer.encode(text).ids == own.encode(text).ids
     assert settings["chat_template"] == TEMPLATE
-    assert (settings["bos_token"], settings["add_bos_token"]) == ("<|start|>", False)
+    assert (settings["bos_token"], settings["add_bos_token"]) == ("<|im_start|>", False)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_special_tokens_are_read_in_a_text_and_bos_where_the_file_says():
     tokenizer, settings = tokenizer_of(byte_level(add_bos_token=True), FILE)
     assert settings["add_bos_token"] is True
     assert tokenizer.encode("the").ids[0] == len(TOKENS) - 1
-    assert tokenizer.encode("<|end|>", add_special_tokens=False).ids == [len(TOKENS) - 2]
+    assert tokenizer.encode("<|im_end|>", add_special_tokens=False).ids == [len(TOKENS) - 2]
 
 
 def pieces() -> dict[str, object]:
