@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from app.store.store import Store
+from tests.app.pretend import task_circuits
 from tests.looks import problems_in_every_look
 
 FORM = "/m/demo/graph?text=def+browser&d=mlp-12"
@@ -109,7 +111,7 @@ _SIDES = ((0, "x", "width"), (1, "y", "height"))
 
 
 @pytest.mark.usefixtures("complaints")
-def test_every_look(page: Page) -> None:
+def test_every_look(page: Page, shared_store: Store) -> None:
     problems: list[str] = []
     page.goto(FORM)
     problems += problems_in_every_look(page)
@@ -117,6 +119,9 @@ def test_every_look(page: Page) -> None:
     page.goto(f"{page.url}?node=8&check=1&judge=1&share=1")
     expect(page.locator("#graph[data-ready]")).to_have_count(1)
     page.locator(".proposed summary").click()
+    problems += problems_in_every_look(page)
+    circuit = shared_store.graphs.circuits.save(task_circuits.record())
+    page.goto(f"/m/demo/circuit/{circuit.name}")
     problems += problems_in_every_look(page)
     page.goto("/m/demo/graphs")
     problems += problems_in_every_look(page, closely=False)

@@ -57,6 +57,7 @@ def circuit(model: str, name: str, site: TheSite) -> types.CircuitAnswer:
             types.CircuitFeature(
                 dictionary=record.dictionaries[row.feature.place].name,
                 label=row.label,
+                rule=row.rule,
                 address=row.address,
                 **{key: value for key, value in asdict(row.feature).items() if key != "place"},
             )

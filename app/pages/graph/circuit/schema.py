@@ -20,6 +20,7 @@ class CircuitFeature(Answer):
     dictionary: Printable
     feature: int
     label: str
+    rule: str = Field(description="When it fires, where a rule says so better than chance.")
     effect: float = Field(description="On the gap along all paths of the frozen model, mean.")
     error: float = Field(description="Standard error of that mean.")
     activity: float = Field(description="What it writes on a prompt, mean.")

@@ -68,12 +68,14 @@ class FeatureRowOfCircuit:
         feature: its figures.
         name: what it is called.
         label: what people say it means; empty: nothing.
+        rule: when it fires, where a rule says that better than chance; empty: none does.
         address: of its page; empty: there is none.
     """
 
     feature: ResponsibleFeature
     name: str
     label: str
+    rule: str
     address: str
 
     @property
@@ -220,7 +222,8 @@ def circuit_page(view: CircuitView, store: Store | None = None) -> CircuitPage:
             "" if known is None else dictionary_address(known.model, known.name, feature.feature)
         )
         label = labels.get((feature.place, feature.feature), "")
-        rows.append(FeatureRowOfCircuit(feature, name, label, address))
+        rule = _rule(store, known, feature.feature)
+        rows.append(FeatureRowOfCircuit(feature, name, label, rule, address))
     graphs: tuple[tuple[str, str], ...] = ()
     if store is not None:
         texts = {prompt.text for prompt in record.prompts}
@@ -234,6 +237,14 @@ def circuit_page(view: CircuitView, store: Store | None = None) -> CircuitPage:
 
 def _address(known: DictionaryView | None, feature: int) -> str:
     return "" if known is None else dictionary_address(known.model, known.name, feature)
+
+
+def _rule(store: Store | None, known: DictionaryView | None, feature: int) -> str:
+    """When a feature fires, in words; empty: no rule is above its null."""
+    if store is None or known is None:
+        return ""
+    rule = store.rules.of_feature(known, feature)
+    return printable(rule.sentence) if rule is not None and rule.above else ""
 
 
 def _dictionaries(store: Store, model: str) -> Mapping[str, DictionaryView]:
