@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from sae_core.errors import ModelError
 from sae_core.files.atomic import atomic_folder
 from sae_core.files.checksum import file_checksum
 from sae_core.files.gguf.header import FACTS, GgufHeader, read_header
-from sae_core.files.gguf.quantisation import described
+from sae_core.files.gguf.quantisation import dequantised, described
 from sae_core.files.gguf.tokenizer import tokenizer_of
 
 _FAILURES = (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError, ImportError)
@@ -111,21 +113,58 @@ def _model(path: Path, header: GgufHeader) -> tuple[Any, dict[str, Tensor]]:
 
     _refuse_unread(path, header, GGUF_SUPPORTED_ARCHITECTURES)
     try:
-        config: Any = AutoConfig.from_pretrained(
-            path.parent, gguf_file=path.name, local_files_only=True, trust_remote_code=False
-        )
+        parsed: dict[str, Any] = load_gguf_checkpoint(path)
+        config: Any = AutoConfig.for_model(**parsed["config"])
         # The library takes a GPT-2's context for 1,024 positions whatever the file says.
         if isinstance(n_ctx := header.metadata.get("gpt2.context_length"), int):
             config.n_positions = n_ctx
         with torch.device("meta"):
             empty: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-        read: Any = load_gguf_checkpoint(path, return_tensors=True, model_to_load=empty)
+        weights = _weights(path, header, empty, parsed)
     except _FAILURES as error:
         reason = str(error).strip() or type(error).__name__
         reason = reason if len(reason) <= _SHORT else f"{reason[: _SHORT - 1]}…"
         raise ModelError(f"{path} cannot be opened as a model: {reason}") from error
     config.architectures = [type(empty).__name__]
-    return config, _fitting(path, header, empty, read["tensors"])
+    return config, _fitting(path, empty, weights)
+
+
+def _weights(
+    path: Path, header: GgufHeader, empty: Any, parsed: dict[str, Any]
+) -> dict[str, Tensor]:
+    """Every tensor dequantised to float32, turned as the library has it, by the library's names.
+
+    Raises:
+        ModelError: the library has no place for one of them.
+    """
+    from transformers.modeling_gguf_pytorch_utils import (
+        TENSOR_PROCESSORS,
+        TensorProcessor,
+        get_gguf_hf_weights_map,
+    )
+
+    kind: Any = TENSOR_PROCESSORS.get(header.architecture, TensorProcessor)
+    processor = kind(config=parsed["config"])
+    places = get_gguf_hf_weights_map(empty, processor)
+    weights: dict[str, Tensor] = {}
+    parsed["tensors"] = weights  # where experts are put together
+    data = np.memmap(path, dtype=np.uint8, mode="r")
+    for tensor in tqdm(header.tensors, desc="opening weights", unit="tensor", leave=False):
+        before = len(weights)
+        turned = processor.process(
+            weights=dequantised(data, tensor),
+            name=tensor.name,
+            tensor_key_mapping=places,
+            parsed_parameters=parsed,
+        )
+        if turned.name in places:
+            weights[places[turned.name]] = torch.from_numpy(np.copy(turned.weights))
+        elif len(weights) == before and "_exps" not in tensor.name:
+            raise ModelError(
+                f"{path} has a tensor {tensor.name!r:.80} that the transformers library does not "
+                "read: it would compute something else. Give the folder it was made from."
+            )
+    return weights
 
 
 def _refuse_unread(path: Path, header: GgufHeader, known: list[str]) -> None:
@@ -156,10 +195,8 @@ def _is_read(architecture: str, setting: str) -> bool:
     return GGUF_CONFIG_MAPPING.get(architecture, {}).get(setting) is not None
 
 
-def _fitting(
-    path: Path, header: GgufHeader, empty: Any, weights: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """The weights, once each, held against what the model needs and what the file has."""
+def _fitting(path: Path, empty: Any, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights, held against what the model needs."""
     wanted = {name: weight.shape for name, weight in empty.state_dict().items()}
     tied = set(getattr(empty, "_tied_weights_keys", None) or ())
     if not empty.config.get_text_config().tie_word_embeddings:
@@ -176,12 +213,6 @@ def _fitting(
                 f"{path} has {name} in the shape {list(weights[name].shape)}, where its settings "
                 f"ask for {list(wanted[name])}: it is damaged. Copy or download it again."
             )
-    n_experts = sum("_exps" in tensor.name for tensor in header.tensors)
-    if not n_experts and len(weights) < len(header.tensors):
-        raise ModelError(
-            f"{path} has {len(header.tensors)} tensors, of which the transformers library reads "
-            f"{len(weights)}: it would compute something else. Give the folder it was made from."
-        )
     return {name: weights[name] for name in sorted(wanted.keys() & weights.keys())}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sae_core.files.gguf.header import GgufHeader, GgufTensor
 
@@ -19,6 +20,23 @@ def described(path: Path, header: GgufHeader) -> str:
         _sentence(path, header, kind, n_tensors, n_numbers)
         for kind, (n_tensors, n_numbers) in header.kinds.items()
     )
+
+
+def dequantised(data: NDArray[np.uint8], tensor: GgufTensor) -> NDArray[np.float32]:
+    """A tensor's numbers as float32, outermost dimension first.
+
+    Args:
+        data: the file's bytes, mapped.
+        tensor: which.
+    """
+    from gguf import GGMLQuantizationType, dequantize
+
+    # Whole rows at once: a block at a time takes ten times as long.
+    rows = data[tensor.begin : tensor.begin + tensor.n_bytes].reshape(
+        tensor.n_numbers // tensor.shape[0], -1
+    )
+    numbers: NDArray[np.float32] = dequantize(rows, GGMLQuantizationType[tensor.kind])
+    return numbers.astype(np.float32, copy=False).reshape(tensor.shape[::-1])
 
 
 def _sentence(path: Path, header: GgufHeader, kind: str, n_tensors: int, n_numbers: int) -> str:
@@ -38,7 +56,7 @@ def _moved(path: Path, tensors: list[GgufTensor]) -> float:
 
     Rounding to a grid of step s moves a number by s / sqrt(12) in RMS: the steps are in the file.
     """
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     data = np.memmap(path, dtype=np.uint8, mode="r")
     error = size = 0.0
@@ -48,5 +66,6 @@ def _moved(path: Path, tensors: list[GgufTensor]) -> float:
         raw = data[tensor.begin : tensor.begin + tensor.n_bytes].reshape(-1, n_bytes)
         steps = np.ascontiguousarray(raw[:, :2]).view(np.float16).astype(np.float64)
         error += block * float((steps**2).sum()) / 12
-        size += float((dequantize(raw, kind).astype(np.float64) ** 2).sum())
+        numbers = dequantised(data, tensor).ravel()
+        size += float(numbers @ numbers)
     return (error / size) ** 0.5 if size else 0.0

@@ -50,10 +50,13 @@ itself is rounded: {card["quantisation"]}. Features are those of the rounded mod
 given openings of our own (`app/jobs/demo/english/openings.py`), about half of them chats in its own
 template, and wrote on at temperature {writing["temperature"]}, among the {writing["top_k"]}
 likeliest tokens that hold {writing["top_p"]:.0%} of the probability, {writing["positions"]} tokens
-at most, in {writing["dtype"]}, seed {writing["seed"]}. One text in fifty, chosen by the hash of the
-text, is held out ({corpus["held_out_documents"]} texts, {corpus["held_out_tokens"]:,} tokens).
-Fingerprint: `{corpus["fingerprint"]}`. Where the file is missing the command writes it anew; on
-another kind of processor the last bits of a number differ, and with them the text.
+at most, in {writing["dtype"]}, seed {writing["seed"]}. Texts that had come round to saying the same
+over and over (fewer than {writing["fresh"]:.0%} different runs of three words) were left out.
+One text in fifty, chosen by the hash of the text, is held out
+({corpus["held_out_documents"]} texts, {corpus["held_out_tokens"]:,} tokens).
+Fingerprint: `{corpus["fingerprint"]}`. Where the file is
+missing the command writes it anew; on another kind of processor the last bits of a number differ,
+and with them the text.
 
 **What such text does to the features.** It is narrower than what people write: one author, with the
 habits of a small chat model (lists, summaries, polite openings, repetition), about 255 topics, no

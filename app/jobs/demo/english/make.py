@@ -36,6 +36,7 @@ from sae_core.training.data.repeated import RepeatedPools
 ROWS = 128  # texts written at once
 POSITIONS = 176  # tokens in a text at most
 BATCHES = 28
+_FRESH = 0.6  # share of different ones among a text's runs of three words that it must have
 _SEED = 17  # of the text, to which the command's is added
 WRITTEN_IN = "bfloat16"  # the model's numbers while it writes, and while it is read to train on
 RECIPE = TrainingConfig(
@@ -82,7 +83,7 @@ def train_english_demo(settings: Settings, demo: Path, seed: int = 0) -> None:
         "corpus": corpus_facts(corpus),
         "writing": {"batches": BATCHES, "rows": ROWS, "positions": POSITIONS}
         | vars(Drawing())
-        | {"seed": _SEED + seed, "dtype": WRITTEN_IN},
+        | {"fresh": _FRESH, "seed": _SEED + seed, "dtype": WRITTEN_IN},
         "dictionaries": dictionaries,
         "checksums": {"model": folder_checksum(folder)}
         | {own.name: dictionary_checksum(out / own.name) for own in ENGLISH.dictionaries},
@@ -120,9 +121,17 @@ def _write_text(model: LanguageModel, path: Path, parts: Path, seed: int) -> Non
             lines = [json.dumps(row, ensure_ascii=False) for row in _batch(model, batch, seed)]
             with atomic_file(part) as draft:
                 draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    whole = b"".join((parts / f"{batch:04}.jsonl").read_bytes() for batch in range(BATCHES))
+    written = [(parts / f"{batch:04}.jsonl").read_text("utf-8") for batch in range(BATCHES)]
+    kept = [line for part in written for line in part.splitlines(True) if not _loops(line)]
     with atomic_file(path) as draft:
-        draft.write_bytes(lzma.compress(whole, preset=9 | lzma.PRESET_EXTREME))
+        draft.write_bytes(lzma.compress("".join(kept).encode(), preset=9 | lzma.PRESET_EXTREME))
+
+
+def _loops(line: str) -> bool:
+    """Whether a text of a small model has come round to saying the same over and over."""
+    words = json.loads(line)["text"].split()
+    threes = list(zip(words, words[1:], words[2:], strict=False))
+    return len(set(threes)) < _FRESH * len(threes)
 
 
 def _batch(model: LanguageModel, batch: int, seed: int) -> Iterator[dict[str, Any]]:
