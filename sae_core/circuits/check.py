@@ -196,6 +196,8 @@ class Bench:
     Attributes:
         causes: all that may cause something in it.
         run: its frozen model.
+        columns: of each node among the causes, int64 [nodes]; -1 for logits.
+        is_linear: whether no MLP is taken by its derivative.
     """
 
     def __init__(
@@ -205,22 +207,22 @@ class Bench:
         self.wiring = wire(self.model, dictionaries)
         self.causes = causes_of(self.model, torch.from_numpy(graph.tokens), self.wiring)
         self.run = self.causes.run
-        self._columns = _columns_of(self.causes, graph)
+        self.columns = _columns_of(self.causes, graph)
         self._clean: dict[str, Replay] = {}
-        self._is_linear = self.wiring.is_linear(self.model.n_layers)
+        self.is_linear = self.wiring.is_linear(self.model.n_layers)
 
     def frozen(self, sources: NDArray[np.int64]) -> tuple[Replay, Replay, float]:
         """The frozen model with each source as it is and taken out (or less and more of it)."""
         n = len(sources)
-        if self._is_linear:
-            taken = self._held(self._taken(sources), n, True)
+        if self.is_linear:
+            taken = self._held(self.taken(sources), n, True)
             return self._as_it_is("frozen", lambda: self._held({}, 1, True)), taken, 1.0
-        less, more = (self._held(self._taken(sources, s), n, True) for s in (_STEP, -_STEP))
+        less, more = (self._held(self.taken(sources, s), n, True) for s in (_STEP, -_STEP))
         return more, less, 2 * _STEP
 
     def direct(self, sources: NDArray[np.int64]) -> tuple[Replay, Replay, float]:
         """The real model, all else that is written held."""
-        taken = self._held(self._taken(sources), len(sources), False)
+        taken = self._held(self.taken(sources), len(sources), False)
         return self._as_it_is("direct", lambda: self._held({}, 1, False)), taken, 1.0
 
     def answering(
@@ -228,13 +230,13 @@ class Bench:
     ) -> tuple[Replay, Replay, float]:
         """The real model in which only some cuts answer, and all others are held."""
         held = [point for point in self.run.written if point not in cuts]
-        taken = self._live(self._taken(sources), len(sources), held)
-        return self._as_it_is("total", lambda: self._live({}, 1)), taken, 1.0
+        taken = self.live(self.taken(sources), len(sources), held)
+        return self._as_it_is("total", lambda: self.live({}, 1)), taken, 1.0
 
     def total(self, sources: NDArray[np.int64]) -> tuple[Replay, Replay, float]:
         """The real model as it is."""
-        clean = self._as_it_is("total", lambda: self._live({}, 1))
-        return clean, self._live(self._taken(sources), len(sources)), 1.0
+        clean = self._as_it_is("total", lambda: self.live({}, 1))
+        return clean, self.live(self.taken(sources), len(sources)), 1.0
 
     @torch.no_grad()
     def lost(
@@ -251,7 +253,7 @@ class Bench:
         moved = (before.hidden[:, -1] - after.hidden[:, -1])[torch.from_numpy(rows[logits])]
         along = (self.model.logit_directions(ids) * moved).sum(dim=-1)
         result[logits] = along.double().cpu().numpy()
-        columns = self._columns[targets]
+        columns = self.columns[targets]
         for firing, begin in zip(self.causes.firings, self.causes.begins, strict=False):
             inside = (columns >= begin) & (columns < begin + len(firing.features))
             own = np.flatnonzero(inside & (nodes.kind[targets] == NodeKind.FEATURE))
@@ -276,9 +278,10 @@ class Bench:
         with self._entering(taken.get(None)):
             return self.run.again(edits, n, frozen)
 
-    def _live(
+    def live(
         self, taken: Mapping[HookPoint | None, Tensor], n: int, held: Sequence[HookPoint] = ()
     ) -> Replay:
+        """A pass of n rows in the real model that goes without some writes."""
         replay = Replay()
         with torch.no_grad(), self._entering(taken.get(None)) as stack:
             for point in {**self.run.read, **self.run.written}:
@@ -313,14 +316,14 @@ class Bench:
             stack.enter_context(touching(block, Side.INPUT, lambda x: x - write))
         return stack
 
-    def _taken(
+    def taken(
         self, sources: NDArray[np.int64], share: float = 1.0
     ) -> dict[HookPoint | None, Tensor]:
         """What sources write at cuts, each in a row of its own, [n, pos, width]."""
         taken: dict[HookPoint | None, Tensor] = {}
         for row, node in enumerate(sources.tolist()):
             position = int(self.graph.nodes.position[node])
-            for point, write in self._writes(int(self._columns[node])):
+            for point, write in self._writes(int(self.columns[node])):
                 if point not in taken:
                     like = self.run.entering[0] if point is None else self.run.written[point]
                     taken[point] = like.detach().new_zeros(len(sources), *like.shape[1:])

@@ -123,15 +123,15 @@ class Causes:
             last = int(own[targets.features - self.begins[0]].max())
         run = (*self.shorter, self.run)[int(self.reaching(np.array([last], dtype=np.int32))[0])]
         rows = run.leaving[-1].detach().new_zeros(len(targets), len(self))
-        by_hidden, by_read = self._weights(targets, run)
-        for gradients in run.pull_back(by_hidden, by_read):
-            self._add(rows, gradients, last)
+        for gradients in run.pull_back(*self.weights(targets, run)):
+            self.add(rows, gradients, last)
         return rows
 
-    def _weights(
+    def weights(
         self, targets: Targets, run: FrozenRun
     ) -> tuple[Tensor | None, dict[HookPoint, Tensor]]:
-        """By what targets depend on what they read, [batch, pos, width] each."""
+        """By what targets depend on what they read in a run of the prompt, [batch, pos, width]
+        each: on the final hidden states, where any does, and on what stands at hook points."""
         hidden = run.leaving[-1].detach()
         by_hidden = None
         if len(targets.logits):
@@ -154,8 +154,9 @@ class Causes:
             weights[(chosen + len(targets.logits)).to(x.device), where] = vectors
         return by_hidden, by_read
 
-    def _add(self, rows: Tensor, gradients: Gradients, last: int) -> None:
-        """Add what one block's gradients say; at positions behind the last they are zero."""
+    def add(self, rows: Tensor, gradients: Gradients, last: int) -> None:
+        """Add to rows [batch, columns] what one block's gradients say; at positions behind the last
+        they are zero."""
         for point, gradient in gradients.by.items():
             if point is None:
                 v = self.run.entering[0].detach()[0, : gradient.shape[1]]
