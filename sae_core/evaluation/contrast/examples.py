@@ -7,8 +7,8 @@
    has more than one of the other, ties counted half.
 4. The first `MOST_TESTED` are tested on the held-out half by the Mann-Whitney test (Mann and
    Whitney 1947), one-sided. The null is the exact distribution over all ways to deal out these
-   texts, ties included; beyond `MOST_EXACT` texts its normal approximation, corrected for ties and
-   continuity.
+   texts, ties included; beyond `ranks.MOST_EXACT` texts its normal approximation, corrected for
+   ties and continuity.
 5. Their p-values are corrected after Benjamini and Hochberg (1995). The choice on the first half
    does not depend on the second, so that only the features that were tested count.
 """
@@ -18,14 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sae_core.evaluation.contrast.ranks import auroc, benjamini_hochberg, mann_whitney
+
 MOST_TESTED = 10
-MOST_EXACT = 40  # texts
-_AT_ONCE = 512  # features
 LEAST_TEXTS = 4  # of either kind: two in each half
 
 
@@ -109,69 +108,3 @@ def contrast(
         fired=len(features),
         least_p=1 / math.comb(int(held.sum()), int((held & wanted).sum())),
     )
-
-
-def auroc(values: NDArray[np.float64], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Area under the ROC curve of each column, ties counted half.
-
-    Args:
-        values: float64 [n, k].
-        wanted: which rows should have the larger values, bool [n]; some do, and some do not.
-    """
-    n_on = int(wanted.sum())
-    sums = _midranks(values)[wanted].sum(axis=0)
-    areas: NDArray[np.float64] = (sums - n_on * (n_on + 1) / 2) / (n_on * (len(wanted) - n_on))
-    return areas
-
-
-def mann_whitney(values: NDArray[np.float64], wanted: NDArray[np.bool_]) -> float:
-    """The probability, dealt out at random, of rank sums at least as large as the wanted rows'.
-
-    Args:
-        values: float64 [n].
-        wanted: bool [n].
-    """
-    ranks = _midranks(values[:, None])[:, 0]
-    n, n_on, total = len(ranks), int(wanted.sum()), float(ranks[wanted].sum())
-    if n <= MOST_EXACT:
-        doubled = tuple(np.sort(np.rint(2 * ranks)).astype(int).tolist())
-        tail = _exact(doubled, n_on)
-        return float(tail[round(2 * total)])
-    mean = n_on * (n + 1) / 2
-    variance = n_on * (n - n_on) / (n * (n - 1)) * float(((ranks - ranks.mean()) ** 2).sum())
-    if variance == 0:
-        return 1.0
-    return 0.5 * math.erfc((total - mean - 0.5) / math.sqrt(2 * variance))
-
-
-@lru_cache(maxsize=256)
-def _exact(doubled: tuple[int, ...], n_on: int) -> NDArray[np.float64]:
-    """P(sum of twice the ranks >= s) for each s, over all choices of `n_on` of them."""
-    ways = np.zeros((n_on + 1, sum(doubled) + 1))
-    ways[0, 0] = 1
-    for rank in doubled:
-        for chosen in range(n_on, 0, -1):
-            ways[chosen, rank:] += ways[chosen - 1, : ways.shape[1] - rank]
-    tail: NDArray[np.float64] = np.cumsum(ways[n_on][::-1])[::-1] / ways[n_on].sum()
-    return tail
-
-
-def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The smallest false discovery rate at which each is found, float64 [n]."""
-    n = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    scaled = p_values[order] * n / np.arange(1, n + 1)
-    corrected = np.empty(n)
-    corrected[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return corrected
-
-
-def _midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1 in each column, equal values sharing the mean of theirs, float64 [n, k]."""
-    ranks = np.empty(values.shape)
-    for start in range(0, values.shape[1], _AT_ONCE):
-        some = values[:, start : start + _AT_ONCE]
-        less = (some[None] < some[:, None]).sum(axis=1)
-        equal = (some[None] == some[:, None]).sum(axis=1)
-        ranks[:, start : start + _AT_ONCE] = less + (equal + 1) / 2
-    return ranks
