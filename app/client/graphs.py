@@ -80,6 +80,41 @@ class GraphsClient:
         address = self._address(model, name, "nodes", str(node), "check")
         return self._transport.ask("GET", address, types.NodeCheckAnswer)
 
+    def ways(
+        self, model: str, name: str, node: int, target: int | None = None
+    ) -> types.NodeWaysAnswer:
+        """By which ways a node reaches a target; None: the graph's first."""
+        query = "" if target is None else str(target)
+        address = self._transport.address(
+            "m", model, "graph", name, "nodes", str(node), "ways", target=query
+        )
+        return self._transport.ask("GET", address, types.NodeWaysAnswer)
+
+    def parts(self, model: str, name: str, node: int) -> types.NodePartsAnswer:
+        """What a node is made of: what is written straight where it reads, and through heads."""
+        address = self._address(model, name, "nodes", str(node), "parts")
+        return self._transport.ask("GET", address, types.NodePartsAnswer)
+
+    def score(
+        self, model: str, name: str, node: int, head: str, key: int
+    ) -> types.ScorePartsAnswer:
+        """Why a head (layer.head) looks from a node's position to another."""
+        address = self._transport.address(
+            "m", model, "graph", name, "nodes", str(node), "score", head=head, key=str(key)
+        )
+        return self._transport.ask("GET", address, types.ScorePartsAnswer)
+
+    def scale(
+        self, model: str, name: str, nodes: Sequence[int], factor: float = 0.0
+    ) -> types.ScaledAnswer:
+        """The targets where some features write so many times what they do; 0: taken out."""
+        address = self._transport.address(
+            *("m", model, "graph", name, "scaled"),
+            nodes=",".join(map(str, nodes)),
+            factor=str(factor),
+        )
+        return self._transport.ask("GET", address, types.ScaledAnswer)
+
     def faithfulness(self, model: str, name: str) -> types.JudgementAnswer:
         """Keep the strongest features of a graph alone, and take them out, in the real model."""
         address = self._address(model, name, "faithfulness")

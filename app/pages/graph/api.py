@@ -18,11 +18,14 @@ from app.pages.graph.stream import GraphSpeech, at_once, ready
 from app.pages.graph.view.checks import node_check
 from app.pages.graph.view.judged import judgement
 from app.pages.graph.view.page import graph_page
+from app.pages.graph.view.ways import node_parts, node_ways, scaled, score_parts
 from app.web.live.stream import LiveStream
 from app.web.model import TheModel
+from app.web.parameters import whole_number
 from app.web.routes import FileRoute, PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import TheSite
+from app.worker.protocol.requests import MOST_FACTOR
 
 router = APIRouter(
     prefix="/api/v1/m/{model}", tags=["graphs"], responses=ERRORS, route_class=PatientRoute
@@ -141,6 +144,76 @@ def check(model: str, name: str, node: Number, site: TheSite) -> types.NodeCheck
     """
     page = graph_page(site, model, name, GraphQuery(node=node))
     return types.NodeCheckAnswer.model_validate(node_check(site, page))
+
+
+@router.get("/graph/{name}/nodes/{node}/ways")
+def ways(
+    model: str,
+    name: str,
+    node: Number,
+    site: TheSite,
+    target: Annotated[
+        Annotated[int, Query(ge=0, lt=2**31)] | None,
+        Query(description="A feature or logit; null: the graph's first target."),
+    ] = None,
+) -> types.NodeWaysAnswer:
+    """By which ways a node reaches a target: the real model, one part after the other.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/nodes/3/ways
+    """
+    page = graph_page(site, model, name, GraphQuery(node=node))
+    return types.NodeWaysAnswer.model_validate(node_ways(site, page, target))
+
+
+@router.get("/graph/{name}/nodes/{node}/parts")
+def parts(model: str, name: str, node: Number, site: TheSite) -> types.NodePartsAnswer:
+    """What a node is made of: what is written straight where it reads, and through which heads.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/nodes/3/parts
+    """
+    page = graph_page(site, model, name, GraphQuery(node=node))
+    return types.NodePartsAnswer.model_validate(node_parts(site, page))
+
+
+@router.get("/graph/{name}/nodes/{node}/score")
+def score(
+    model: str,
+    name: str,
+    node: Number,
+    site: TheSite,
+    head: Annotated[str, Query(max_length=12, description="layer.head")],
+    key: Annotated[int, Query(ge=0, lt=2**31, description="Position that it looks at.")],
+) -> types.ScorePartsAnswer:
+    """Why a head looks from a node's position to another.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/nodes/3/score?head=0.1&key=1
+    """
+    page = graph_page(site, model, name, GraphQuery(node=node))
+    return types.ScorePartsAnswer.model_validate(score_parts(site, page, head, key))
+
+
+@router.get("/graph/{name}/scaled")
+def scale(
+    model: str,
+    name: str,
+    site: TheSite,
+    nodes: Annotated[str, Query(max_length=20_000, description="Features, with commas.")],
+    factor: Annotated[
+        float,
+        Query(ge=-MOST_FACTOR, le=MOST_FACTOR, allow_inf_nan=False, description="0: taken out."),
+    ] = 0.0,
+) -> types.ScaledAnswer:
+    """The targets in the real model where some features write so many times what they do.
+
+    \f
+    For example /api/v1/m/demo/graph/def-f/scaled?nodes=8,9&factor=0
+    """
+    chosen = tuple(whole_number(part) for part in nodes.split(","))
+    targets = scaled(site, graph_page(site, model, name), chosen, factor)
+    return types.ScaledAnswer.model_validate({"targets": targets})
 
 
 @router.get("/graph/{name}/faithfulness")

@@ -18,6 +18,13 @@ from app.pages.graph.questions import submitted
 from app.pages.graph.view.checks import node_check
 from app.pages.graph.view.judged import judgement
 from app.pages.graph.view.page import GraphPage, graph_page
+from app.pages.graph.view.ways import (
+    node_parts,
+    node_ways,
+    scaled,
+    scaled_nodes,
+    score_parts,
+)
 from app.rendering.addresses import graph_address, model_page_address
 from app.web.errors import status_of
 from app.web.model import AddressedModel, TheModel
@@ -199,7 +206,28 @@ def _context(site: Site, page: GraphPage) -> dict[str, Any]:
             made["judged"] = judgement(site, page)
         except FeaturescopeError as error:
             made["judge_problem"] = str(error)
-    return {"page": page, "typeset": _typeset(site, page), **made}
+    return {"page": page, "typeset": _typeset(site, page), **made, **_close(site, page)}
+
+
+def _close(site: Site, page: GraphPage) -> dict[str, Any]:
+    """The chosen node looked at closely, and what is scaled."""
+    query = page.query
+    made: dict[str, Any] = {"close": None, "close_problem": "", "scaled": (), "scale_problem": ""}
+    try:
+        if query.look == "ways":
+            made["close"] = node_ways(site, page, query.target)
+        elif query.look == "parts":
+            made["close"] = node_parts(site, page)
+        elif query.look == "score":
+            made["close"] = score_parts(site, page, query.head, query.key)
+    except FeaturescopeError as error:
+        made["close_problem"] = str(error)
+    if query.scale is not None:
+        try:
+            made["scaled"] = scaled(site, page, scaled_nodes(page), query.scale)
+        except FeaturescopeError as error:
+            made["scale_problem"] = str(error)
+    return made
 
 
 def _typeset(site: Site, page: GraphPage) -> object:

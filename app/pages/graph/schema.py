@@ -145,6 +145,76 @@ class JudgementAnswer(Answer):
     gap: float = Field(description="The metric with all features less that with none.")
 
 
+class ShareAnswer(Answer):
+    """A part of a sum."""
+
+    name: str
+    weight: float = Field(description="How much it adds.")
+    node: int | None = Field(description="Of the graph; null: it is no node.")
+    alone: float | None = Field(
+        description="What a way adds where it answers alone; null elsewhere."
+    )
+
+
+class NodeWaysAnswer(Answer):
+    """By which ways a node reaches a target."""
+
+    target: str
+    total: float = Field(description="What the target loses without it; the sum of the ways.")
+    together: float = Field(description="What no way does alone, but several do together.")
+    ways: list[ShareAnswer] = Field(description="Each what it adds to those before.")
+    edge: list[ShareAnswer] = Field(description="The direct way, by heads with patterns held.")
+
+
+class HeadPartsAnswer(Answer):
+    """What one head brings to a node."""
+
+    name: str = Field(description="layer.head")
+    total: float
+    positions: list[ShareAnswer] = Field(description="By the position that it is taken from.")
+    nodes: list[ShareAnswer] = Field(description="By the nodes behind it.")
+
+
+class NodePartsAnswer(Answer):
+    """What a node is made of."""
+
+    value: float = Field(description="The sum of the parts.")
+    parts: list[ShareAnswer]
+    heads: list[HeadPartsAnswer] = Field(description="The strongest ones.")
+
+
+class ScorePartsAnswer(Answer):
+    """Why a head looks where it looks."""
+
+    name: str = Field(description="layer.head")
+    query: str = Field(description="The token that looks.")
+    key: str = Field(description="The token that is looked at.")
+    score: float = Field(description="Before the softmax; the sum of each side, and of all pairs.")
+    caveat: str = Field(description="In which way it is not the softmax's; empty: it is.")
+    pattern: list[ShareAnswer]
+    asks: list[ShareAnswer] = Field(description="The score by the nodes of the query's side.")
+    answers: list[ShareAnswer] = Field(description="By those of the key's side.")
+    pairs: list[ShareAnswer] = Field(description="The strongest pairs.")
+
+
+class ScaledTargetAnswer(Answer):
+    """A target where features write more or less."""
+
+    name: str
+    before: float = Field(description="Its logit, or activation.")
+    after: float
+    random: float | None = Field(description="With like features so scaled, mean; null: none.")
+    probability_before: float | None = Field(description="Null: it is a feature.")
+    probability_after: float | None
+    probability_random: float | None
+
+
+class ScaledAnswer(Answer):
+    """A graph's targets where some of its features write more or less."""
+
+    targets: list[ScaledTargetAnswer]
+
+
 class DescribeQuestion(Question):
     """Another title and note for a graph."""
 

@@ -251,6 +251,73 @@ class GraphJudged(Message):
     gap: float = Field(description="The metric with all features less that with none.")
 
 
+class NodeSplit(Message):
+    """By which ways a node reaches a target; see `sae_core/circuits/paths/split.py`."""
+
+    event: Literal["node_split"] = "node_split"
+    names: tuple[str, ...] = Field(description="Of the ways.")
+    shares: bytes = Field(description="float32 [ways]: what each adds to those before")
+    alone: bytes = Field(description="float32 [ways]: what each adds where it answers alone")
+    total: float = Field(description="What the target loses without the node.")
+    together: float = Field(description="What no way does alone.")
+    layers: bytes = Field(description="int32 [heads]: block of each head")
+    heads: bytes = Field(description="int32 [heads]: its number there")
+    through: bytes = Field(description="float32 [heads]: what of the edge goes through each")
+    straight: float = Field(description="What of the edge goes along the stream.")
+
+
+class NodeComposed(Message):
+    """What a node is made of; see `sae_core/circuits/paths/composition.py`."""
+
+    event: Literal["node_composed"] = "node_composed"
+    value: float
+    straight: bytes = Field(description="float32 [nodes]: what each writes where it is read")
+    rest: float = Field(description="What nodes write there that the graph does not have.")
+    constant: float = Field(description="Biases.")
+    layers: bytes = Field(description="int32 [heads]: block of each head")
+    heads: bytes = Field(description="int32 [heads]: its number there")
+    through: bytes = Field(description="float32 [heads x pos]: what each brings from a position")
+    strongest: bytes = Field(description="int32 [some]: of the heads")
+    behind: bytes = Field(description="float32 [some x nodes]: what each node has of that")
+    behind_rest: tuple[float, ...] = Field(description="What other nodes have.")
+    behind_constant: tuple[float, ...] = Field(description="Biases.")
+
+
+class ScoreExplained(Message):
+    """A score of a head by nodes; see `sae_core/circuits/paths/scores.py`."""
+
+    event: Literal["score_explained"] = "score_explained"
+    pattern: bytes = Field(description="float32 [pos]: how much the head looks at each position")
+    score: float
+    caveat: str = Field(description="In which way it is not what the softmax has; empty: it is.")
+    query: bytes = Field(description="float32 [nodes + 2]: the query's side; constant, rest last")
+    key: bytes = Field(description="float32 [nodes + 2]: the key's side; constant, rest last")
+    pairs: bytes = Field(description="int32 [pairs x 2]: query's node and key's; -1 constant")
+    weights: bytes = Field(description="float32 [pairs]")
+
+
+class NodesScaled(Message):
+    """Targets where some features write more or less; rows: as it is, so scaled, then like
+    features, so scaled."""
+
+    event: Literal["nodes_scaled"] = "nodes_scaled"
+    values: bytes = Field(description="float32 [rows x targets]: logits or activations")
+    probabilities: bytes = Field(description="float32 [rows x targets]; NaN for features")
+
+
+class StepArm(Message):
+    """One way to treat the contexts of a step, and what came of it."""
+
+    event: Literal["step_arm"] = "step_arm"
+    arm: Literal["unsteered", "steered", "random"]
+    strength: float = Field(description="In multiples of the source's maximum; 0: unsteered.")
+    contexts: int = Field(ge=0, description="How many.")
+    fired: int = Field(ge=0, description="In how many the target fires on the next token.")
+    wrote: int = Field(
+        ge=0, description="In how many the next token is one that the source writes."
+    )
+
+
 class Failed(Message):
     """The request ended early. The message is a sentence for the user."""
 
@@ -288,6 +355,11 @@ Result = (
     | GraphTraced
     | GraphChecked
     | GraphJudged
+    | NodeSplit
+    | NodeComposed
+    | ScoreExplained
+    | NodesScaled
+    | StepArm
 )
 Event = Annotated[Result | Progress | Failed | Done, Field(discriminator="event")]
 

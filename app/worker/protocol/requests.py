@@ -36,6 +36,9 @@ MOST_PLACES = 127  # dictionaries of a graph: as many as its nodes can tell apar
 MOST_TARGETS = 32  # of a graph
 MOST_SIZES = 32  # of sets of a graph's features
 MOST_NODES = 20_000  # features of a graph
+MOST_SCALED = 2_000  # of these, at once
+MOST_FACTOR = 10.0
+MOST_TRIED = 8  # strengths of one step
 
 Checksum = Annotated[str, Field(min_length=1, max_length=256)]
 Token = Annotated[int, Field(ge=0)]
@@ -357,6 +360,77 @@ class JudgeGraphRequest(CheckGraphRequest):
     seed: int = Field(default=0, ge=0, lt=2**63, description="Of these.")
 
 
+class SplitNodeRequest(CheckGraphRequest):
+    """By which ways a node reaches a target. Of the graph only the nodes are needed.
+
+    Answer: one NodeSplit.
+    """
+
+    path: ClassVar[str] = "/split-node"
+    node: int = Field(ge=0)
+    target: int = Field(ge=0, description="A feature or logit.")
+
+
+class ComposeNodeRequest(CheckGraphRequest):
+    """What a node is made of. Of the graph only the nodes are needed.
+
+    Answer: one NodeComposed.
+    """
+
+    path: ClassVar[str] = "/compose-node"
+    node: int = Field(ge=0, description="A feature or logit.")
+
+
+class ExplainScoreRequest(CheckGraphRequest):
+    """Why a head looks from one position to another. Of the graph only the nodes are needed.
+
+    Answer: one ScoreExplained.
+    """
+
+    path: ClassVar[str] = "/explain-score"
+    layer: int = Field(ge=0)
+    head: int = Field(ge=0)
+    query: int = Field(ge=0, description="Position that looks.")
+    key: int = Field(ge=0, description="Position that is looked at.")
+
+
+class ScaleNodesRequest(CheckGraphRequest):
+    """What the targets are where some features write more or less. Of the graph only the nodes are
+    needed.
+
+    Answer: one NodesScaled.
+    """
+
+    path: ClassVar[str] = "/scale-nodes"
+    nodes: tuple[int, ...] = Field(min_length=1, max_length=MOST_SCALED)
+    factor: float = Field(ge=-MOST_FACTOR, le=MOST_FACTOR, allow_inf_nan=False)
+    draws: int = Field(default=3, ge=0, le=16, description="Sets of like features, beside them.")
+
+
+class TryStepRequest(WorkRequest):
+    """Whether steering a feature makes another fire on the next token.
+
+    Answer: one StepArm for each way to treat the contexts, as
+    `sae_core/circuits/automata/steering.py` says.
+    """
+
+    path: ClassVar[str] = "/try-step"
+    dictionary: DictionaryRef
+    source: Index = Field(description="The feature that is steered.")
+    target: Index = Field(description="The feature that is watched.")
+    maximum: float = Field(allow_inf_nan=False, ge=0, description="Of the source, model units.")
+    strengths: tuple[Strength, ...] = Field(min_length=1, max_length=MOST_TRIED)
+    contexts: tuple[Tokens, ...] = Field(
+        min_length=1,
+        max_length=MOST_TEXTS,
+        description="Equally long, BOS first where the model has one.",
+    )
+    written: tuple[Token, ...] = Field(max_length=MOST_WATCHED, description="By the source.")
+    others: tuple[Index, ...] = Field(
+        max_length=MOST_TEXTS, description="Features that are steered in its place."
+    )
+
+
 REQUESTS: tuple[type[WorkRequest], ...] = (
     AblateRequest,
     ReadRequest,
@@ -370,7 +444,18 @@ REQUESTS: tuple[type[WorkRequest], ...] = (
     GraphRequest,
     CheckGraphRequest,
     JudgeGraphRequest,
+    SplitNodeRequest,
+    ComposeNodeRequest,
+    ExplainScoreRequest,
+    ScaleNodesRequest,
+    TryStepRequest,
 )
 
-STREAMS: tuple[type[WorkRequest], ...] = (AttributeRequest, SteerRequest, DoseRequest, GraphRequest)
+STREAMS: tuple[type[WorkRequest], ...] = (
+    AttributeRequest,
+    SteerRequest,
+    DoseRequest,
+    GraphRequest,
+    TryStepRequest,
+)
 """Kinds whose answers are long and read while they come; all others are short work."""

@@ -15,13 +15,21 @@ from app.worker.protocol.events import (
     GraphChecked,
     GraphJudged,
     GraphTraced,
+    NodeComposed,
+    NodeSplit,
+    NodesScaled,
     Progress,
     Result,
+    ScoreExplained,
 )
 from app.worker.protocol.requests import (
     CheckGraphRequest,
+    ComposeNodeRequest,
+    ExplainScoreRequest,
     GraphRequest,
     JudgeGraphRequest,
+    ScaleNodesRequest,
+    SplitNodeRequest,
     WorkRequest,
 )
 from sae_core.circuits.graph import Edges, Graph, GraphDictionary, NodeKind, Nodes
@@ -140,6 +148,54 @@ def judged(request: JudgeGraphRequest) -> list[Result | Progress]:
     ]
 
 
+def looked(request: CheckGraphRequest) -> Result | None:
+    """A worker's answer to what is asked of one node closely; None: something else is asked."""
+    made = unpack_graph(request.graph)
+    n, heads = len(made.nodes), np.array([0, 0, 1, 1])
+    numbers = np.array([0, 1, 0, 1])
+    if isinstance(request, SplitNodeRequest):
+        shares = np.array([0.5, 0.25, -0.125, 0.0625])
+        return NodeSplit(
+            names=("direct", "blocks.0.attn", "blocks.0.mlp.hook_post", "final norm"),
+            shares=pack_float32(shares),
+            alone=pack_float32(shares / 2),
+            total=0.6875,
+            together=0.6875 / 2,
+            layers=pack_int32(heads),
+            heads=pack_int32(numbers),
+            through=pack_float32(np.array([0.0, 0.125, 0.25, 0.0])),
+            straight=0.125,
+        )
+    if isinstance(request, ComposeNodeRequest):
+        return NodeComposed(
+            value=3.0,
+            straight=pack_float32(np.eye(1, n)[0]),
+            rest=0.5,
+            constant=0.25,
+            layers=pack_int32(heads),
+            heads=pack_int32(numbers),
+            through=pack_float32(np.full(4 * len(made.tokens), 1.25 / 4 / len(made.tokens))),
+            strongest=pack_int32(np.array([2])),
+            behind=pack_float32(np.eye(1, n, 3)[0]),
+            behind_rest=(0.0,),
+            behind_constant=(0.125,),
+        )
+    if isinstance(request, ExplainScoreRequest):
+        return ScoreExplained(
+            pattern=pack_float32(np.full(len(made.tokens), 1 / len(made.tokens))),
+            score=2.0,
+            caveat="It is capped.",
+            query=pack_float32(np.eye(1, n + 2)[0] * 2),
+            key=pack_float32(np.eye(1, n + 2, n)[0] * 2),
+            pairs=pack_int32(np.array([[0, -1], [-2, 1]])),
+            weights=pack_float32(np.array([2.0, -0.5])),
+        )
+    if isinstance(request, ScaleNodesRequest):
+        rows = np.array([[5.0, 4.0], [5.0 * request.factor, 4.0], [4.5, 4.0]])
+        return NodesScaled(values=pack_float32(rows), probabilities=pack_float32(rows / 10))
+    return None
+
+
 def traced(request: GraphRequest) -> list[Result | Progress]:
     """A worker's events: a graph that follows from the prompt's length."""
     made = graph(seed=len(str(request.prompt)))
@@ -170,6 +226,9 @@ class PretendTracing:
         """The events of a graph that has the request's own dictionaries."""
         self.asked.append(request)
         if isinstance(request, CheckGraphRequest):
+            if (answer := looked(request)) is not None:
+                yield answer
+                return
             judges = isinstance(request, JudgeGraphRequest)
             for event in judged(request) if judges else checked(request):
                 yield event

@@ -22,7 +22,7 @@ from app.store.types.graphs import GraphGroup, GraphView
 from app.store.written.graphs.graphs import LONGEST_TITLE
 from app.store.written.texts import LONGEST_NOTE
 from app.web.site import Site
-from sae_core.circuits.graph import Graph
+from sae_core.circuits.graph import Graph, NodeKind
 from sae_core.errors import CircuitError
 
 PER_PAGE = 25
@@ -153,6 +153,14 @@ class GraphPage:
         return moment(self.view.created)
 
     @property
+    def units(self) -> str:
+        """What its nodes in the middle are: features, neurons, or both."""
+        kinds = {dictionary.is_neurons for dictionary in self.graph.dictionaries}
+        return {(True,): "neuron", (False, True): "feature or neuron"}.get(
+            tuple(sorted(kinds)), "feature"
+        )
+
+    @property
     def steer(self) -> str:
         """The steering page of the model."""
         return model_page_address(self.view.model, "steer")
@@ -204,6 +212,11 @@ class GraphPage:
             {"title": printable(group.title), "nodes": list(group.nodes)}
             for group in self.view.groups
         ]
+
+    def features_of(self, group: GraphGroup) -> list[int]:
+        """The nodes of a group that can write more or less."""
+        kinds = self.graph.nodes.kind
+        return [node for node in group.nodes if kinds[node] == NodeKind.FEATURE]
 
     @property
     def settings(self) -> list[tuple[str, str]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
+from app.worker.process.jobs.paths import told
 from app.worker.process.limits import Limits
 from app.worker.process.shelf import Shelf
 from app.worker.protocol.arrays import pack_float32, pack_int32
@@ -17,9 +17,6 @@ from app.worker.protocol.events import (
     Progress,
 )
 from app.worker.protocol.requests import CheckGraphRequest, GraphRequest, JudgeGraphRequest
-
-Step = TypeVar("Step")
-Result = TypeVar("Result")
 
 
 def trace_graph(request: GraphRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
@@ -87,11 +84,11 @@ def check_graph(request: CheckGraphRequest, shelf: Shelf, _limits: Limits) -> It
     graph = unpack_graph(request.graph, "The graph to be checked")
     sources = np.unique(graph.edges.source).astype(np.int64)
     # The same sources twice, as one progress.
-    edges = yield from _told(
+    edges = yield from told(
         edge_check_steps(model, dictionaries, graph),
         lambda at: Progress(done=at[0], total=2 * at[1]),
     )
-    nodes = yield from _told(
+    nodes = yield from told(
         node_check_steps(model, dictionaries, graph, sources),
         lambda at: Progress(done=at[1] + at[0], total=2 * at[1]),
     )
@@ -102,19 +99,6 @@ def check_graph(request: CheckGraphRequest, shelf: Shelf, _limits: Limits) -> It
         sources=pack_int32(sources.astype(np.int32)),
         targets=pack_float32(nodes.total.astype(np.float32)),
     )
-
-
-def _told(
-    steps: Generator[Step, None, Result], progress: Callable[[Step], Progress]
-) -> Generator[Event, None, Result]:
-    """Steps whose progress is told as an event; other people's work goes on in between."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        yield progress(step)
 
 
 def judge_graph(request: JudgeGraphRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
@@ -139,7 +123,7 @@ def judge_graph(request: JudgeGraphRequest, shelf: Shelf, _limits: Limits) -> It
         request.draws,
         request.seed,
     )
-    curves = yield from _told(steps, lambda done: Progress(done=done, total=1))
+    curves = yield from told(steps, lambda done: Progress(done=done, total=1))
     yield GraphJudged(
         kept=pack_float32(curves.kept[0].astype(np.float32)),
         removed=pack_float32(curves.removed[0].astype(np.float32)),

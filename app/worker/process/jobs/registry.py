@@ -9,6 +9,12 @@ from typing import Any, Protocol
 from app.worker.process.jobs.ablate import ablate_contexts
 from app.worker.process.jobs.embed import embed_text
 from app.worker.process.jobs.graph import check_graph, judge_graph, trace_graph
+from app.worker.process.jobs.paths import (
+    compose_node,
+    explain_score,
+    scale_nodes,
+    split_node,
+)
 from app.worker.process.jobs.prompt import (
     ablate_together,
     attribute_prediction,
@@ -17,6 +23,7 @@ from app.worker.process.jobs.prompt import (
     read_text,
 )
 from app.worker.process.jobs.steer import steer_text, sweep_strengths
+from app.worker.process.jobs.step import try_steering
 from app.worker.process.limits import Limits
 from app.worker.process.shared import SharedWork
 from app.worker.process.shelf import Shelf
@@ -26,15 +33,20 @@ from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     CheckGraphRequest,
+    ComposeNodeRequest,
     DoseRequest,
     EmbedRequest,
+    ExplainScoreRequest,
     GraphRequest,
     JudgeGraphRequest,
     MaximaRequest,
     OccludeRequest,
     ReadRequest,
+    ScaleNodesRequest,
+    SplitNodeRequest,
     SteerRequest,
     TogetherRequest,
+    TryStepRequest,
     WorkRequest,
 )
 from sae_core.errors import ModelError
@@ -52,6 +64,11 @@ JOBS: dict[type[WorkRequest], Callable[[Any, Shelf, Limits], Iterator[Event]]] =
     GraphRequest: trace_graph,
     CheckGraphRequest: check_graph,
     JudgeGraphRequest: judge_graph,
+    SplitNodeRequest: split_node,
+    ComposeNodeRequest: compose_node,
+    ExplainScoreRequest: explain_score,
+    ScaleNodesRequest: scale_nodes,
+    TryStepRequest: try_steering,
 }
 
 
