@@ -57,9 +57,17 @@ class RoomError(SteeringError):
     """The prompt and the text to generate are together too long for the model."""
 
 
+class ChatError(FeaturescopeError):
+    """A chat template is broken, or makes nothing of a conversation."""
+
+
 class TrainingError(FeaturescopeError):
     """A training cannot start or go on; what was trained so far is still there."""
 
 
 class CircuitError(FeaturescopeError):
     """An attribution graph cannot be built as asked, or makes no sense as it is given."""
+
+
+class ContrastError(FeaturescopeError):
+    """Two sets of texts cannot be contrasted as asked."""
