@@ -127,8 +127,17 @@ async def _graph_query(
     group: Annotated[str, Query(max_length=64, description="Id of the group that is scaled.")] = "",
 ) -> GraphQuery:
     return GraphQuery(
-        *(round(share, _DIGITS), node, page, check == "1", judge == "1"),
-        *(look, target, head, key, scale, group),
+        share=round(share, _DIGITS),
+        node=node,
+        page=page,
+        check=check == "1",
+        judge=judge == "1",
+        look=look,
+        target=target,
+        head=head,
+        key=key,
+        scale=scale,
+        group=group,
     )
 
 

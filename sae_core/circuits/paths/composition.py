@@ -91,7 +91,7 @@ def composition_steps(bench: Bench, node: int) -> Generator[int, None, Compositi
         n = len(block.pattern)
         if point is None or point not in by_z:
             continue
-        gradient = by_z[point][0].unflatten(1, (n, -1)).transpose(0, 1)  # heads, pos, width
+        gradient = by_z[point][0].view(n_pos, n, -1).transpose(0, 1)  # heads, pos, width
         moved = block.pattern.mT @ gradient  # by each value
         layers += [layer] * n
         heads += list(range(n))

@@ -219,7 +219,8 @@ def _edge(
     layers, heads, through = [], [], []
     for point in points:
         n = len(attended.blocks[point.layer].pattern)
-        shares = (by_z[point][0] * moved[point]).unflatten(1, (n, -1)).sum(dim=(0, 2))
+        product = by_z[point][0] * moved[point]
+        shares = product.view(len(product), n, -1).sum(dim=(0, 2))
         layers += [point.layer] * n
         heads += list(range(n))
         through.append(shares.double().cpu().numpy())

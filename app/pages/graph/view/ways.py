@@ -130,8 +130,9 @@ def node_ways(site: Site, page: GraphPage, target: int | None = None) -> NodeWay
     ways = tuple(replace(way, alone=value) for way, value in zip(ways, floats(alone), strict=True))
     names = _heads(answer.layers, answer.heads)
     through = np.append(unpack_float32(answer.through), np.float32(answer.straight))
-    edge = _shares([*names, "straight along the stream"], through)
-    return NodeWays(page.names.name(target), answer.total, answer.together, ways, edge)
+    titles = [*(f"head {name}" for name in names), "straight along the stream"]
+    edge = _shares(titles, through)
+    return NodeWays(_target(page, target), answer.total, answer.together, ways, edge)
 
 
 def node_parts(site: Site, page: GraphPage) -> NodeParts:
@@ -239,9 +240,7 @@ def scaled(
         shares = unpack_float32(answer.probabilities).reshape(-1, len(targets))
         return tuple(
             ScaledTarget(
-                page.names.name(target).rpartition(" ")[0]
-                if kinds[target] == NodeKind.LOGIT
-                else page.names.name(target),
+                _target(page, target),
                 *_three(values[:, n]),
                 *(_three(shares[:, n]) if np.isfinite(shares[0, n]) else (None, None, None)),
             )
@@ -254,7 +253,7 @@ def scaled(
 def scaled_nodes(page: GraphPage) -> tuple[int, ...]:
     """The features that the page's address scales: a group's, or the chosen one."""
     kinds = page.graph.nodes.kind
-    nodes = () if page.query.node is None else (page.query.node,)
+    nodes: tuple[int, ...] = () if page.query.node is None else (page.query.node,)
     if page.query.group:
         groups = [group for group in page.view.groups if group.id == page.query.group]
         nodes = groups[0].nodes if groups else ()
@@ -275,6 +274,12 @@ def bare(graph: Graph) -> Graph:
     """A graph without its edges, which is all that the worker needs to find its nodes."""
     none = np.zeros(0, dtype=np.int32)
     return replace(graph, edges=Edges(none, none, none.astype(np.float32)))
+
+
+def _target(page: GraphPage, target: int) -> str:
+    """What a target is, without how likely it was."""
+    is_logit = page.graph.nodes.kind[target] == NodeKind.LOGIT
+    return page.names.output(target) if is_logit else page.names.name(target)
 
 
 def _chosen(page: GraphPage) -> int:
@@ -314,7 +319,7 @@ def _way(name: str) -> str:
     layer, _, part = name.removeprefix("blocks.").partition(".")
     if part == "attn":
         return f"attention and norms of layer {layer}"
-    return f"what features and MLP of layer {layer} write ({part})"
+    return f"what is written in layer {layer} ({part.rpartition('hook_')[2]})"
 
 
 def _shares(
@@ -344,6 +349,6 @@ def _shares(
         if weights[n] != 0 or most == len(weights)
     ]
     left = float(weights.sum()) - sum(part.weight for part in shares)
-    if len(order) < len(weights) and abs(left) > 1e-9:
+    if len(order) < len(weights) and abs(left) > 1e-5 * size:
         shares.append(Share("all others", left, abs(left) / max(size, abs(left))))
     return tuple(shares)
