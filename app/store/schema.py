@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.annotations import TABLES as WRITTEN
 from app.store.columns import Base
+from app.store.search.automata.schema import StoredAutomata as StoredAutomata
+from app.store.search.automata.schema import StoredStepTrial as StoredStepTrial
 from app.store.tables.comparisons.schema import StoredRecurrence as StoredRecurrence
 
 

@@ -35,6 +35,7 @@ from app.store.columns import Base, escape
 from app.store.database import knows_schema, newest_schema, reading, tidy, writing
 from app.store.schema import (
     UNKEPT,
+    StoredAutomata,
     StoredDictionary,
     StoredEffect,
     StoredFeature,
@@ -45,6 +46,7 @@ from app.store.schema import (
     StoredPosting,
     StoredRecurrence,
     StoredRule,
+    StoredStepTrial,
 )
 from app.store.search.word_index import index_rules
 from app.store.tables.bulk import bulk_insert
@@ -71,6 +73,8 @@ _OF_HARVEST = tuple(
         StoredRecurrence,
         StoredKeptText,
         StoredFiringBlock,
+        StoredAutomata,
+        StoredStepTrial,
     )
 )
 

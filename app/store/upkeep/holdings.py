@@ -15,6 +15,7 @@ from app.store.annotations import (
 )
 from app.store.database import reading
 from app.store.schema import (
+    StoredAutomata,
     StoredCorpus,
     StoredDictionary,
     StoredEffect,
@@ -47,7 +48,7 @@ class DictionaryHolding:
         view: the dictionary.
         labelled: features that have a label.
         effects: cached ablations.
-        n_bytes: of its features, cached ablations, map, and kept text with its firings, as packed.
+        n_bytes: of its features, cached ablations, map, automata, and kept text with firings, as packed.
         kept_bytes: of these, kept text with its firings, in which phrases are found.
     """
 
@@ -180,6 +181,8 @@ def _dictionaries(
     of_maps = select(
         StoredMap.dictionary_id, func.length(StoredMap.places) + func.length(StoredMap.heads)
     )
+    of_automata = select(StoredAutomata.dictionary_id, func.length(StoredAutomata.content))
+    automata = {row[0]: int(row[1]) for row in connection.execute(of_automata)}
     sizes = {row[0]: int(row[1]) for row in connection.execute(of_features)}
     maps = {row[0]: int(row[1]) for row in connection.execute(of_maps)}
     labels = {row[0]: int(row[1]) for row in connection.execute(of_labels)}
@@ -190,7 +193,7 @@ def _dictionaries(
             labelled=labels.get(view.id, 0),
             effects=effects.get(view.id, (0, 0))[0],
             n_bytes=effects.get(view.id, (0, 0))[1]
-            + sum(of.get(view.id, 0) for of in (sizes, kept, maps)),
+            + sum(of.get(view.id, 0) for of in (sizes, kept, maps, automata)),
             kept_bytes=kept.get(view.id, 0),
         )
         for view in views
