@@ -15,6 +15,8 @@ from app.pages.compare import api as compare_api
 from app.pages.compare import routes as compare_pages
 from app.pages.dictionary import api as dictionary_api
 from app.pages.dictionary import routes as dictionary_pages
+from app.pages.dictionary.automata import api as automata_api
+from app.pages.dictionary.automata import routes as automata_pages
 from app.pages.dictionary.map import api as map_api
 from app.pages.dictionary.map import routes as map_pages
 from app.pages.feature import api as feature_api
@@ -71,6 +73,7 @@ ROOMS = (
     (glossary_pages, glossary_api),  # /glossary
     (dictionary_pages, dictionary_api),  # /d/MODEL/DICTIONARY
     (map_pages, map_api),  # /d/MODEL/DICTIONARY/map
+    (automata_pages, automata_api),  # /d/MODEL/DICTIONARY/automata
     (feature_pages, feature_api),  # /d/MODEL/DICTIONARY/12
     (labels_pages, labels_api),  # /d/MODEL/DICTIONARY/12/labels
     (lists_pages, lists_api),  # /lists/NAME

@@ -17,6 +17,7 @@ from app.cli.commands.making import add, demo_train, harvest, sweep, toy, train
 from app.cli.commands.serving import demo, serve, worker
 from app.cli.commands.store import db, export, forget, import_, list_, remove
 from app.cli.commands.studying import (
+    automata,
     circuit,
     compare,
     embed,
@@ -56,6 +57,7 @@ COMMANDS: tuple[Command, ...] = (
     compare,
     graph,
     circuit,
+    automata,
     sweep,
     demo,
     demo_train,
