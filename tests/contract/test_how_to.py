@@ -23,7 +23,7 @@ from app import application
 from app.cli import main
 from app.store import database
 from app.worker.process.jobs import registry
-from app.worker.protocol import requests
+from app.worker.protocol import kinds, requests
 from app.worker.protocol.events import Progress
 from sae_core.dictionaries import architectures
 from sae_core.dictionaries.checkpoint import load_dictionary
@@ -61,7 +61,7 @@ def test_a_guide_names_what_exists(title: str) -> None:
         ("ROOMS", application),
         ("COMMANDS", main),
         ("JOBS", registry),
-        ("REQUESTS", requests),
+        ("REQUESTS", kinds),
     ],
 )
 def test_a_register_is_where_a_guide_says(name: str, module: object) -> None:

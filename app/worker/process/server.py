@@ -30,7 +30,8 @@ from app.worker.process.jobs.registry import TorchWorkbench, Workbench
 from app.worker.process.limits import Limits
 from app.worker.process.scheduler import Scheduler
 from app.worker.protocol.events import Failed, FailureCode, HealthReply
-from app.worker.protocol.requests import CLIENT, REQUESTS, SECRET, STREAMS, WorkRequest
+from app.worker.protocol.kinds import REQUESTS, STREAMS
+from app.worker.protocol.requests import CLIENT, SECRET, WorkRequest
 from app.worker.server_limits import BoundedConnection, raise_descriptors
 
 GRACE_SECONDS = 3

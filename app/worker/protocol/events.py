@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from app.worker.protocol.chats import ChatResult
 from app.worker.protocol.requests import Message, Token
 
 
@@ -360,6 +361,7 @@ Result = (
     | ScoreExplained
     | NodesScaled
     | StepArm
+    | ChatResult
 )
 Event = Annotated[Result | Progress | Failed | Done, Field(discriminator="event")]
 

@@ -429,33 +429,3 @@ class TryStepRequest(WorkRequest):
     others: tuple[Index, ...] = Field(
         max_length=MOST_TEXTS, description="Features that are steered in its place."
     )
-
-
-REQUESTS: tuple[type[WorkRequest], ...] = (
-    AblateRequest,
-    ReadRequest,
-    MaximaRequest,
-    EmbedRequest,
-    AttributeRequest,
-    TogetherRequest,
-    OccludeRequest,
-    SteerRequest,
-    DoseRequest,
-    GraphRequest,
-    CheckGraphRequest,
-    JudgeGraphRequest,
-    SplitNodeRequest,
-    ComposeNodeRequest,
-    ExplainScoreRequest,
-    ScaleNodesRequest,
-    TryStepRequest,
-)
-
-STREAMS: tuple[type[WorkRequest], ...] = (
-    AttributeRequest,
-    SteerRequest,
-    DoseRequest,
-    GraphRequest,
-    TryStepRequest,
-)
-"""Kinds whose answers are long and read while they come; all others are short work."""

@@ -28,8 +28,8 @@ from app.worker.process.limits import Limits
 from app.worker.process.shared import SharedWork
 from app.worker.process.shelf import Shelf
 from app.worker.protocol.events import Event
+from app.worker.protocol.kinds import STREAMS
 from app.worker.protocol.requests import (
-    STREAMS,
     AblateRequest,
     AttributeRequest,
     CheckGraphRequest,

@@ -27,8 +27,8 @@ from app.worker.protocol.events import (
     Together,
     TokensRead,
 )
+from app.worker.protocol.kinds import REQUESTS
 from app.worker.protocol.requests import (
-    REQUESTS,
     AttributeRequest,
     DictionaryRef,
     MaximaRequest,

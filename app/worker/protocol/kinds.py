@@ -1,0 +1,53 @@
+"""Every kind of request that the worker takes."""
+
+from __future__ import annotations
+
+from app.worker.protocol.requests import (
+    AblateRequest,
+    AttributeRequest,
+    CheckGraphRequest,
+    ComposeNodeRequest,
+    DoseRequest,
+    EmbedRequest,
+    ExplainScoreRequest,
+    GraphRequest,
+    JudgeGraphRequest,
+    MaximaRequest,
+    OccludeRequest,
+    ReadRequest,
+    ScaleNodesRequest,
+    SplitNodeRequest,
+    SteerRequest,
+    TogetherRequest,
+    TryStepRequest,
+    WorkRequest,
+)
+
+REQUESTS: tuple[type[WorkRequest], ...] = (
+    AblateRequest,
+    ReadRequest,
+    MaximaRequest,
+    EmbedRequest,
+    AttributeRequest,
+    TogetherRequest,
+    OccludeRequest,
+    SteerRequest,
+    DoseRequest,
+    GraphRequest,
+    CheckGraphRequest,
+    JudgeGraphRequest,
+    SplitNodeRequest,
+    ComposeNodeRequest,
+    ExplainScoreRequest,
+    ScaleNodesRequest,
+    TryStepRequest,
+)
+
+STREAMS: tuple[type[WorkRequest], ...] = (
+    AttributeRequest,
+    SteerRequest,
+    DoseRequest,
+    GraphRequest,
+    TryStepRequest,
+)
+"""Kinds whose answers are long and read while they come; all others are short work."""
