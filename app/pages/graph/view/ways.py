@@ -214,8 +214,16 @@ def score_parts(site: Site, page: GraphPage, head: str, key: int) -> ScoreParts:
         pattern=_shares([f"{token} ({k})" for k, token in enumerate(tokens)], pattern, most=8),
         asks=_shares(names, own, most=8, nodes=n),
         answers=_shares(names, other, most=8, nodes=n),
-        pairs=_shares(titles, unpack_float32(answer.weights), most=MOST),
+        pairs=_pairs(titles, unpack_float32(answer.weights), answer.score),
     )
+
+
+def _pairs(titles: list[str], weights: NDArray[np.float32], score: float) -> tuple[Share, ...]:
+    """The strongest pairs, and what all others add to the score."""
+    shares = _shares(titles[:MOST], weights[:MOST], most=len(titles[:MOST]))
+    left = score - sum(pair.weight for pair in shares)
+    size = max([abs(pair.weight) for pair in shares], default=1.0) or 1.0
+    return (*shares, Share("all other pairs", left, min(1.0, abs(left) / size)))
 
 
 def scaled(

@@ -45,7 +45,7 @@ def test_what_a_node_is_made_of_and_why_there(site: Client, kept: str) -> None:
     score = client.score("demo", name, NODE, "1.0", 0)
     assert score.caveat == "It is capped."
     assert sum(part.weight for part in score.asks) == score.score
-    assert [pair.weight for pair in score.pairs] == [2.0, -0.5]
+    assert [pair.weight for pair in score.pairs] == [2.0, -0.5, 0.5]
     said = words(site.get(f"{kept}?node={NODE}&look=score&head=1.0&key=0").text)
     assert "Why head 1.0 looks there" in said
     assert "× biases" in said
