@@ -17,6 +17,7 @@ _FIGURES = {
     "extra-loss fraction (mean)": ("extra_loss_fraction_mean", "{:.2%}"),
     "dead share": ("dead_share", "{:.2%}"),
 }
+_FAR = {"far tokens": ("tokens", "{:.4%}"), "variance of these": ("variance", "{:.1%}")}
 
 
 def english_card_text(card: Mapping[str, Any]) -> str:
@@ -73,7 +74,10 @@ of the model in {writing["dtype"]}, about {epochs:.1f} times over the text. Figu
 as they lie here, with the model in float32, on all held-out text
 ({evaluated["n_tokens"]:,} tokens); brackets are 95 % intervals over its documents. Dead are
 features that fire on none of these tokens, which are few: the harvest's page says how many fire on
-none of ten times as many. Of the transcoder the MLP's output is replaced.
+none of ten times as many. Of the transcoder the MLP's output is replaced. *Far tokens* have an
+activation ten times as long as the median where the dictionary reads (in the stream these are first
+words such as "Ingredients", where the model rests its attention); where much of the variance is
+theirs, an FVU says little of the others.
 
 {_table(parts)}
 
@@ -93,6 +97,10 @@ def _table(parts: Mapping[str, Any]) -> str:
         ("features", [f"{part['training']['d_sae']:,}" for part in shown]),
         ("training tokens", [f"{part['training']['tokens']:,}" for part in shown]),
         ("seed", [str(part["training"]["seed"]) for part in shown]),
+    ]
+    rows += [
+        (title, [form.format(part["far"][key]) for part in shown])
+        for title, (key, form) in _FAR.items()
     ]
     rows += [
         (title, [_figure(part["evaluation"], key, form) for part in shown])

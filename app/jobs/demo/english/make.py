@@ -72,7 +72,8 @@ def train_english_demo(settings: Settings, demo: Path, seed: int = 0) -> None:
     for own in ENGLISH.dictionaries:
         config = replace(RECIPES[own.name], seed=seed)
         pools = _pools(short, corpus, own, config, work)
-        dictionaries[own.name] = trained_dictionary(model, corpus, own, config, work, out, pools)
+        trained = trained_dictionary(model, corpus, own, config, work, out, pools)
+        dictionaries[own.name] = trained | {"far": _far(pools)}
     card = {
         "command": f"featurescope demo-train --english --out demo --seed {seed}",
         "python": platform.python_version(),
@@ -109,6 +110,19 @@ def _pools(
     )
     kept = CachedPools(pools, work / "activations")
     return RepeatedPools(kept, pools.per_epoch, config.seed)
+
+
+def _far(pools: PoolSource) -> dict[str, float]:
+    """Tokens whose activation is ten times as long as the median: their share of all tokens, and of
+    the variance."""
+    x = pools.pool(0)[:, : pools.widths[0]].float()
+    norms = x.norm(dim=1)
+    far = norms > 10 * norms.median()
+    deviations = (x - x.mean(0)).square().sum(1)
+    return {
+        "tokens": float(far.float().mean()),
+        "variance": float(deviations[far].sum() / deviations.sum()),
+    }
 
 
 def _write_text(model: LanguageModel, path: Path, parts: Path, seed: int) -> None:
