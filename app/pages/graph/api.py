@@ -25,7 +25,7 @@ from app.web.parameters import whole_number
 from app.web.routes import FileRoute, PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import TheSite
-from app.worker.protocol.requests import MOST_FACTOR
+from app.worker.protocol.paths import MOST_FACTOR
 
 router = APIRouter(
     prefix="/api/v1/m/{model}", tags=["graphs"], responses=ERRORS, route_class=PatientRoute

@@ -9,7 +9,7 @@ from fastapi import Depends, Query
 
 from app.rendering.addresses import graph_address
 from app.store.types.graphs import GraphView
-from app.worker.protocol.requests import MOST_FACTOR
+from app.worker.protocol.paths import MOST_FACTOR
 
 SHARE = 0.8
 _DIGITS = 3

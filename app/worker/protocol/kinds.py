@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from app.worker.protocol.paths import (
+    ComposeNodeRequest,
+    ExplainScoreRequest,
+    ScaleNodesRequest,
+    SplitNodeRequest,
+)
 from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     CheckGraphRequest,
-    ComposeNodeRequest,
     DoseRequest,
     EmbedRequest,
-    ExplainScoreRequest,
     GraphRequest,
     JudgeGraphRequest,
     MaximaRequest,
     OccludeRequest,
     ReadRequest,
-    ScaleNodesRequest,
-    SplitNodeRequest,
     SteerRequest,
     TogetherRequest,
     TryStepRequest,

@@ -22,14 +22,16 @@ from app.worker.protocol.events import (
     Result,
     ScoreExplained,
 )
-from app.worker.protocol.requests import (
-    CheckGraphRequest,
+from app.worker.protocol.paths import (
     ComposeNodeRequest,
     ExplainScoreRequest,
-    GraphRequest,
-    JudgeGraphRequest,
     ScaleNodesRequest,
     SplitNodeRequest,
+)
+from app.worker.protocol.requests import (
+    CheckGraphRequest,
+    GraphRequest,
+    JudgeGraphRequest,
     WorkRequest,
 )
 from sae_core.circuits.graph import Edges, Graph, GraphDictionary, NodeKind, Nodes

@@ -16,14 +16,14 @@ from app.web.site import Site
 from app.worker.client.faults import STRANGE
 from app.worker.protocol.arrays import unpack_float32, unpack_int32
 from app.worker.protocol.events import NodeComposed, NodeSplit, NodesScaled, ScoreExplained
-from app.worker.protocol.requests import (
+from app.worker.protocol.paths import (
     MOST_SCALED,
-    CheckGraphRequest,
     ComposeNodeRequest,
     ExplainScoreRequest,
     ScaleNodesRequest,
     SplitNodeRequest,
 )
+from app.worker.protocol.requests import CheckGraphRequest
 from sae_core.circuits.graph import Edges, Graph, NodeKind
 from sae_core.circuits.packing import pack_graph
 
@@ -32,7 +32,7 @@ Answer = TypeVar("Answer", NodeSplit, NodeComposed, ScoreExplained, NodesScaled)
 
 
 @dataclass(frozen=True)
-class Share:
+class SumPart:
     """A part of a sum.
 
     Attributes:
@@ -59,8 +59,8 @@ class NodeWays:
     target: str
     total: float
     together: float
-    ways: tuple[Share, ...]
-    edge: tuple[Share, ...]
+    ways: tuple[SumPart, ...]
+    edge: tuple[SumPart, ...]
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class HeadParts:
 
     name: str
     total: float
-    positions: tuple[Share, ...]
-    nodes: tuple[Share, ...]
+    positions: tuple[SumPart, ...]
+    nodes: tuple[SumPart, ...]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class NodeParts:
     """What a node is made of; the parts sum to the value."""
 
     value: float
-    parts: tuple[Share, ...]
+    parts: tuple[SumPart, ...]
     heads: tuple[HeadParts, ...]
 
 
@@ -91,10 +91,10 @@ class ScoreParts:
     key: str
     score: float
     caveat: str
-    pattern: tuple[Share, ...]
-    asks: tuple[Share, ...]
-    answers: tuple[Share, ...]
-    pairs: tuple[Share, ...]
+    pattern: tuple[SumPart, ...]
+    asks: tuple[SumPart, ...]
+    answers: tuple[SumPart, ...]
+    pairs: tuple[SumPart, ...]
 
 
 @dataclass(frozen=True)
@@ -218,12 +218,12 @@ def score_parts(site: Site, page: GraphPage, head: str, key: int) -> ScoreParts:
     )
 
 
-def _pairs(titles: list[str], weights: NDArray[np.float32], score: float) -> tuple[Share, ...]:
+def _pairs(titles: list[str], weights: NDArray[np.float32], score: float) -> tuple[SumPart, ...]:
     """The strongest pairs, and what all others add to the score."""
     shares = _shares(titles[:MOST], weights[:MOST], most=len(titles[:MOST]))
     left = score - sum(pair.weight for pair in shares)
     size = max([abs(pair.weight) for pair in shares], default=1.0) or 1.0
-    return (*shares, Share("all other pairs", left, min(1.0, abs(left) / size)))
+    return (*shares, SumPart("all other pairs", left, min(1.0, abs(left) / size)))
 
 
 def scaled(
@@ -336,7 +336,7 @@ def _shares(
     most: int = MOST,
     nodes: int = 0,
     addresses: dict[int, str] | None = None,
-) -> tuple[Share, ...]:
+) -> tuple[SumPart, ...]:
     """The largest parts of a sum, and what is left of it as one; all, if `most` are enough."""
     size = float(np.abs(weights).max(initial=0.0)) or 1.0
     if most >= len(weights) and len(weights) == len(names):
@@ -346,7 +346,7 @@ def _shares(
     else:
         order = np.argsort(-np.abs(weights), kind="stable")[:most].tolist()
     shares = [
-        Share(
+        SumPart(
             names[n],
             float(weights[n]),
             float(abs(weights[n])) / size,
@@ -358,5 +358,5 @@ def _shares(
     ]
     left = float(weights.sum()) - sum(part.weight for part in shares)
     if len(order) < len(weights) and abs(left) > 1e-5 * size:
-        shares.append(Share("all others", left, abs(left) / max(size, abs(left))))
+        shares.append(SumPart("all others", left, abs(left) / max(size, abs(left))))
     return tuple(shares)

@@ -16,13 +16,13 @@ from app.worker.protocol.events import (
     Progress,
     ScoreExplained,
 )
-from app.worker.protocol.requests import (
-    CheckGraphRequest,
+from app.worker.protocol.paths import (
     ComposeNodeRequest,
     ExplainScoreRequest,
     ScaleNodesRequest,
     SplitNodeRequest,
 )
+from app.worker.protocol.requests import CheckGraphRequest
 
 if TYPE_CHECKING:
     from sae_core.circuits.check import Bench

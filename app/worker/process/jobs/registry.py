@@ -29,21 +29,23 @@ from app.worker.process.shared import SharedWork
 from app.worker.process.shelf import Shelf
 from app.worker.protocol.events import Event
 from app.worker.protocol.kinds import STREAMS
+from app.worker.protocol.paths import (
+    ComposeNodeRequest,
+    ExplainScoreRequest,
+    ScaleNodesRequest,
+    SplitNodeRequest,
+)
 from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
     CheckGraphRequest,
-    ComposeNodeRequest,
     DoseRequest,
     EmbedRequest,
-    ExplainScoreRequest,
     GraphRequest,
     JudgeGraphRequest,
     MaximaRequest,
     OccludeRequest,
     ReadRequest,
-    ScaleNodesRequest,
-    SplitNodeRequest,
     SteerRequest,
     TogetherRequest,
     TryStepRequest,

@@ -16,13 +16,13 @@ from app.worker.protocol.events import (
     Progress,
     ScoreExplained,
 )
-from app.worker.protocol.requests import (
+from app.worker.protocol.paths import (
     ComposeNodeRequest,
     ExplainScoreRequest,
-    ModelRef,
     ScaleNodesRequest,
     SplitNodeRequest,
 )
+from app.worker.protocol.requests import ModelRef
 from sae_core.circuits.graph import Graph, NodeKind
 from sae_core.circuits.packing import pack_graph
 from tests.app.worker.process.test_jobs_graph import asked, ref, traced, workbench  # noqa: F401
