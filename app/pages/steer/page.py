@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from app.errors import FeaturescopeError
+from app.errors import FeaturescopeError, InvalidRequest
+from app.pages.steer import requests as steering
 from app.pages.steer.questions import SteerQuestion
 from app.pages.steer.state import DEFAULTS, Slider, SteerState, is_number
 from app.pages.steer.texts import SteerTexts, given
@@ -18,6 +19,7 @@ from app.rendering.numbers import activation
 from app.rendering.tokens import Typeset
 from app.store.types.catalogue import DictionaryView, FeatureRow, PresetView
 from app.web.model import AddressedModel
+from app.web.site import Site
 from app.worker.protocol.requests import MOST_EDITS, SWEPT, SteerMode
 
 MODES = (
@@ -173,6 +175,44 @@ class SteerPage:
     def preset_address(self, preset: PresetView) -> str:
         """The page that a preset restores."""
         return SteerState.of(SteerQuestion.model_validate(preset.settings)).address(self.model)
+
+
+def steer_page(
+    site: Site, model: AddressedModel, state: SteerState, dictionary: str, typed: str
+) -> SteerPage:
+    """The page of a state, before any text.
+
+    Args:
+        site: finds features.
+        model: that is steered.
+        state: what the address says.
+        dictionary: in which features are looked for; empty: that of the last slider.
+        typed: what is looked for.
+
+    Raises:
+        NotFound: there is no such dictionary.
+    """
+    question, problems = state.question()
+    if question is not None:
+        try:
+            steering.check_room(model, question)
+        except InvalidRequest as error:
+            problems["n"] = str(error)
+        state = SteerState.of(question)  # as pages write it: fields hold no other forms of numbers
+    steered = [s.dictionary for s in state.sliders if s.dictionary in model.dictionaries]
+    view = model.dictionary(dictionary or steered[-1]) if dictionary or steered else model.facts
+    rows = site.search.find(model.store, model.typeset, view, typed[:200])
+    return SteerPage(
+        of=model,
+        state=state,
+        cards=cards_of(model, state, problems),
+        problems=problems,
+        question=question,
+        presets=model.store.presets(model.name),
+        chosen=view.name,
+        typed=typed,
+        matches=[FeatureSummary.of(view, row, model.typeset) for row in rows],
+    )
 
 
 def cards_of(

@@ -32,10 +32,9 @@ class Edit(Question, Push[DictionaryName]):
     on: bool = Field(default=True, strict=True, description="Off: kept, but not applied.")
 
 
-class Continuation(Question):
-    """How a prompt is continued."""
+class Decoding(Question):
+    """Where edits apply, how many tokens are generated, and how they are drawn."""
 
-    prompt: str = Field(default="", description="Text; BOS is put first where the model has one.")
     scope: SteerScope = Field(
         default=SteerScope.ALL,
         description="`all`: edits apply to the prompt and what is generated; `generated`: only "
@@ -48,6 +47,12 @@ class Continuation(Question):
     seed: int = Field(
         default=0, ge=0, lt=2**53, description="The same seed draws alike for both texts."
     )
+
+
+class Continuation(Decoding):
+    """How a prompt is continued."""
+
+    prompt: str = Field(default="", description="Text; BOS is put first where the model has one.")
 
     @field_validator("prompt")
     @classmethod
@@ -77,8 +82,8 @@ class ContinuationSettings(TypedDict, total=False):
     seed: int
 
 
-class SteerQuestion(Continuation):
-    """Continue a prompt twice, unsteered and steered."""
+class Steered(Decoding):
+    """The same with features that are pushed."""
 
     edits: tuple[Edit, ...] = Field(default=(), description=f"At most {MOST_EDITS}.")
     traits: str | None = Field(
@@ -97,6 +102,10 @@ class SteerQuestion(Continuation):
                 {"most": MOST_EDITS, "given": len(edits)},
             )
         return edits
+
+
+class SteerQuestion(Continuation, Steered):
+    """Continue a prompt twice, unsteered and steered."""
 
 
 class DoseQuestion(Continuation):

@@ -10,12 +10,12 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from app.errors import FeaturescopeError, InvalidRequest
 from app.pages.steer import requests as steering
 from app.pages.steer.answers import SteerSpeech
-from app.pages.steer.page import FeatureSummary, SliderCard, SteerPage, cards_of, line_of
+from app.pages.steer.page import SliderCard, SteerPage, line_of, steer_page
 from app.pages.steer.snippet import snippet
 from app.pages.steer.state import Slider, SteerState
 from app.pages.steer.texts import SteerTexts
 from app.web.errors import status_of
-from app.web.model import AddressedModel, TheModel
+from app.web.model import TheModel
 from app.web.routes import PatientRoute
 from app.web.site import Site, TheSite
 
@@ -33,7 +33,7 @@ def page(request: Request, model: TheModel, site: TheSite) -> Response:
     if "form" in names:
         return RedirectResponse(SteerState.submitted(query).address(model.name, run="1"), 303)
     state = SteerState.read(query)
-    made = _page(site, model, state, names.get("dictionary", ""), names.get("q", ""))
+    made = steer_page(site, model, state, names.get("dictionary", ""), names.get("q", ""))
     status = 422 if made.refused else 200
     if "run" in names and status == 200:
         try:
@@ -74,34 +74,8 @@ def search(model: TheModel, site: TheSite, dictionary: str = "", q: str = "") ->
 
     For example /m/demo/steer/search?dictionary=mlp-4096&q=self
     """
-    made = _page(site, model, SteerState(), dictionary, q)
+    made = steer_page(site, model, SteerState(), dictionary, q)
     return site.renderer.html("steer/_found.html", page=made)
-
-
-def _page(
-    site: Site, model: AddressedModel, state: SteerState, dictionary: str, typed: str
-) -> SteerPage:
-    question, problems = state.question()
-    if question is not None:
-        try:
-            steering.check_room(model, question)
-        except InvalidRequest as error:
-            problems["n"] = str(error)
-        state = SteerState.of(question)  # as pages write it: fields hold no other forms of numbers
-    steered = [s.dictionary for s in state.sliders if s.dictionary in model.dictionaries]
-    view = model.dictionary(dictionary or steered[-1]) if dictionary or steered else model.facts
-    rows = site.search.find(model.store, model.typeset, view, typed[:200])
-    return SteerPage(
-        of=model,
-        state=state,
-        cards=cards_of(model, state, problems),
-        problems=problems,
-        question=question,
-        presets=model.store.presets(model.name),
-        chosen=view.name,
-        typed=typed,
-        matches=[FeatureSummary.of(view, row, model.typeset) for row in rows],
-    )
 
 
 def _texts(site: Site, made: SteerPage) -> SteerTexts | None:

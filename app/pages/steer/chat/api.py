@@ -1,0 +1,123 @@
+"""Conversations as JSON: answers as streams, readings, cues, and files checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.pages.steer import requests as steering
+from app.pages.steer import schema as steer_types
+from app.pages.steer.answers import SteerSpeech
+from app.pages.steer.chat import schema as types
+from app.pages.steer.chat.conversations import conversation_of, format_of
+from app.pages.steer.chat.cue import CueStudy
+from app.pages.steer.chat.lines import read_lines, written_lines
+from app.pages.steer.chat.reading import read
+from app.pages.steer.questions import SteerQuestion
+from app.web.live.stream import LiveStream
+from app.web.model import AddressedModel, TheModel
+from app.web.routes import PatientRoute
+from app.web.schema import ERRORS
+from app.web.site import Site, TheSite
+
+router = APIRouter(
+    prefix="/api/v1/m/{model}/chat",
+    tags=["conversations"],
+    responses=ERRORS,
+    route_class=PatientRoute,
+)
+
+_EXAMPLE = """\
+event: began
+data: {"event":"began","tokens":[1,9690],"text":["<|im_start|>","user"]}
+
+event: token
+data: {"event":"token","pane":"steered","step":0,"token":31,"probability":0.25,"text":"The","shown":null,"end":false}
+
+event: done
+data: {"event":"done"}
+"""  # noqa: E501
+
+
+@router.post(
+    "",
+    status_code=200,
+    response_class=LiveStream,
+    responses={
+        200: {
+            "model": steer_types.SteerAnswer,
+            "description": "Server-sent events, as of `steer`: one `began` with the conversation's "
+            "tokens, a `token` for each answer and step, then `traits` for each answer and "
+            "`side_effects`; the last is `done` or `failed`. Closing the connection ends the work.",
+            "content": {LiveStream.media_type: {"example": _EXAMPLE}},
+        }
+    },
+)
+def chat(model: TheModel, question: types.ChatQuestion, site: TheSite) -> Response:
+    """Answer a conversation twice, unsteered and steered, in one batch and from the same seed.
+
+    \f
+    For example /api/v1/m/demo/chat
+    with {"turns": [{"role": "user", "content": "Hello"}]}
+    """
+    asked = task_of(site, model, question)
+    return LiveStream(site.live.ask(asked.request), SteerSpeech(model, asked).say)
+
+
+@router.post("/reading")
+def reading(
+    model: TheModel, question: types.ReadingQuestion, site: TheSite
+) -> types.ConversationReading:
+    """A conversation token by token: the template's share, what fires, and traits.
+
+    \f
+    For example /api/v1/m/demo/chat/reading
+    with {"turns": [{"role": "user", "content": "Hello"}]}
+    """
+    vocabulary = site.store.vocabulary(model.facts.model_id)
+    template = format_of(model.facts, vocabulary).template
+    said = conversation_of(model.facts, vocabulary, question.turns, question.answering)
+    whose: types.TemplateName = "model" if template.is_own else "plain"
+    return read(model, site.prompts, said, whose, question)
+
+
+@router.post("/cue")
+def cue(model: TheModel, question: types.CueQuestion, site: TheSite) -> types.CueAnswer:
+    """Which words make a feature fire, and what rewording silences it.
+
+    \f
+    For example /api/v1/m/demo/chat/cue
+    with {"turns": [{"role": "user", "content": "Hello"}], "dictionary": "mlp-4096", "feature": 12}
+    """
+    return CueStudy(site, model, question).answer()
+
+
+@router.post("/lines")
+def lines(model: TheModel, question: types.LinesQuestion) -> types.Conversed:
+    """A conversation in JSON lines, checked; a turn the model's template lacks is refused later.
+
+    \f
+    For example /api/v1/m/demo/chat/lines
+    with {"lines": "{\\"role\\": \\"user\\", \\"content\\": \\"Hello\\"}"}
+    """
+    del model  # it is there: an address of another is refused
+    turns = read_lines(question.lines)
+    return types.Conversed(turns=[*turns], lines=written_lines(turns))
+
+
+def task_of(site: Site, model: AddressedModel, question: types.ChatQuestion) -> steering.SteerTask:
+    """The worker's request for two answers.
+
+    Raises:
+        NotFound: there is no such dictionary.
+        InvalidRequest: there is no such feature, no room, or the template cannot take the turns.
+    """
+    vocabulary = site.store.vocabulary(model.facts.model_id)
+    said = conversation_of(model.facts, vocabulary, question.turns, answering=True)
+    settings = question.model_dump(exclude={"turns"})
+    asked = steering.steer(model, SteerQuestion.model_validate(settings))
+    return replace(
+        asked, request=asked.request.model_copy(update={"prompt": tuple(said.tokens.tolist())})
+    )

@@ -1,0 +1,67 @@
+"""The page of conversations, worked out: everything its templates only have to place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from app.errors import FeaturescopeError
+from app.pages.steer.chat.conversations import format_of
+from app.pages.steer.chat.schema import MOST_TRAITS
+from app.pages.steer.page import SteerPage
+from app.pages.steer.state import DEFAULTS, SteerState
+from app.store.types.annotations import ListView
+
+CHAT_DEFAULTS = DEFAULTS | {"n": "96", "temperature": "0"}
+"""Answers are longer than continuations, and a conversation is easier to compare without chance."""
+
+
+@dataclass(frozen=True)
+class ChatPage:
+    """What the templates of the page show.
+
+    Attributes:
+        steer: its sliders and settings.
+        lists: the lists that can be followed as traits, each with whether it is.
+        is_plain: whether the model has no template of its own.
+        problem: why its template cannot be used; empty where it can.
+        stops: texts that end an answer where no token does.
+        defaults: the settings that addresses leave out.
+        most_traits: that are followed at once.
+    """
+
+    steer: SteerPage
+    lists: Sequence[tuple[ListView, bool]]
+    is_plain: bool
+    problem: str
+    stops: tuple[str, ...]
+    defaults: Mapping[str, str]
+    most_traits: int = MOST_TRAITS
+
+    @classmethod
+    def of(cls, steer: SteerPage, lists: Sequence[ListView], followed: Sequence[str]) -> ChatPage:
+        """The page around the sliders of the steering page."""
+        is_plain, problem, stops = False, "", ()
+        try:
+            facts = steer.of.facts
+            template = format_of(facts, steer.of.store.vocabulary(facts.model_id)).template
+            is_plain, stops = not template.is_own, template.stops
+        except FeaturescopeError as error:
+            problem = str(error)
+        shown = [(view, view.name in followed[:MOST_TRAITS]) for view in lists]
+        return cls(steer, shown, is_plain, problem, stops, CHAT_DEFAULTS)
+
+    @property
+    def base(self) -> str:
+        """The address of the page without its state."""
+        return f"/m/{quote(self.steer.model, safe='')}/chat"
+
+
+def chat_state(query: Iterable[tuple[str, str]]) -> SteerState:
+    """What the address says of sliders and settings."""
+    pairs = list(query)
+    given = {name for name, _ in pairs}
+    state = SteerState.read(pairs)
+    usual = {name: value for name, value in CHAT_DEFAULTS.items() if name not in given}
+    return replace(state, settings={**state.settings, **usual})

@@ -1,0 +1,28 @@
+"""The page of conversations."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.pages.steer.chat.page import ChatPage, chat_state
+from app.pages.steer.page import steer_page
+from app.web.model import TheModel
+from app.web.routes import PatientRoute
+from app.web.site import TheSite
+
+router = APIRouter(prefix="/m/{model}/chat", route_class=PatientRoute)
+
+
+@router.get("")
+def page(request: Request, model: TheModel, site: TheSite) -> Response:
+    """The page; the conversation itself stays in the browser.
+
+    For example /m/demo/chat?f=mlp-4096:12:add:4&trait=starred
+    """
+    query = request.query_params.multi_items()
+    made = steer_page(site, model, chat_state(query), "", "")
+    followed = tuple(value for name, value in query if name == "trait")
+    lists = [view for view in model.store.lists.all() if view.size and not view.withdrawn]
+    shown = ChatPage.of(made, lists, followed)
+    return site.renderer.html("steer/chat/chat.html", 422 if made.refused else 200, page=shown)
