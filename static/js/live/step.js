@@ -1,6 +1,6 @@
 // Checks of steps by steering: how far each is, said beside its button, then what came of it.
 
-import { stream } from "../live/stream.js";
+import { stream } from "./stream.js";
 
 async function check(button) {
   const status = button.nextElementSibling;
