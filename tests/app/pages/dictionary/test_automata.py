@@ -1,0 +1,72 @@
+"""The automata of a dictionary: pages, JSON, and the store behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.store.types.automata import MinedAutomata, TrialArm, TriedStep
+from sae_core.circuits.automata.mining import Step
+from sae_core.circuits.automata.shapes import Automaton
+from tests.app.pretend.clients import Client, filled
+
+ADDRESS = "/d/demo/mlp-12/automata"
+STEP = Step(
+    1, 2, 40, 12, 80, 0.5, float("nan"), float("nan"), 0.01, 50.0, 0.6, 4.0, 1e-6, 1e-5, ((3, 40),)
+)
+PARAMETERS = {"steps": 1, "tested": 9, "supported": 1, "n_tokens": 900, "n_documents": 12}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Client]:
+    with filled(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def mined(site: Client) -> Client:
+    view = site.store.dictionary("demo", "mlp-12")
+    made = MinedAutomata((Automaton((1, 2), (STEP,), False),), PARAMETERS)
+    site.store.search.automata.save(view, made)
+    return site
+
+
+def test_without_any_the_page_says_how_to_mine(site: Client) -> None:
+    page = site.get(ADDRESS)
+    assert page.status_code == 200
+    assert "featurescope automata demo/mlp-12" in page.text
+    assert site.get(f"/api/v1{ADDRESS}").json()["mined"] is False
+
+
+def test_the_list_and_the_page_of_one(mined: Client) -> None:
+    for address in (ADDRESS, f"{ADDRESS}/1-2", f"{ADDRESS}?feature=2"):
+        page = mined.get(address)
+        assert page.status_code == 200
+        assert 'href="/d/demo/mlp-12/1"' in page.text
+        assert f'data-check="/api/v1{ADDRESS}/1-2/1/2"' in page.text
+    assert "in none of the 1 automata" in mined.get(f"{ADDRESS}?feature=7").text
+    assert mined.get(f"{ADDRESS}/9-10").status_code == 404
+    assert mined.get(f"{ADDRESS}?page=0").status_code == 422
+    assert mined.http.post(f"/api/v1{ADDRESS}/1-2/2/1", json={}).status_code == 404
+
+
+def test_a_check_is_kept_and_shown(mined: Client) -> None:
+    view = mined.store.dictionary("demo", "mlp-12")
+    arms = (
+        TrialArm("unsteered", 0.0, 96, 2, 1),
+        TrialArm("steered", 2.0, 96, 88, 88),
+        TrialArm("random", 2.0, 96, 0, 0),
+    )
+    mined.store.search.automata.save_trial(view, TriedStep(1, 2, arms))
+    answer = mined.get(f"/api/v1{ADDRESS}/1-2").json()
+    (step,) = answer["steps"]
+    assert (step["verdict"], step["low"], step["support"]) == ("confirmed", None, 40)
+    assert [arm["fired"] for arm in step["trial"]] == [2, 88, 0]
+    stream = mined.http.post(f"/api/v1{ADDRESS}/1-2/1/2", json={}).text
+    assert "steered × 2 88 of 96" in stream
+    # Mining anew takes the checks away.
+    mined.store.search.automata.save(view, MinedAutomata((), PARAMETERS))
+    assert mined.store.search.automata.trials(view) == {}
+    assert "No step passed" in mined.get(ADDRESS).text
