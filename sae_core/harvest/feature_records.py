@@ -132,7 +132,7 @@ def _summarise_logits(weights: Tensor) -> tuple[list[Ranking], list[Ranking], li
     width = (high - low).clamp_min(torch.finfo(weights.dtype).tiny)
     counts = torch.zeros(len(weights), N_HISTOGRAM, dtype=torch.int64, device=weights.device)
     # A few rows at a time stay in the processor's cache: a quarter of the time.
-    parts = (part.split(_ROWS) for part in (weights, low, width, counts))
+    parts = (torch.split(part, _ROWS) for part in (weights, low, width, counts))
     for some, least, spread, count in zip(*parts, strict=True):
         bucket = (some - least).div_(spread).mul_(N_HISTOGRAM).long()
         bucket.clamp_(0, N_HISTOGRAM - 1)

@@ -162,8 +162,8 @@ def find_model(name: str | Path, revision: str | None = None) -> ModelFolder:
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        folder = _checked(ModelFolder(path, path.resolve().name))
-        return replace(folder, facts=folder.json(FACTS))
+        local = _checked(ModelFolder(path, path.resolve().name))
+        return replace(local, facts=local.json(FACTS))
     if path.exists():
         raise ModelError(f"{path} is a file: give the folder that holds config.json and weights.")
     if isinstance(name, Path) or not _HUB_NAME.fullmatch(name):

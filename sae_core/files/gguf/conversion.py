@@ -105,21 +105,19 @@ def _tokenizer(draft: Path, path: Path, header: GgufHeader) -> dict[str, Any]:
 
 def _model(path: Path, header: GgufHeader) -> tuple[Any, dict[str, Tensor]]:
     """Settings and weights, by the names of the transformers library."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.modeling_gguf_pytorch_utils import (
-        GGUF_SUPPORTED_ARCHITECTURES,
-        load_gguf_checkpoint,
-    )
+    from transformers import AutoConfig, AutoModelForCausalLM, modeling_gguf_pytorch_utils
 
-    _refuse_unread(path, header, GGUF_SUPPORTED_ARCHITECTURES)
+    reader: Any = modeling_gguf_pytorch_utils
+    causal: Any = AutoModelForCausalLM
+    _refuse_unread(path, header, reader.GGUF_SUPPORTED_ARCHITECTURES)
     try:
-        parsed: dict[str, Any] = load_gguf_checkpoint(path)
+        parsed: dict[str, Any] = reader.load_gguf_checkpoint(path)
         config: Any = AutoConfig.for_model(**parsed["config"])
         # The library takes a GPT-2's context for 1,024 positions whatever the file says.
         if isinstance(n_ctx := header.metadata.get("gpt2.context_length"), int):
             config.n_positions = n_ctx
         with torch.device("meta"):
-            empty: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            empty = causal.from_config(config, trust_remote_code=False)
         weights = _weights(path, header, empty, parsed)
     except _FAILURES as error:
         reason = str(error).strip() or type(error).__name__
@@ -190,9 +188,10 @@ def _refuse_unread(path: Path, header: GgufHeader, known: list[str]) -> None:
 
 
 def _is_read(architecture: str, setting: str) -> bool:
-    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
+    from transformers.integrations import ggml
 
-    return GGUF_CONFIG_MAPPING.get(architecture, {}).get(setting) is not None
+    known: Any = ggml.GGUF_CONFIG_MAPPING
+    return known.get(architecture, {}).get(setting) is not None
 
 
 def _fitting(path: Path, empty: Any, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
