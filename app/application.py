@@ -43,6 +43,8 @@ from app.pages.search import api as search_api
 from app.pages.search import routes as search_pages
 from app.pages.steer import api as steer_api
 from app.pages.steer import routes as steer_pages
+from app.pages.steer.chat import api as chat_api
+from app.pages.steer.chat import routes as chat_pages
 from app.pages.sweeps import api as sweeps_api
 from app.pages.sweeps import routes as sweeps_pages
 from app.rendering.assets import Assets
@@ -81,6 +83,7 @@ ROOMS = (
     (search_pages, search_api),  # /search
     (prompt_pages, prompt_api),  # /m/MODEL/prompt
     (steer_pages, steer_api),  # /m/MODEL/steer
+    (chat_pages, chat_api),  # /m/MODEL/chat
     (graph_pages, graph_api),  # /m/MODEL/graph
     (circuit_pages, circuit_api),  # /m/MODEL/circuit
     (runs_pages, runs_api),  # /runs

@@ -13,8 +13,7 @@ from app.pages.steer.page import SteerPage
 from app.pages.steer.state import DEFAULTS, SteerState
 from app.store.types.annotations import ListView
 
-CHAT_DEFAULTS = DEFAULTS | {"n": "96", "temperature": "0"}
-"""Answers are longer than continuations, and a conversation is easier to compare without chance."""
+USUAL_TOKENS = 96  # of an answer, where the context has twice as much room
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class ChatPage:
         except FeaturescopeError as error:
             problem = str(error)
         shown = [(view, view.name in followed[:MOST_TRAITS]) for view in lists]
-        return cls(steer, shown, is_plain, problem, stops, CHAT_DEFAULTS)
+        return cls(steer, shown, is_plain, problem, stops, usual_settings(steer.of.facts.n_ctx))
 
     @property
     def base(self) -> str:
@@ -58,10 +57,21 @@ class ChatPage:
         return f"/m/{quote(self.steer.model, safe='')}/chat"
 
 
-def chat_state(query: Iterable[tuple[str, str]]) -> SteerState:
-    """What the address says of sliders and settings."""
+def usual_settings(n_ctx: int) -> dict[str, str]:
+    """What addresses leave out. Answers are longer than continuations, and two of them are easier
+    to compare without chance."""
+    return DEFAULTS | {"n": str(max(1, min(USUAL_TOKENS, n_ctx // 2))), "temperature": "0"}
+
+
+def chat_state(query: Iterable[tuple[str, str]], n_ctx: int) -> SteerState:
+    """What the address says of sliders and settings.
+
+    Args:
+        query: names and values.
+        n_ctx: positions of the model's context; an answer takes half of them, unless it is said.
+    """
     pairs = list(query)
     given = {name for name, _ in pairs}
     state = SteerState.read(pairs)
-    usual = {name: value for name, value in CHAT_DEFAULTS.items() if name not in given}
+    usual = {name: value for name, value in usual_settings(n_ctx).items() if name not in given}
     return replace(state, settings={**state.settings, **usual})

@@ -21,8 +21,9 @@ def page(request: Request, model: TheModel, site: TheSite) -> Response:
     For example /m/demo/chat?f=mlp-4096:12:add:4&trait=starred
     """
     query = request.query_params.multi_items()
-    made = steer_page(site, model, chat_state(query), "", "")
+    made = steer_page(site, model, chat_state(query, model.facts.n_ctx), "", "")
     followed = tuple(value for name, value in query if name == "trait")
     lists = [view for view in model.store.lists.all() if view.size and not view.withdrawn]
     shown = ChatPage.of(made, lists, followed)
-    return site.renderer.html("steer/chat/chat.html", 422 if made.refused else 200, page=shown)
+    status = 422 if made.refused else 200
+    return site.renderer.html("steer/chat/chat.html", status, page=made, chat=shown)
