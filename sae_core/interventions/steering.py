@@ -1,11 +1,19 @@
 """Steering: features' directions written into the activations of some rows of a batch.
 
-With s the strength, m_f the feature's maximum, d_f its decoder row and a_f(x) its activation, an
-edit changes the activation x at its dictionary's hook point:
+With s the strength, m_f the feature's maximum, d_f its decoder row, u_f = d_f / |d_f|, and a_f(x)
+its activation, an edit changes the activation x at its dictionary's hook point:
 
-    add:   x + s m_f d_f
-    clamp: x + (s m_f - a_f(x)) d_f      the feature reads s m_f; s = 0 is ablation
-    scale: x + (s - 1) a_f(x) d_f
+    add:    x + s m_f d_f                         Turner et al. 2023 (arXiv:2308.10248)
+    clamp:  x + (s m_f - a_f(x)) d_f              Templeton et al. 2024, Scaling Monosemanticity;
+                                                  the feature reads s m_f; s = 0 is ablation
+    scale:  x + (s - 1) a_f(x) d_f                likewise, by a factor
+    cap:    x + min(0, s m_f |d_f| - x·u_f) u_f   the projection is at most that of s m_f d_f;
+                                                  a projection that is no larger is left as it is,
+                                                  bit for bit (Lu et al. 2026, arXiv:2601.10387,
+                                                  cap from below; the sign of d_f is the choice)
+    remove: x - s (x·u_f) u_f                     s = 1: Arditi et al. 2024 (arXiv:2406.11717)
+
+Cap and remove look at the direction alone, not at whether the feature fires.
 
 Several edits add up: those at one hook point all read the x that arrives there. A transcoder's edit
 changes the activation y that it writes: y + s m_f d_f, and so on, with a_f(x) of what it reads in
@@ -43,17 +51,20 @@ class Mode(StrEnum):
     ADD = "add"
     CLAMP = "clamp"
     SCALE = "scale"
+    CAP = "cap"
+    REMOVE = "remove"
 
 
 @dataclass(frozen=True)
 class FeatureEdit:
-    """One feature, steered: x + (constant + slope a_f(x)) d_f.
+    """One feature, steered: x + (constant + slope a_f(x)) d_f, and what is done by projection.
 
     Attributes:
         dictionary: the one that the feature belongs to.
         feature: index in the dictionary.
         mode: how its direction is written.
-        strength: in multiples of the maximum; in mode scale, of what the feature reads.
+        strength: in multiples of the maximum; in mode scale, of what the feature reads, in mode
+            remove, of the projection.
         maximum: the feature's largest activation, model units.
     """
 
@@ -65,7 +76,7 @@ class FeatureEdit:
 
     def __post_init__(self) -> None:
         check_feature(self.dictionary, self.feature)
-        if not math.isfinite(self.constant) or not math.isfinite(self.slope):
+        if not math.isfinite(self.strength * self.maximum):
             raise SteeringError(
                 f"Feature {self.feature} cannot be steered by {self.strength:g} times its maximum "
                 f"of {self.maximum:g}: the product is no finite number."
@@ -74,7 +85,7 @@ class FeatureEdit:
     @property
     def constant(self) -> float:
         """What is added whatever the feature reads, in units of its activation."""
-        return 0.0 if self.mode is Mode.SCALE else self.strength * self.maximum
+        return self.strength * self.maximum if self.mode in (Mode.ADD, Mode.CLAMP) else 0.0
 
     @property
     def slope(self) -> float:
@@ -84,9 +95,19 @@ class FeatureEdit:
         return -1.0 if self.mode is Mode.CLAMP else 0.0
 
     @property
+    def share(self) -> float:
+        """How much of the projection is taken away."""
+        return self.strength if self.mode is Mode.REMOVE else 0.0
+
+    @property
+    def cap(self) -> float:
+        """The largest projection that is left, in units of the feature's activation."""
+        return self.strength * self.maximum if self.mode is Mode.CAP else math.inf
+
+    @property
     def is_neutral(self) -> bool:
         """Whether it changes nothing, whatever the activation."""
-        return self.constant == 0 and self.slope == 0
+        return self.constant == 0 and self.slope == 0 and self.share == 0 and self.cap == math.inf
 
 
 class Steering:
@@ -99,10 +120,15 @@ class Steering:
         rows: the edits in force in each row of the batch.
         plain: numbers of the rows without edits.
         begin: the first position that is edited.
+        spared: positions from there on that are not edited.
     """
 
     def __init__(
-        self, model: LanguageModel, rows: Sequence[Sequence[FeatureEdit]], begin: int = 0
+        self,
+        model: LanguageModel,
+        rows: Sequence[Sequence[FeatureEdit]],
+        begin: int = 0,
+        spared: frozenset[int] = frozenset(),
     ) -> None:
         """Resolve the edits' hook points.
 
@@ -113,6 +139,7 @@ class Steering:
         self.rows = tuple(tuple(edit for edit in row if not edit.is_neutral) for row in rows)
         self.plain = [number for number, row in enumerate(self.rows) if not row]
         self.begin = begin
+        self.spared = spared
         used = dict.fromkeys(edit.dictionary for row in self.rows for edit in row)
         places = {dictionary: places_of(model, dictionary) for dictionary in used}
         points = dict.fromkeys(point for place in places.values() for point in place.written)
@@ -130,10 +157,10 @@ class Steering:
         """
         length = len(tokens[0])
         special = self.model.vocabulary.special
-        editable = [
-            [n for n in range(max(0, self.begin - position), length) if ids[n] not in special]
-            for ids in tokens
-        ]
+        here = range(max(0, self.begin - position), length)
+        if self.spared:
+            here = [n for n in here if n + position not in self.spared]
+        editable = [[n for n in here if ids[n] not in special] for ids in tokens]
         with ExitStack() as stack:
             reads: dict[HookPoint, None] = {}
             for point in self._points:
@@ -191,10 +218,18 @@ class _EditedPoint:
         )
         self._constants = self._directions.new_zeros(len(rows), len(columns))
         self._slopes = torch.zeros_like(self._constants)
+        self._shares = torch.zeros_like(self._constants)
+        self._caps = torch.full_like(self._constants, math.inf)
         for number, edit in here:
             column = columns[edit.dictionary, edit.feature]
             self._constants[number, column] += edit.constant
             self._slopes[number, column] += edit.slope
+            self._shares[number, column] += edit.share
+            self._caps[number, column].clamp_(max=edit.cap)
+        self._projects = any(edit.mode in (Mode.CAP, Mode.REMOVE) for _, edit in here)
+        # x @ these: the projection in units of the feature's activation, x·d / |d|², [d_out, n].
+        lengths = self._directions.double().square().sum(dim=1, keepdim=True)
+        self._duals = (self._directions / lengths.clamp(min=1e-30)).to(self._directions.dtype).T
         # Only these need the activation, which costs far more than all the rest.
         self._read = [
             (column, dictionary, feature, places[dictionary].read)
@@ -235,10 +270,20 @@ class _EditedPoint:
             for column, dictionary, feature, point in self._read:
                 read = own if point == self.hook_point else self._read_at(point, at)
                 amounts[:, column] += slopes[:, column] * dictionary.encode_feature(read, feature)
+            if self._projects:
+                amounts += self._projected(own, rows)
             new = own + amounts @ self._directions
+            if self._projects:
+                # A projection below its cap is left as it is, to the last bit.
+                new = torch.where((amounts != 0).any(dim=1, keepdim=True), new, own)
             return flat.index_copy(0, at, new.to(x.dtype)).view_as(x)
 
-        return read_and_add if self._read else add
+        return read_and_add if self._read or self._projects else add
+
+    def _projected(self, x: Tensor, rows: Tensor) -> Tensor:
+        """By how much each direction changes for what x [n, d_out] is along it, [n, n_features]."""
+        along = x.to(self._duals.dtype) @ self._duals
+        return (self._caps[rows] - along).clamp(max=0.0) - self._shares[rows] * along
 
     def _read_at(self, point: HookPoint, at: Tensor) -> Tensor:
         """What this pass has at another hook point, at some positions of the flattened batch,

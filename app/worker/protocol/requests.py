@@ -209,6 +209,10 @@ class SteerMode(StrEnum):
     """x + (s m_f - a_f(x)) d_f; s = 0 is ablation."""
     SCALE = "scale"
     """x + (s - 1) a_f(x) d_f; neutral at s = 1."""
+    CAP = "cap"
+    """x + min(0, s m_f |d_f| - x·u_f) u_f with u_f = d_f / |d_f|; neutral where x·u_f is less."""
+    REMOVE = "remove"
+    """x - s (x·u_f) u_f; s = 1 removes the direction; neutral at s = 0."""
 
 
 Dictionary = TypeVar("Dictionary")
@@ -226,7 +230,8 @@ class Push(Message, Generic[Dictionary]):
     mode: SteerMode = Field(
         default=SteerMode.ADD,
         description="`add`: x + s·m_f·d_f; `clamp`: x + (s·m_f − a_f(x))·d_f; "
-        "`scale`: x + (s − 1)·a_f(x)·d_f, with strength s and maximum m_f.",
+        "`scale`: x + (s − 1)·a_f(x)·d_f; `cap`: x + min(0, s·m_f·|d_f| − x·u_f)·u_f; `remove`: "
+        "x − s·(x·u_f)·u_f, with strength s, maximum m_f and u_f = d_f / |d_f|.",
     )
     strength: Strength
 

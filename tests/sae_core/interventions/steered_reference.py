@@ -38,8 +38,16 @@ class HandEdit:
         dictionary = copy.deepcopy(self.dictionary).double()
         d = dictionary.decoder_rows[self.feature]
         a = dictionary.encode(x)[..., self.feature, None]
-        s, m = self.strength, self.maximum
-        return {"add": s * m * d, "clamp": (s * m - a) * d, "scale": (s - 1) * a * d}[self.mode]
+        s, m, length = self.strength, self.maximum, torch.linalg.vector_norm(d)
+        u = d / length
+        along = (x @ u)[..., None] if x.shape[-1] == len(u) else torch.zeros(())
+        return {
+            "add": s * m * d,
+            "clamp": (s * m - a) * d,
+            "scale": (s - 1) * a * d,
+            "cap": (s * m * length - along).clamp(max=0) * u,
+            "remove": -s * along * u,
+        }[self.mode]
 
 
 @torch.no_grad()

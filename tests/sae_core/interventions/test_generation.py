@@ -81,6 +81,8 @@ def test_neutral_settings_are_the_unsteered_model_bit_for_bit(
         Mode.ADD: (Mode.ADD, 0.0, 2.0),
         Mode.SCALE: (Mode.SCALE, 1.0, 2.0),
         Mode.CLAMP: (Mode.ADD, 3.0, 0.0),  # clamp always takes away what the feature reads
+        Mode.CAP: (Mode.ADD, 3.0, 0.0),  # neutral only where it is not reached: test_steering.py
+        Mode.REMOVE: (Mode.REMOVE, 0.0, 2.0),
     }[mode]
     dictionary = edit(model, mode).dictionary
     still = [FeatureEdit(dictionary, 3, *neutral), FeatureEdit(dictionary, 4, Mode.SCALE, 1.0, 9.0)]

@@ -97,7 +97,13 @@ def test_several_edits_add_up(gpt2_double: LanguageModel) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "strength", "maximum"),
-    [(Mode.ADD, 0.0, 5.0), (Mode.SCALE, 1.0, 5.0), (Mode.ADD, 3.0, 0.0), (Mode.SCALE, 1.0, 0.0)],
+    [
+        (Mode.ADD, 0.0, 5.0),
+        (Mode.SCALE, 1.0, 5.0),
+        (Mode.ADD, 3.0, 0.0),
+        (Mode.SCALE, 1.0, 0.0),
+        (Mode.REMOVE, 0.0, 5.0),
+    ],
 )
 def test_a_neutral_edit_is_no_edit(
     gpt2: LanguageModel, mode: Mode, strength: float, maximum: float
@@ -110,6 +116,48 @@ def test_a_neutral_edit_is_no_edit(
     with steering.applied([TOKENS], 0):
         assert not [m for m in gpt2.module.modules() if m._forward_hooks or m._forward_pre_hooks]
         assert torch.equal(gpt2.logits(torch.tensor([TOKENS])), gpt2.logits(torch.tensor([TOKENS])))
+
+
+def test_a_cap_that_is_not_reached_changes_no_bit(gpt2: LanguageModel) -> None:
+    edit = FeatureEdit(random_dictionary(HOOK, 48), 3, Mode.CAP, 1000.0, 50.0)
+    assert not edit.is_neutral
+    plain, capped = steered_logits(gpt2, [(), (edit,)])
+    assert torch.equal(plain, capped)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_removed_direction_is_gone_and_a_capped_one_is_bounded(
+    gpt2_double: LanguageModel, kind: str
+) -> None:
+    point = gpt2_double.hook_point(f"blocks.1.{kind}")
+    dictionary = double(random_dictionary(point.name, point.d_in))
+    unit = dictionary.decoder_rows[3] / dictionary.decoder_rows[3].norm()
+    x = gpt2_double.capture(torch.tensor([TOKENS]), point)[0]
+    bound = float((x @ unit).median())
+    strength = bound / float(dictionary.decoder_rows[3].norm())
+    for mode, given in ((Mode.REMOVE, 1.0), (Mode.CAP, strength)):
+        edit = FeatureEdit(dictionary, 3, mode, given, 1.0)
+        with Steering(gpt2_double, [(edit,)]).applied([TOKENS], 0):
+            new = gpt2_double.capture(torch.tensor([TOKENS]), point)[0]
+        edited = torch.tensor([token != 0 for token in TOKENS])
+        along = (new @ unit)[edited]
+        if mode is Mode.REMOVE:
+            torch.testing.assert_close(along, torch.zeros_like(along), rtol=0, atol=1e-10)
+        else:
+            assert bool((along <= bound + 1e-10).all())
+            torch.testing.assert_close(along, (x @ unit)[edited].clamp(max=bound))
+        rest = new - (new @ unit)[:, None] * unit
+        torch.testing.assert_close(rest, x - (x @ unit)[:, None] * unit)
+
+
+def test_spared_positions_are_not_edited(gpt2: LanguageModel) -> None:
+    edit = FeatureEdit(random_dictionary(HOOK, 48), 3, Mode.ADD, 4.0, 5.0)
+    point = gpt2.hook_point(HOOK)
+    tokens = torch.tensor([TOKENS])
+    plain = gpt2.capture(tokens, point)[0]
+    with Steering(gpt2, [(edit,)], 1, frozenset({2, 5})).applied([TOKENS], 0):
+        changed = (gpt2.capture(tokens, point)[0] != plain).any(dim=1)
+    assert changed.tolist() == [n in (1, 4, 6, 7) for n in range(8)]
 
 
 def test_clamp_at_zero_is_no_neutral_edit() -> None:

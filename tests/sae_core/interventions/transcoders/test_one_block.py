@@ -206,10 +206,13 @@ def test_steering(model: LanguageModel, case: tuple[Dictionary, Reference], mode
 
     def steered(x: Tensor, y: Tensor) -> Tensor:
         own = reference.acts(x)[..., feature]
+        along = y @ direction / direction.square().sum()
         amount = {
             Mode.ADD: torch.full_like(own, strength * maximum),
             Mode.CLAMP: strength * maximum - own,
             Mode.SCALE: (strength - 1) * own,
+            Mode.CAP: (strength * maximum - along).clamp(max=0),
+            Mode.REMOVE: -strength * along,
         }[mode]
         return y + real(tokens, amount)[..., None] * direction
 
