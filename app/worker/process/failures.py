@@ -9,6 +9,7 @@ import sys
 from app.errors import InvalidRequest
 from app.worker.protocol.events import Failed, FailureCode
 from sae_core.errors import (
+    ChatError,
     CircuitError,
     FeaturescopeError,
     PromptError,
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def failure(error: BaseException) -> Failed:
     """The last event of the request that raised `error`; other requests never notice it."""
-    if isinstance(error, InvalidRequest | CircuitError | PromptError | SteeringError):
+    if isinstance(error, InvalidRequest | ChatError | CircuitError | PromptError | SteeringError):
         return Failed(code=FailureCode.INVALID, message=str(error), field=_field(error))
     if isinstance(error, FeaturescopeError):
         return Failed(code=FailureCode.REFUSED, message=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.worker.protocol.chats import ChatRequest
 from app.worker.protocol.paths import (
     ComposeNodeRequest,
     ExplainScoreRequest,
@@ -35,6 +36,7 @@ REQUESTS: tuple[type[WorkRequest], ...] = (
     OccludeRequest,
     SteerRequest,
     DoseRequest,
+    ChatRequest,
     GraphRequest,
     CheckGraphRequest,
     JudgeGraphRequest,
@@ -49,6 +51,7 @@ STREAMS: tuple[type[WorkRequest], ...] = (
     AttributeRequest,
     SteerRequest,
     DoseRequest,
+    ChatRequest,
     GraphRequest,
     TryStepRequest,
 )

@@ -121,6 +121,19 @@ def converse(
     )
 
 
+def plain_text(tokens: NDArray[np.int64], special: frozenset[int]) -> Conversation:
+    """A text that no template has written: one turn, of which all but special tokens is content."""
+    is_special = np.isin(tokens, sorted(special))
+    return Conversation(
+        turns=(),
+        tokens=tokens,
+        turn=np.where(is_special, NOBODY, 0).astype(np.int32),
+        part=np.where(is_special, Part.SPECIAL, Part.CONTENT).astype(np.int8),
+        bos_added=False,
+        n_marks=0,
+    )
+
+
 def end_of_turn(template: ChatTemplate, tokenizer: Tokenizer) -> int | None:
     """The control token behind what an assistant says, which ends an answer; None: there is none.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from app.worker.process.jobs.ablate import ablate_contexts
+from app.worker.process.jobs.chat import answer_chat
 from app.worker.process.jobs.embed import embed_text
 from app.worker.process.jobs.graph import check_graph, judge_graph, trace_graph
 from app.worker.process.jobs.paths import (
@@ -27,6 +28,7 @@ from app.worker.process.jobs.step import try_steering
 from app.worker.process.limits import Limits
 from app.worker.process.shared import SharedWork
 from app.worker.process.shelf import Shelf
+from app.worker.protocol.chats import ChatRequest
 from app.worker.protocol.events import Event
 from app.worker.protocol.kinds import STREAMS
 from app.worker.protocol.paths import (
@@ -63,6 +65,7 @@ JOBS: dict[type[WorkRequest], Callable[[Any, Shelf, Limits], Iterator[Event]]] =
     OccludeRequest: occlude_tokens,
     SteerRequest: steer_text,
     DoseRequest: sweep_strengths,
+    ChatRequest: answer_chat,
     GraphRequest: trace_graph,
     CheckGraphRequest: check_graph,
     JudgeGraphRequest: judge_graph,

@@ -1,0 +1,240 @@
+"""The job behind the chat page and the OpenAI-compatible endpoint: watched answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.errors import InvalidRequest
+from app.worker.process.limits import Limits
+from app.worker.process.shelf import Shelf
+from app.worker.protocol.arrays import pack_float32, pack_int32
+from app.worker.protocol.chats import (
+    PLAIN_TEMPLATE,
+    Alternative,
+    ChatBegan,
+    ChatEnd,
+    ChatEnded,
+    ChatPane,
+    ChatRead,
+    ChatRequest,
+    ChatScope,
+    ChatStep,
+)
+from app.worker.protocol.events import Event, Progress
+from app.worker.protocol.requests import DictionaryRef
+
+if TYPE_CHECKING:
+    from sae_core.dictionaries.dictionary import Dictionary
+    from sae_core.interventions.answers import AnswerToken, TokensWatched, Watched
+    from sae_core.interventions.steering import Steering
+    from sae_core.language_model.model import LanguageModel
+    from sae_core.text.chat.conversation import Conversation
+
+
+def answer_chat(request: ChatRequest, shelf: Shelf, _limits: Limits) -> Iterator[Event]:
+    """Answer a conversation; a step is a piece of it, a token of each answer, or loading.
+
+    For example /chat
+    with a ChatRequest
+    """
+    import torch
+
+    from sae_core.interventions.answers import Asked, answers
+    from sae_core.interventions.next_token import TokenSampling
+    from sae_core.interventions.steered_run import SteeredRun
+
+    # Load the model and every dictionary that is written or read.
+    refs = [edit.dictionary for edit in request.edits] + list(request.watch)
+    refs += [member.dictionary for trait in request.traits for member in trait.members]
+    dictionaries = yield from shelf.dictionaries(request.model, refs)
+    model = shelf.model(request.model)
+    # Write the conversation, and see what room it leaves.
+    heard = _heard(request, model)
+    room = model.n_ctx - len(heard.whole)
+    if room < 1:
+        raise InvalidRequest(
+            f"The conversation has {len(heard.whole)} tokens, but {model.name} takes "
+            f"{model.n_ctx} with the answer: leave turns out, or shorten them.",
+            "turns",
+        )
+    yield _began(heard, model)
+    asked = Asked(
+        n_tokens=min(request.n_tokens, room),
+        sampling=TokenSampling(**request.sampling.model_dump()),
+        stops=(*heard.stops, *request.stop),
+        ends=heard.ends,
+        alternatives=request.alternatives,
+    )
+    # Answer it.
+    run = SteeredRun(_steering(request, model, dictionaries, heard.whole))
+    panes = (ChatPane.STEERED,) if request.alone else tuple(ChatPane)
+    clock = _Clock()
+    tokens = torch.from_numpy(heard.whole.tokens)
+    for step in answers(run, tokens, asked, _watched(request, dictionaries)):
+        if not step:
+            yield Progress(done=0, total=asked.n_tokens)
+        for each in step:
+            yield from _events(each, panes, model, clock)
+
+
+class _Heard(NamedTuple):
+    """A conversation and what ends an answer to it.
+
+    Attributes:
+        whole: its tokens.
+        ends: tokens that end an answer.
+        stops: texts that do.
+        own_template: whether the template is the model's own.
+    """
+
+    whole: Conversation
+    ends: frozenset[int]
+    stops: tuple[str, ...]
+    own_template: bool
+
+
+def _heard(request: ChatRequest, model: LanguageModel) -> _Heard:
+    from sae_core.text.chat.conversation import converse, end_of_turn, plain_text
+    from sae_core.text.chat.template import ChatTemplate
+    from sae_core.text.chat.turns import Turn
+
+    if (request.prompt is None) == (not request.turns):
+        raise InvalidRequest("Give either the turns of a conversation or a prompt.", "turns")
+    if request.prompt is not None:
+        from sae_core.interventions.prompt import prompt_tokens
+
+        tokens = prompt_tokens(model, request.prompt)
+        whole = plain_text(tokens.numpy(), model.vocabulary.special)
+        return _Heard(whole, frozenset(), (), own_template=False)
+    template = (
+        ChatTemplate.plain()
+        if request.template == PLAIN_TEMPLATE
+        else ChatTemplate.of(Path(model.path), request.template)
+    )
+    opening = model.bos if model.own_opening else None
+    turns = [Turn(turn.role, turn.content) for turn in request.turns]
+    whole = converse(template, model.tokenizer, turns, bos=opening)
+    end = end_of_turn(template, model.tokenizer)
+    ends = frozenset() if end is None else frozenset({end})
+    return _Heard(whole, ends, template.stops, template.is_own)
+
+
+def _steering(
+    request: ChatRequest,
+    model: LanguageModel,
+    dictionaries: Mapping[DictionaryRef, Dictionary],
+    whole: Conversation,
+) -> Steering:
+    from sae_core.interventions.steering import FeatureEdit, Mode, Steering
+
+    edits = [
+        FeatureEdit(
+            dictionaries[edit.dictionary],
+            edit.feature,
+            Mode(edit.mode),
+            edit.strength,
+            edit.maximum,
+        )
+        for edit in request.edits
+    ]
+    begin = len(whole) - 1 if request.scope is ChatScope.ANSWER else 0
+    spared: frozenset[int] = frozenset()
+    if request.scope is ChatScope.CONTENTS:
+        spared = frozenset((~whole.is_content).nonzero()[0].tolist())
+    rows = [edits] if request.alone else [[], edits]
+    return Steering(model, rows, begin, spared)
+
+
+def _watched(request: ChatRequest, dictionaries: Mapping[DictionaryRef, Dictionary]) -> Watched:
+    from sae_core.interventions.answers import TraitLevel, Watched
+    from sae_core.interventions.prompt import check_feature
+
+    traits = []
+    for trait in request.traits:
+        members = [(dictionaries[m.dictionary], m.feature, m.weight) for m in trait.members]
+        for dictionary, feature, _ in members:
+            check_feature(dictionary, feature)
+        traits.append(TraitLevel(tuple(members)))
+    return Watched(tuple(dictionaries[ref] for ref in request.watch), tuple(traits))
+
+
+class _Clock:
+    """Counts the tokens of all answers, and the time since the first."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._n = 0
+
+    def count(self) -> None:
+        """One more token."""
+        self._began = self._began or time.monotonic()
+        self._n += 1
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second; 0 before there are two."""
+        seconds = time.monotonic() - self._began
+        return (self._n - 1) / seconds if self._n > 1 and seconds > 0 else 0.0
+
+
+def _began(heard: _Heard, model: LanguageModel) -> ChatBegan:
+    whole = heard.whole
+    return ChatBegan(
+        tokens=pack_int32(whole.tokens),
+        turn=pack_int32(whole.turn),
+        part=whole.part.tobytes(),
+        strings=tuple(_string(model, token) for token in whole.tokens.tolist()),
+        bos_added=whole.bos_added,
+        n_marks=whole.n_marks,
+        own_template=heard.own_template,
+    )
+
+
+def _events(
+    each: AnswerToken | TokensWatched,
+    panes: tuple[ChatPane, ...],
+    model: LanguageModel,
+    clock: _Clock,
+) -> Iterator[Event]:
+    from sae_core.interventions.answers import TokensWatched
+
+    pane = panes[each.row]
+    if isinstance(each, TokensWatched):
+        yield ChatRead(
+            pane=pane,
+            position=each.position,
+            n=each.levels.shape[1],
+            levels=pack_float32(each.levels),
+            features=tuple(map(pack_int32, each.features)),
+            activations=tuple(map(pack_float32, each.activations)),
+        )
+        return
+    clock.count()
+    ended = each.end is not None and each.end.value == ChatEnd.TOKEN
+    yield ChatStep(
+        pane=pane,
+        step=each.step,
+        token=each.token,
+        string="" if ended else _string(model, each.token),
+        log_probability=each.log_probability,
+        alternatives=tuple(
+            Alternative(token=token, string=_string(model, token), log_probability=log_p)
+            for token, log_p in each.alternatives
+        ),
+        text=each.text,
+    )
+    if each.end is not None:
+        yield ChatEnded(
+            pane=pane,
+            why=ChatEnd(each.end.value),
+            text=each.text,
+            n_tokens=each.step + 1,
+            tokens_per_second=clock.rate,
+        )
+
+
+def _string(model: LanguageModel, token: int) -> str:
+    return model.vocabulary.pieces[token].decode("utf-8", "replace")
