@@ -14,7 +14,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +137,34 @@ class SetContrast:
     features: tuple[TellingFeature, ...]
     probe: ProbeBeside
     halves: tuple[int, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """Lists, texts and numbers; None for what is NaN."""
+        value = asdict(self)
+        value["probe"] = {
+            name: None if math.isnan(number) else number for name, number in value["probe"].items()
+        }
+        return value
+
+
+def contrast_of(value: Mapping[str, Any]) -> SetContrast:
+    """What `as_json` made, checked.
+
+    Raises:
+        ContrastError: it is something else.
+    """
+    try:
+        first, second = map(int, value["halves"])
+        return SetContrast(
+            tested=int(value["tested"]),
+            told=int(value["told"]),
+            wanted_q=_finite(value["wanted_q"]),
+            features=tuple(_feature_of(row) for row in value["features"]),
+            probe=_probe_of(value["probe"], bool(value["features"])),
+            halves=(first, second),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ContrastError("This is no contrast of two sets, or it is damaged.") from error
 
 
 def contrast_sets(
@@ -277,3 +307,39 @@ def _probe(
         ahead = float(areas[0] - areas[1])
         half = _Z * math.sqrt(max(0.0, float(spread[0, 0] + spread[1, 1] - 2 * spread[0, 1])))
     return ProbeBeside(float(areas[0]), low, high, probe.penalty, ahead, ahead - half, ahead + half)
+
+
+_NAMED = ("feature", "pooling", "more")  # of a feature; all others are numbers
+_AHEAD = ("ahead", "ahead_low", "ahead_high")
+
+
+def _feature_of(row: Mapping[str, Any]) -> TellingFeature:
+    figures = {
+        field.name: _finite(row[field.name])
+        for field in fields(TellingFeature)
+        if field.name not in _NAMED
+    }
+    if row["pooling"] not in POOLINGS or not isinstance(row["more"], bool):
+        raise ValueError("no feature that was tested")
+    return TellingFeature(
+        feature=int(row["feature"]), pooling=row["pooling"], more=row["more"], **figures
+    )
+
+
+def _probe_of(row: Mapping[str, Any], beside: bool) -> ProbeBeside:
+    """A probe; `beside`: a feature, without which nothing is ahead of anything."""
+    return ProbeBeside(
+        **{
+            field.name: math.nan
+            if field.name in _AHEAD and not beside
+            else _finite(row[field.name])
+            for field in fields(ProbeBeside)
+        }
+    )
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    return number
