@@ -13,7 +13,7 @@ from tests.contract.repository import ROOT, modules, tracked, tree
 
 MOST_LINES = 400
 MOST_BYTES = 6_000_000
-BINARY = {".png", ".safetensors", ".npz", ".npy", ".ico", ".woff2", ".gz"}
+BINARY = {".png", ".safetensors", ".npz", ".npy", ".ico", ".woff2", ".gz", ".xz"}
 
 # Spelled with a gap in each, so that this file names none itself.
 _GAP = "(?:)"
@@ -61,7 +61,7 @@ def test_files_are_small() -> None:
     sizes = {name: (ROOT / name).stat().st_size for name in tracked()}
     demo = {name for name in sizes if name.startswith("demo/")}
     assert [name for name in sizes.keys() - demo if sizes[name] > MOST_BYTES] == []
-    assert sum(sizes[name] for name in demo) < 40 * 10**6
+    assert sum(sizes[name] for name in demo) < 64 * 10**6
 
 
 def test_loading_weights_cannot_run_code() -> None:

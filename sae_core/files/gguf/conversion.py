@@ -16,7 +16,7 @@ from tqdm import tqdm
 from sae_core.errors import ModelError
 from sae_core.files.atomic import atomic_folder
 from sae_core.files.checksum import file_checksum
-from sae_core.files.gguf.header import FACTS, GgufHeader, read_header
+from sae_core.files.gguf.header import FACTS, GgufHeader, folder_of, read_header
 from sae_core.files.gguf.quantisation import dequantised, described
 from sae_core.files.gguf.tokenizer import tokenizer_of
 
@@ -51,11 +51,6 @@ def gguf_folder(path: Path, folders: Path) -> Path:
         with atomic_folder(folder) as draft:
             _write(draft, path, header, config, weights, checksum)
     return folder
-
-
-def folder_of(folders: Path, name: str, checksum: str) -> Path:
-    """What the folder of a file is called, below `folders`."""
-    return folders / f"{Path(name).stem}-{checksum[:16]}"
 
 
 def _write(

