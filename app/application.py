@@ -13,6 +13,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from app.listening import KnownHosts, known_hosts
 from app.pages.compare import api as compare_api
 from app.pages.compare import routes as compare_pages
+from app.pages.compare.moments import api as moments_api
+from app.pages.compare.moments import routes as moments_pages
 from app.pages.dictionary import api as dictionary_api
 from app.pages.dictionary import routes as dictionary_pages
 from app.pages.dictionary.automata import api as automata_api
@@ -41,10 +43,13 @@ from app.pages.runs import api as runs_api
 from app.pages.runs import routes as runs_pages
 from app.pages.search import api as search_api
 from app.pages.search import routes as search_pages
+from app.pages.search.contrast import api as contrast_api
+from app.pages.search.contrast import routes as contrast_pages
 from app.pages.steer import api as steer_api
 from app.pages.steer import routes as steer_pages
 from app.pages.steer.chat import api as chat_api
 from app.pages.steer.chat import routes as chat_pages
+from app.pages.steer.openai import api as openai_api
 from app.pages.sweeps import api as sweeps_api
 from app.pages.sweeps import routes as sweeps_pages
 from app.rendering.assets import Assets
@@ -81,6 +86,7 @@ ROOMS = (
     (lists_pages, lists_api),  # /lists/NAME
     (rate_pages, rate_api),  # /rate/STUDY
     (search_pages, search_api),  # /search
+    (contrast_pages, contrast_api),  # /contrast
     (prompt_pages, prompt_api),  # /m/MODEL/prompt
     (steer_pages, steer_api),  # /m/MODEL/steer
     (chat_pages, chat_api),  # /m/MODEL/chat
@@ -89,6 +95,7 @@ ROOMS = (
     (runs_pages, runs_api),  # /runs
     (sweeps_pages, sweeps_api),  # /sweeps/NAME
     (compare_pages, compare_api),  # /compare/NAME
+    (moments_pages, moments_api),  # /over-training
 )
 
 
@@ -148,6 +155,7 @@ def create_app(
     )
     errors.install(app)
     app.include_router(health.router, include_in_schema=False)
+    app.include_router(openai_api.router, include_in_schema=False)  # /v1, OpenAI's API
     for pages, interface in ROOMS:
         app.include_router(pages.router, include_in_schema=False)
         app.include_router(interface.router)

@@ -65,7 +65,7 @@ def steer(model: AddressedModel, question: SteerQuestion) -> SteerTask:
     return SteerTask(
         SteerRequest(
             model=model_ref(steered[0] if steered else model.facts),
-            edits=tuple(_edit(question.edits[place], model, rows[place]) for place in places),
+            edits=tuple(edit_of(question.edits[place], model, rows[place]) for place in places),
             traits=dictionary_ref(traits) if traits else None,
             **_continuation(question),
         ),
@@ -101,7 +101,8 @@ def dose(model: AddressedModel, question: DoseQuestion) -> DoseTask:
     )
 
 
-def _edit(edit: Edit, model: AddressedModel, row: FeatureRow) -> SteerEdit:
+def edit_of(edit: Edit, model: AddressedModel, row: FeatureRow) -> SteerEdit:
+    """An edit as the worker takes it, with what the store knows of its feature."""
     return SteerEdit(
         dictionary=dictionary_ref(model.dictionary(edit.dictionary)),
         maximum=row.maximum,

@@ -99,7 +99,7 @@ class LiveStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         while True:
             sent = [_failed(event) if isinstance(event, Exception) else event for event in events]
-            body = "".join(map(_line, sent)) or HEARTBEAT
+            body = "".join(map(self.written, sent)) or HEARTBEAT
             await send({"type": "http.response.body", "body": body.encode(), "more_body": True})
             if sent and isinstance(sent[-1], DoneEvent | FailedEvent):
                 break
@@ -109,17 +109,16 @@ class LiveStream(Response):
                     events = await self._take()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    def written(self, event: LiveEvent) -> str:
+        """One event as it travels. JSON has no line break of its own."""
+        return f"event: {event.event}\ndata: {event.model_dump_json()}\n\n"
+
     async def _take(self) -> list[LiveEvent | Exception]:
         """All that waits in the box, at least one: what came together is sent together."""
         events = [await self._box.get()]
         while not self._box.empty():
             events.append(self._box.get_nowait())
         return events
-
-
-def _line(event: LiveEvent) -> str:
-    """One event as it travels. JSON has no line break of its own."""
-    return f"event: {event.event}\ndata: {event.model_dump_json()}\n\n"
 
 
 def _failed(error: Exception) -> FailedEvent:

@@ -114,9 +114,8 @@ def _heard(request: ChatRequest, model: LanguageModel) -> _Heard:
         if request.template == PLAIN_TEMPLATE
         else ChatTemplate.of(Path(model.path), request.template)
     )
-    opening = model.bos if model.own_opening else None
     turns = [Turn(turn.role, turn.content) for turn in request.turns]
-    whole = converse(template, model.tokenizer, turns, bos=opening)
+    whole = converse(template, model.tokenizer, turns, bos=model.vocabulary.bos)
     end = end_of_turn(template, model.tokenizer)
     ends = frozenset() if end is None else frozenset({end})
     return _Heard(whole, ends, template.stops, template.is_own)
