@@ -72,6 +72,11 @@ def circuit_address(model: str, name: str) -> str:
     return f"/m/{quote(model, safe='')}/circuit/{quote(name, safe='')}"
 
 
+def contrast_address(name: str) -> str:
+    """The address of a contrast of two sets of texts."""
+    return f"/contrast/{quote(name, safe='')}"
+
+
 def graph_address(model: str, name: str = "", *rest: object, **query: object) -> str:
     """The address of an attribution graph, or of one below it; without a name that of the form;
     empty query values are left out."""

@@ -12,6 +12,7 @@ from app.rendering import numbers as rendering_numbers
 from app.rendering.addresses import (
     circuit_address,
     comparison_address,
+    contrast_address,
     dictionary_address,
     graph_address,
     list_address,
@@ -93,6 +94,7 @@ class Renderer:
         }
         self.environment.globals |= {
             "comparison_address": comparison_address,
+            "contrast_address": contrast_address,
             "dictionary_address": dictionary_address,
             "circuit_address": circuit_address,
             "graph_address": graph_address,

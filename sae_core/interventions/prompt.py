@@ -39,7 +39,7 @@ class PromptReading:
     activations: Mapping[HookPoint, Tensor]
 
 
-def prompt_tokens(model: LanguageModel, prompt: str | Sequence[int]) -> Tensor:
+def prompt_tokens(model: LanguageModel, prompt: str | Sequence[int], cut: bool = False) -> Tensor:
     """A prompt as token ids, int64 [n], on the CPU.
 
     BOS comes first where the model has one, exactly once, whether or not the prompt begins with it
@@ -49,6 +49,7 @@ def prompt_tokens(model: LanguageModel, prompt: str | Sequence[int]) -> Tensor:
     Args:
         model: the language model that will read the prompt.
         prompt: text, or token ids.
+        cut: whether what is beyond the model's context is left out, not refused.
 
     Raises:
         PromptError: it is longer than the model's context, empty for a model without BOS, or has a
@@ -63,6 +64,7 @@ def prompt_tokens(model: LanguageModel, prompt: str | Sequence[int]) -> Tensor:
         raise PromptLengthError(
             "The prompt is empty, and the model has no token that opens a text: write something."
         )
+    ids = ids[: model.n_ctx] if cut else ids
     check_tokens(model, ids)
     return torch.tensor(ids, dtype=torch.int64)
 

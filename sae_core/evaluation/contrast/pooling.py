@@ -37,7 +37,7 @@ def pooled_steps(
     point = model.hook_point(dictionary.hook_point, dictionary.d_in)
     texts, raw = list[OneText](), list[NDArray[np.float64]]()
     for number, text in enumerate((*first, *second), 1):
-        tokens = prompt_tokens(model, text)[: model.n_ctx] if text else torch.empty(0).long()
+        tokens = prompt_tokens(model, text, cut=True) if text else torch.empty(0).long()
         positions = text_positions(model, tokens)
         if not len(positions):
             raise ContrastError(f"Text {number} of the contrast has no token that is text.")

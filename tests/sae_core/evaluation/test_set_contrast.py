@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from itertools import combinations
@@ -13,7 +14,13 @@ from numpy.typing import NDArray
 from sae_core.errors import ContrastError
 from sae_core.evaluation.contrast.probe import fit_probe
 from sae_core.evaluation.contrast.ranks import area_interval, auroc, delong, screened
-from sae_core.evaluation.contrast.sets import PooledTexts, contrast_sets, half_of, two_sided
+from sae_core.evaluation.contrast.sets import (
+    PooledTexts,
+    contrast_of,
+    contrast_sets,
+    half_of,
+    two_sided,
+)
 
 N, K, D = 120, 60, 8
 PLANTED = 17
@@ -143,3 +150,25 @@ def test_too_few_texts_are_refused() -> None:
     made = texts()
     with pytest.raises(ContrastError, match="at least 10 texts of each set"):
         contrast_sets(replace(made, first=np.arange(N) < 9))
+
+
+def test_a_contrast_comes_back_from_json_and_a_damaged_one_does_not() -> None:
+    made = contrast_sets(texts())
+    value = json.loads(json.dumps(made.as_json(), allow_nan=False))
+    assert contrast_of(value) == made
+    silent = contrast_sets(replace(texts(), maxima=np.zeros((N, K)), means=np.zeros((N, K))))
+    kept = json.loads(json.dumps(silent.as_json(), allow_nan=False))
+    assert kept["probe"]["ahead"] is None
+    assert math.isnan(contrast_of(kept).probe.ahead_high)
+    probe = value["probe"]
+    for wrong in (
+        {},
+        value | {"halves": [1]},
+        value | {"features": [3]},
+        value | {"features": [value["features"][0] | {"pooling": "sum"}]},
+        value | {"features": [value["features"][0] | {"q": "nan"}]},
+        value | {"probe": probe | {"ahead": None}},
+        value | {"probe": None},
+    ):
+        with pytest.raises(ContrastError, match="damaged"):
+            contrast_of(wrong)
