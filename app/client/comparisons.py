@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.client.transport import Answer, Transport
 from app.pages.compare import schema as types
+from app.pages.compare.moments.schema import TrainingAnswer, TrainingList, TrainingName
 from app.pages.compare.schema import Measure, PairSort, Shown
 
 
@@ -60,6 +61,14 @@ class ComparisonsClient:
             by: what features are matched by.
         """
         return self._ask(types.SplitAnswer, ("compare", name, "tree", place, index), by=by)
+
+    def trainings(self) -> list[TrainingName]:
+        """Trainings whose features were followed."""
+        return self._ask(TrainingList, ("over-training",)).trainings
+
+    def training(self, name: str) -> TrainingAnswer:
+        """A dictionary's features through the training of its model."""
+        return self._ask(TrainingAnswer, ("over-training", name))
 
     def twins(self, model: str, dictionary: str, feature: int) -> list[types.TwinAnswer]:
         """The features of compared dictionaries that are most like one, those found again first."""

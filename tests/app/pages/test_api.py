@@ -149,6 +149,9 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}/labels/{{label}}/withdraw",
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}/rule",
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}/summary",
+        *(f"{API}/m/{{model}}/chat{rest}" for rest in ("", "/cue", "/lines", "/reading")),
+        f"{API}/over-training",
+        f"{API}/over-training/{{name}}",
         f"{API}/compare",
         f"{API}/compare/{{name}}",
         f"{API}/compare/{{name}}/tree/{{place}}/{{index}}",
@@ -173,6 +176,8 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         f"{API}/search/example",
         f"{API}/search/meaning",
         f"{API}/search/phrase",
+        f"{API}/contrast",
+        f"{API}/contrast/{{name}}",
     }
     for operation in (one for path in description["paths"].values() for one in path.values()):
         responses = operation["responses"]

@@ -22,7 +22,7 @@ from app.store.upkeep import bundle_file
 from app.store.upkeep.bundle import export_bundle, import_bundle
 from app.store.upkeep.dump import dump
 from tests import comparisons, factories
-from tests.app.pretend import circuits, task_circuits
+from tests.app.pretend import circuits, contrasts, followed, task_circuits
 from tests.app.pretend import runs as runs_made
 
 
@@ -47,6 +47,8 @@ def full(sqlite_store: Store) -> Engine:
     graph = sqlite_store.graphs.save(circuits.record(circuits.graph(seed=1)))
     sqlite_store.graphs.group("demo", graph.name, "names \u202e <b>", [1, 2])
     sqlite_store.graphs.circuits.save(task_circuits.record())
+    sqlite_store.comparisons.moments.save(followed.record())
+    sqlite_store.search.contrasts.save(contrasts.record())
     sqlite_store.report_progress("demo", "bare", "harvesting", 1, 2, 3.0)
     return sqlite_store.engine
 

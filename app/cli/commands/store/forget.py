@@ -1,4 +1,4 @@
-"""`featurescope forget`: trainings and graphs that the pages need not show any more."""
+"""`featurescope forget`: trainings, graphs and contrasts that the pages need not show any more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "forget",
-        help="take a training, the trainings of a sweep, a graph or a circuit out of the store",
+        help="take a training, the trainings of a sweep, a graph, a circuit or a contrast out of "
+        "the store",
         description="Folders of dictionaries, checkpoints and results are never touched: "
         "`featurescope sweep --import DIR` brings a sweep back.",
     )
@@ -26,6 +27,8 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         "--graph", metavar="MODEL/NAME", help="an attribution graph, with its pins and groups"
     )
     which.add_argument("--circuit", metavar="MODEL/NAME", help="the circuit of a task")
+    which.add_argument("--over-training", metavar="NAME", help="a training that was followed")
+    which.add_argument("--contrast", metavar="NAME", help="a contrast of two sets of texts")
     parser.set_defaults(command=run, interrupted="Interrupted; nothing was forgotten.")
 
 
@@ -41,6 +44,12 @@ def run(arguments: argparse.Namespace) -> None:
         elif arguments.circuit is not None:
             store.graphs.circuits.forget(*_named(arguments.circuit))
             print(f"The circuit {arguments.circuit} is forgotten.")
+        elif arguments.contrast is not None:
+            store.search.contrasts.forget(arguments.contrast)
+            print(f"The contrast {arguments.contrast} is forgotten.")
+        elif arguments.over_training is not None:
+            store.comparisons.moments.forget(arguments.over_training)
+            print(f"The training {arguments.over_training} is forgotten.")
         else:
             _forget(store.runs, arguments)
 

@@ -16,6 +16,7 @@ from app.store.database import reading, writing
 from app.store.schema import StoredDictionary, StoredHarvest
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables.comparisons import recurrences
+from app.store.tables.comparisons.moments import TrainingMoments
 from app.store.tables.comparisons.packing import pack_matches, unpack_matches
 from app.store.tables.comparisons.schema import (
     StoredComparedDictionary,
@@ -47,9 +48,13 @@ class Comparisons:
 
     Args:
         engine: of the store.
+
+    Attributes:
+        moments: features through trainings of models.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.moments = TrainingMoments(engine)
         self._engine = engine
         self._pairs: LRUCache[tuple[int, str, int, int], PairMatches] = LRUCache(KEPT_PAIRS)
         self._lock = threading.Lock()
