@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, Unpack
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from app.client.chats import ChatsClient
 from app.client.comparisons import ComparisonsClient
 from app.client.graphs import GraphsClient
 from app.client.maps import MapsClient
@@ -83,6 +84,7 @@ class FeaturescopeClient:
         maps: where they lie in two dimensions.
         comparisons: what dictionaries have in common.
         graphs: what predictions are made of.
+        chats: conversations, answered twice; their features, traits and cues.
         lists: features that they put together.
         ratings: studies in which features are rated blind.
     """
@@ -98,6 +100,7 @@ class FeaturescopeClient:
         self.labels = LabelsClient(self._transport)
         self.search = SearchClient(self._transport)
         self.comparisons = ComparisonsClient(self._transport)
+        self.chats = ChatsClient(self._transport, self._stream)
         self.graphs = GraphsClient(self._transport, self._stream)
         self.lists = ListsClient(self._transport)
         self.maps = MapsClient(self._transport)

@@ -26,8 +26,10 @@ MODES = (
     (SteerMode.ADD, "add", "x + s·m·d: adds the feature's direction everywhere; 0 changes nothing"),
     (SteerMode.CLAMP, "clamp", "the feature reads s·m everywhere; 0 takes it away"),
     (SteerMode.SCALE, "scale", "what fires anyway becomes s times as strong; 1 changes nothing"),
+    (SteerMode.CAP, "cap", "along the feature's direction x reads at most s·m"),
+    (SteerMode.REMOVE, "remove", "s of what x has along the feature's direction is taken out"),
 )
-NEUTRAL = {SteerMode.ADD: "0", SteerMode.CLAMP: "0", SteerMode.SCALE: "1"}
+NEUTRAL = {SteerMode.ADD: "0", SteerMode.CLAMP: "0", SteerMode.SCALE: "1", SteerMode.REMOVE: "0"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,12 @@ class SteerPage:
     def base(self) -> str:
         """The address of the page without its state."""
         return SteerState().address(self.model)
+
+    @property
+    def chat(self) -> str:
+        """The page of conversations, with the same sliders."""
+        sliders = replace(SteerState(), sliders=self.state.sliders).query()
+        return f"/m/{quote(self.model, safe='')}/chat" + (f"?{sliders}" if sliders else "")
 
     @property
     def interface(self) -> str:

@@ -3,7 +3,7 @@ import { byId, figure, page, strength } from "./dom.js";
 import { shareOf, stepOf, strengthAt } from "./scale.js";
 import { sliders } from "./state.js";
 
-const NEUTRAL = { add: 0, scale: 1 }; // clamping always changes something
+const NEUTRAL = { add: 0, scale: 1, remove: 0 }; // the others may always change something
 
 /** Tells the page that something changed; `ended`: the gesture is over. */
 function tell(ended) {
@@ -30,6 +30,8 @@ function describe(slider) {
     add: Number.isNaN(pushed) ? "cannot be used" : pushed ? `adds ${figure(pushed)}` : "changes nothing",
     clamp: Number.isNaN(pushed) ? "cannot be used" : pushed ? `set to ${figure(pushed)}` : "taken away",
     scale: Number.isNaN(s) ? "cannot be used" : s === 1 ? "changes nothing" : `× ${figure(s)} where it fires`,
+    cap: Number.isNaN(pushed) ? "cannot be used" : `at most ${figure(pushed)}`,
+    remove: Number.isNaN(s) ? "cannot be used" : s ? `${figure(100 * s)} % taken out` : "changes nothing",
   }[mode.value];
   slider.querySelector(".does").textContent = on.checked ? `${does} ·` : "off ·";
   slider.classList.toggle("off", !on.checked);

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.pages.steer import requests as steering
-from app.pages.steer import schema as steer_types
-from app.pages.steer.answers import SteerSpeech
+from app.pages.steer.chat import requests
 from app.pages.steer.chat import schema as types
+from app.pages.steer.chat.answers import ChatSpeech
 from app.pages.steer.chat.conversations import conversation_of, format_of
 from app.pages.steer.chat.cue import CueStudy
 from app.pages.steer.chat.lines import read_lines, written_lines
 from app.pages.steer.chat.reading import read
-from app.pages.steer.questions import SteerQuestion
 from app.web.live.stream import LiveStream
-from app.web.model import AddressedModel, TheModel
+from app.web.model import TheModel
 from app.web.routes import PatientRoute
 from app.web.schema import ERRORS
-from app.web.site import Site, TheSite
+from app.web.site import TheSite
+from app.worker.client.chats import chat as asking
 
 router = APIRouter(
     prefix="/api/v1/m/{model}/chat",
@@ -47,10 +44,10 @@ data: {"event":"done"}
     response_class=LiveStream,
     responses={
         200: {
-            "model": steer_types.SteerAnswer,
-            "description": "Server-sent events, as of `steer`: one `began` with the conversation's "
-            "tokens, a `token` for each answer and step, then `traits` for each answer and "
-            "`side_effects`; the last is `done` or `failed`. Closing the connection ends the work.",
+            "model": types.ChatAnswer,
+            "description": "Server-sent events: one `began` with the conversation's tokens, a "
+            "`token` for each answer and step, an `answer` where one is complete; the last is "
+            "`done` or `failed`. Closing the connection ends the work.",
             "content": {LiveStream.media_type: {"example": _EXAMPLE}},
         }
     },
@@ -62,8 +59,8 @@ def chat(model: TheModel, question: types.ChatQuestion, site: TheSite) -> Respon
     For example /api/v1/m/demo/chat
     with {"turns": [{"role": "user", "content": "Hello"}]}
     """
-    asked = task_of(site, model, question)
-    return LiveStream(site.live.ask(asked.request), SteerSpeech(model, asked).say)
+    asked = requests.chat(site, model, question)
+    return LiveStream(asking(site.live, asked.request), ChatSpeech(model, asked).say)
 
 
 @router.post("/reading")
@@ -105,19 +102,3 @@ def lines(model: TheModel, question: types.LinesQuestion) -> types.Conversed:
     del model  # it is there: an address of another is refused
     turns = read_lines(question.lines)
     return types.Conversed(turns=[*turns], lines=written_lines(turns))
-
-
-def task_of(site: Site, model: AddressedModel, question: types.ChatQuestion) -> steering.SteerTask:
-    """The worker's request for two answers.
-
-    Raises:
-        NotFound: there is no such dictionary.
-        InvalidRequest: there is no such feature, no room, or the template cannot take the turns.
-    """
-    vocabulary = site.store.vocabulary(model.facts.model_id)
-    said = conversation_of(model.facts, vocabulary, question.turns, answering=True)
-    settings = question.model_dump(exclude={"turns"})
-    asked = steering.steer(model, SteerQuestion.model_validate(settings))
-    return replace(
-        asked, request=asked.request.model_copy(update={"prompt": tuple(said.tokens.tolist())})
-    )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 
 from app.errors import InvalidRequest
-from app.pages.steer.chat.schema import ChatTurn, PartName
+from app.pages.steer.chat.schema import PartName, SaidTurn
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.references import opens_with_bos, without_model
 from sae_core.errors import FeaturescopeError as CoreError
@@ -38,7 +38,7 @@ class ChatFormat(NamedTuple):
 def conversation_of(
     view: DictionaryView,
     vocabulary: Vocabulary,
-    turns: Sequence[ChatTurn],
+    turns: Sequence[SaidTurn],
     answering: bool,
 ) -> Conversation:
     """The tokens of a conversation.

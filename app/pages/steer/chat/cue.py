@@ -96,7 +96,7 @@ class CueStudy:
             rewordings=rewordings,
         )
 
-    def _read(self, turns: tuple[types.ChatTurn, ...]) -> _Read:
+    def _read(self, turns: tuple[types.SaidTurn, ...]) -> _Read:
         said = conversation_of(self._view, self._vocabulary, turns, answering=False)
         ids = tuple(said.tokens.tolist())
         reading = self._site.prompts.read(self._view, ids, [self._view])
@@ -107,7 +107,7 @@ class CueStudy:
 
     def _reread(self, turn: int, content: str) -> float:
         turns = list(self._question.turns)
-        turns[turn] = types.ChatTurn(role=turns[turn].role, content=content)
+        turns[turn] = types.SaidTurn(role=turns[turn].role, content=content)
         return self._read(tuple(turns)).activation
 
     def _turn(self, base: _Read, peak: int) -> int:

@@ -9,18 +9,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.errors import InvalidRequest
-from app.pages.steer.chat.schema import MOST_TURNS, ChatTurn
+from app.pages.steer.chat.schema import MOST_TURNS, SaidTurn
 from app.web.errors import sentence_of
 
 MOST_LINES_BYTES = 2 * 2**20
 
 
-def written_lines(turns: Sequence[ChatTurn]) -> str:
+def written_lines(turns: Sequence[SaidTurn]) -> str:
     """A line for each turn: `{"role": …, "content": …}`. `read_lines` gives the same turns."""
     return "".join(json.dumps(turn.model_dump(), ensure_ascii=False) + "\n" for turn in turns)
 
 
-def read_lines(text: str) -> tuple[ChatTurn, ...]:
+def read_lines(text: str) -> tuple[SaidTurn, ...]:
     """The turns of a conversation.
 
     Args:
@@ -32,7 +32,7 @@ def read_lines(text: str) -> tuple[ChatTurn, ...]:
     """
     if len(text.encode("utf-8", "surrogatepass")) > MOST_LINES_BYTES:
         raise InvalidRequest("A conversation has at most 2 MiB.", "lines")
-    turns: list[ChatTurn] = []
+    turns: list[SaidTurn] = []
     for number, value in _messages(text):
         if len(turns) == MOST_TURNS:
             raise InvalidRequest(f"A conversation has at most {MOST_TURNS} turns.", "lines")
@@ -67,13 +67,13 @@ def _value(number: int, line: str) -> Any:
         raise InvalidRequest(f"Line {number} is not JSON: {line[:60]!r}.", "lines") from None
 
 
-def _turn(number: int, value: Any) -> ChatTurn:
+def _turn(number: int, value: Any) -> SaidTurn:
     if not isinstance(value, dict) or not {"role", "content"} <= value.keys():
         raise InvalidRequest(
             f'Line {number} is no turn: write {{"role": "user", "content": "…"}}.', "lines"
         )
     try:
-        return ChatTurn(role=value["role"], content=value["content"])
+        return SaidTurn(role=value["role"], content=value["content"])
     except ValidationError as error:
         sentence = sentence_of(error.errors()[0])
         raise InvalidRequest(f"Line {number}: {sentence}", "lines") from None

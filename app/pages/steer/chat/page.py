@@ -12,7 +12,13 @@ from app.pages.steer.chat.schema import MOST_TRAITS
 from app.pages.steer.page import SteerPage
 from app.pages.steer.state import DEFAULTS, SteerState
 from app.store.types.annotations import ListView
+from app.worker.protocol.chats import ChatScope
 
+SCOPES = (
+    (ChatScope.EVERYTHING, "everything"),
+    (ChatScope.CONTENTS, "what is said"),
+    (ChatScope.ANSWER, "the answer alone"),
+)
 USUAL_TOKENS = 96  # of an answer, where the context has twice as much room
 
 
@@ -25,7 +31,7 @@ class ChatPage:
         lists: the lists that can be followed as traits, each with whether it is.
         is_plain: whether the model has no template of its own.
         problem: why its template cannot be used; empty where it can.
-        stops: texts that end an answer where no token does.
+        scope: which tokens are steered.
         defaults: the settings that addresses leave out.
         most_traits: that are followed at once.
     """
@@ -34,22 +40,25 @@ class ChatPage:
     lists: Sequence[tuple[ListView, bool]]
     is_plain: bool
     problem: str
-    stops: tuple[str, ...]
+    scope: str
     defaults: Mapping[str, str]
     most_traits: int = MOST_TRAITS
+    scopes: tuple[tuple[ChatScope, str], ...] = SCOPES
 
     @classmethod
-    def of(cls, steer: SteerPage, lists: Sequence[ListView], followed: Sequence[str]) -> ChatPage:
+    def of(
+        cls, steer: SteerPage, lists: Sequence[ListView], followed: Sequence[str], scope: str
+    ) -> ChatPage:
         """The page around the sliders of the steering page."""
-        is_plain, problem, stops = False, "", ()
+        is_plain, problem = False, ""
         try:
             facts = steer.of.facts
             template = format_of(facts, steer.of.store.vocabulary(facts.model_id)).template
-            is_plain, stops = not template.is_own, template.stops
+            is_plain = not template.is_own
         except FeaturescopeError as error:
             problem = str(error)
         shown = [(view, view.name in followed[:MOST_TRAITS]) for view in lists]
-        return cls(steer, shown, is_plain, problem, stops, usual_settings(steer.of.facts.n_ctx))
+        return cls(steer, shown, is_plain, problem, scope, usual_settings(steer.of.facts.n_ctx))
 
     @property
     def base(self) -> str:

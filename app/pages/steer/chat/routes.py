@@ -24,6 +24,6 @@ def page(request: Request, model: TheModel, site: TheSite) -> Response:
     made = steer_page(site, model, chat_state(query, model.facts.n_ctx), "", "")
     followed = tuple(value for name, value in query if name == "trait")
     lists = [view for view in model.store.lists.all() if view.size and not view.withdrawn]
-    shown = ChatPage.of(made, lists, followed)
+    shown = ChatPage.of(made, lists, followed, dict(query).get("tokens", ""))
     status = 422 if made.refused else 200
     return site.renderer.html("steer/chat/chat.html", status, page=made, chat=shown)

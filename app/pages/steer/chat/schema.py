@@ -6,9 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from app.pages.steer.questions import Steered
-from app.pages.steer.schema import NamedFeature
+from app.pages.steer.questions import Edit
+from app.pages.steer.schema import BeganEvent, NamedFeature, TokenEvent, WaitEvent
+from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
 from app.web.schema import LONGEST_PROMPT, Answer, Name, Question, whole
+from app.worker.protocol.chats import MOST_ANSWERED, ChatEnd, ChatScope
+from app.worker.protocol.events import Pane
+from app.worker.protocol.requests import MOST_EDITS, Temperature, TopP
 
 MOST_TURNS = 200
 MOST_TRAITS = 8
@@ -19,7 +23,7 @@ TemplateName = Literal["model", "plain"]
 RewordingSource = Literal["left out", "synonym", "model"]
 
 
-class ChatTurn(Question):
+class SaidTurn(Question):
     """Who says what."""
 
     role: Annotated[str, AfterValidator(whole)] = Field(
@@ -33,11 +37,29 @@ class ChatTurn(Question):
 class Conversing(Question):
     """A conversation."""
 
-    turns: tuple[ChatTurn, ...] = Field(min_length=1, max_length=MOST_TURNS)
+    turns: tuple[SaidTurn, ...] = Field(min_length=1, max_length=MOST_TURNS)
 
 
-class ChatQuestion(Steered, Conversing):
+class ChatQuestion(Conversing):
     """Answer a conversation twice, unsteered and steered."""
+
+    edits: tuple[Edit, ...] = Field(default=(), max_length=MOST_EDITS)
+    scope: ChatScope = Field(
+        default=ChatScope.EVERYTHING,
+        description="What is steered besides the answer: `everything`, `contents` (what is said, "
+        "not the template's tokens) or `answer` (nothing). Control tokens never are.",
+    )
+    n_tokens: int = Field(default=96, ge=1, le=MOST_ANSWERED, description="Tokens at most.")
+    temperature: Temperature = Field(default=0.0, description="0: always the likeliest token.")
+    top_p: TopP = 1.0
+    top_k: int = Field(default=0, ge=0, lt=2**31, description="0: no bound.")
+    seed: int = Field(default=0, ge=0, lt=2**53)
+    dictionary: str = Field(
+        default="", description="Whose features are listed for each token; empty: the leading one."
+    )
+    traits: tuple[Name, ...] = Field(
+        default=(), max_length=MOST_TRAITS, description="Names of lists of features."
+    )
 
 
 class ReadingQuestion(Conversing):
@@ -82,7 +104,7 @@ class LinesQuestion(Question):
 class Conversed(Answer):
     """A conversation that was checked."""
 
-    turns: list[ChatTurn]
+    turns: list[SaidTurn]
     lines: str = Field(description="The same as JSON lines, a turn each.")
 
 
@@ -154,3 +176,27 @@ class CueAnswer(Answer):
     activation: float = Field(description="Largest on all that is said.")
     words: list[CueWord] = Field(description="Of the turn, those that matter most first.")
     rewordings: list[Rewording] = Field(description="What silences it most first.")
+
+
+class AnswerEvent(LiveEvent):
+    """One answer is complete; columns have an entry for each of its tokens."""
+
+    event: Literal["answer"] = "answer"
+    pane: Pane
+    why: ChatEnd
+    text: str = Field(description="All of it; without what ended it.")
+    tokens_per_second: float = Field(description="Of both answers together.")
+    dictionary: str
+    features: list[list[int]] = Field(description="Most active on each token, strongest first.")
+    activations: list[list[float]] = Field(description="Theirs, edits included, model units.")
+    names: list[NamedFeature] = Field(description="Of every feature that occurs.")
+    followed: list[str] = Field(description="Names of the traits that have any feature here.")
+    traits: list[list[float]] = Field(description="For each of them its level on each token.")
+    levels: list[float | None] = Field(
+        description="For each of them the mean over the answer, as the model that wrote it had it; "
+        "null where nothing was said."
+    )
+
+
+ChatEvent = BeganEvent | TokenEvent | AnswerEvent | WaitEvent
+ChatAnswer = Annotated[ChatEvent | FailedEvent | DoneEvent, Field(discriminator="event")]

@@ -1,14 +1,42 @@
 // Both answers: asked for, streamed, cut where the plain template ends them.
-import { byId, page } from "../dom.js";
+import { byId, page, percent } from "../dom.js";
 import { Pane } from "../panes.js";
 import { stream } from "../../live/stream.js";
 
+/** A pane whose text is an answer: the worker says where it ends, and what was active on it. */
+class AnswerPane extends Pane {
+  begin() {
+    super.begin();
+    this.answer = null;
+  }
+
+  /** The answer is complete. */
+  take(event) {
+    this.answer = event;
+    this.names = new Map(event.names.map((name) => [name.index, name]));
+    this.traits = { ...event, unsteered: [], steered: [] };
+    // What a stop text began is not part of the answer.
+    let length = 0;
+    const whole = event.why === "stop"
+      ? this.events.findIndex(({ text }) => (length += text.length) > event.text.length)
+      : -1;
+    if (whole >= 0) this.fresh = whole;
+    this.end();
+    this.about.textContent = { token: "", length: "cut off at its length" }[event.why] ?? "";
+  }
+
+  facts(token) {
+    const facts = super.facts(token);
+    const drawn = facts && { [this.section.id]: percent(facts.event.probability) };
+    return facts && { ...facts, features: this.traits ? facts.features : [], probabilities: drawn, change: null };
+  }
+}
+
 export const panes = {
-  unsteered: new Pane(byId("unsteered")),
-  steered: new Pane(byId("steered")),
+  unsteered: new AnswerPane(byId("unsteered")),
+  steered: new AnswerPane(byId("steered")),
 };
 const both = Object.values(panes);
-const STOPS = JSON.parse(page.dataset.stops);
 const LATE_MS = 300; // after which old answers fade
 const LONGEST_WAIT = 16; // seconds between two attempts
 
@@ -17,29 +45,11 @@ let late = 0;
 let timer = 0;
 let attempts = 0;
 
-const texts = (events) => events.filter((event) => !event.end).map((event) => event.text);
-
 /** What a pane says. */
-export function answer(pane) {
-  let text = texts(pane.events.slice(0, pane.fresh)).join("");
-  for (const stop of STOPS) text = text.split(stop)[0];
-  return text.trim();
-}
+export const answer = (pane) => (pane.answer?.text ?? "").trim();
 
 /** Whether both answers are there and whole. */
-export const complete = () => !running && both.every((pane) => pane.fresh > 0);
-
-/** Whether a stop stands in the pane's text by now; its tokens are taken off again. */
-function stopped(pane) {
-  const parts = texts(pane.events.slice(0, pane.fresh));
-  const ends = STOPS.map((stop) => parts.join("").indexOf(stop)).filter((at) => at >= 0);
-  if (!ends.length) return false;
-  let length = 0;
-  let whole = 0;
-  while (whole < parts.length && length + parts[whole].length <= Math.min(...ends)) length += parts[whole++].length;
-  pane.fresh = whole;
-  return true;
-}
+export const complete = () => !running && both.every((pane) => pane.answer);
 
 function fade(ms) {
   clearTimeout(late);
@@ -53,27 +63,21 @@ function fade(ms) {
 
 function take(event, mine) {
   if (event.event === "began") byId("status").textContent = `${event.tokens.length} tokens of conversation`;
-  if (event.event === "token" && !mine.ended.has(event.pane)) {
+  if (event.event === "token") {
     if (!mine.shown) fade(null);
     mine.shown = true;
     panes[event.pane].put(event);
-    if (STOPS.length && stopped(panes[event.pane])) mine.ended.add(event.pane);
   }
-  if (event.event === "traits") {
-    panes[event.pane].end();
-    panes[event.pane].setTraits(event);
-  }
+  if (event.event === "answer") panes[event.pane].take(event);
 }
 
 function finish(mine) {
   for (const pane of both) pane.end();
   fade(null);
-  const seconds = (performance.now() - mine.began) / 1000;
-  const n = panes.unsteered.fresh + panes.steered.fresh;
   const empty = Object.entries(panes).filter(([, pane]) => !answer(pane)).map(([name]) => name);
   const said = empty.length ? ` The ${empty.join(" and the ")} answer is empty: the model ended it at once.` : "";
   byId("status").textContent =
-    `${panes.unsteered.fresh} and ${panes.steered.fresh} tokens, ${Math.round(n / seconds)} a second together.${said}`;
+    `${panes.unsteered.fresh} and ${panes.steered.fresh} tokens, ${Math.round(panes.steered.answer.tokens_per_second)} a second together.${said}`;
   page.dispatchEvent(new CustomEvent("chat:answered"));
 }
 
@@ -84,6 +88,7 @@ export function clear() {
   clearTimeout(timer);
   fade(null);
   for (const pane of both) {
+    pane.answer = null;
     pane.fresh = 0;
     pane.end();
     pane.mend();
@@ -96,7 +101,7 @@ export function clear() {
 export async function run(question, refuse) {
   clearTimeout(timer);
   running?.abort.abort();
-  const mine = { abort: new AbortController(), began: performance.now(), shown: false, ended: new Set() };
+  const mine = { abort: new AbortController(), shown: false };
   running = mine;
   for (const pane of both) {
     pane.mend();
@@ -107,7 +112,6 @@ export async function run(question, refuse) {
     for await (const event of stream(`${page.dataset.api}/chat`, question, mine.abort.signal)) {
       if (running !== mine) return;
       take(event, mine);
-      if (mine.ended.size === both.length) break;
     }
     if (running !== mine) return;
     running = null;

@@ -10,7 +10,7 @@ import * as reading from "./reading.js";
 import { follow, limit, settings } from "./state.js";
 import * as turns from "./turns.js";
 
-const IDS = { n_tokens: "n", edits: "f" };
+const IDS = { n_tokens: "n", edits: "f", scope: "n" };
 const SOON_MS = 40; // one answer is asked for after several events of a moving slider
 
 let timer = 0;
@@ -83,6 +83,7 @@ byId("settings").addEventListener("submit", (event) => {
 byId("traits")?.addEventListener("change", () => {
   limit();
   follow();
+  respond();
   reading.refresh();
 });
 byId("say").addEventListener("submit", send);

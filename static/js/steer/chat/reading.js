@@ -4,10 +4,11 @@ import { byId, element, figure, marked, page } from "../dom.js";
 import { answer, complete, panes } from "./answers.js";
 import { ask, offer } from "./dom.js";
 import { traits } from "./state.js";
-import { showLevels, turns } from "./turns.js";
+import { showFeatures, showLevels, turns } from "./turns.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const PARTS = { special: "control token", template: "put there by the template" };
+const PER_TURN = 3; // features named below a turn
 const DARKEST = 70; // per cent of the shade
 const written = byId("conversation").querySelector(".written");
 
@@ -47,6 +48,7 @@ function show(readings) {
   const { steered } = readings;
   byId("levels").hidden = !steered?.traits.length;
   showLevels(steered?.traits ?? []);
+  showFeatures(steered ? strongest(steered) : []);
   offer(byId("shade"), [
     ["", "nothing"],
     ...(steered?.traits ?? []).map((trait, at) => [`t${at}`, trait.title]),
@@ -57,9 +59,33 @@ function show(readings) {
   page.dispatchEvent(new CustomEvent("chat:read", { detail: readings }));
 }
 
-/** The line of a trait over the tokens that are said. */
-function spark(reading, at) {
-  const levels = reading.tokens.filter((token) => token.part === "content").map((token) => token.traits[at]);
+/** The features most active in each turn: those listed on its tokens, by their largest activation. */
+function strongest(reading) {
+  const names = new Map(reading.names.map((name) => [name.index, name]));
+  return turns().map((_, turn) => {
+    const most = new Map();
+    for (const token of reading.tokens) {
+      if (token.turn !== turn || token.part !== "content") continue;
+      token.features.forEach((index, place) => {
+        most.set(index, Math.max(most.get(index) ?? 0, token.activations[place]));
+      });
+    }
+    return [...most].sort((a, b) => b[1] - a[1]).slice(0, PER_TURN).map(([index, activation]) =>
+      ({ dictionary: reading.dictionary, name: names.get(index), activation }));
+  });
+}
+
+/** The levels of a trait over what is said, the answer's as the steered model had them. */
+function along(reading, trait, at) {
+  const before = turns().length;
+  const said = reading.tokens.filter((token) => token.part === "content");
+  const steered = panes.steered.answer;
+  const own = steered?.traits[steered.followed.indexOf(trait.name)];
+  return [...said.filter((token) => !own || token.turn < before).map((token) => token.traits[at]), ...(own ?? [])];
+}
+
+/** Levels as a line. */
+function spark(levels) {
   const most = Math.max(...levels, 1e-9);
   const svg = document.createElementNS(NS, "svg");
   svg.setAttribute("class", "spark");
@@ -82,7 +108,7 @@ function cell(tag, content, className = "") {
 }
 
 function drawLevels() {
-  const { unsteered, steered } = current;
+  const { steered } = current;
   if (!steered?.traits.length) return;
   const before = turns();
   const answered = steered.traits[0].turns.length > before.length;
@@ -104,10 +130,11 @@ function drawLevels() {
     const level = (value) => row.append(cell("td", value === null ? "–" : figure(value), "n"));
     before.forEach((_, turn) => level(trait.turns[turn]));
     if (answered) {
-      level(unsteered.traits[at].turns.at(-1));
-      level(trait.turns.at(-1));
+      for (const pane of [panes.unsteered, panes.steered]) {
+        level(pane.answer?.levels[pane.answer.followed.indexOf(trait.name)] ?? null);
+      }
     }
-    row.append(cell("td", spark(steered, at)));
+    row.append(cell("td", spark(along(steered, trait, at))));
     return row;
   }));
 }

@@ -3,7 +3,7 @@ import { byId, page } from "../dom.js";
 import { edit, sliders } from "../state.js";
 
 const FIELDS = {
-  scope: "scope", n: "n_tokens", temperature: "temperature",
+  n: "n_tokens", temperature: "temperature",
   top_p: "top_p", top_k: "top_k", seed: "seed",
 };
 const FOLLOW_MS = 250; // browsers refuse to rewrite the address more often for long
@@ -14,7 +14,7 @@ export const traits = () =>
 
 /** Sliders and settings, as the interface takes them. */
 export function settings() {
-  const asked = { edits: sliders().map(edit) };
+  const asked = { edits: sliders().map(edit), scope: byId("tokens").value, traits: traits(), dictionary: byId("watched").value };
   for (const [id, name] of Object.entries(FIELDS)) asked[name] = byId(id).value;
   return asked;
 }
@@ -28,6 +28,7 @@ function address() {
   for (const [id, name] of Object.entries(FIELDS)) {
     if (asked[name] !== byId(id).dataset.default) pairs.push([id, asked[name]]);
   }
+  if (asked.scope !== byId("tokens").dataset.default) pairs.push(["tokens", asked.scope]);
   for (const name of traits()) pairs.push(["trait", name]);
   const encoded = pairs.map(([name, value]) =>
     `${name}=${encodeURIComponent(value.toWellFormed()).replaceAll("%3A", ":")}`);

@@ -1,5 +1,5 @@
 // The turns of the conversation: shown, edited, kept in this tab until it is closed.
-import { byId, figure, page } from "../dom.js";
+import { byId, element, featurePage, figure, page } from "../dom.js";
 
 const KEY = `chat ${page.dataset.chat}`;
 const list = byId("turns");
@@ -84,6 +84,19 @@ export function showLevels(traits) {
       .filter((trait) => (trait.turns[at] ?? null) !== null)
       .map((trait) => `${trait.title} ${figure(trait.turns[at])}`)
       .join(" · ");
+  });
+}
+
+/** Shows below each turn the features that are most active in it, as links. */
+export function showFeatures(strongest) {
+  [...list.children].forEach((item, at) => {
+    const links = (strongest[at] ?? []).map(({ dictionary, name, activation }) => {
+      const link = element("a", `${name.index} ${name.label || name.raised.join(" ")}`);
+      link.href = featurePage(dictionary, name.index);
+      link.title = `at most ${figure(activation)} in this turn`;
+      return [link, " · "];
+    });
+    item.querySelector(".fires").replaceChildren(...links.flat().slice(0, -1));
   });
 }
 

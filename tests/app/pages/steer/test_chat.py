@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import InvalidRequest
 from app.pages.steer.chat.lines import read_lines, written_lines
-from app.pages.steer.chat.schema import MOST_TURNS, ChatTurn
+from app.pages.steer.chat.schema import MOST_TURNS, SaidTurn
 from app.pages.steer.chat.words import (
     WordSpan,
     expected_words,
@@ -21,7 +21,8 @@ from app.pages.steer.chat.words import (
     words_of,
 )
 from app.worker.client.references import dictionary_ref
-from app.worker.protocol.requests import OccludeRequest, ReadRequest, SteerRequest
+from app.worker.protocol.chats import ChatRequest
+from app.worker.protocol.requests import OccludeRequest, ReadRequest
 from sae_core.text.chat.template import ChatTemplate
 from tests.app.pages.steer.chatting import chatting
 from tests.app.pretend.clients import Client
@@ -88,17 +89,18 @@ def test_an_unknown_list_or_dictionary_is_named(site: Client) -> None:
     assert post(site, "/reading", dictionary="nothing").status_code == 404
 
 
-def test_both_answers_are_asked_for_in_the_tokens_of_the_template(
-    site: Client, pretend_prompts: PretendPrompts
-) -> None:
+def test_both_answers_are_asked_for(site: Client, pretend_prompts: PretendPrompts) -> None:
     pretend_prompts.error = InvalidRequest("enough", "turns")
     edit = {"dictionary": "mlp-12", "feature": 2, "strength": 1.5}
-    post(site, "", edits=[edit], n_tokens=3, seed=7)
+    post(site, "", edits=[edit], n_tokens=3, seed=7, scope="contents")
     request = pretend_prompts.asked[-1]
-    assert isinstance(request, SteerRequest)
-    assert request.prompt == (0, 3, 1, 20, 2, 3, 21, 2, 14)  # the head of the answer last
-    assert (request.n_tokens, request.sampling.seed) == (3, 7)
+    assert isinstance(request, ChatRequest)
+    assert [(t.role, t.content) for t in request.turns] == [
+        (t["role"], t["content"]) for t in TURNS
+    ]
+    assert (request.n_tokens, request.sampling.seed, request.template) == (3, 7, None)
     assert [e.feature for e in request.edits] == [2]
+    assert (request.scope, len(request.watch), request.traits) == ("contents", 1, ())
 
 
 @pytest.mark.parametrize(
@@ -160,8 +162,8 @@ def test_a_cue_that_cannot_be_studied(site: Client) -> None:
 
 def test_lines_come_back_as_they_were() -> None:
     turns = (
-        ChatTurn(role="system", content="</script>\u2028\n"),
-        ChatTurn(role="user", content="é🙂"),
+        SaidTurn(role="system", content="</script>\u2028\n"),
+        SaidTurn(role="user", content="é🙂"),
     )
     assert read_lines(written_lines(turns)) == turns
     whole = json.dumps({"messages": [turn.model_dump() for turn in turns]})

@@ -1,0 +1,115 @@
+"""From the worker's events about two answers to what the JSON interface says of them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+
+from app.errors import WorkerUnavailable
+from app.pages.steer import schema as steer_types
+from app.pages.steer.answers import feature_name
+from app.pages.steer.chat import schema as types
+from app.pages.steer.chat.requests import ChatTask
+from app.rendering.tokens import printable
+from app.web.live.stream import LiveEvent
+from app.web.model import AddressedModel
+from app.web.schema import floats
+from app.worker.client.blocking import STRANGE
+from app.worker.client.chats import ChatTokens, WatchedTokens
+from app.worker.protocol.chats import (
+    ChatBegan,
+    ChatEnded,
+    ChatPane,
+    ChatRead,
+    ChatStep,
+)
+from app.worker.protocol.events import Pane, Progress, Result
+
+
+class ChatSpeech:
+    """Says the events of one request. What was watched is said once an answer is complete.
+
+    Args:
+        model: has the names of features.
+        asked: what was asked.
+    """
+
+    def __init__(self, model: AddressedModel, asked: ChatTask) -> None:
+        self._store = model.store
+        self._typeset = model.typeset
+        self._asked = asked
+        self._n = 0
+        self._watched: dict[ChatPane, list[WatchedTokens]] = {pane: [] for pane in ChatPane}
+
+    async def say(self, event: Result | Progress) -> LiveEvent | None:
+        """What an event of the worker is to a client; None: nothing.
+
+        Raises:
+            WorkerUnavailable: the event makes no sense.
+        """
+        try:
+            match event:
+                case ChatBegan():
+                    return self._began(event)
+                case ChatStep():
+                    return self._step(event)
+                case ChatRead():
+                    self._watched[event.pane].append(WatchedTokens.of(event))
+                    return None
+                case ChatEnded():
+                    return await run_in_threadpool(self._ended, event)
+                case Progress():
+                    return steer_types.WaitEvent(**event.model_dump())
+                case _:
+                    return None
+        except (ValueError, IndexError) as error:
+            raise WorkerUnavailable(STRANGE) from error
+
+    def _began(self, event: ChatBegan) -> steer_types.BeganEvent:
+        tokens = ChatTokens.of(event)
+        self._n = len(tokens.tokens)
+        return steer_types.BeganEvent(tokens=tokens.tokens.tolist(), text=[*tokens.strings])
+
+    def _step(self, event: ChatStep) -> steer_types.TokenEvent:
+        shown = printable(event.string)
+        return steer_types.TokenEvent(
+            pane=Pane(event.pane.value),
+            step=event.step,
+            token=event.token,
+            probability=math.exp(event.log_probability),
+            text=event.string,
+            shown=None if shown == event.string else shown,
+            end=not event.string,
+        )
+
+    def _ended(self, event: ChatEnded) -> types.AnswerEvent:
+        """What was watched on the answer: its tokens stand behind the conversation's."""
+        features: list[list[int]] = []
+        activations: list[list[float]] = []
+        levels: list[list[float]] = [[] for _ in self._asked.request.traits]
+        for read in self._watched[event.pane]:
+            for row in range(len(read.features[0])):
+                if read.position + row < self._n:
+                    continue
+                there = read.features[0][row] >= 0
+                features.append(read.features[0][row][there].tolist())
+                activations.append(floats(read.activations[0][row][there]))
+                for trait, level in zip(levels, read.levels[:, row], strict=True):
+                    trait.append(float(level))
+        indices = sorted({index for row in features for index in row})
+        rows = self._store.rows(self._asked.watched, indices)
+        return types.AnswerEvent(
+            pane=Pane(event.pane.value),
+            why=event.why,
+            text=event.text,
+            tokens_per_second=event.tokens_per_second,
+            dictionary=self._asked.watched.name,
+            features=features,
+            activations=activations,
+            names=[feature_name(row, self._typeset) for row in rows.values()],
+            followed=[trait.name for trait in self._asked.request.traits],
+            traits=levels,
+            levels=[float(np.mean(level)) if level else None for level in levels],
+        )

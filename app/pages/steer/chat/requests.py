@@ -1,0 +1,83 @@
+"""From what is asked of a conversation to the worker's request, with what the store knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.pages.steer import requests as steering
+from app.pages.steer.chat import schema as types
+from app.pages.steer.chat.conversations import conversation_of, format_of
+from app.pages.steer.chat.reading import Trait, trait_of
+from app.store.types.catalogue import DictionaryView
+from app.web.model import AddressedModel
+from app.web.site import Site
+from app.worker.client.references import check_alike, dictionary_ref, model_ref
+from app.worker.protocol.chats import (
+    PLAIN_TEMPLATE,
+    ChatRequest,
+    ChatTurn,
+    TraitMember,
+    WatchedTrait,
+)
+from app.worker.protocol.requests import Sampling
+
+
+@dataclass(frozen=True)
+class ChatTask:
+    """A request for the worker, and what its answers are about.
+
+    Attributes:
+        request: with the edits that are on.
+        watched: the dictionary whose features the answers name.
+    """
+
+    request: ChatRequest
+    watched: DictionaryView
+
+
+def chat(site: Site, model: AddressedModel, question: types.ChatQuestion) -> ChatTask:
+    """The worker's request for two answers.
+
+    Raises:
+        NotFound: there is no such dictionary or list.
+        InvalidRequest: there is no such feature, or the template cannot take the turns.
+    """
+    vocabulary = site.store.vocabulary(model.facts.model_id)
+    conversation_of(model.facts, vocabulary, question.turns, answering=True)  # or a sentence
+    watched = model.dictionary(question.dictionary) if question.dictionary else model.leading
+    steered = [model.dictionary(edit.dictionary) for edit in question.edits if edit.on]
+    check_alike([*steered, watched], "edits")
+    rows = steering.rows_of(model, question.edits)
+    traits = [trait_of(model, name, watched) for name in dict.fromkeys(question.traits)]
+    own = format_of(model.facts, vocabulary).template.is_own
+    request = ChatRequest(
+        model=model_ref(watched),
+        turns=tuple(ChatTurn(role=turn.role, content=turn.content) for turn in question.turns),
+        template=None if own else PLAIN_TEMPLATE,
+        edits=tuple(
+            steering.edit_of(edit, model, row)
+            for edit, row in zip(question.edits, rows, strict=True)
+            if edit.on
+        ),
+        scope=question.scope,
+        n_tokens=question.n_tokens,
+        sampling=Sampling.model_validate(question, from_attributes=True),
+        watch=(dictionary_ref(watched),),
+        traits=tuple(_watched(model, trait) for trait in traits if trait.features),
+    )
+    return ChatTask(request, watched)
+
+
+def _watched(model: AddressedModel, trait: Trait) -> WatchedTrait:
+    """The trait as the worker sums it: the mean over its features of activation by maximum."""
+    return WatchedTrait(
+        name=trait.view.name,
+        members=tuple(
+            TraitMember(
+                dictionary=dictionary_ref(model.dictionary(dictionary)),
+                feature=index,
+                weight=1 / (maximum * len(trait.features)),
+            )
+            for dictionary, index, maximum in trait.features
+        ),
+    )
