@@ -157,7 +157,7 @@ class Steering:
         """
         length = len(tokens[0])
         special = self.model.vocabulary.special
-        here = range(max(0, self.begin - position), length)
+        here: Sequence[int] = range(max(0, self.begin - position), length)
         if self.spared:
             here = [n for n in here if n + position not in self.spared]
         editable = [[n for n in here if ids[n] not in special] for ids in tokens]

@@ -18,7 +18,7 @@ from app.worker.protocol.requests import TryStepRequest
 from sae_core.circuits.automata.mining import Mined, MiningSettings, Step, mining_steps
 from sae_core.circuits.automata.shapes import automata
 
-METHOD = 1
+METHOD = 2
 """Counted up when automata come out differently."""
 _ROWS = 1024  # features that are read together
 
@@ -26,7 +26,8 @@ Work = Callable[[TryStepRequest], Iterable[Event]]
 
 
 def mine_automata(store: Store, dictionary: DictionaryView, settings: MiningSettings) -> Mined:
-    """Mine a dictionary's kept text, with bars, and keep the automata.
+    """Mine half of a dictionary's kept documents, with bars, and keep the automata with what
+    becomes of their steps on the other half.
 
     Nothing is kept before all is mined: where it is interrupted, those of before stay.
 
@@ -36,7 +37,8 @@ def mine_automata(store: Store, dictionary: DictionaryView, settings: MiningSett
     """
     text = firing_text(store, dictionary, progress=lambda steps: tqdm(steps, desc="reading"))
     written, weights = _written(store, dictionary)
-    steps = mining_steps(text, written, weights, settings)
+    text, held = text.halves()
+    steps = mining_steps(text, written, weights, settings, held)
     with tqdm(desc="mining", unit="pairs") as bar:
         while True:
             try:
@@ -54,6 +56,9 @@ def mine_automata(store: Store, dictionary: DictionaryView, settings: MiningSett
         "steps": len(mined.steps),
         "n_tokens": mined.n_tokens,
         "n_documents": mined.n_documents,
+        "held_documents": mined.held_documents,
+        "held_above": mined.held_above,
+        "held_beyond": mined.held_beyond,
     }
     store.search.automata.save(dictionary, MinedAutomata(automata(mined.steps), parameters))
     return mined

@@ -48,7 +48,8 @@ class DictionaryHolding:
         view: the dictionary.
         labelled: features that have a label.
         effects: cached ablations.
-        n_bytes: of its features, cached ablations, map, automata, and kept text with firings, as packed.
+        n_bytes: of its features, cached ablations, map, automata, and kept text with firings, as
+            packed.
         kept_bytes: of these, kept text with its firings, in which phrases are found.
     """
 

@@ -14,7 +14,8 @@ from app.store.types.catalogue import DictionaryView
 from app.worker.client.references import dictionary_ref, model_ref, opens_with_bos
 from app.worker.protocol.events import StepArm
 from app.worker.protocol.requests import TryStepRequest
-from sae_core.circuits.automata.mining import FiringText, Step
+from sae_core.circuits.automata.mining import Step
+from sae_core.circuits.automata.text import FiringText
 from sae_core.harvest.kept_firings import KeptText, firings_at
 
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)

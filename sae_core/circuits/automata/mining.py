@@ -16,6 +16,9 @@ those that f's logit weights raise most (f *writes* it), and g fires at t + 1. O
    units and Satterthwaite's freedom. *corrected* after Benjamini and Hochberg over all pairs with
    the mechanism; those with too little support or share count with p = 1.
 
+What counts as a step is chosen on the text that is mined. Its figures on another text, of other
+documents, are *held out*: nothing was chosen by them.
+
 Firings are taken as they are kept, without their strengths: any firing counts. Cost: one sparse
 product of firings by firings for the counts, then for each pair with support and mechanism the
 firings of its two features.
@@ -23,49 +26,19 @@ firings of its two features.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse, special
+from scipy import sparse
 
+from sae_core.circuits.automata.measure import Firings, Measure, mechanisms
+from sae_core.circuits.automata.text import FiringText, Numbers
 from sae_core.evaluation.contrast.ranks import benjamini_hochberg
-from sae_core.evaluation.document_sums import interval
 
-Numbers = NDArray[np.int64]
-OWN = 5
-"""Firings on a token from which on it can be a token of a feature."""
-TIMES = 2.0
-"""How many times as often as anywhere a feature fires on its tokens."""
 _FEATURES_AT_ONCE = 512  # of the sparse product
-_NOTHING = 1e-9  # firings: what is less is rounding alone
-
-
-@dataclass(frozen=True)
-class FiringText:
-    """A text with what fires on it.
-
-    Attributes:
-        tokens: ids, one window after the other, int64 [n_tokens].
-        windows: of each token, int64 [n_tokens], never falling.
-        documents: number of each token's document from 0, int64 [n_tokens].
-        bounds: token n has `features[bounds[n]:bounds[n + 1]]`, int64 [n_tokens + 1].
-        features: that fire, int64.
-    """
-
-    tokens: Numbers
-    windows: Numbers
-    documents: Numbers
-    bounds: Numbers
-    features: Numbers
-
-    @cached_property
-    def followed_places(self) -> NDArray[np.bool_]:
-        """Whether each token has a next one in its window."""
-        return np.append(self.windows[1:] == self.windows[:-1], False)
 
 
 @dataclass(frozen=True)
@@ -92,6 +65,27 @@ class MiningSettings:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """A step's figures on documents by which nothing was chosen, as in `Step`.
+
+    Attributes:
+        support: times.
+        firings: of the source that a token follows.
+        share: support over firings; 0: no firings.
+        lift: share over the target's rate there; 0: it never fires.
+        mechanism: part of the written weight, with the target's tokens as they are there.
+        beyond: lift beyond the tokens there.
+    """
+
+    support: int
+    firings: int
+    share: float
+    lift: float
+    mechanism: float
+    beyond: float
+
+
+@dataclass(frozen=True)
 class Step:
     """A step from one feature to the next; the module says what its figures are.
 
@@ -111,6 +105,7 @@ class Step:
         p: of the test.
         corrected: over all pairs tested.
         tokens: that come at the step, the most frequent first, with how often.
+        held: its figures on other documents; None: there were none.
     """
 
     source: int
@@ -128,6 +123,7 @@ class Step:
     p: float
     corrected: float
     tokens: tuple[tuple[int, int], ...]
+    held: HeldOut | None = None
 
     @property
     def strength(self) -> float:
@@ -145,6 +141,7 @@ class Mined:
         supported: of these, pairs with enough support, whose p was computed.
         n_tokens: of the text.
         n_documents: of the text.
+        held_documents: of the held-out text; 0: there was none.
     """
 
     steps: tuple[Step, ...]
@@ -152,17 +149,17 @@ class Mined:
     supported: int
     n_tokens: int
     n_documents: int
+    held_documents: int = 0
 
+    @property
+    def held_above(self) -> int:
+        """Steps whose lift is above 1 on the held-out text, too."""
+        return sum(step.held is not None and step.held.lift > 1 for step in self.steps)
 
-@dataclass(frozen=True)
-class _Firings:
-    """The text, sorted by feature: feature f fires at `places[starts[f]:starts[f + 1]]`."""
-
-    places: Numbers
-    starts: Numbers
-
-    def of(self, feature: int) -> Numbers:
-        return self.places[self.starts[feature] : self.starts[feature + 1]]
+    @property
+    def held_beyond(self) -> int:
+        """Steps whose lift beyond the tokens is above 1 there, too."""
+        return sum(step.held is not None and step.held.beyond > 1 for step in self.steps)
 
 
 def mine(
@@ -170,10 +167,11 @@ def mine(
     written: Numbers,
     weights: NDArray[np.floating],
     settings: MiningSettings | None = None,
+    held: FiringText | None = None,
 ) -> Mined:
     """See `mining_steps`, all at once."""
     settings = settings or MiningSettings()
-    steps = mining_steps(text, written, weights, settings)
+    steps = mining_steps(text, written, weights, settings, held)
     while True:
         try:
             next(steps)
@@ -183,7 +181,11 @@ def mine(
 
 
 def mining_steps(
-    text: FiringText, written: Numbers, weights: NDArray[np.floating], settings: MiningSettings
+    text: FiringText,
+    written: Numbers,
+    weights: NDArray[np.floating],
+    settings: MiningSettings,
+    held: FiringText | None = None,
 ) -> Generator[tuple[int, int], None, Mined]:
     """Mine, yielding what is done and how much there is; returns a `Mined`.
 
@@ -193,17 +195,15 @@ def mining_steps(
             there are fewer.
         weights: their logit weights, [d_sae, k]; those not above 0 do not count.
         settings: what counts as a step.
+        held: text of other documents, on which the steps are measured again.
     """
     d_sae = len(written)
     weights = np.where((written >= 0) & np.isfinite(weights), np.maximum(weights, 0.0), 0.0)
-    at = np.repeat(np.arange(len(text.tokens)), np.diff(text.bounds))
-    order = np.argsort(text.features, kind="stable")
-    starts = np.searchsorted(text.features[order], np.arange(d_sae + 1))
-    firings = _Firings(at[order], starts)
-    mechanism = _mechanism(text, at, written, weights)
+    firings = Firings.of_text(text, d_sae)
+    mechanism = mechanisms(text, written, weights)
     pairs = _supported(text, firings, written, weights, mechanism, settings)
     tested = int((mechanism.data >= settings.mechanism).sum())
-    measure = _Measure(text, firings, written, weights)
+    measure = Measure(text, firings, written, weights)
     made: list[dict[str, Any]] = []
     p_values = np.ones(tested)
     for n, (source, target) in enumerate(pairs):
@@ -223,7 +223,23 @@ def mining_steps(
     yield len(pairs), len(pairs)
     n_documents = len(np.unique(text.documents))
     kept = tuple(step for step in steps if _counts(step, settings))
-    return Mined(kept, tested, len(pairs), len(text.tokens), n_documents)
+    if held is None or not kept:
+        return Mined(kept, tested, len(pairs), len(text.tokens), n_documents)
+    kept = tuple(_held_out(kept, held, written, weights))
+    others = len(np.unique(held.documents))
+    return Mined(kept, tested, len(pairs), len(text.tokens), n_documents, others)
+
+
+def _held_out(
+    steps: Sequence[Step], held: FiringText, written: Numbers, weights: NDArray[np.floating]
+) -> Iterator[Step]:
+    mechanism = mechanisms(held, written, weights)
+    measure = Measure(held, Firings.of_text(held, len(written)), written, weights)
+    for step in steps:
+        values = measure.of(step.source, step.target)
+        figures = {name: values[name] for name in ("support", "firings", "share", "lift", "beyond")}
+        part = float(mechanism[step.source, step.target])
+        yield replace(step, held=HeldOut(**figures, mechanism=part))
 
 
 def _counts(step: Step, settings: MiningSettings) -> bool:
@@ -236,48 +252,8 @@ def _counts(step: Step, settings: MiningSettings) -> bool:
     )
 
 
-def _mechanism(
-    text: FiringText, at: Numbers, written: Numbers, weights: NDArray[np.floating]
-) -> sparse.csr_matrix:
-    """Part of each feature's written weight that lies on tokens of each, [d_sae, d_sae]."""
-    d_sae, k = written.shape
-    d_vocab = int(max(text.tokens.max(initial=0), written.max(initial=0))) + 1
-    counts = np.maximum(np.bincount(text.tokens, minlength=d_vocab), 1)
-    rates = np.bincount(text.features, minlength=d_sae) / max(1, len(text.tokens))
-    # Only the tokens that somebody writes are needed.
-    used = np.zeros(d_vocab, dtype=bool)
-    used[written[weights > 0]] = True
-    some = used[text.tokens[at]]
-    on_token = (
-        sparse.coo_matrix(
-            (
-                np.ones(int(some.sum()), dtype=np.int32),
-                (text.tokens[at[some]], text.features[some]),
-            ),
-            shape=(d_vocab, d_sae),
-        )
-        .tocsr()
-        .tocoo()
-    )
-    own = (on_token.data >= OWN) & (
-        on_token.data >= TIMES * counts[on_token.row] * rates[on_token.col]
-    )
-    of_feature = sparse.csr_matrix(
-        (np.ones(int(own.sum())), (on_token.row[own], on_token.col[own])), shape=(d_vocab, d_sae)
-    )
-    total = np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    writes = sparse.csr_matrix(
-        (
-            (weights / total).reshape(-1),
-            (np.repeat(np.arange(d_sae), k), np.maximum(written, 0).reshape(-1)),
-        ),
-        shape=(d_sae, d_vocab),
-    )
-    return (writes @ of_feature).tocsr()
-
-
 def _written_next(
-    text: FiringText, firings: _Firings, written: Numbers, weights: NDArray[np.floating], f: int
+    text: FiringText, firings: Firings, written: Numbers, weights: NDArray[np.floating], f: int
 ) -> Numbers:
     """The places where a feature fires and a token that it writes follows."""
     places = firings.of(f)
@@ -287,7 +263,7 @@ def _written_next(
 
 def _supported(
     text: FiringText,
-    firings: _Firings,
+    firings: Firings,
     written: Numbers,
     weights: NDArray[np.floating],
     mechanism: sparse.csr_matrix,
@@ -317,98 +293,3 @@ def _supported(
         sources, targets = np.nonzero(enough)
         pairs += zip((sources + begin).tolist(), targets.tolist(), strict=True)
     return pairs
-
-
-class _Measure:
-    """What is measured of a pair; what concerns the source alone is kept while it is the same."""
-
-    def __init__(
-        self,
-        text: FiringText,
-        firings: _Firings,
-        written: Numbers,
-        weights: NDArray[np.floating],
-    ) -> None:
-        self._text = text
-        self._firings = firings
-        self._written = written
-        self._weights = weights
-        _, self._documents = np.unique(text.documents, return_inverse=True)
-        self._n_documents = int(self._documents.max(initial=-1)) + 1
-        followed = text.followed_places
-        self._n_followed = int(followed.sum())
-        self._d_vocab = int(max(text.tokens.max(initial=0), written.max(initial=0))) + 1
-        self._of_token = np.maximum(np.bincount(text.tokens[followed], minlength=self._d_vocab), 1)
-        self._source = -1
-
-    def _take(self, source: int) -> None:
-        text = self._text
-        places = self._firings.of(source)
-        self._places = places[text.followed_places[places]]
-        self._fires = np.zeros(len(text.tokens), dtype=bool)
-        self._fires[self._places] = True
-        self._writes = np.zeros(self._d_vocab, dtype=bool)
-        self._writes[self._written[source][self._weights[source] > 0]] = True
-        self._by_document = self._per_document(self._places)
-        self._source = source
-
-    def _per_document(
-        self, places: Numbers, weights: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
-        counted = np.bincount(self._documents[places], weights, minlength=self._n_documents)
-        return counted.astype(np.float64)
-
-    def of(self, source: int, target: int) -> dict[str, Any]:
-        """The figures of one pair but its mechanism and its corrected p."""
-        if source != self._source:
-            self._take(source)
-        text = self._text
-        # Places before the target's firings, a written token between: with or without the source.
-        before = self._firings.of(target) - 1
-        before = before[before >= 0]
-        before = before[text.followed_places[before]]
-        base = len(before) / max(1, self._n_followed)
-        before = before[self._writes[text.tokens[before + 1]]]
-        chance = np.bincount(text.tokens[before], minlength=self._d_vocab) / self._of_token
-        steps = before[self._fires[before]]
-        happened = self._per_document(steps)
-        expected = self._per_document(self._places, chance[text.tokens[self._places]])
-        n, support = len(self._places), len(steps)
-        share = support / max(1, n)
-        ends = interval(share, _left_out(happened, self._by_document), 0.0)
-        low, high = ends or (np.nan, np.nan)
-        kinds, times = np.unique(text.tokens[steps + 1], return_counts=True)
-        order = np.argsort(-times, kind="stable")
-        return {
-            "source": source,
-            "target": target,
-            "support": support,
-            "documents": int((happened > 0).sum()),
-            "firings": n,
-            "share": share,
-            "low": float(low),
-            "high": float(min(1.0, high)),
-            "base": base,
-            "lift": share / base if base else 0.0,
-            "beyond": float(support / expected.sum()) if expected.sum() else 0.0,
-            "p": _p(happened - expected),
-            "tokens": tuple(zip(kinds[order].tolist(), times[order].tolist(), strict=True)),
-        }
-
-
-def _left_out(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Part over whole without each document that has any of the whole."""
-    some = whole > 0
-    rest = whole.sum() - whole[some]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((part.sum() - part[some]) / rest)
-
-
-def _p(excess: NDArray[np.float64]) -> float:
-    """One-sided p of a sum of independent excesses that is expected to be 0."""
-    squares = np.where(np.abs(excess) < _NOTHING, 0.0, excess) ** 2
-    total = float(squares.sum())
-    if total == 0:
-        return 1.0
-    freedom = max(1.0, total**2 / float((squares**2).sum()) - 1.0)
-    return float(special.stdtr(freedom, -float(excess.sum()) / np.sqrt(total)))

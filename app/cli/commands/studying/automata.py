@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from app.cli.options import Commands, add_device, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from app.settings import Settings
     from app.store.store import Store
@@ -22,10 +23,11 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "automata",
         help="find features that write tokens on which other features fire next",
-        description="Mines a dictionary's kept text for finite-state automata: steps from a "
-        "feature whose logits write a token to one that fires on it, with support and lift "
-        "against chance, and keeps them for the page /d/MODEL/DICTIONARY/automata. With --check "
-        "the steps of the first automata are held against the model by steering.",
+        description="Mines half of a dictionary's kept documents for finite-state automata: steps "
+        "from a feature whose logits write a token to one that fires on it, with support and lift "
+        "against chance. Measures them on the other half, and keeps them for the page "
+        "/d/MODEL/DICTIONARY/automata. With --check the steps of the first automata are held "
+        "against the model by steering.",
     )
     parser.add_argument("target", metavar="MODEL/DICTIONARY", help="as the pages name them")
     parser.add_argument(
@@ -93,6 +95,19 @@ def _heading(view: DictionaryView, mined: MinedAutomata) -> str:
         f"{len(mined.automata):,} automata of {view.title}, of {numbers['steps']:,} steps: "
         f"{numbers['supported']:,} pairs with support among {numbers['tested']:,} with the "
         f"mechanism, in {numbers['n_tokens']:,} tokens of {numbers['n_documents']:,} documents."
+        f"{_held_out(numbers)}"
+    )
+
+
+def _held_out(numbers: Mapping[str, Any]) -> str:
+    """How many steps hold on the documents that were not mined."""
+    steps, documents = numbers["steps"], numbers.get("held_documents", 0)
+    if not steps or not documents:
+        return ""
+    return (
+        f" On {documents:,} other documents the lift of {numbers['held_above']:,} "
+        f"({numbers['held_above'] / steps:.1%}) stays above 1, and beyond the tokens that of "
+        f"{numbers['held_beyond']:,} ({numbers['held_beyond'] / steps:.1%})."
     )
 
 
@@ -128,5 +143,7 @@ def _say(store: Store, view: DictionaryView, mined: MinedAutomata, most: int) ->
             print(f"  {node.index}: {node.words}")
         for row in page.rows:
             print(f"    {row.sentence}")
+            if row.held:
+                print(f"      held out: {row.held}")
             if row.checked:
                 print(f"      {row.checked}")

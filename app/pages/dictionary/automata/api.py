@@ -159,6 +159,6 @@ def _step(row: StepRow) -> types.AutomatonStep:
         ],
         trial=None
         if row.tried is None
-        else [types.TrialCount(**asdict(arm)) for arm in row.tried.arms],  # type: ignore[arg-type]
+        else [types.TrialCount(**asdict(arm)) for arm in row.tried.arms],
         verdict=row.verdict,
     )

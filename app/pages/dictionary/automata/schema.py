@@ -27,6 +27,17 @@ class TrialCount(BaseModel):
     wrote: int
 
 
+class HeldOutStep(BaseModel):
+    """A step's figures on the half of the documents that was not mined."""
+
+    support: int
+    firings: int
+    share: float
+    lift: float
+    mechanism: float
+    beyond: float
+
+
 class AutomatonStep(BaseModel):
     """A step, with its figures; `sae_core/circuits/automata/mining.py` says what each is."""
 
@@ -45,6 +56,7 @@ class AutomatonStep(BaseModel):
     p: float
     corrected: float
     tokens: list[StepToken]
+    held: HeldOutStep | None = Field(description="Null: there are no other documents.")
     trial: list[TrialCount] | None = Field(description="Null: it was not checked.")
     verdict: str
 

@@ -75,6 +75,18 @@ class StepRow:
         return f"{self.step.corrected:.1g}" if self.step.corrected >= 1e-300 else "< 1e-300"
 
     @property
+    def held(self) -> str:
+        """The figures on the documents that were not mined, in words; empty: there were none."""
+        held = self.step.held
+        if held is None:
+            return ""
+        return (
+            f"{count(held.support)} of {count(held.firings)} firings, {percent(held.share)}, lift "
+            f"{number(held.lift)}, beyond the tokens {number(held.beyond)}, mechanism "
+            f"{percent(held.mechanism)}"
+        )
+
+    @property
     def sentence(self) -> str:
         """The row in words."""
         step, within = self.step, f" ({self.span})" if self.span else ""
@@ -82,7 +94,8 @@ class StepRow:
             f"{step.source} writes {', '.join(self.tokens)} and {step.target} fires: "
             f"{count(step.support)} of {count(step.firings)} firings in {count(step.documents)} "
             f"documents, {percent(step.share)}{within}, against {percent(step.base)} of all "
-            f"tokens: lift {self.lift}, beyond the tokens {self.beyond}, p {self.corrected}"
+            f"tokens: lift {self.lift}, beyond the tokens {self.beyond}, mechanism "
+            f"{percent(step.mechanism)}, p {self.corrected}"
         )
 
     @property

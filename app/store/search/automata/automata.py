@@ -15,7 +15,7 @@ from app.store.search.automata.schema import StoredAutomata, StoredStepTrial
 from app.store.tables.catalogue import canonical
 from app.store.types.automata import MinedAutomata, TrialArm, TriedStep
 from app.store.types.catalogue import DictionaryView
-from sae_core.circuits.automata.mining import Step
+from sae_core.circuits.automata.mining import HeldOut, Step
 from sae_core.circuits.automata.shapes import Automaton
 
 
@@ -87,7 +87,7 @@ class FeatureAutomata:
             "source": tried.source,
             "target": tried.target,
         }
-        content = canonical([asdict(arm) for arm in tried.arms])
+        content = canonical({"arms": [asdict(arm) for arm in tried.arms]})
         here = [getattr(StoredStepTrial, name) == value for name, value in key.items()]
         known = select(StoredAutomata.dictionary_id).where(
             StoredAutomata.dictionary_id == dictionary.id
@@ -137,13 +137,16 @@ def _mined(dictionary: DictionaryView, content: str) -> MinedAutomata:
 def _step(raw: dict[str, Any]) -> Step:
     ends = {name: float("nan") if raw[name] is None else raw[name] for name in ("low", "high")}
     tokens = tuple((token, times) for token, times in raw["tokens"])
-    return Step(**{**raw, **ends, "tokens": tokens})
+    held = HeldOut(**raw["held"]) if raw.get("held") else None
+    return Step(**{**raw, **ends, "tokens": tokens, "held": held})
 
 
 def _tried(dictionary: DictionaryView, source: int, target: int, content: str) -> TriedStep:
     try:
-        return TriedStep(source, target, tuple(TrialArm(**arm) for arm in json.loads(content)))
-    except (ValueError, TypeError) as error:
+        return TriedStep(
+            source, target, tuple(TrialArm(**arm) for arm in json.loads(content)["arms"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"The check of the step {source} to {target} of {dictionary.title} is damaged in the "
             f"store. Give `featurescope automata {dictionary.title}` again."

@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 
 from app.store.types.automata import MinedAutomata, TrialArm, TriedStep
-from sae_core.circuits.automata.mining import Step
+from sae_core.circuits.automata.mining import HeldOut, Step
 from sae_core.circuits.automata.shapes import Automaton
 from tests.app.pretend.clients import Client, filled
 
 ADDRESS = "/d/demo/mlp-12/automata"
 STEP = Step(
-    1, 2, 40, 12, 80, 0.5, float("nan"), float("nan"), 0.01, 50.0, 0.6, 4.0, 1e-6, 1e-5, ((3, 40),)
+    *(1, 2, 40, 12, 80, 0.5, float("nan"), float("nan"), 0.01, 50.0, 0.6, 4.0, 1e-6, 1e-5),
+    tokens=((3, 40),),
+    held=HeldOut(31, 62, 0.5, 44.0, 0.7, 3.5),
 )
 PARAMETERS = {"steps": 1, "tested": 9, "supported": 1, "n_tokens": 900, "n_documents": 12}
+HELD = {"held_documents": 11, "held_above": 1, "held_beyond": 0}
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def site(tmp_path: Path) -> Iterator[Client]:
 @pytest.fixture
 def mined(site: Client) -> Client:
     view = site.store.dictionary("demo", "mlp-12")
-    made = MinedAutomata((Automaton((1, 2), (STEP,), False),), PARAMETERS)
+    made = MinedAutomata((Automaton((1, 2), (STEP,), False),), {**PARAMETERS, **HELD})
     site.store.search.automata.save(view, made)
     return site
 
@@ -46,6 +49,10 @@ def test_the_list_and_the_page_of_one(mined: Client) -> None:
         assert page.status_code == 200
         assert 'href="/d/demo/mlp-12/1"' in page.text
         assert f'data-check="/api/v1{ADDRESS}/1-2/1/2"' in page.text
+        assert "31 of 62 firings, 50.0 %, lift 44" in page.text
+    assert "stays above 1, and beyond the tokens that of 0 %" in " ".join(
+        mined.get(ADDRESS).text.split()
+    )
     assert "in none of the 1 automata" in mined.get(f"{ADDRESS}?feature=7").text
     assert mined.get(f"{ADDRESS}/9-10").status_code == 404
     assert mined.get(f"{ADDRESS}?page=0").status_code == 422
@@ -63,6 +70,7 @@ def test_a_check_is_kept_and_shown(mined: Client) -> None:
     answer = mined.get(f"/api/v1{ADDRESS}/1-2").json()
     (step,) = answer["steps"]
     assert (step["verdict"], step["low"], step["support"]) == ("confirmed", None, 40)
+    assert step["held"] == {**vars(STEP.held)}
     assert [arm["fired"] for arm in step["trial"]] == [2, 88, 0]
     stream = mined.http.post(f"/api/v1{ADDRESS}/1-2/1/2", json={}).text
     assert "steered × 2 88 of 96" in stream

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sae_core.circuits.automata.mining import OWN, TIMES, FiringText, MiningSettings, Step, mine
+from sae_core.circuits.automata.measure import OWN, TIMES
+from sae_core.circuits.automata.mining import MiningSettings, Step, mine
 from sae_core.circuits.automata.shapes import MOST, automata
+from sae_core.circuits.automata.text import FiringText
 
 D_SAE, D_VOCAB, WINDOW = 8, 12, 20
 LOOSE = MiningSettings(
@@ -132,3 +134,28 @@ def test_automata_are_small_and_share_no_feature() -> None:
     features = [f for a in made for f in a.features]
     assert len(features) == len(set(features))
     assert automata([]) == ()
+
+
+def test_what_is_held_out_chose_nothing(
+    noise: tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]],
+) -> None:
+    fires, tokens, written = noise
+    text = firing_text(fires | (tokens[:, None] == np.arange(D_SAE)), tokens)
+    half, other = text.halves()
+    assert not set(half.documents) & set(other.documents)
+    assert len(np.unique(half.documents)) == len(np.unique(other.documents)) == 30
+    assert len(half.features) + len(other.features) == len(text.features)
+    weights = np.ones(written.shape)
+    alone = mine(half, written, weights, LOOSE)
+    mined = mine(half, written, weights, LOOSE, other)
+    assert [replace(step, held=None) for step in mined.steps] == list(alone.steps)
+    # The figures that are held out are those that mining the other half gives.
+    others = {(s.source, s.target): s for s in mine(other, written, weights, LOOSE).steps}
+    assert mined.held_documents == 30
+    pairs = [s for s in mined.steps if (s.source, s.target) in others]
+    compared = [(s.held, others[s.source, s.target]) for s in pairs]
+    assert len(compared) > 10
+    for held, own in compared:
+        assert held is not None
+        for name in ("support", "firings", "share", "lift", "mechanism", "beyond"):
+            assert getattr(held, name) == getattr(own, name)
