@@ -27,6 +27,7 @@ from app.store.schema import (
     StoredWindow,
     StoredWindowSet,
 )
+from app.store.search.contrasts.schema import StoredTextContrast
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import progress as store_progress
 from app.store.tables.comparisons.schema import (
@@ -111,6 +112,7 @@ class WrittenHolding:
         ratings: in all of them, those that others replaced included.
         graphs: of attributions.
         circuits: of tasks.
+        contrasts: of two sets of texts.
     """
 
     labels: int
@@ -121,6 +123,7 @@ class WrittenHolding:
     ratings: int
     graphs: int
     circuits: int
+    contrasts: int
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,14 @@ def _dictionaries(
     )
 
 
-_COUNTED = (StoredComment, StoredList, StoredRatingStudy, StoredGraph, StoredTaskCircuit)
+_COUNTED = (
+    StoredComment,
+    StoredList,
+    StoredRatingStudy,
+    StoredGraph,
+    StoredTaskCircuit,
+    StoredTextContrast,
+)
 
 
 def _written(connection: Connection) -> WrittenHolding:
@@ -212,7 +222,7 @@ def _written(connection: Connection) -> WrittenHolding:
     )
     known = subjects(connection)
     by_subject = {row[0]: int(row[1]) for row in connection.execute(labels)}
-    comments, lists, studies, graphs, circuits = (
+    comments, lists, studies, graphs, circuits, contrasts = (
         connection.scalars(select(func.count()).select_from(kind).where(kind.withdrawn == 0)).one()
         for kind in _COUNTED
     )
@@ -225,6 +235,7 @@ def _written(connection: Connection) -> WrittenHolding:
         ratings=connection.scalars(select(func.count()).select_from(StoredRating)).one(),
         graphs=graphs,
         circuits=circuits,
+        contrasts=contrasts,
     )
 
 

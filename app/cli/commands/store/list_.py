@@ -83,6 +83,7 @@ def _written(written: WrittenHolding) -> list[str]:
     rated = f", {count(written.ratings)} ratings in {count(written.studies)} studies"
     graphs = f", {count(written.graphs)} graphs" if written.graphs else ""
     graphs += f", {count(written.circuits)} circuits" if written.circuits else ""
+    graphs += f", {count(written.contrasts)} contrasts" if written.contrasts else ""
     return [
         f"written by people: {count(written.labels)} labels{waiting}, "
         f"{count(written.comments)} comments, {count(written.lists)} lists"
