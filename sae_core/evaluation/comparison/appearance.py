@@ -1,13 +1,10 @@
-"""When features appear while a model is trained, each moment's matched to the last moment's.
+"""Features of one moment of a training matched to the last moment's.
 
 For a feature of the last moment the best match among a moment's features is chosen by correlation
 on one half of the documents, and its correlation r is taken on the other half, so that the choice
 of one among thousands does not flatter it. The null are the same matches with the moment's
-activations moved along the text: its 99th percentile over features is what r has to exceed. The
-ceiling is r with the last moment's own second training, another seed. A feature
-
-    is found again         if its ceiling exceeds the last moment's null;
-    appears at moment m    if at m and at every later one r exceeds the null and half its ceiling.
+activations moved along the text: its 99th percentile over features is what r has to exceed.
+`arrivals` says when they appear.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ from sae_core.evaluation.comparison.correlation import correlation_matches
 from sae_core.evaluation.comparison.firings import TokenFirings
 
 NULL_SHARE = 0.99
-NEVER = -1
 _MOVED = 0.37  # share of the text that activations are moved by, for the null
 
 Numbers = NDArray[np.float64]
@@ -99,20 +95,3 @@ def paired(first: TokenFirings, second: TokenFirings, partners: NDArray[np.int64
     values[there] = np.divide(covariance, spread, out=np.zeros_like(sums), where=spread > 0)
     clipped: Numbers = np.clip(values, -1.0, 1.0)
     return clipped
-
-
-def appearances(values: Numbers, nulls: Numbers, ceiling: Numbers) -> NDArray[np.int64]:
-    """The moment at which each feature appears, int64 [n]; `NEVER`: it is not found again.
-
-    Args:
-        values: correlations by moment, the last one's with its own second training,
-            float64 [moments, n].
-        nulls: of each moment, float64 [moments].
-        ceiling: of each feature, float64 [n].
-    """
-    bar = np.maximum(np.nan_to_num(nulls, nan=np.inf)[:, None], 0.5 * ceiling)
-    above = np.nan_to_num(values, nan=-np.inf) > bar
-    stays = np.logical_and.accumulate(above[::-1], axis=0)[::-1]
-    first = np.where(stays.any(axis=0), stays.argmax(axis=0), NEVER)
-    result: NDArray[np.int64] = np.where(np.nan_to_num(ceiling, nan=-1) > nulls[-1], first, NEVER)
-    return result

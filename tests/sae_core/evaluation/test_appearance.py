@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from sae_core.evaluation.comparison.appearance import (
-    NEVER,
-    appearances,
-    halves,
-    moment_matches,
-    paired,
-)
+from sae_core.evaluation.comparison.appearance import halves, moment_matches, paired
+from sae_core.evaluation.comparison.arrivals import NEVER, appearances
 from sae_core.evaluation.comparison.firings import TokenFirings
 
 N_TOKENS, N_FEATURES = 4000, 12

@@ -21,7 +21,7 @@ from app.rendering.tokens import Typeset, printable
 from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from app.store.types.moments import Moment, MomentsRecord
-from sae_core.evaluation.comparison.appearance import NEVER, appearances
+from sae_core.evaluation.comparison.arrivals import NEVER, appearances
 
 SORTS = {"appears": "appears", "match": "match now", "score": "label score now", "index": "index"}
 PER_PAGE = 50
