@@ -80,7 +80,9 @@ def automaton(dictionary: TheDictionary, name: str, site: TheSite) -> types.Auto
     return _answer(automaton_page(site.store, site.typeset(dictionary), dictionary, known))
 
 
-@router.post("/{name}/{source}/{target}", response_class=LiveStream, responses=_STREAM)
+@router.post(
+    "/{name}/{source}/{target}", status_code=200, response_class=LiveStream, responses=_STREAM
+)
 def check(
     dictionary: TheDictionary, name: str, source: Number, target: Number, site: TheSite
 ) -> Response:
