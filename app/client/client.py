@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, Unpack
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from app.client.automata import AutomataClient
 from app.client.chats import ChatsClient
 from app.client.comparisons import ComparisonsClient
 from app.client.graphs import GraphsClient
@@ -83,6 +84,7 @@ class FeaturescopeClient:
         search: features by number, words, tokens and examples.
         maps: where they lie in two dimensions.
         comparisons: what dictionaries have in common.
+        automata: features that write tokens on which others fire next.
         graphs: what predictions are made of.
         chats: conversations, answered twice; their features, traits and cues.
         lists: features that they put together.
@@ -100,6 +102,7 @@ class FeaturescopeClient:
         self.labels = LabelsClient(self._transport)
         self.search = SearchClient(self._transport)
         self.comparisons = ComparisonsClient(self._transport)
+        self.automata = AutomataClient(self._transport, self._events)
         self.chats = ChatsClient(self._transport, self._stream)
         self.graphs = GraphsClient(self._transport, self._stream)
         self.lists = ListsClient(self._transport)
@@ -309,12 +312,15 @@ class FeaturescopeClient:
     def _stream(
         self, model: str, name: str, question: BaseModel, adapter: TypeAdapter[Any]
     ) -> Generator[Any, None, None]:
-        """One question, many events, those that end a stream left out."""
-        address = self._address(model, name)
-        with (
-            failures(address),
-            self._http.stream("POST", address, json=question.model_dump(mode="json")) as answer,
-        ):
+        """One question of a model, many events."""
+        yield from self._events(self._address(model, name), question, adapter)
+
+    def _events(
+        self, address: str, question: BaseModel | None, adapter: TypeAdapter[Any]
+    ) -> Generator[Any, None, None]:
+        """What comes of a question, those events that end a stream left out."""
+        body = {} if question is None else question.model_dump(mode="json")
+        with failures(address), self._http.stream("POST", address, json=body) as answer:
             if answer.status_code != httpx.codes.OK:
                 answer.read()
                 raise refused(answer)

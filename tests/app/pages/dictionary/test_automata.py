@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.client import FeaturescopeClient, RequestFailed
 from app.store.types.automata import MinedAutomata, TrialArm, TriedStep
 from sae_core.circuits.automata.mining import HeldOut, Step
 from sae_core.circuits.automata.shapes import Automaton
@@ -72,8 +73,14 @@ def test_a_check_is_kept_and_shown(mined: Client) -> None:
     assert (step["verdict"], step["low"], step["support"]) == ("confirmed", None, 40)
     assert step["held"] == {**vars(STEP.held)}
     assert [arm["fired"] for arm in step["trial"]] == [2, 88, 0]
-    stream = mined.http.post(f"/api/v1{ADDRESS}/1-2/1/2", json={}).text
-    assert "steered × 2 88 of 96" in stream
+    client = FeaturescopeClient("http://127.0.0.1:8000", http=mined.http).automata
+    assert client.of("demo", "mlp-12", "1-2").model_dump() == answer
+    assert client.all("demo", "mlp-12", feature=7).total == 0
+    events = [*client.check("demo", "mlp-12", "1-2", 1, 2)]
+    with pytest.raises(RequestFailed, match="no step from 2 to 1"):
+        list(client.check("demo", "mlp-12", "1-2", 2, 1))
+    assert [event.event for event in events] == ["ready"]
+    assert "steered × 2 88 of 96" in events[-1].sentence
     # Mining anew takes the checks away.
     mined.store.search.automata.save(view, MinedAutomata((), PARAMETERS))
     assert mined.store.search.automata.trials(view) == {}
