@@ -4,7 +4,7 @@ They use the harvested demo under FEATURESCOPE_HOME and harvest it first where i
 Commands of their own are those that need more: `benchmarks.adding` (a model, a dictionary and a
 text), `benchmarks.training_quality` (an hour), `benchmarks.transcoder_training`,
 `benchmarks.saelens_agreement`, `benchmarks.agreement`, `benchmarks.loaders`, `benchmarks.circuits`
-(other libraries).
+(other libraries), `benchmarks.chat` (a chat model).
 """
 
 from __future__ import annotations

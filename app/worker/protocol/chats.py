@@ -126,7 +126,7 @@ class ChatBegan(Message):
     own_template: bool = Field(description="Whether the template is the model's own.")
 
 
-class Alternative(Message):
+class LikelyToken(Message):
     """A token that could have come."""
 
     token: Token
@@ -145,7 +145,7 @@ class ChatStep(Message):
     log_probability: float = Field(
         description="Under the model that drew it, before temperature, nats."
     )
-    alternatives: tuple[Alternative, ...] = Field(description="The likeliest, the first first.")
+    alternatives: tuple[LikelyToken, ...] = Field(description="The likeliest, the first first.")
     text: str = Field(
         description="The answer so far, in whole characters; what may become a stop text waits."
     )

@@ -26,7 +26,7 @@ from tokenizers import Tokenizer
 
 from sae_core.errors import ChatError
 from sae_core.text.chat.template import ChatTemplate
-from sae_core.text.chat.turns import Part, Turn
+from sae_core.text.chat.turns import TokenPart, Turn
 
 NOBODY = -1
 MOST_TURNS = 500
@@ -45,7 +45,7 @@ class Conversation:
             the beginning, never two.
         turn: number of the turn that each token belongs to, int32 [n]; -1: none (BOS). The head of
             an answer that is to come belongs to the turn after the last.
-        part: what each token is, a `Part`, int8 [n]. A token with a character of a content is
+        part: what each token is, a `TokenPart`, int8 [n]. A token with a character of a content is
             content, even where it begins with a blank of the template's.
         bos_added: whether BOS is ours, because the template writes none.
         n_marks: control tokens that stand in contents, and are read as plain text there.
@@ -64,7 +64,7 @@ class Conversation:
     @property
     def is_content(self) -> NDArray[np.bool_]:
         """Of each token, whether it is what somebody says, [n]."""
-        content: NDArray[np.bool_] = self.part == Part.CONTENT
+        content: NDArray[np.bool_] = self.part == TokenPart.CONTENT
         return content
 
 
@@ -102,11 +102,11 @@ def converse(
     ids, begins, ends = _encoded(tokenizer, text)
     special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     content = _within(spans, begins, ends, len(text))
-    part = np.full(len(ids), Part.TEMPLATE, dtype=np.int8)
-    part[content >= 0] = Part.CONTENT
-    part[[token in special or token == bos for token in ids]] = Part.SPECIAL
+    part = np.full(len(ids), TokenPart.TEMPLATE, dtype=np.int8)
+    part[content >= 0] = TokenPart.CONTENT
+    part[[token in special or token == bos for token in ids]] = TokenPart.SPECIAL
     turn = np.searchsorted(starts, begins, side="right").astype(np.int32) - 1
-    turn = np.where(part == Part.CONTENT, content, turn)
+    turn = np.where(part == TokenPart.CONTENT, content, turn)
     return _opened(
         Conversation(
             turns=tuple(turns),
@@ -128,7 +128,7 @@ def plain_text(tokens: NDArray[np.int64], special: frozenset[int]) -> Conversati
         turns=(),
         tokens=tokens,
         turn=np.where(is_special, NOBODY, 0).astype(np.int32),
-        part=np.where(is_special, Part.SPECIAL, Part.CONTENT).astype(np.int8),
+        part=np.where(is_special, TokenPart.SPECIAL, TokenPart.CONTENT).astype(np.int8),
         bos_added=False,
         n_marks=0,
     )
@@ -143,7 +143,7 @@ def end_of_turn(template: ChatTemplate, tokenizer: Tokenizer) -> int | None:
     turns = (Turn("user", "a"), Turn("assistant", "b"))
     whole = converse(template, tokenizer, turns, answering=False)
     last = np.flatnonzero((whole.turn == 1) & whole.is_content)
-    behind = whole.tokens[last[-1] + 1 :][whole.part[last[-1] + 1 :] == Part.SPECIAL]
+    behind = whole.tokens[last[-1] + 1 :][whole.part[last[-1] + 1 :] == TokenPart.SPECIAL]
     return int(behind[0]) if len(behind) else None
 
 
@@ -373,7 +373,7 @@ def _opened(whole: Conversation, bos: int | None, written: int | None) -> Conver
             whole,
             tokens=np.concatenate([[bos], whole.tokens]),
             turn=np.concatenate([[NOBODY], whole.turn]).astype(np.int32),
-            part=np.concatenate([[Part.SPECIAL], whole.part]).astype(np.int8),
+            part=np.concatenate([[TokenPart.SPECIAL], whole.part]).astype(np.int8),
             bos_added=True,
         )
     if n_bos == 0:

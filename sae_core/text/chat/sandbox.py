@@ -19,10 +19,11 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 from typing_extensions import override
@@ -147,7 +148,9 @@ class _Counting(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Call:  # noqa: N802
         self.generic_visit(node)
         joined = nodes.EnvironmentAttribute("joined")
-        return nodes.Call(joined, list(node.nodes), [], None, None).set_lineno(node.lineno)
+        call = nodes.Call(joined, list(node.nodes), [], None, None)
+        call.set_lineno(node.lineno)
+        return call
 
 
 class _Generation(Extension):
@@ -160,7 +163,8 @@ class _Generation(Extension):
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         block = nodes.CallBlock(self.call_method("_inside"), [], [], body)
-        return block.set_lineno(line)
+        block.set_lineno(line)
+        return block
 
     def _inside(self, caller: Callable[[], str]) -> str:
         return caller()

@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
-from jinja2.sandbox import SecurityError
+from jinja2.exceptions import SecurityError
 
 from sae_core.errors import ChatError
 from sae_core.text.chat.sandbox import Sandbox, bounded

@@ -37,7 +37,7 @@ class Turn:
             )
 
 
-class Part(IntEnum):
+class TokenPart(IntEnum):
     """What a token of a conversation is, as `Conversation.part` numbers it."""
 
     CONTENT = 0

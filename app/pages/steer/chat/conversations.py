@@ -18,12 +18,12 @@ from sae_core.language_model.folder import ModelFolder
 from sae_core.language_model.vocabulary import Vocabulary
 from sae_core.text.chat.conversation import Conversation, converse
 from sae_core.text.chat.template import ChatTemplate, templates_in
-from sae_core.text.chat.turns import Part, Turn
+from sae_core.text.chat.turns import TokenPart, Turn
 
 PARTS: dict[int, PartName] = {
-    Part.CONTENT: "content",
-    Part.TEMPLATE: "template",
-    Part.SPECIAL: "special",
+    TokenPart.CONTENT: "content",
+    TokenPart.TEMPLATE: "template",
+    TokenPart.SPECIAL: "special",
 }
 _KEPT = 4
 

@@ -13,7 +13,6 @@ from app.worker.process.shelf import Shelf
 from app.worker.protocol.arrays import pack_float32, pack_int32
 from app.worker.protocol.chats import (
     PLAIN_TEMPLATE,
-    Alternative,
     ChatBegan,
     ChatEnd,
     ChatEnded,
@@ -22,6 +21,7 @@ from app.worker.protocol.chats import (
     ChatRequest,
     ChatScope,
     ChatStep,
+    LikelyToken,
 )
 from app.worker.protocol.events import Event, Progress
 from app.worker.protocol.requests import DictionaryRef
@@ -220,7 +220,7 @@ def _events(
         string="" if ended else _string(model, each.token),
         log_probability=each.log_probability,
         alternatives=tuple(
-            Alternative(token=token, string=_string(model, token), log_probability=log_p)
+            LikelyToken(token=token, string=_string(model, token), log_probability=log_p)
             for token, log_p in each.alternatives
         ),
         text=each.text,

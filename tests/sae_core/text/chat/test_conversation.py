@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from sae_core.errors import ChatError
 from sae_core.text.chat.conversation import Conversation, converse, end_of_turn
 from sae_core.text.chat.template import ChatTemplate
-from sae_core.text.chat.turns import Part, Turn
+from sae_core.text.chat.turns import TokenPart, Turn
 from tests.sae_core.text.chat.families import FAMILIES, Family, save_family
 
 TALK = (
@@ -84,7 +84,7 @@ def test_tokens_are_the_library_s_behind_exactly_one_bos(made: Made) -> None:
             assert len(whole.turn) == len(whole.part) == len(whole)
             if made.bos is not None:
                 assert whole.tokens[0] == made.bos != whole.tokens[1]
-                assert (whole.turn[0], whole.part[0]) == (-1, Part.SPECIAL)
+                assert (whole.turn[0], whole.part[0]) == (-1, TokenPart.SPECIAL)
                 # Further ones only where the template itself writes them.
                 assert (whole.tokens == made.bos).sum() == max(1, expected.count(made.bos))
             else:
@@ -103,7 +103,7 @@ def test_contents_are_what_was_said_and_nothing_else_is(made: Made) -> None:
             assert len(text) <= len(turn.content) + 4
         special = {made.tokenizer.token_to_id(token) for token in made.family.special}
         is_special = np.isin(whole.tokens, sorted(special))
-        assert ((whole.part == Part.SPECIAL) == is_special).all()
+        assert ((whole.part == TokenPart.SPECIAL) == is_special).all()
         assert (np.diff(whole.turn) >= 0).all() or turns[0].role == "system"
         assert whole.turn.max() <= len(turns)
 
@@ -115,7 +115,7 @@ def test_a_content_cannot_open_or_close_a_turn(made: Made) -> None:
     reference = made.reference(turns, sanitize_control_tokens=True)
     assert whole.tokens[int(whole.bos_added) :].tolist() == reference
     plain = made.converse((Turn("user", "I say that now"), *TALK[1:]))
-    assert (whole.part == Part.SPECIAL).sum() == (plain.part == Part.SPECIAL).sum()
+    assert (whole.part == TokenPart.SPECIAL).sum() == (plain.part == TokenPart.SPECIAL).sum()
     assert whole.n_marks == len(made.family.special)
     said = whole.tokens[(whole.turn == 0) & whole.is_content].tolist()
     assert made.tokenizer.decode(said).strip().startswith("I say")
