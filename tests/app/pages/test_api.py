@@ -149,7 +149,6 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}/labels/{{label}}/withdraw",
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}/rule",
         f"{API}/d/{{model}}/{{dictionary}}/{{index}}/summary",
-        *(f"{API}/m/{{model}}/chat{rest}" for rest in ("", "/cue", "/lines", "/reading")),
         f"{API}/over-training",
         f"{API}/over-training/{{name}}",
         f"{API}/compare",
