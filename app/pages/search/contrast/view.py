@@ -146,8 +146,8 @@ class ContrastPage:
         if probe.ahead_high < 0:
             return "This feature tells the sets apart better than the probe does."
         return (
-            "These texts cannot tell which of the two is better: one feature does about what the "
-            "probe does with the whole activation, and says more plainly what it reads."
+            "These texts cannot tell which of the two is better; the interval says by how much "
+            "they may differ."
         )
 
     @property
