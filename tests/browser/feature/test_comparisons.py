@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from app.store.store import Store
 from tests import comparisons
+from tests.app.pretend import followed
 from tests.looks import problems_in_every_look
 
 SEEDS = "/compare/seeds"
@@ -51,3 +52,22 @@ def test_pairs_are_sorted_narrowed_and_opened(page: Page) -> None:
     expect(page.get_by_role("heading", name="Twins")).to_be_visible()
     page.locator(".twins a.n").first.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("in")
+
+
+@pytest.mark.usefixtures("ablations")
+def test_the_slider_over_a_training(page: Page, shared_store: Store) -> None:
+    shared_store.comparisons.moments.save(followed.record("training"))
+    page.goto("/over-training/training?feature=2")
+    problems = problems_in_every_look(page)
+    page.goto("/over-training")
+    assert problems + problems_in_every_look(page, closely=False) == []
+    page.goto("/over-training/training?feature=2")
+    slider = page.get_by_role("slider", name="checkpoint")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(page).to_have_url(re.compile(r"at=0"))
+    expect(page.locator(".lead")).to_contain_text("step 64: 4 of 11")
+    expect(slider).to_have_attribute("aria-valuetext", "step 64")
+    page.go_back()
+    expect(page.locator(".lead")).to_contain_text("step 1,000")
+    shared_store.comparisons.moments.forget("training")
