@@ -6,7 +6,8 @@
 3. On the first half every feature that fires on enough texts is tested, both poolings, both ways
    (Mann and Whitney, two-sided; exact where texts are few), and the p-values are corrected
    together after Benjamini and Hochberg: q. How often a feature fires does not look at the sets.
-4. Those with the largest areas are looked at on the second half: area with its interval (DeLong).
+4. Those with the largest areas, of equal ones those with the largest difference, are looked at on
+   the second half: area with its interval (DeLong).
 5. A linear probe on the raw activation is fitted to the first half and looked at on the second,
    beside the best single feature of the first half; the difference has its interval, too.
 """
@@ -187,7 +188,12 @@ def contrast_sets(
     n = len(half.columns)
     better = strength.argmax(axis=0) if n else np.zeros(0, dtype=np.int64)
     order = np.argsort(-strength[better, np.arange(n)], kind="stable")[:most]
-    rows = tuple(_telling(texts, held, half, int(better[at]), at) for at in order.tolist())
+    rows = tuple(
+        sorted(
+            (_telling(texts, held, half, int(better[at]), at) for at in order.tolist()),
+            key=lambda row: (-round(row.area, 12), -abs(row.difference)),
+        )
+    )
     probe = _probe(texts, held, rows, seed)
     return SetContrast(
         tested=n,

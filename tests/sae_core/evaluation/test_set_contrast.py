@@ -172,3 +172,13 @@ def test_a_contrast_comes_back_from_json_and_a_damaged_one_does_not() -> None:
     ):
         with pytest.raises(ContrastError, match="damaged"):
             contrast_of(wrong)
+
+
+def test_of_equal_areas_the_larger_difference_is_first() -> None:
+    made = texts(strength=50.0)
+    maxima = made.maxima.copy()
+    maxima[:, 3] = np.where(made.first, 1.0, 0.0) + 0.1 * maxima[:, 4].clip(0, 1)
+    maxima[:, PLANTED] = np.where(made.first, 1.0, 0.0) + 0.001 * maxima[:, 4].clip(0, 1)
+    rows = contrast_sets(replace(made, maxima=maxima, means=maxima)).features
+    assert [row.feature for row in rows[:2]] == [3 * PLANTED, 9]
+    assert rows[0].area == rows[1].area == 1.0
