@@ -283,8 +283,8 @@ GLOSSARY: tuple[Term, ...] = (
     Term(
         "chat-template",
         "Chat template",
-        "How a model was trained to read conversations: which control tokens and words stand around "
-        "what each side says.",
+        "How a model was trained to read conversations: which control tokens and words stand "
+        "around what each side says.",
         "What it writes is not what anybody said: its tokens count in no level of a trait, and can "
         "be left out of steering.",
     ),
@@ -293,8 +293,8 @@ GLOSSARY: tuple[Term, ...] = (
         "Trait",
         "A list of features that is followed as one: its level on a token is the mean over them of "
         "activation by maximum.",
-        "A level of 1 would be every feature at the largest activation of its harvest. The level of "
-        "a turn is the mean over what is said in it.",
+        "A level of 1 would be every feature at the largest activation of its harvest. The level "
+        "of a turn is the mean over what is said in it.",
     ),
     Term(
         "attribution-graph",
