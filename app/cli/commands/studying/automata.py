@@ -70,7 +70,8 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.only is None:
             mine_automata(store, view, MiningSettings(support=arguments.support))
         mined = _chosen(store, view, arguments.only)
-        print(_heading(view, mined))
+        if arguments.only is None:
+            print(_heading(view, mined))
         n = 1 if arguments.only else arguments.check
         checked = mined.automata[:n] if arguments.check else ()
         _check(settings, store, view, [step for made in checked for step in made.steps])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.columns import Base
@@ -27,6 +27,8 @@ class StoredStepTrial(Base):
     __tablename__ = "step_trial"
 
     dictionary_id: Mapped[int] = mapped_column(
+        # A key to a key has no type before all tables are known, which bundles must know.
+        BigInteger,
         ForeignKey("automata.dictionary_id", ondelete="CASCADE"),
         primary_key=True,
         autoincrement=False,

@@ -8,19 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.client import FeaturescopeClient, RequestFailed
-from app.store.types.automata import MinedAutomata, TrialArm, TriedStep
-from sae_core.circuits.automata.mining import HeldOut, Step
-from sae_core.circuits.automata.shapes import Automaton
+from app.store.types.automata import MinedAutomata
+from tests.app.pretend.automata import MINED, PARAMETERS, STEP, TRIED
 from tests.app.pretend.clients import Client, filled
 
 ADDRESS = "/d/demo/mlp-12/automata"
-STEP = Step(
-    *(1, 2, 40, 12, 80, 0.5, float("nan"), float("nan"), 0.01, 50.0, 0.6, 4.0, 1e-6, 1e-5),
-    tokens=((3, 40),),
-    held=HeldOut(31, 62, 0.5, 44.0, 0.7, 3.5),
-)
-PARAMETERS = {"steps": 1, "tested": 9, "supported": 1, "n_tokens": 900, "n_documents": 12}
-HELD = {"held_documents": 11, "held_above": 1, "held_beyond": 0}
 
 
 @pytest.fixture
@@ -32,8 +24,7 @@ def site(tmp_path: Path) -> Iterator[Client]:
 @pytest.fixture
 def mined(site: Client) -> Client:
     view = site.store.dictionary("demo", "mlp-12")
-    made = MinedAutomata((Automaton((1, 2), (STEP,), False),), {**PARAMETERS, **HELD})
-    site.store.search.automata.save(view, made)
+    site.store.search.automata.save(view, MINED)
     return site
 
 
@@ -62,12 +53,7 @@ def test_the_list_and_the_page_of_one(mined: Client) -> None:
 
 def test_a_check_is_kept_and_shown(mined: Client) -> None:
     view = mined.store.dictionary("demo", "mlp-12")
-    arms = (
-        TrialArm("unsteered", 0.0, 96, 2, 1),
-        TrialArm("steered", 2.0, 96, 88, 88),
-        TrialArm("random", 2.0, 96, 0, 0),
-    )
-    mined.store.search.automata.save_trial(view, TriedStep(1, 2, arms))
+    mined.store.search.automata.save_trial(view, TRIED)
     answer = mined.get(f"/api/v1{ADDRESS}/1-2").json()
     (step,) = answer["steps"]
     assert (step["verdict"], step["low"], step["support"]) == ("confirmed", None, 40)
