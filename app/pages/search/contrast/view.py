@@ -127,9 +127,14 @@ class ContrastPage:
         if not self.features:
             return f"{alone}. No feature fires on enough texts to stand beside it."
         best = self.features[0]
-        return (
+        both = (
             f"{alone}; the best feature of the first half, {best.figures.feature}, has "
-            f"{best.held_out}. The probe is ahead by "
+            f"{best.held_out}."
+        )
+        if probe.ahead_low == probe.ahead_high:  # no text on which they differ
+            return f"{both} Both do equally well on every text: no difference can be seen on these."
+        return (
+            f"{both} The probe is ahead by "
             f"{signed(probe.ahead, 3)} ({signed(probe.ahead_low, 3)} to "
             f"{signed(probe.ahead_high, 3)}). {self.verdict}"
         )

@@ -71,6 +71,12 @@ def test_what_the_figures_cannot_say_is_not_said(contrast: Client) -> None:
     record = made.record("even", "e" * 64)
     contrasts.save(replace(record, contrast=replace(record.contrast, probe=even)))
     assert "cannot tell which of the two is better" in contrast.get("/contrast/even").text
+    perfect = replace(even, ahead=0.0, ahead_low=0.0, ahead_high=0.0)
+    record = made.record("perfect", "a" * 64)
+    contrasts.save(replace(record, contrast=replace(record.contrast, probe=perfect)))
+    page = contrast.get("/contrast/perfect").text
+    assert "Both do equally well" in page
+    assert "ahead by" not in page
     gone = replace(made.record("gone", "f" * 64), dictionary="mlp-13")
     contrasts.save(gone)
     page = contrast.get("/contrast/gone").text
