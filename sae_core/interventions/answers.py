@@ -70,7 +70,7 @@ class Watched:
         return tuple(dict.fromkeys((*self.dictionaries, *of_traits)))
 
 
-class Asked(NamedTuple):
+class AnswerPlan(NamedTuple):
     """How answers are drawn.
 
     Attributes:
@@ -131,7 +131,7 @@ class TokensWatched:
 
 
 def answers(
-    run: SteeredRun, tokens: Tensor, asked: Asked, watched: Watched
+    run: SteeredRun, tokens: Tensor, asked: AnswerPlan, watched: Watched
 ) -> Iterator[tuple[AnswerToken | TokensWatched, ...]]:
     """Answer a conversation in every row of a run.
 
@@ -189,7 +189,7 @@ class _Writer:
         tokens: the last of each.
     """
 
-    def __init__(self, model: LanguageModel, n_rows: int, asked: Asked) -> None:
+    def __init__(self, model: LanguageModel, n_rows: int, asked: AnswerPlan) -> None:
         self._model = model
         self._asked = asked
         self._ends = end_tokens(model) | asked.ends

@@ -27,7 +27,7 @@ from sae_core.text.corpus import Document, TextCorpus
 from sae_core.text.tokenized import Windows, tokenize
 from sae_core.training.config import TrainingConfig
 from sae_core.training.demo_model import ModelConfig, train_tokenizer
-from tests.app.jobs.test_sweep_plan import made
+from tests.app.jobs.sweeps.test_sweep_plan import made
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from sae_core.dictionaries.checkpoint import dictionary_checksum, load_dictionar
 from sae_core.errors import TrainingError
 from sae_core.training import trainer
 from sae_core.training.config import TrainingPoint
-from tests.app.jobs.test_sweep_plan import made
+from tests.app.jobs.sweeps.test_sweep_plan import made
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
 
 POST = "blocks.1.mlp.hook_post"

@@ -14,7 +14,7 @@ from app.jobs.sweeps.records import import_sweep, write_record
 from app.jobs.training.run_reporter import RunReporter
 from app.store.store import Store
 from app.store.tables.runs import time as clock
-from tests.app.jobs.test_sweep_plan import made
+from tests.app.jobs.sweeps.test_sweep_plan import made
 from tests.app.pretend.clients import HX, Client, client
 from tests.app.pretend.runs import EVALUATION, config, point, record
 
