@@ -40,9 +40,9 @@ class CircuitSet(Answer):
 class CircuitTaskPrompt(Answer):
     """A prompt with its answers."""
 
-    text: str
-    right: list[str]
-    wrong: list[str]
+    text: Printable
+    right: list[Printable]
+    wrong: list[Printable]
 
 
 class CircuitAnswer(Answer):

@@ -42,7 +42,7 @@ def answer_chat(request: ChatRequest, shelf: Shelf, _limits: Limits) -> Iterator
     """
     import torch
 
-    from sae_core.interventions.answers import Asked, answers
+    from sae_core.interventions.answers import AnswerPlan, answers
     from sae_core.interventions.next_token import TokenSampling
     from sae_core.interventions.steered_run import SteeredRun
 
@@ -61,7 +61,7 @@ def answer_chat(request: ChatRequest, shelf: Shelf, _limits: Limits) -> Iterator
             "turns",
         )
     yield _began(heard, model)
-    asked = Asked(
+    asked = AnswerPlan(
         n_tokens=min(request.n_tokens, room),
         sampling=TokenSampling(**request.sampling.model_dump()),
         stops=(*heard.stops, *request.stop),
