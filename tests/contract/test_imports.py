@@ -15,7 +15,6 @@ SCIENCE_NEVER = {
     "app",
     "fastapi",
     "httpx",
-    "jinja2",
     "psycopg",
     "pydantic_settings",
     "sqlalchemy",
@@ -32,6 +31,13 @@ def _tops(name: str) -> set[str]:
 
 def test_the_science_knows_nothing_of_web_and_database() -> None:
     assert [name for name in modules("sae_core/") if _tops(name) & SCIENCE_NEVER] == []
+
+
+def test_only_chat_templates_know_jinja() -> None:
+    """A model's template is a program in that language, run by our own rules."""
+    users = [name for name in modules("sae_core/") if "jinja2" in _tops(name)]
+    assert users
+    assert all(name.startswith("sae_core/text/chat/") for name in users)
 
 
 def test_one_module_imports_transformer_lens() -> None:

@@ -29,6 +29,8 @@ class TaskPrompt:
     def __post_init__(self) -> None:
         if not self.text:
             raise CircuitError("A prompt of a task is empty.")
+        if any(not _is_whole(text) for text in (self.text, *self.right, *self.wrong)):
+            raise CircuitError("A prompt of a task, or an answer, holds half a character.")
         if not self.right or not self.wrong:
             raise CircuitError("A prompt of a task needs a right and a wrong answer.")
         if both := set(self.right) & set(self.wrong):
@@ -81,6 +83,10 @@ def answer_tokens(
         (tuple(known[text] for text in prompt.right), tuple(known[text] for text in prompt.wrong))
         for prompt in prompts
     ]
+
+
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _prompt(value: Any) -> TaskPrompt:

@@ -40,9 +40,9 @@ class CircuitSet(Answer):
 class CircuitTaskPrompt(Answer):
     """A prompt with its answers."""
 
-    text: Printable
-    right: list[Printable]
-    wrong: list[Printable]
+    text: str
+    right: list[str]
+    wrong: list[str]
 
 
 class CircuitAnswer(Answer):

@@ -176,6 +176,7 @@ def test_a_task_is_read_from_json_lines() -> None:
         ('{"prompt": "a", "right": "b"}', '"wrong" is a text'),
         ('{"prompt": "", "right": "b", "wrong": "c"}', "is empty"),
         ('{"prompt": "a", "right": "b", "wrong": ["b"]}', "both right and wrong"),
+        ('{"prompt": "a\\ud800", "right": "b", "wrong": "c"}', "half a character"),
         ('{"prompt": "a", "right": [], "wrong": ["b"]}', "a right and a wrong answer"),
     ],
 )
