@@ -14,7 +14,6 @@ from app.pages.steer.chat.schema import PartName, SaidTurn
 from app.store.types.catalogue import DictionaryView
 from app.worker.client.references import opens_with_bos, without_model
 from sae_core.errors import FeaturescopeError as CoreError
-from sae_core.language_model.folder import ModelFolder
 from sae_core.language_model.vocabulary import Vocabulary
 from sae_core.text.chat.conversation import Conversation, converse
 from sae_core.text.chat.template import ChatTemplate, templates_in
@@ -81,6 +80,8 @@ def format_of(view: DictionaryView, vocabulary: Vocabulary) -> ChatFormat:
 
 @lru_cache(_KEPT)
 def _format(path: str, _checksum: str, d_vocab: int) -> ChatFormat:
+    from sae_core.language_model.folder import ModelFolder  # what reads weights, only when asked
+
     folder = Path(path)
     own = bool(templates_in(folder))
     return ChatFormat(
