@@ -20,14 +20,14 @@ _NOTHING = 1e-9  # firings: what is less is rounding alone
 
 
 @dataclass(frozen=True)
-class Firings:
+class TextFirings:
     """The text, sorted by feature: feature f fires at `places[starts[f]:starts[f + 1]]`."""
 
     places: Numbers
     starts: Numbers
 
     @classmethod
-    def of_text(cls, text: FiringText, d_sae: int) -> Firings:
+    def of_text(cls, text: FiringText, d_sae: int) -> TextFirings:
         """Those of a text."""
         order = np.argsort(text.features, kind="stable")
         starts = np.searchsorted(text.features[order], np.arange(d_sae + 1))
@@ -85,7 +85,7 @@ class Measure:
     def __init__(
         self,
         text: FiringText,
-        firings: Firings,
+        firings: TextFirings,
         written: Numbers,
         weights: NDArray[np.floating],
     ) -> None:

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sae_core.circuits.automata.measure import Firings, Measure, mechanisms
+from sae_core.circuits.automata.measure import Measure, TextFirings, mechanisms
 from sae_core.circuits.automata.text import FiringText, Numbers
 from sae_core.evaluation.contrast.ranks import benjamini_hochberg
 
@@ -65,7 +65,7 @@ class MiningSettings:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldFigures:
     """A step's figures on documents by which nothing was chosen, as in `Step`.
 
     Attributes:
@@ -123,7 +123,7 @@ class Step:
     p: float
     corrected: float
     tokens: tuple[tuple[int, int], ...]
-    held: HeldOut | None = None
+    held: HeldFigures | None = None
 
     @property
     def strength(self) -> float:
@@ -199,7 +199,7 @@ def mining_steps(
     """
     d_sae = len(written)
     weights = np.where((written >= 0) & np.isfinite(weights), np.maximum(weights, 0.0), 0.0)
-    firings = Firings.of_text(text, d_sae)
+    firings = TextFirings.of_text(text, d_sae)
     mechanism = mechanisms(text, written, weights)
     pairs = _supported(text, firings, written, weights, mechanism, settings)
     tested = int((mechanism.data >= settings.mechanism).sum())
@@ -234,12 +234,12 @@ def _held_out(
     steps: Sequence[Step], held: FiringText, written: Numbers, weights: NDArray[np.floating]
 ) -> Iterator[Step]:
     mechanism = mechanisms(held, written, weights)
-    measure = Measure(held, Firings.of_text(held, len(written)), written, weights)
+    measure = Measure(held, TextFirings.of_text(held, len(written)), written, weights)
     for step in steps:
         values = measure.of(step.source, step.target)
         figures = {name: values[name] for name in ("support", "firings", "share", "lift", "beyond")}
         part = float(mechanism[step.source, step.target])
-        yield replace(step, held=HeldOut(**figures, mechanism=part))
+        yield replace(step, held=HeldFigures(**figures, mechanism=part))
 
 
 def _counts(step: Step, settings: MiningSettings) -> bool:
@@ -253,7 +253,7 @@ def _counts(step: Step, settings: MiningSettings) -> bool:
 
 
 def _written_next(
-    text: FiringText, firings: Firings, written: Numbers, weights: NDArray[np.floating], f: int
+    text: FiringText, firings: TextFirings, written: Numbers, weights: NDArray[np.floating], f: int
 ) -> Numbers:
     """The places where a feature fires and a token that it writes follows."""
     places = firings.of(f)
@@ -263,7 +263,7 @@ def _written_next(
 
 def _supported(
     text: FiringText,
-    firings: Firings,
+    firings: TextFirings,
     written: Numbers,
     weights: NDArray[np.floating],
     mechanism: sparse.csr_matrix,

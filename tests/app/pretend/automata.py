@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from app.store.types.automata import MinedAutomata, TrialArm, TriedStep
-from sae_core.circuits.automata.mining import HeldOut, Step
+from sae_core.circuits.automata.mining import HeldFigures, Step
 from sae_core.circuits.automata.shapes import Automaton
 
 STEP = Step(
     *(1, 2, 40, 12, 80, 0.5, float("nan"), float("nan"), 0.01, 50.0, 0.6, 4.0, 1e-6, 1e-5),
     tokens=((3, 40),),
-    held=HeldOut(31, 62, 0.5, 44.0, 0.7, 3.5),
+    held=HeldFigures(31, 62, 0.5, 44.0, 0.7, 3.5),
 )
 PARAMETERS = {
     "steps": 1,

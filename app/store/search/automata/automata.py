@@ -15,7 +15,7 @@ from app.store.search.automata.schema import StoredAutomata, StoredStepTrial
 from app.store.tables.catalogue import canonical
 from app.store.types.automata import MinedAutomata, TrialArm, TriedStep
 from app.store.types.catalogue import DictionaryView
-from sae_core.circuits.automata.mining import HeldOut, Step
+from sae_core.circuits.automata.mining import HeldFigures, Step
 from sae_core.circuits.automata.shapes import Automaton
 
 
@@ -137,7 +137,7 @@ def _mined(dictionary: DictionaryView, content: str) -> MinedAutomata:
 def _step(raw: dict[str, Any]) -> Step:
     ends = {name: float("nan") if raw[name] is None else raw[name] for name in ("low", "high")}
     tokens = tuple((token, times) for token, times in raw["tokens"])
-    held = HeldOut(**raw["held"]) if raw.get("held") else None
+    held = HeldFigures(**raw["held"]) if raw.get("held") else None
     return Step(**{**raw, **ends, "tokens": tokens, "held": held})
 
 
