@@ -118,7 +118,10 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_dictionary(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """A model, a dictionary of it and a text."""
     parser.add_argument(
-        "--model", required=required, metavar="DIR", help="folder of a Hugging Face model, or a GGUF file"
+        "--model",
+        required=required,
+        metavar="DIR",
+        help="folder of a Hugging Face model, or a GGUF file",
     )
     which = parser.add_mutually_exclusive_group(required=required)
     which.add_argument(

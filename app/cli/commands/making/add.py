@@ -23,7 +23,9 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         "add", help="bring your own model and dictionary: from folders or names to pages"
     )
     parser.add_argument(
-        "--model", required=True, help="folder of a Hugging Face model, its name on the Hub, or a GGUF file"
+        "--model",
+        required=True,
+        help="folder of a Hugging Face model, its name on the Hub, or a GGUF file",
     )
     parser.add_argument(
         "--sae",

@@ -17,7 +17,10 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser("train", help="train a dictionary on a model's activations")
     parser.add_argument(
-        "--model", required=True, metavar="DIR", help="folder of a Hugging Face model, or a GGUF file"
+        "--model",
+        required=True,
+        metavar="DIR",
+        help="folder of a Hugging Face model, or a GGUF file",
     )
     parser.add_argument(
         "--hook-point",
