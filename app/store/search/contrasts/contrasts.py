@@ -7,15 +7,15 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, delete, insert, select
+from sqlalchemy import Engine, RowMapping, delete, select
 
-from app.errors import InvalidRequest, NotFound, StoreError
+from app.errors import NotFound, StoreError
 from app.store.database import reading, writing
-from app.store.names import free_name
 from app.store.search.contrasts.records import ContrastLine, ContrastRecord, ContrastView, TextSet
 from app.store.search.contrasts.schema import StoredTextContrast
 from app.store.tables.catalogue import canonical
-from app.store.written.texts import checked_line, now
+from app.store.written.kept_once import kept_once
+from app.store.written.texts import checked_line
 from sae_core.errors import ContrastError
 from sae_core.evaluation.contrast.sets import contrast_of
 
@@ -83,30 +83,15 @@ class TextContrasts:
         content = f"{record.model}\n{record.dictionary}\n{details}"
         key = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
         with writing(self._engine, alone=True) as connection:
-            query = select(StoredTextContrast.name).where(StoredTextContrast.id == key)
-            if (name := connection.scalar(query)) is None:
-                names = set(connection.scalars(select(StoredTextContrast.name)))
-                if len(names) >= MOST_CONTRASTS:
-                    raise InvalidRequest(
-                        f"There are {MOST_CONTRASTS:,} contrasts, as many as are kept: "
-                        "`featurescope forget --contrast NAME` takes one out."
-                    )
-                name, written = free_name(title, names, "contrast"), now()
-                connection.execute(
-                    insert(StoredTextContrast).values(
-                        id=key,
-                        name=name,
-                        model=record.model,
-                        dictionary=record.dictionary,
-                        checksum=record.checksum,
-                        question=record.question,
-                        title=title,
-                        details=details,
-                        created=written,
-                        changed=written,
-                        withdrawn=0,
-                    )
-                )
+            name = kept_once(
+                *(connection, StoredTextContrast, key, MOST_CONTRASTS, "forget --contrast NAME"),
+                model=record.model,
+                dictionary=record.dictionary,
+                checksum=record.checksum,
+                question=record.question,
+                title=title,
+                details=details,
+            )
         return self.view(name)
 
     def forget(self, name: str) -> None:

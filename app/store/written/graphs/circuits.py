@@ -7,11 +7,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, delete, insert, select
+from sqlalchemy import Engine, RowMapping, delete, select
 
-from app.errors import InvalidRequest, NotFound, StoreError
+from app.errors import NotFound, StoreError
 from app.store.database import reading, writing
-from app.store.names import free_name
 from app.store.tables.catalogue import canonical
 from app.store.types.circuits import (
     CircuitDictionary,
@@ -20,7 +19,8 @@ from app.store.types.circuits import (
     CircuitView,
 )
 from app.store.written.graphs.schema import StoredTaskCircuit
-from app.store.written.texts import checked_line, now
+from app.store.written.kept_once import kept_once
+from app.store.written.texts import checked_line
 from sae_core.circuits.tasks.result import circuit_of
 from sae_core.errors import CircuitError
 
@@ -82,29 +82,14 @@ class TaskCircuits:
         details = canonical(_details(record))
         key = hashlib.sha256(f"{record.model}\n{details}".encode()).hexdigest()
         with writing(self._engine, alone=True) as connection:
-            query = select(StoredTaskCircuit.name).where(StoredTaskCircuit.id == key)
-            if (name := connection.scalar(query)) is None:
-                names = set(connection.scalars(select(StoredTaskCircuit.name)))
-                if len(names) >= MOST_CIRCUITS:
-                    raise InvalidRequest(
-                        f"There are {MOST_CIRCUITS:,} circuits, as many as are kept: `featurescope "
-                        "forget --circuit MODEL/NAME` takes one out."
-                    )
-                name, written = free_name(title, names, "circuit"), now()
-                connection.execute(
-                    insert(StoredTaskCircuit).values(
-                        id=key,
-                        name=name,
-                        model=record.model,
-                        model_checksum=record.model_checksum,
-                        question=record.question,
-                        title=title,
-                        details=details,
-                        created=written,
-                        changed=written,
-                        withdrawn=0,
-                    )
-                )
+            name = kept_once(
+                *(connection, StoredTaskCircuit, key, MOST_CIRCUITS, "forget --circuit MODEL/NAME"),
+                model=record.model,
+                model_checksum=record.model_checksum,
+                question=record.question,
+                title=title,
+                details=details,
+            )
         return self.view(record.model, name)
 
     def forget(self, model: str, name: str) -> None:
