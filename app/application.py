@@ -11,6 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
 from app.listening import KnownHosts, known_hosts
+from app.pages.audit.contrast import api as contrast_api
+from app.pages.audit.contrast import routes as contrast_pages
 from app.pages.compare import api as compare_api
 from app.pages.compare import routes as compare_pages
 from app.pages.compare.moments import api as moments_api
@@ -41,17 +43,15 @@ from app.pages.rate import api as rate_api
 from app.pages.rate import routes as rate_pages
 from app.pages.runs import api as runs_api
 from app.pages.runs import routes as runs_pages
+from app.pages.runs.sweeps import api as sweeps_api
+from app.pages.runs.sweeps import routes as sweeps_pages
 from app.pages.search import api as search_api
 from app.pages.search import routes as search_pages
-from app.pages.search.contrast import api as contrast_api
-from app.pages.search.contrast import routes as contrast_pages
 from app.pages.steer import api as steer_api
 from app.pages.steer import routes as steer_pages
 from app.pages.steer.chat import api as chat_api
 from app.pages.steer.chat import routes as chat_pages
 from app.pages.steer.openai import api as openai_api
-from app.pages.sweeps import api as sweeps_api
-from app.pages.sweeps import routes as sweeps_pages
 from app.rendering.assets import Assets
 from app.rendering.templates import Renderer
 from app.rendering.tokens import Typesets

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from app import __version__
 from app.cli.commands import version
+from app.cli.commands.auditing import contrast
 from app.cli.commands.making import add, demo_train, harvest, sweep, toy, train
 from app.cli.commands.serving import demo, serve, worker
 from app.cli.commands.store import db, export, forget, import_, list_, remove
@@ -20,7 +21,6 @@ from app.cli.commands.studying import (
     automata,
     circuit,
     compare,
-    contrast,
     embed,
     evaluate,
     explain,

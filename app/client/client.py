@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, Unpack
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from app.client.audits import AuditClient
 from app.client.automata import AutomataClient
 from app.client.chats import ChatsClient
 from app.client.comparisons import ComparisonsClient
@@ -81,6 +82,7 @@ class FeaturescopeClient:
 
     Attributes:
         labels: what people say of features.
+        audit: evidence about what features do.
         search: features by number, words, tokens and examples.
         maps: where they lie in two dimensions.
         comparisons: what dictionaries have in common.
@@ -100,6 +102,7 @@ class FeaturescopeClient:
         self._http = http or httpx.Client(timeout=timeout)
         self._transport = Transport(base_url.rstrip("/"), self._http)
         self.labels = LabelsClient(self._transport)
+        self.audit = AuditClient(self._transport)
         self.search = SearchClient(self._transport)
         self.comparisons = ComparisonsClient(self._transport)
         self.automata = AutomataClient(self._transport, self._events)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from app.client.transport import Answer, Transport
 from app.pages.search import schema as types
-from app.pages.search.contrast.schema import ContrastAnswer, ContrastList, ContrastSummary
 
 
 class SearchClient:
@@ -58,18 +57,6 @@ class SearchClient:
             dictionary: `model/dictionary`; empty: the first that keeps its text.
         """
         return self._ask(types.PhraseAnswer, ("search", "phrase"), q=phrase, d=dictionary)
-
-    def contrasts(self) -> list[ContrastSummary]:
-        """All contrasts of two sets of texts, the newest first."""
-        return self._ask(ContrastList, ("contrast",)).contrasts
-
-    def contrast(self, name: str) -> ContrastAnswer:
-        """What tells two sets of texts apart, with the texts and all figures.
-
-        Args:
-            name: of the contrast, as `featurescope contrast` printed it.
-        """
-        return self._ask(ContrastAnswer, ("contrast", name))
 
     def _ask(self, kind: type[Answer], parts: tuple[str, ...], **query: str) -> Answer:
         return self._transport.ask("GET", self._transport.address(*parts, **query), kind)

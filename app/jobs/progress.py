@@ -41,11 +41,11 @@ class Reporter:
 
     def report(self, phase: str, done: int, total: int, rate: float) -> None:
         """Write one line of progress to the store."""
-        self._store.report_progress(self._model, self._dictionary, phase, done, total, rate)
+        self._store.progress.report(self._model, self._dictionary, phase, done, total, rate)
 
     def clear(self) -> None:
         """The work has ended."""
-        self._store.clear_progress(self._model, self._dictionary)
+        self._store.progress.clear(self._model, self._dictionary)
 
     @contextmanager
     def phase(self, name: str, total: int, unit: str, begin: int = 0) -> Iterator[PhaseBar]:

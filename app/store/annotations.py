@@ -1,10 +1,10 @@
 """The tables that people and models write into: labels, votes, comments, scores, lists, ratings.
 
-Those of attribution graphs are in `app/store/written/graphs`, of contrasts in
-`app/store/search/contrasts`. All lie outside of what a harvest replaces. A feature is known in
-them by its dictionary's `subject` (see `app/store/types/annotations.py`) and its index, so that
-labels outlive names, harvests and removals. All ids are random, or made of what has them, so that
-two stores' labels can be put together. Times are seconds since 1970; 0 where they were never known.
+Those of attribution graphs are in `app/store/written/graphs`, of audits in
+`app/store/written/audit`. All lie outside of what a harvest replaces. A feature is known in them by
+its dictionary's `subject` (see `app/store/types/annotations.py`) and its index, so that labels
+outlive names, harvests and removals. All ids are random, or made of what has them, so that two
+stores' labels can be put together. Times are seconds since 1970; 0 where they were never known.
 Nothing is deleted: it is marked as withdrawn.
 """
 
@@ -14,8 +14,8 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.columns import Base
-from app.store.search.contrasts.schema import StoredTextContrast
 from app.store.tables.comparisons.moments_schema import StoredMoments
+from app.store.written.audit.contrasts.schema import StoredTextContrast
 from app.store.written.graphs.schema import StoredGraph, StoredGraphGroup, StoredTaskCircuit
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -23,11 +22,11 @@ from app.store.tables import effects as store_effects
 from app.store.tables import features as store_features
 from app.store.tables import landings as store_landings
 from app.store.tables import presets as store_presets
-from app.store.tables import progress as store_progress
 from app.store.tables import publication as store_publication
 from app.store.tables.comparisons.comparisons import Comparisons
 from app.store.tables.explanations import Explanations
 from app.store.tables.maps import FeatureMaps
+from app.store.tables.progress import RunningHarvests
 from app.store.tables.rules import FeatureRules
 from app.store.tables.runs import TrainingRuns
 from app.store.types.catalogue import (
@@ -43,7 +42,7 @@ from app.store.types.catalogue import (
     PresetView,
 )
 from app.store.types.queries import FeatureQuery
-from app.store.types.runs import ProgressView
+from app.store.written.audit.audit import AuditRecords
 from app.store.written.comments import Comments
 from app.store.written.graphs.graphs import Graphs
 from app.store.written.labels import Labels
@@ -56,8 +55,6 @@ from sae_core.rules.record import RuleRecord
 
 KEPT_VOCABULARIES = 8
 KEPT_SCALES = 64  # of dictionaries: 16 bytes a feature
-
-_log = logging.getLogger(__name__)
 
 
 def open_store(settings: Settings, *, upgrade: bool = True) -> Store:
@@ -94,6 +91,7 @@ class Store:
 
     Attributes:
         engine: the same, for what looks after the whole store (`app.store.upkeep`).
+        progress: how far running harvests are.
         runs: trainings and their curves.
         rules: what features' firings were learnt to depend on.
         comparisons: what dictionaries have in common.
@@ -104,11 +102,13 @@ class Store:
         lists: features that they put together.
         ratings: studies in which features are rated blind.
         graphs: what predictions are made of.
+        audit: evidence about what features do: contrasts.
         search: features by words, tokens and phrases.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.progress = RunningHarvests(engine)
         self.runs = TrainingRuns(engine)
         self.rules = FeatureRules(engine)
         self.comparisons = Comparisons(engine)
@@ -119,6 +119,7 @@ class Store:
         self.lists = FeatureLists(engine)
         self.ratings = Ratings(engine)
         self.graphs = Graphs(engine)
+        self.audit = AuditRecords(engine)
         self.search = FeatureFinder(engine)
         self._vocabularies: LRUCache[tuple[int, str], Vocabulary] = LRUCache(KEPT_VOCABULARIES)
         self._scales: LRUCache[tuple[int, str], FeatureScales] = LRUCache(KEPT_SCALES)
@@ -231,11 +232,6 @@ class Store:
         with self._lock:
             self._vocabularies[model_id, checksum] = vocabulary
         return vocabulary
-
-    def progress(self) -> list[ProgressView]:
-        """The harvests that run, and those that were killed and have not been resumed."""
-        with reading(self.engine) as connection:
-            return store_progress.views(connection)
 
     def effects(
         self, dictionary: DictionaryView, index: int, windows: Sequence[int]
@@ -383,18 +379,3 @@ class Store:
         """
         with writing(self.engine) as connection:
             store_presets.remove(connection, model, name)
-
-    def report_progress(
-        self, model: str, name: str, phase: str, done: int, total: int, rate: float
-    ) -> None:
-        """Say how far a harvest is. A store that cannot be written now does not stop it."""
-        try:
-            with writing(self.engine) as connection:
-                store_progress.report(connection, model, name, phase, done, total, rate)
-        except StoreError as error:
-            _log.warning("Progress was not reported: %s", error)
-
-    def clear_progress(self, model: str, name: str) -> None:
-        """The harvest has ended."""
-        with writing(self.engine) as connection:
-            store_progress.clear(connection, model, name)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sae_core.errors import HarvestError
 from sae_core.files.atomic import atomic_file, atomic_folder
-from sae_core.hashing import mix
+from sae_core.files.hashing import mix
 
 RUN_FIRINGS = 4_000_000
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sae_core.files.hashing import mix
 from sae_core.harvest.firing_log import FeatureFirings
 from sae_core.harvest.records import (
     N_BANDS,
@@ -24,7 +25,6 @@ from sae_core.harvest.records import (
     GroupKind,
     Histogram,
 )
-from sae_core.hashing import mix
 
 N_TOP = 20
 N_WEAKEST = 20

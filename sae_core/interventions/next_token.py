@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sae_core.hashing import mix
+from sae_core.files.hashing import mix
 from sae_core.language_model.predictions import wide
 
 # A nucleus is nearly always among this many; sorting a whole vocabulary takes longer than a small

@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from sae_core.hashing import mix
+from sae_core.files.hashing import mix
 from sae_core.rules.attributes import NEIGHBOURS, TokenAttributes
 from sae_core.rules.flags import FLAG_NUMBER, N_FLAGS, bit_counts
 from sae_core.rules.predicate import Clause, Condition, FlagCondition, Predicate, TokenCondition

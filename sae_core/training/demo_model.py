@@ -25,7 +25,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from sae_core.errors import HarvestError
 from sae_core.files.atomic import atomic_file
-from sae_core.hashing import mix
+from sae_core.files.hashing import mix
 from sae_core.text.corpus import TextCorpus
 from sae_core.text.document import HELD_OUT_ONE_IN
 from sae_core.text.tokenized import TokenizedCorpus, Windows

@@ -34,7 +34,6 @@ DOORS = {"app.worker.protocol": ("app.errors",)}
 # One page that shows a part of another: home lists dictionaries, a sweep lists its trainings.
 PAGES_THAT_BORROW = {
     ("app.pages.home", "app.pages.dictionary"),
-    ("app.pages.sweeps", "app.pages.runs"),
 }
 
 

@@ -100,7 +100,7 @@ def export_html(
         for index in dict.fromkeys(indices)
     ]
     text = renderer.text(
-        "exchange/features.html", dictionary=dictionary, features=features, style=_style()
+        "web/exchange/features.html", dictionary=dictionary, features=features, style=_style()
     )
     data = text.encode("utf-8", "replace")
     with atomic_file(path) as draft:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from app.jobs.sweeps.records import RESULTS, import_sweep, not_stored, read_records
+from app.jobs.training.sweeps.records import RESULTS, import_sweep, not_stored, read_records
 from app.settings import Settings, resource
 from app.store.store import open_store
 from app.store.types.catalogue import DictionaryView

@@ -21,5 +21,5 @@ def home(site: TheSite) -> Catalogue:
     """
     return Catalogue(
         dictionaries=[DictionaryAnswer.model_validate(view) for view in site.store.catalogue()],
-        progress=[ProgressAnswer.model_validate(view) for view in site.store.progress()],
+        progress=[ProgressAnswer.model_validate(view) for view in site.store.progress.all()],
     )

@@ -17,7 +17,7 @@ def home(site: TheSite, fragment: Fragment) -> Response:
 
     For example /
     """
-    catalogue, progress = site.store.catalogue(), site.store.progress()
+    catalogue, progress = site.store.catalogue(), site.store.progress.all()
     first = None if fragment else suggested(catalogue)
     steps = None if first is None else start(site.store, first, site.typeset(first))
     return site.renderer.html(

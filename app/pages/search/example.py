@@ -15,7 +15,7 @@ from app.rendering.words.summary import Sentence, summary_of_row
 from app.store.types.catalogue import DictionaryView, FeatureRow
 from app.web.site import Site
 from app.worker.client.references import without_model
-from sae_core.evaluation.contrast.examples import (
+from sae_core.audit.contrast.examples import (
     LEAST_TEXTS,
     MOST_TESTED,
     Contrast,

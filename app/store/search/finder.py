@@ -11,7 +11,6 @@ from app.store.annotations import StoredLabel
 from app.store.database import reading
 from app.store.schema import StoredRule
 from app.store.search.automata.automata import FeatureAutomata
-from app.store.search.contrasts.contrasts import TextContrasts
 from app.store.search.kept import KeptTexts
 from app.store.search.word_index import TextKind, matching
 from app.store.search.words import WordQuery
@@ -70,14 +69,12 @@ class FeatureFinder:
     Attributes:
         kept: harvested texts with what fires on them.
         automata: features that write each other's tokens, as mined from those.
-        contrasts: what tells two sets of texts apart.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.kept = KeptTexts(engine)
         self.automata = FeatureAutomata(engine)
-        self.contrasts = TextContrasts(engine)
 
     def labels(self, dictionary: DictionaryView, query: WordQuery, most: int) -> TextMatches:
         """The features whose labels, or notes to them, hold all terms: `most` at the most."""

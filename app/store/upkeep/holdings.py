@@ -27,7 +27,6 @@ from app.store.schema import (
     StoredWindow,
     StoredWindowSet,
 )
-from app.store.search.contrasts.schema import StoredTextContrast
 from app.store.tables import catalogue as store_catalogue
 from app.store.tables import progress as store_progress
 from app.store.tables.comparisons.schema import (
@@ -37,6 +36,7 @@ from app.store.tables.comparisons.schema import (
 )
 from app.store.types.catalogue import DictionaryView
 from app.store.types.runs import ProgressView
+from app.store.written.audit.contrasts.schema import StoredTextContrast
 from app.store.written.graphs.schema import StoredGraph, StoredTaskCircuit
 from app.store.written.texts import subjects
 

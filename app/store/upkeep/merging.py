@@ -15,9 +15,9 @@ from app.store.annotations import StoredLabel, StoredList
 from app.store.columns import Base, unescape
 from app.store.names import free_name
 from app.store.schema import StoredHarvest
-from app.store.search.contrasts.schema import StoredTextContrast
 from app.store.tables.bulk import bulk_insert
 from app.store.tables.comparisons.moments_schema import StoredMoments
+from app.store.written.audit.contrasts.schema import StoredTextContrast
 from app.store.written.graphs.schema import StoredGraph, StoredTaskCircuit
 from app.store.written.label_texts import fill
 from app.store.written.lists import STARRED

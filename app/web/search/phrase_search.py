@@ -23,8 +23,8 @@ from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from sae_core.errors import HarvestError
 from sae_core.evaluation.specificity import PhraseFirings, SpecificFeature, most_specific
+from sae_core.files.hashing import mix
 from sae_core.harvest.kept_firings import KeptText, firings_at
-from sae_core.hashing import mix
 from sae_core.text.phrases import Occurrences, PhraseIndex
 
 LONGEST = 400  # characters

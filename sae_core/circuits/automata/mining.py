@@ -34,9 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from sae_core.audit.contrast.ranks import benjamini_hochberg
 from sae_core.circuits.automata.measure import Measure, TextFirings, mechanisms
 from sae_core.circuits.automata.text import FiringText, Numbers
-from sae_core.evaluation.contrast.ranks import benjamini_hochberg
 
 _FEATURES_AT_ONCE = 512  # of the sparse product
 

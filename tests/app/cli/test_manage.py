@@ -53,7 +53,7 @@ def test_a_list_names_everything(
     filled: Store, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _unfinished(home)
-    filled.report_progress("demo", "half", "harvesting", 25, 100, 10.0)
+    filled.progress.report("demo", "half", "harvesting", 25, 100, 10.0)
     assert run(["list"]) == 0
     told = capsys.readouterr().out
     assert "demo: GPT2LMHeadModel, at demo/model" in told
@@ -114,10 +114,10 @@ def test_a_harvest_that_was_given_up_is_removed_alone(
     filled: Store, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = _unfinished(home)
-    filled.report_progress("demo", "half", "harvesting", 25, 100, 10.0)
+    filled.progress.report("demo", "half", "harvesting", 25, 100, 10.0)
     assert run(["remove", "demo/half", "--harvest", "--yes"]) == 0
     assert not folder.exists()
-    assert filled.progress() == []
+    assert filled.progress.all() == []
     assert len(filled.catalogue()) == 1
     assert run(["remove", "demo/half", "--harvest", "--yes"]) == 1
     assert "no unfinished harvest of 'demo/half'" in capsys.readouterr().err

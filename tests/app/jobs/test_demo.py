@@ -15,7 +15,7 @@ from app.errors import InvalidRequest
 from app.jobs.demo import contents as demo
 from app.jobs.demo import deep, trained
 from app.jobs.harvest import harvest as harvesting
-from app.jobs.sweeps.records import write_record
+from app.jobs.training.sweeps.records import write_record
 from app.settings import Settings
 from app.store.store import Store, open_store
 from sae_core.circuits.replacement import evaluate_together
@@ -27,7 +27,7 @@ from sae_core.text.corpus import Document, TextCorpus
 from sae_core.text.tokenized import Windows, tokenize
 from sae_core.training.config import TrainingConfig
 from sae_core.training.demo_model import ModelConfig, train_tokenizer
-from tests.app.jobs.sweeps.test_sweep_plan import made
+from tests.app.jobs.training.sweeps.test_sweep_plan import made
 
 
 @pytest.fixture

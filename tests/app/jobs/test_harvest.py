@@ -75,7 +75,7 @@ def test_a_harvest_is_published_with_its_figures(settings: Settings, parts: Path
     assert 0 < view.evaluation["l0"] <= 8
     assert view.evaluation["held_out"] in (True, False)
     store = Store(connect(settings.url))
-    assert store.progress() == []
+    assert store.progress.all() == []
     total = sum(store.feature(view, index).record.firings for index in range(view.d_sae))
     assert total > 0
     assert list((settings.home / "harvests").iterdir()) == []

@@ -29,13 +29,13 @@ def site(shared: Client) -> Client:
 
 
 def test_the_catalogue(site: Client) -> None:
-    site.store.report_progress("demo", "mlp-12", "reading", 1, 2, 0.0)
+    site.store.progress.report("demo", "mlp-12", "reading", 1, 2, 0.0)
     answer = site.get(API).json()
     assert [d["name"] for d in answer["dictionaries"]] == ["mlp-12", "neurons"]
     assert answer["dictionaries"][0]["evaluation"]["l0"] == 4.25
     assert answer["dictionaries"][1]["is_neurons"]
     assert answer["progress"][0]["phase"] == "reading"
-    site.store.clear_progress("demo", "mlp-12")
+    site.store.progress.clear("demo", "mlp-12")
 
 
 def test_the_table(site: Client) -> None:

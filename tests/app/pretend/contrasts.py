@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from app.store.search.contrasts.records import ContrastRecord, TextSet
-from sae_core.evaluation.contrast.sets import ProbeBeside, SetContrast, TellingFeature
+from app.store.written.audit.contrasts.records import ContrastRecord, TextSet
+from sae_core.audit.contrast.sets import ProbeBeside, SetContrast, TellingFeature
 from tests import factories
 
 HOSTILE = ("<script>alert(1)</script>", "\u202egnp.exe", "nul \x00", "half \ud800")

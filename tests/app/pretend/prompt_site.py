@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.clients import Client
 from tests.app.pretend.prompts import PretendPrompts
 

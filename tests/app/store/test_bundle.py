@@ -48,8 +48,8 @@ def full(sqlite_store: Store) -> Engine:
     sqlite_store.graphs.group("demo", graph.name, "names \u202e <b>", [1, 2])
     sqlite_store.graphs.circuits.save(task_circuits.record())
     sqlite_store.comparisons.moments.save(followed.record())
-    sqlite_store.search.contrasts.save(contrasts.record())
-    sqlite_store.report_progress("demo", "bare", "harvesting", 1, 2, 3.0)
+    sqlite_store.audit.contrasts.save(contrasts.record())
+    sqlite_store.progress.report("demo", "bare", "harvesting", 1, 2, 3.0)
     return sqlite_store.engine
 
 

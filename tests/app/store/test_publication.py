@@ -45,7 +45,7 @@ def test_publishing_again_gives_the_same_bytes(engine, store, sample, published)
     once = list(dump(engine))
     factories.publish(store, sample)
     assert list(dump(engine)) == once
-    store.report_progress("demo", "mlp-12", "reading", 1, 2, 3.0)
+    store.progress.report("demo", "mlp-12", "reading", 1, 2, 3.0)
     assert list(dump(engine)) == once
 
 

@@ -37,7 +37,7 @@ def test_a_store_is_made_where_there_is_none_or_only_looked_for(tmp_path):
 
 def test_an_empty_store(store):
     assert store.catalogue() == []
-    assert store.progress() == []
+    assert store.progress.all() == []
     with pytest.raises(NotFound, match="store is empty: harvest one first"):
         store.dictionary("demo", "mlp-12")
 
@@ -138,8 +138,8 @@ def test_hostile_names_survive(store):
     assert store.feature(view, 2).label == label
     assert [r.index for r in store.features(view, FeatureQuery(search="DROP table")).rows] == [2]
     assert [r.index for r in store.features(view, FeatureQuery(search="a␀b")).rows] == [2]
-    store.report_progress(name, name, name, 1, 2, 3.0)
-    assert store.progress()[0].phase == name
+    store.progress.report(name, name, name, 1, 2, 3.0)
+    assert store.progress.all()[0].phase == name
 
 
 def expected(sample, query, found):

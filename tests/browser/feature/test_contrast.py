@@ -10,12 +10,12 @@ from tests.looks import problems_in_every_look
 
 
 def test_contrasts_are_accessible_in_every_look(page: Page, shared_store: Store) -> None:
-    name = shared_store.search.contrasts.save(contrasts.record()).name
+    name = shared_store.audit.contrasts.save(contrasts.record()).name
     page.goto("/contrast")
     problems = problems_in_every_look(page)
     page.goto(f"/contrast/{name}")
     for summary in page.locator("details summary").all():
         summary.click()
     problems += problems_in_every_look(page)
-    shared_store.search.contrasts.forget(name)
+    shared_store.audit.contrasts.forget(name)
     assert problems == []

@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sae_core.evaluation.contrast import ranks as module
-from sae_core.evaluation.contrast.examples import contrast
-from sae_core.evaluation.contrast.ranks import auroc, benjamini_hochberg, mann_whitney
+from sae_core.audit.contrast import ranks as module
+from sae_core.audit.contrast.examples import contrast
+from sae_core.audit.contrast.ranks import auroc, benjamini_hochberg, mann_whitney
 
 
 def brute_auroc(values, wanted) -> float:

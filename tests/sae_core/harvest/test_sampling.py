@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sae_core.files.hashing import mix
 from sae_core.harvest.firing_log import FeatureFirings
 from sae_core.harvest.records import ExampleGroup, GroupKind
 from sae_core.harvest.sampling import WindowTable, activation_histogram, sample_groups
-from sae_core.hashing import mix
 
 N_CTX = 16
 

@@ -13,7 +13,7 @@ from app.errors import InvalidRequest
 from sae_core.errors import DiskError
 
 if TYPE_CHECKING:
-    from app.jobs.sweeps.plan import SweepPlan
+    from app.jobs.training.sweeps.plan import SweepPlan
 
 T = TypeVar("T")
 
@@ -126,14 +126,14 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.show:
         _show(arguments.show)
     elif arguments.bring:
-        from app.jobs.sweeps.records import import_sweep
+        from app.jobs.training.sweeps.records import import_sweep
         from app.store.store import open_store
 
         with open_store(read_settings()) as store:
             records = import_sweep(store, arguments.bring)
         print(f"The sweep {records[0].sweep} is in the store, runs: {len(records)}.")
     else:
-        from app.jobs.sweeps.run import run_sweep
+        from app.jobs.training.sweeps.run import run_sweep
 
         run_sweep(
             read_settings(device=arguments.device),
@@ -146,8 +146,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _show(folder: Path) -> None:
-    from app.jobs.sweeps.records import read_records
-    from app.pages.sweeps.report import PICTURE, markdown, sweep_rows, write_picture
+    from app.jobs.training.sweeps.records import read_records
+    from app.pages.runs.sweeps.report import PICTURE, markdown, sweep_rows, write_picture
 
     table = sweep_rows(read_records(folder), folder)
     print(markdown(table), end="")
@@ -168,7 +168,7 @@ def plan(arguments: argparse.Namespace) -> SweepPlan:
         InvalidRequest: it says too much or too little, or the plan makes no sense.
         TrainingError: what is asked for cannot be trained.
     """
-    from app.jobs.sweeps.plan import Grid, SweepPlan, name_runs, read_plan
+    from app.jobs.training.sweeps.plan import Grid, SweepPlan, name_runs, read_plan
 
     if arguments.plan:
         given = [name for name in _PLANNED if getattr(arguments, name) is not None]

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
             store.graphs.circuits.forget(*_named(arguments.circuit))
             print(f"The circuit {arguments.circuit} is forgotten.")
         elif arguments.contrast is not None:
-            store.search.contrasts.forget(arguments.contrast)
+            store.audit.contrasts.forget(arguments.contrast)
             print(f"The contrast {arguments.contrast} is forgotten.")
         elif arguments.over_training is not None:
             store.comparisons.moments.forget(arguments.over_training)

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         folders = _folders(unfinished_harvests(settings.home), arguments.target)
         reported = [
             progress
-            for progress in store.progress()
+            for progress in store.progress.all()
             if progress.model == model and dictionary in ("", progress.dictionary)
         ]
         by_folder = any(folder.folder.name == arguments.target for folder in folders)
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         for folder in folders:
             remove_harvest(folder)
         for progress in reported:
-            store.clear_progress(progress.model, progress.dictionary)
+            store.progress.clear(progress.model, progress.dictionary)
         if not (arguments.harvest or by_folder):
             before = store.catalogue()
             remove(store.engine, model, dictionary or None)

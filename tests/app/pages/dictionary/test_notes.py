@@ -7,7 +7,7 @@ from pathlib import Path
 from app.settings import Settings
 from app.store.store import open_store
 from tests import factories
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.clients import client
 
 NOTE = "It was trained on positions 5 to the end of a context alone: <b> is a guess."

@@ -14,7 +14,7 @@ from app.worker.protocol.requests import CheckGraphRequest, JudgeGraphRequest
 from sae_core.circuits.graph import Edges, Graph, NodeKind
 from sae_core.circuits.influence import predicted_effects
 from sae_core.circuits.packing import unpack_graph
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend import circuits
 from tests.app.pretend.circuits import PretendTracing
 from tests.app.pretend.clients import Client

@@ -10,7 +10,7 @@ import pytest
 from app.client import FeaturescopeClient, RequestFailed
 from app.errors import InvalidRequest
 from app.worker.protocol.requests import GraphRequest
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend import circuits
 from tests.app.pretend.circuits import PretendTracing
 from tests.app.pretend.clients import HX, Client

@@ -9,7 +9,7 @@ import numpy as np
 from app.client import FeaturescopeClient
 from sae_core.circuits.graph import NodeKind
 from sae_core.circuits.packing import unpack_graph
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend import circuits
 from tests.app.pretend.circuits import PretendTracing
 from tests.app.pretend.clients import Client

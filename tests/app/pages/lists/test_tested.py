@@ -17,7 +17,7 @@ from app.store.database import writing
 from app.store.schema import StoredModel
 from app.store.upkeep.removal import remove
 from app.worker.protocol.requests import DictionaryRef
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.clients import Client, filled
 from tests.app.pretend.prompts import PretendPrompts, firings_of, tokens_of
 

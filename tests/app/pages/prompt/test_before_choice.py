@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.prompt_site import BOTH, Prompts, rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.prompt_site import PAGE, PROMPT, Prompts
 from tests.app.pretend.prompts import tokens_of
 

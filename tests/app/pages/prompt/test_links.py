@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from app.worker.protocol.requests import AblateRequest, ReadRequest
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.clients import HX
 from tests.app.pretend.prompt_site import PAGE, Prompts, address, rows
 

@@ -13,7 +13,7 @@ from app.settings import Settings
 from app.store.store import open_store
 from app.worker.protocol.requests import AblateRequest, ReadRequest
 from tests import factories
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.clients import client
 from tests.app.pretend.prompt_site import BOTH, PROMPT, Prompts, address
 from tests.app.pretend.prompts import PretendPrompts

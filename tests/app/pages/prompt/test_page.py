@@ -21,7 +21,7 @@ from app.worker.protocol.requests import (
     TogetherRequest,
 )
 from tests import factories
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.clients import client, filled
 from tests.app.pretend.prompt_site import BOTH, PAGE, PROMPT, ROW, Prompts, address, rows
 from tests.app.pretend.prompts import PretendPrompts, change_of, firings_of, tokens_of

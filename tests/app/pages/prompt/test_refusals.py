@@ -9,7 +9,7 @@ import pytest
 from app.errors import Overloaded, WorkerUnavailable
 from app.worker.client.faults import WorkFailed
 from app.worker.protocol.events import FailureCode
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.clients import HX
 from tests.app.pretend.prompt_site import PAGE, PROMPT, Prompts, address, rows
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from app.worker.client.supervisor import WorkerPhase, WorkerState
-from tests.app.pages.test_pages import text as words
+from tests.app.pages.home.test_pages import text as words
 from tests.app.pretend.clients import HX
 from tests.app.pretend.prompt_site import Prompts, address, rows
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from app.jobs.sweeps.records import import_sweep, write_record
 from app.jobs.training.run_reporter import RunReporter
+from app.jobs.training.sweeps.records import import_sweep, write_record
 from app.store.store import Store
 from app.store.tables.runs import time as clock
-from tests.app.jobs.sweeps.test_sweep_plan import made
+from tests.app.jobs.training.sweeps.test_sweep_plan import made
 from tests.app.pretend.clients import HX, Client, client
 from tests.app.pretend.runs import EVALUATION, config, point, record
 

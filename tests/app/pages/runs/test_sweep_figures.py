@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidRequest
-from app.pages.sweeps.figures import SweepRow, contests, front, rows, seed_noise
-from app.pages.sweeps.page import COLUMNS, Order, pictures, styles
-from app.pages.sweeps.report import markdown, picture, sentence
+from app.pages.runs.sweeps.figures import SweepRow, contests, front, rows, seed_noise
+from app.pages.runs.sweeps.page import COLUMNS, Order, pictures, styles
+from app.pages.runs.sweeps.report import markdown, picture, sentence
 from app.rendering.charts.plots import (
     MOST_POINTS,
     STYLES,

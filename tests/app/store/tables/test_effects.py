@@ -85,9 +85,9 @@ def test_a_damaged_effect_is_named(engine, store, published):
 
 
 def test_progress(store):
-    store.report_progress("demo", "mlp-12", "reading", 250, 1000, 50.0)
-    store.report_progress("demo", "attention", "starting", 0, 0, 0.0)
-    waiting, running = store.progress()
+    store.progress.report("demo", "mlp-12", "reading", 250, 1000, 50.0)
+    store.progress.report("demo", "attention", "starting", 0, 0, 0.0)
+    waiting, running = store.progress.all()
     assert (waiting.dictionary, waiting.eta_seconds) == ("attention", None)
     assert (running.model, running.phase, running.done, running.total) == (
         *("demo", "reading", 250, 1000),
@@ -95,24 +95,24 @@ def test_progress(store):
     assert (running.tokens_per_second, running.eta_seconds) == (50.0, 15.0)
     assert running.age_seconds < 30
     assert not running.stalled
-    store.report_progress("demo", "mlp-12", "joining", 1000, 1000, 60.0)
-    assert [view.phase for view in store.progress()] == ["starting", "joining"]
-    store.clear_progress("demo", "mlp-12")
-    store.clear_progress("demo", "attention")
-    assert store.progress() == []
+    store.progress.report("demo", "mlp-12", "joining", 1000, 1000, 60.0)
+    assert [view.phase for view in store.progress.all()] == ["starting", "joining"]
+    store.progress.clear("demo", "mlp-12")
+    store.progress.clear("demo", "attention")
+    assert store.progress.all() == []
 
 
 def test_a_killed_harvest_looks_stalled_after_a_minute(store, monkeypatch):
-    store.report_progress("demo", "mlp-12", "reading", 1, 2, 1.0)
+    store.progress.report("demo", "mlp-12", "reading", 1, 2, 1.0)
     later = time.time() + 61
     monkeypatch.setattr("app.store.tables.progress.time.time", lambda: later)
-    assert store.progress()[0].stalled
+    assert store.progress.all()[0].stalled
 
 
 def test_progress_that_cannot_be_written_does_not_stop_a_harvest(store, monkeypatch, caplog):
     def locked(*_):
         raise StoreError("The store is locked.")
 
-    monkeypatch.setattr("app.store.tables.progress.report", locked)
-    store.report_progress("demo", "mlp-12", "reading", 1, 2, 1.0)
+    monkeypatch.setattr("app.store.tables.progress.writing", locked)
+    store.progress.report("demo", "mlp-12", "reading", 1, 2, 1.0)
     assert "Progress was not reported: The store is locked." in caplog.text
