@@ -71,3 +71,7 @@ class CircuitError(FeaturescopeError):
 
 class ContrastError(FeaturescopeError):
     """Two sets of texts cannot be contrasted as asked."""
+
+
+class MonitorError(FeaturescopeError):
+    """A monitor cannot be made or read as asked."""

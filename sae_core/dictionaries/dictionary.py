@@ -8,6 +8,7 @@ activation and decoder row that leaves a class is in units of the model's own ac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -195,6 +196,10 @@ class Dictionary(nn.Module):
         """Activations of one feature, [...]; equal to `encode(x)[..., feature]`."""
         pre = self.encoder_input(x) @ self.W_enc[:, feature] + self.b_enc[feature]
         return torch.relu(pre)
+
+    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
+        """Activations of some features, [..., n]; equal to `encode(x)[..., features]`."""
+        return torch.stack([self.encode_feature(x, feature) for feature in features], dim=-1)
 
     def encode_sparse(self, x: Tensor) -> Firings:
         """The firings among x [n, d_in]; equal to the non-zero entries of `encode(x)`."""

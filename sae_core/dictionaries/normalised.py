@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import torch
@@ -95,6 +96,11 @@ class NormalisedDictionary(Dictionary):
     def encode_feature(self, x: Tensor, feature: int) -> Tensor:
         z, scale, _ = self.normalise(x)
         return self.inner.encode_feature(z, feature) * scale[..., 0]
+
+    @override
+    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
+        z, scale, _ = self.normalise(x)
+        return self.inner.encode_features(z, features) * scale
 
     @override
     def encode_sparse(self, x: Tensor) -> Firings:

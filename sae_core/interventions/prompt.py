@@ -56,7 +56,7 @@ def prompt_tokens(model: LanguageModel, prompt: str | Sequence[int], cut: bool =
             token that is not in the vocabulary.
     """
     bos = model.vocabulary.bos
-    ids = _encoded(model, prompt) if isinstance(prompt, str) else list(prompt)
+    ids = encoded(model, prompt) if isinstance(prompt, str) else list(prompt)
     if bos is not None:
         n_given = next((n for n, token in enumerate(ids) if token != bos), len(ids))
         ids = [bos, *ids[n_given:]]
@@ -177,8 +177,12 @@ def prompt_firings(
     )
 
 
-def _encoded(model: LanguageModel, text: str) -> list[int]:
-    """A text's tokens, without those that the tokenizer puts around it."""
+def encoded(model: LanguageModel, text: str) -> list[int]:
+    """A text's tokens, without those that the tokenizer puts around it.
+
+    Raises:
+        PromptError: it has millions of characters, and cannot fit the model's context.
+    """
     text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     bos = model.vocabulary.bos
     if bos is not None and (name := model.tokenizer.id_to_token(bos)):

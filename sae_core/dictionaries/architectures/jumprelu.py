@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -40,3 +42,9 @@ class JumpReLUDictionary(Dictionary):
     def encode_feature(self, x: Tensor, feature: int) -> Tensor:
         relu = super().encode_feature(x, feature)
         return relu * (relu > self.threshold[feature])
+
+    @override
+    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
+        pre = self.encoder_input(x) @ self.W_enc[:, features] + self.b_enc[features]
+        relu = torch.relu(pre)
+        return relu * (relu > self.threshold[features])

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
 from sae_core.dictionaries.dictionary import Dictionary, Output
 
 
@@ -25,3 +31,8 @@ class StandardDictionary(Dictionary):
     ) -> None:
         super().__init__(hook_point, d_in, d_sae, apply_b_dec_to_input, output)
         self._allocate()
+
+    @override
+    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
+        pre = self.encoder_input(x) @ self.W_enc[:, features] + self.b_enc[features]
+        return torch.relu(pre)

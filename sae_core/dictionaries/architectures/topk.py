@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
@@ -91,6 +92,19 @@ class TopKDictionary(Dictionary):
             acts[open_rows] = self.activate(pre)[:, feature]
         return acts.view(x.shape[:-1])
 
+    @override
+    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
+        flat = self.encoder_input(x).reshape(-1, self.d_in)
+        open_rows = (self._pre_of(flat, features) > 0).any(dim=-1).nonzero()[:, 0]
+        if len(features) == 1 or len(open_rows) > _FEW:
+            return super().encode_features(x, features)
+        # All features run for the k places: where any of these may have one, all are encoded.
+        acts = flat.new_zeros(len(flat), len(features))
+        if len(open_rows):
+            pre = self._pre_of(flat[open_rows], slice(None))
+            acts[open_rows] = self.activate(pre)[:, features]
+        return acts.view(*x.shape[:-1], len(features))
+
     def _contenders(self, flat: Tensor, own: Tensor, rows: Tensor, feature: int) -> Tensor:
         """Those of some rows in which the feature may be among the k largest.
 
@@ -111,7 +125,7 @@ class TopKDictionary(Dictionary):
                 break
         return rows
 
-    def _pre_of(self, x: Tensor, features: slice) -> Tensor:
+    def _pre_of(self, x: Tensor, features: slice | Sequence[int]) -> Tensor:
         """Pre-activations of some features, for encoder inputs [n, d_in]."""
         pre = torch.addmm(self.b_enc[features], x, self.W_enc[:, features])
         if self.rescale_acts_by_decoder_norm:
