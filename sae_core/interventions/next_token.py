@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,25 +55,35 @@ class Sampler:
 
     A step has one uniform number, made from seed and step; it picks a token from the cumulative
     distribution in order of ids. So rows whose distributions are equal draw equal tokens, and
-    similar ones mostly do.
+    similar ones mostly do. Rows with seeds of their own each draw what a batch with that seed
+    would.
 
     Attributes:
-        uniform: the random number of each step, in [0, 1), float64 [n_steps].
+        uniform: the random number of each step, in [0, 1), float64 [n_steps]; where rows have
+            seeds, [n_steps, rows].
     """
 
-    def __init__(self, sampling: TokenSampling, n_steps: int) -> None:
+    def __init__(
+        self, sampling: TokenSampling, n_steps: int, seeds: Sequence[int] | None = None
+    ) -> None:
         self._sampling = sampling
-        self.uniform = (mix(sampling.seed, np.arange(n_steps)) >> np.uint64(11)) * 2.0**-53
+        columns = [
+            (mix(seed, np.arange(n_steps)) >> np.uint64(11)) * 2.0**-53
+            for seed in ([sampling.seed] if seeds is None else seeds)
+        ]
+        self.uniform = columns[0] if seeds is None else np.stack(columns, axis=1)
 
     def draw(self, logits: Tensor, step: int) -> Draws:
         """Draw from logits [rows, d_vocab]."""
         logits = wide(logits.cpu())
         p = logits.softmax(dim=-1)
-        tokens = self._choose(logits, p, float(self.uniform[step]))
+        uniform = torch.from_numpy(np.atleast_1d(self.uniform[step]))[:, None]
+        tokens = self._choose(logits, p, uniform)
         return Draws(tokens[:, 0].tolist(), p.gather(-1, tokens)[:, 0].tolist())
 
-    def _choose(self, logits: Tensor, p: Tensor, uniform: float) -> Tensor:
-        """The tokens drawn, int64 [rows, 1]; p is softmax(logits), both [rows, d_vocab]."""
+    def _choose(self, logits: Tensor, p: Tensor, uniform: Tensor) -> Tensor:
+        """The tokens drawn by uniform [rows or 1, 1], int64 [rows, 1]; p is softmax(logits), both
+        [rows, d_vocab]."""
         temperature = self._sampling.temperature
         if temperature == 0:
             return logits.argmax(dim=-1, keepdim=True)
