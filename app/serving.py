@@ -24,6 +24,7 @@ from app.settings import Settings
 from app.store.store import open_store
 from app.worker import logs
 from app.worker.client.ablations import Ablations
+from app.worker.client.several import worker_of
 from app.worker.client.streaming import AsyncWorkerClient
 from app.worker.client.supervisor import WorkerProcess
 from app.worker.server_limits import BoundedConnection, raise_descriptors
@@ -46,9 +47,11 @@ def build(settings: Settings) -> ASGIApp:
     """The web application over the store that the settings name, its schema brought up to date."""
     store = open_store(settings)
     worker = None if settings.worker_url else WorkerProcess(settings)
-    url = worker.url if worker else lambda: settings.worker_url
-    secret = worker.secret if worker else settings.worker_secret_text
-    live = AsyncWorkerClient(url, secret=secret)
+    live = (
+        AsyncWorkerClient(worker.url, secret=worker.secret)
+        if worker
+        else worker_of(settings.worker_urls, settings.worker_secret_text)
+    )
     return create_app(settings, store, Ablations(store, live), worker, live)
 
 

@@ -72,8 +72,9 @@ class Settings(BaseSettings):
     )
     worker_url: str | None = Field(
         default=None,
-        description="Address of a worker that runs by itself, such as `http://worker:8001`. "
-        "Unset: serving starts a worker as its own child process.",
+        description="Address of a worker that runs by itself, such as `http://worker:8001`, or "
+        "several with commas between: each request goes to the one with least to do, and to "
+        "another where that one is gone. Unset: serving starts a worker as its own child process.",
     )
     worker_secret: SecretStr | None = Field(
         default=None,
@@ -116,9 +117,10 @@ class Settings(BaseSettings):
     @field_validator("worker_url")
     @classmethod
     def _http(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("it must begin with http:// or https://")
-        return url.rstrip("/") if url else None
+        urls = [part.strip().rstrip("/") for part in (url or "").split(",") if part.strip()]
+        if not all(part.startswith(("http://", "https://")) for part in urls):
+            raise ValueError("it must begin with http:// or https://, each of several likewise")
+        return ",".join(dict.fromkeys(urls)) or None
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
@@ -134,6 +136,11 @@ class Settings(BaseSettings):
         """The allowed host names."""
         names = (name.strip().lower() for name in self.allowed_hosts.split(","))
         return tuple(name for name in names if name)
+
+    @property
+    def worker_urls(self) -> tuple[str, ...]:
+        """The addresses of workers that run by themselves."""
+        return tuple(self.worker_url.split(",")) if self.worker_url else ()
 
     @property
     def worker_secret_text(self) -> str:
