@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.errors import SteeringError
 from sae_core.interventions.generation import NO_NUMBERS, end_tokens
 from sae_core.interventions.next_token import Sampler, TokenSampling
-from sae_core.interventions.steered_run import Fed, SteeredRun
+from sae_core.interventions.steered_run import SteeredRun
 from sae_core.language_model.hook_point import HookPoint
 from sae_core.language_model.model import LanguageModel
 from sae_core.language_model.predictions import wide
@@ -51,6 +51,17 @@ class TraitLevel:
     members: tuple[tuple[Dictionary, int, float], ...]
 
 
+class TokenLevels(Protocol):
+    """What makes one number of the activation of each token."""
+
+    @property
+    def point(self) -> HookPoint:
+        """Where it reads."""
+
+    def levels(self, x: Tensor, /) -> NDArray[np.float64]:
+        """The numbers, [n], of activations [n, d_in]."""
+
+
 @dataclass(frozen=True)
 class Watched:
     """What is read on every token.
@@ -58,10 +69,12 @@ class Watched:
     Attributes:
         dictionaries: whose strongest features are told.
         traits: whose levels are told.
+        monitors: whose levels are told, in full precision.
     """
 
     dictionaries: tuple[Dictionary, ...] = ()
     traits: tuple[TraitLevel, ...] = ()
+    monitors: tuple[TokenLevels, ...] = ()
 
     @property
     def all(self) -> tuple[Dictionary, ...]:
@@ -121,6 +134,7 @@ class TokensWatched:
         levels: of each trait, 0 on special tokens, float32 [traits, n].
         features: of each dictionary the most active, strongest first; -1: none, int32 [n, k].
         activations: theirs, model units, float32 [n, k].
+        monitors: of each monitor, 0 on special tokens, float64 [monitors, n].
     """
 
     row: int
@@ -128,10 +142,15 @@ class TokensWatched:
     levels: NDArray[np.float32]
     features: tuple[NDArray[np.int32], ...]
     activations: tuple[NDArray[np.float32], ...]
+    monitors: NDArray[np.float64]
 
 
 def answers(
-    run: SteeredRun, tokens: Tensor, asked: AnswerPlan, watched: Watched
+    run: SteeredRun,
+    tokens: Tensor,
+    asked: AnswerPlan,
+    watched: Watched,
+    closed: Collection[int] = (),
 ) -> Iterator[tuple[AnswerToken | TokensWatched, ...]]:
     """Answer a conversation in every row of a run.
 
@@ -142,6 +161,7 @@ def answers(
         tokens: the conversation, int64 [n].
         asked: how answers are drawn.
         watched: what is read on the way.
+        closed: rows that go no further; looked at before each step, and may grow on the way.
 
     Yields:
         What was drawn or read by the step; nothing (an empty tuple) where it completes neither.
@@ -155,30 +175,30 @@ def answers(
     position = 0
     for fed in run.feed_in_pieces(tokens.expand(n_rows, -1), reader.points):
         n = fed.hidden.shape[1]
-        yield tuple(reader.read(fed, tokens[position : position + n].expand(n_rows, -1), position))
+        piece = tokens[position : position + n].expand(n_rows, -1)
+        yield tuple(reader.read(fed.x, piece, position, range(n_rows)))
         position += n
         hidden = fed.hidden
     logits = run.next_logits(hidden[:, -1])
     # Draw the answers, a token of each that goes on at a time.
     writer = _Writer(run.steering.model, n_rows, asked)
-    open_rows = list(range(n_rows))
+    open_rows = [row for row in range(n_rows) if row not in closed]
     for step in range(asked.n_tokens):
+        if not open_rows:
+            return
         drawn = writer.draw(logits, step, open_rows)
         yield tuple(drawn)
         last = all(each.end for each in drawn)
         if last and not reader.points:
             return
         # An answer that has ended stays in the batch: the others' last bits depend on its shape.
-        column = torch.tensor(writer.tokens)[:, None]
+        logits, x = run.read_step(writer.tokens, reader.points)
         if reader.points:
-            fed = run.feed(column, reader.points)
-            yield tuple(reader.read(fed, column, position, open_rows))
-            logits = run.next_logits(fed.hidden[:, -1])
-        else:
-            logits = run.step(writer.tokens)
+            column = torch.tensor(writer.tokens)[:, None]
+            yield tuple(reader.read(x, column, position, open_rows))
         if last:
             return
-        open_rows = [each.row for each in drawn if each.end is None]
+        open_rows = [each.row for each in drawn if each.end is None and each.row not in closed]
         position += 1
 
 
@@ -248,17 +268,18 @@ class _Reader:
         model = run.steering.model
         self._special = model.vocabulary.special
         self._places = {d: model.hook_point(d.hook_point, d.d_in) for d in watched.all}
-        self.points: tuple[HookPoint, ...] = tuple(dict.fromkeys(self._places.values()))
+        places = (*self._places.values(), *(monitor.point for monitor in watched.monitors))
+        self.points: tuple[HookPoint, ...] = tuple(dict.fromkeys(places))
 
     def read(
-        self, fed: Fed, tokens: Tensor, position: int, rows: Sequence[int] | None = None
+        self, x: Mapping[HookPoint, Tensor], tokens: Tensor, position: int, rows: Sequence[int]
     ) -> Iterator[TokensWatched]:
-        """What is watched on tokens [rows, n] that were fed; rows: only these."""
+        """What is watched on tokens [rows, n] that were fed, in these rows."""
         if not self.points:
             return
-        for row in range(len(tokens)) if rows is None else rows:
-            plain = [int(token) not in self._special for token in tokens[row]]
-            yield self._row(row, position, {p: x[row] for p, x in fed.x.items()}, plain)
+        for row in rows:
+            plain = [token not in self._special for token in tokens[row].tolist()]
+            yield self._row(row, position, {p: each[row] for p, each in x.items()}, plain)
 
     @torch.inference_mode()
     def _row(
@@ -277,4 +298,8 @@ class _Reader:
             best = acts.masked_fill(~mask[:, None], 0.0).topk(min(N_STRONGEST, dictionary.d_sae))
             features.append(best.indices.masked_fill(best.values <= 0, -1).numpy().astype(np.int32))
             activations.append(best.values.numpy().astype(np.float32))
-        return TokensWatched(row, position, levels, tuple(features), tuple(activations))
+        monitors = np.zeros((len(self._watched.monitors), len(plain)))
+        for number, monitor in enumerate(self._watched.monitors):
+            monitors[number] = monitor.levels(x[monitor.point])
+        monitors[:, ~mask.numpy()] = 0
+        return TokensWatched(row, position, levels, tuple(features), tuple(activations), monitors)

@@ -108,14 +108,32 @@ class SteeredRun:
 
         The logits equal `next_logits` of what `feed` returns; this way is faster for one token.
         """
+        return self.read_step(tokens)[0]
+
+    @torch.inference_mode()
+    def read_step(
+        self, tokens: Sequence[int], watched: Sequence[HookPoint] = ()
+    ) -> tuple[Tensor, Mapping[HookPoint, Tensor]]:
+        """As `step`; besides, what it has at hook points after the edits, [rows, 1, d_in]."""
         column = torch.tensor(tokens)[:, None]
         if self._past is None:
-            return self.next_logits(self.feed(column).hidden[:, -1])
+            fed = self.feed(column, watched)
+            return self.next_logits(fed.hidden[:, -1]), fed.x
         model = self.steering.model
-        with model.lock, self.steering.applied([[token] for token in tokens], self.length):
+        seen: dict[HookPoint, list[Tensor]] = {point: [] for point in watched}
+        with ExitStack() as stack:
+            stack.enter_context(model.lock)
+            stack.enter_context(self.steering.applied([[token] for token in tokens], self.length))
+            for point, kept in seen.items():
+                stack.enter_context(model.touching(point.layer, point.kind, keep(kept)))
             hidden = self._body(column.to(model.device), self.length, self._past)
         self.length += 1
-        return self.next_logits(hidden[:, -1])
+        return self.next_logits(hidden[:, -1]), {point: x for point, (x,) in seen.items()}
+
+    @property
+    def keeps_past(self) -> bool:
+        """Whether keys and values are kept, so that edits can change between two tokens."""
+        return self._past is not None
 
     @torch.inference_mode()
     def forked(self, steering: Steering) -> SteeredRun:

@@ -7,6 +7,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from app.worker.protocol.monitors import (
+    MOST_MONITORS,
+    ChatAlarm,
+    ChatJudged,
+    GateKind,
+    WatchedMonitor,
+)
 from app.worker.protocol.requests import (
     MOST_DICTIONARIES,
     MOST_EDITS,
@@ -28,6 +35,8 @@ MOST_ANSWERED = 8192  # tokens
 MOST_STOPS = 16
 LONGEST_STOP = 200  # characters
 MOST_ALTERNATIVES = 20
+LONGEST_REFUSAL = 1000  # characters
+REFUSAL = "This answer was stopped by a monitor."
 
 
 class ChatTurn(Message):
@@ -68,7 +77,8 @@ class ChatRequest(WorkRequest):
 
     Answer: one ChatBegan, ChatReads for the conversation, then for each token of each answer a
     ChatStep and, where something is watched and one token later, a ChatRead; a ChatEnded for each
-    answer where it ends.
+    answer where it ends. With monitors a ChatAlarm where one is raised, and a ChatJudged for each
+    turn and answer that is complete.
     """
 
     path: ClassVar[str] = "/chat"
@@ -99,6 +109,14 @@ class ChatRequest(WorkRequest):
         description="Whose strongest features are told of each token.",
     )
     traits: tuple[WatchedTrait, ...] = Field(default=(), max_length=MOST_TRAITS)
+    monitors: tuple[WatchedMonitor, ...] = Field(default=(), max_length=MOST_MONITORS)
+    gate: GateKind = GateKind.MARK
+    gate_edits: tuple[SteerEdit, ...] = Field(
+        default=(), max_length=MOST_EDITS, description="Switched on by the gate `steer`."
+    )
+    refusal: str = Field(
+        default=REFUSAL, max_length=LONGEST_REFUSAL, description="In place of a refused answer."
+    )
 
 
 class ChatPane(StrEnum):
@@ -168,6 +186,7 @@ class ChatRead(Message):
     activations: tuple[bytes, ...] = Field(
         description="For each watched dictionary float32 [n, k], model units"
     )
+    monitors: bytes = Field(default=b"", description="float32 [monitors, n]; 0 on special tokens")
 
 
 class ChatEnd(StrEnum):
@@ -179,6 +198,8 @@ class ChatEnd(StrEnum):
     """A stop text came."""
     LENGTH = "length"
     """It has as many tokens as were asked for, or as fit the model's context."""
+    REFUSED = "refused"
+    """A monitor's gate stopped it."""
 
 
 class ChatEnded(Message):
@@ -192,4 +213,4 @@ class ChatEnded(Message):
     tokens_per_second: float = Field(description="Of all answers together, since the first token.")
 
 
-ChatResult = ChatBegan | ChatStep | ChatRead | ChatEnded
+ChatResult = ChatBegan | ChatStep | ChatRead | ChatEnded | ChatAlarm | ChatJudged

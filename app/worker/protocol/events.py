@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.worker.protocol.chats import ChatResult
+from app.worker.protocol.monitors import LevelsRead
 from app.worker.protocol.requests import Message, Token
 
 
@@ -361,6 +362,7 @@ Result = (
     | ScoreExplained
     | NodesScaled
     | StepArm
+    | LevelsRead
     | ChatResult
 )
 Event = Annotated[Result | Progress | Failed | Done, Field(discriminator="event")]

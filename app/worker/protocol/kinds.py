@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.worker.protocol.chats import ChatRequest
+from app.worker.protocol.monitors import LevelsRequest
 from app.worker.protocol.paths import (
     ComposeNodeRequest,
     ExplainScoreRequest,
@@ -45,6 +46,7 @@ REQUESTS: tuple[type[WorkRequest], ...] = (
     ExplainScoreRequest,
     ScaleNodesRequest,
     TryStepRequest,
+    LevelsRequest,
 )
 
 STREAMS: tuple[type[WorkRequest], ...] = (

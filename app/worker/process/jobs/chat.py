@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.errors import InvalidRequest
+from app.worker.process.jobs.levels import level_readers
 from app.worker.process.limits import Limits
 from app.worker.process.shelf import Shelf
 from app.worker.protocol.arrays import pack_float32, pack_int32
@@ -24,12 +25,14 @@ from app.worker.protocol.chats import (
     LikelyToken,
 )
 from app.worker.protocol.events import Event, Progress
-from app.worker.protocol.requests import DictionaryRef
+from app.worker.protocol.monitors import ChatAlarm, ChatJudged
+from app.worker.protocol.requests import DictionaryRef, SteerEdit
 
 if TYPE_CHECKING:
+    from sae_core.audit.monitors.guard import GuardedStep, GuardPlan
     from sae_core.dictionaries.dictionary import Dictionary
     from sae_core.interventions.answers import AnswerToken, TokensWatched, Watched
-    from sae_core.interventions.steering import Steering
+    from sae_core.interventions.steering import FeatureEdit, Steering
     from sae_core.language_model.model import LanguageModel
     from sae_core.text.chat.conversation import Conversation
 
@@ -42,12 +45,14 @@ def answer_chat(request: ChatRequest, shelf: Shelf, _limits: Limits) -> Iterator
     """
     import torch
 
+    from sae_core.audit.monitors.guard import guarded_answers
     from sae_core.interventions.answers import AnswerPlan, answers
     from sae_core.interventions.next_token import TokenSampling
     from sae_core.interventions.steered_run import SteeredRun
 
     # Load the model and every dictionary that is written or read.
-    refs = [edit.dictionary for edit in request.edits] + list(request.watch)
+    refs = [edit.dictionary for edit in (*request.edits, *request.gate_edits)]
+    refs += [*request.watch, *(monitor.dictionary for monitor in request.monitors)]
     refs += [member.dictionary for trait in request.traits for member in trait.members]
     dictionaries = yield from shelf.dictionaries(request.model, refs)
     model = shelf.model(request.model)
@@ -72,12 +77,21 @@ def answer_chat(request: ChatRequest, shelf: Shelf, _limits: Limits) -> Iterator
     run = SteeredRun(_steering(request, model, dictionaries, heard.whole))
     panes = (ChatPane.STEERED,) if request.alone else tuple(ChatPane)
     clock = _Clock()
-    tokens = torch.from_numpy(heard.whole.tokens)
-    for step in answers(run, tokens, asked, _watched(request, dictionaries)):
+    watched = _watched(request, dictionaries)
+    if request.monitors:
+        plan = _guard(request, model, dictionaries)
+        guarded = guarded_answers(run, heard.whole, asked, watched, plan)
+        for watched_step in guarded:
+            if not watched_step:
+                yield Progress(done=0, total=asked.n_tokens)
+            for each in watched_step:
+                yield from _guarded_events(each, panes, model, clock, request.refusal)
+        return
+    for step in answers(run, torch.from_numpy(heard.whole.tokens), asked, watched):
         if not step:
             yield Progress(done=0, total=asked.n_tokens)
-        for each in step:
-            yield from _events(each, panes, model, clock)
+        for one in step:
+            yield from _events(one, panes, model, clock)
 
 
 class _Heard(NamedTuple):
@@ -127,9 +141,23 @@ def _steering(
     dictionaries: Mapping[DictionaryRef, Dictionary],
     whole: Conversation,
 ) -> Steering:
-    from sae_core.interventions.steering import FeatureEdit, Mode, Steering
+    from sae_core.interventions.steering import Steering
 
-    edits = [
+    edits = _edits(request.edits, dictionaries)
+    begin = len(whole) - 1 if request.scope is ChatScope.ANSWER else 0
+    spared: frozenset[int] = frozenset()
+    if request.scope is ChatScope.CONTENTS:
+        spared = frozenset((~whole.is_content).nonzero()[0].tolist())
+    rows = [edits] if request.alone else [[], edits]
+    return Steering(model, rows, begin, spared)
+
+
+def _edits(
+    asked: Sequence[SteerEdit], dictionaries: Mapping[DictionaryRef, Dictionary]
+) -> list[FeatureEdit]:
+    from sae_core.interventions.steering import FeatureEdit, Mode
+
+    return [
         FeatureEdit(
             dictionaries[edit.dictionary],
             edit.feature,
@@ -137,14 +165,23 @@ def _steering(
             edit.strength,
             edit.maximum,
         )
-        for edit in request.edits
+        for edit in asked
     ]
-    begin = len(whole) - 1 if request.scope is ChatScope.ANSWER else 0
-    spared: frozenset[int] = frozenset()
-    if request.scope is ChatScope.CONTENTS:
-        spared = frozenset((~whole.is_content).nonzero()[0].tolist())
-    rows = [edits] if request.alone else [[], edits]
-    return Steering(model, rows, begin, spared)
+
+
+def _guard(
+    request: ChatRequest,
+    model: LanguageModel,
+    dictionaries: Mapping[DictionaryRef, Dictionary],
+) -> GuardPlan:
+    from sae_core.audit.monitors.guard import AlarmGate, GuardPlan
+
+    return GuardPlan(
+        readers=level_readers(model, dictionaries, request.monitors),
+        thresholds=tuple(monitor.threshold for monitor in request.monitors),
+        gate=AlarmGate(request.gate),
+        edits=tuple(_edits(request.gate_edits, dictionaries)),
+    )
 
 
 def _watched(request: ChatRequest, dictionaries: Mapping[DictionaryRef, Dictionary]) -> Watched:
@@ -192,6 +229,38 @@ def _began(heard: _Heard, model: LanguageModel) -> ChatBegan:
     )
 
 
+def _guarded_events(
+    each: GuardedStep,
+    panes: tuple[ChatPane, ...],
+    model: LanguageModel,
+    clock: _Clock,
+    refusal: str,
+) -> Iterator[Event]:
+    from sae_core.audit.monitors.guard import JudgedTurn, RaisedAlarm, RefusedAnswer
+
+    pane = panes[each.row]
+    if isinstance(each, RaisedAlarm):
+        yield ChatAlarm(
+            pane=pane.value,
+            monitor=each.monitor,
+            turn=each.turn,
+            position=each.position,
+            level=each.level,
+        )
+    elif isinstance(each, JudgedTurn):
+        yield ChatJudged(pane=pane.value, turn=each.turn, levels=each.levels)
+    elif isinstance(each, RefusedAnswer):
+        yield ChatEnded(
+            pane=pane,
+            why=ChatEnd.REFUSED,
+            text=refusal,
+            n_tokens=each.n_tokens,
+            tokens_per_second=clock.rate,
+        )
+    else:
+        yield from _events(each, panes, model, clock)
+
+
 def _events(
     each: AnswerToken | TokensWatched,
     panes: tuple[ChatPane, ...],
@@ -209,6 +278,7 @@ def _events(
             levels=pack_float32(each.levels),
             features=tuple(map(pack_int32, each.features)),
             activations=tuple(map(pack_float32, each.activations)),
+            monitors=pack_float32(each.monitors),
         )
         return
     clock.count()

@@ -10,6 +10,7 @@ from app.worker.process.jobs.ablate import ablate_contexts
 from app.worker.process.jobs.chat import answer_chat
 from app.worker.process.jobs.embed import embed_text
 from app.worker.process.jobs.graph import check_graph, judge_graph, trace_graph
+from app.worker.process.jobs.levels import read_texts_levels
 from app.worker.process.jobs.paths import (
     compose_node,
     explain_score,
@@ -31,6 +32,7 @@ from app.worker.process.shelf import Shelf
 from app.worker.protocol.chats import ChatRequest
 from app.worker.protocol.events import Event
 from app.worker.protocol.kinds import STREAMS
+from app.worker.protocol.monitors import LevelsRequest
 from app.worker.protocol.paths import (
     ComposeNodeRequest,
     ExplainScoreRequest,
@@ -74,6 +76,7 @@ JOBS: dict[type[WorkRequest], Callable[[Any, Shelf, Limits], Iterator[Event]]] =
     ExplainScoreRequest: explain_score,
     ScaleNodesRequest: scale_nodes,
     TryStepRequest: try_steering,
+    LevelsRequest: read_texts_levels,
 }
 
 
