@@ -184,16 +184,30 @@ def test_ablation(case: Case) -> None:
     assert max(own_block_alone) > 100 * CLOSE  # the later blocks count
 
 
-@pytest.mark.parametrize("mode", [Mode.ADD, Mode.CLAMP, Mode.SCALE])
+@pytest.mark.parametrize("mode", list(Mode))
 @torch.no_grad()
 def test_steering(case: Case, mode: Mode) -> None:
-    tokens, feature, strength, maximum = text(), 3, 1.5, 2.0
-    amount: Callable[[Tensor], Tensor] = {
-        Mode.ADD: lambda acts: torch.full_like(acts, strength * maximum),
-        Mode.CLAMP: lambda acts: strength * maximum - acts,
-        Mode.SCALE: lambda acts: (strength - 1) * acts,
-    }[mode]
-    expected = case.library.log_p(tokens, case.library.written(tokens, feature, amount))
+    tokens, feature = text(), 3
+    # A cap that some positions of each block reach, and others do not.
+    strength, maximum = (0.02, 2.0) if mode is Mode.CAP else (1.5, 2.0)
+    reached: list[Tensor] = []
+
+    def steered(number: int, acts: Tensor, y: Tensor) -> Tensor:
+        d, own = case.library.rows[number][feature], acts[..., feature]
+        along = y @ d / d.dot(d)  # each block's own projection, in units of the activation
+        amounts = {
+            Mode.ADD: torch.full_like(own, strength * maximum),
+            Mode.CLAMP: strength * maximum - own,
+            Mode.SCALE: (strength - 1) * own,
+            Mode.CAP: (strength * maximum - along).clamp(max=0),
+            Mode.REMOVE: -strength * along,
+        }[mode]
+        reached.append(amounts != 0)
+        return y + amounts.masked_fill(tokens == 0, 0.0)[..., None] * d
+
+    expected = case.library.log_p(tokens, steered)
+    if mode is Mode.CAP:
+        assert all(0 < int(at.sum()) < at.numel() for at in reached)
     edit = FeatureEdit(case.made, feature, mode, strength, maximum)
     steering = Steering(case.model, [[], [edit]])
     whole = SteeredRun(steering, cached=False).feed(tokens.expand(2, -1)).hidden[1]

@@ -198,7 +198,10 @@ def test_ablation(model: LanguageModel, case: tuple[Dictionary, Reference]) -> N
 def test_steering(model: LanguageModel, case: tuple[Dictionary, Reference], mode: Mode) -> None:
     made, reference = case
     tokens = text()
-    feature, strength, maximum = 3, 1.5, 2.0
+    feature, maximum = 3, 2.0
+    # A cap that some positions reach, and others do not.
+    strength = 0.02 if mode is Mode.CAP else 1.5
+    reached: list[Tensor] = []
     steering = Steering(model, [[], [FeatureEdit(made, feature, mode, strength, maximum)]])
     hidden = SteeredRun(steering, cached=False).feed(tokens.expand(2, -1)).hidden[1]
     found = model.head(hidden).double().log_softmax(-1)
@@ -214,10 +217,13 @@ def test_steering(model: LanguageModel, case: tuple[Dictionary, Reference], mode
             Mode.CAP: (strength * maximum - along).clamp(max=0),
             Mode.REMOVE: -strength * along,
         }[mode]
+        reached.append(amount != 0)
         return y + real(tokens, amount)[..., None] * direction
 
     expected = reference.log_p(tokens, steered)[0]
     torch.testing.assert_close(found, expected, rtol=CLOSE, atol=1e-3)
+    if mode is Mode.CAP:
+        assert all(0 < int(at.sum()) < at.numel() for at in reached)
 
 
 def test_attribution(model: LanguageModel, case: tuple[Dictionary, Reference]) -> None:
