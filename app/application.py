@@ -152,6 +152,7 @@ def create_app(
         PromptWork(streams),
         waiters,
         home=settings.home,
+        worker_urls=settings.worker_urls,
     )
     errors.install(app)
     app.include_router(health.router, include_in_schema=False)

@@ -131,6 +131,15 @@ class Store:
     def __exit__(self, *failure: object) -> None:
         self.close()
 
+    def check(self) -> None:
+        """Ask the database for something small.
+
+        Raises:
+            StoreError: it does not answer.
+        """
+        with reading(self.engine) as connection:
+            connection.execute(select(StoredModel.id).limit(1)).first()
+
     def close(self) -> None:
         """Close the connections to the database. A later call opens new ones."""
         self.engine.dispose()

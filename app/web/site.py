@@ -37,6 +37,7 @@ class Site:
         search: finds features by what is typed.
         phrases: finds features by a phrase of the harvested text.
         home: the folder of what lies outside of the database.
+        worker_urls: addresses of workers that run by themselves.
     """
 
     store: Store
@@ -50,6 +51,7 @@ class Site:
     search: FeatureSearch = field(default_factory=FeatureSearch)
     phrases: PhraseSearch = field(default_factory=PhraseSearch)
     home: Path = Path()
+    worker_urls: tuple[str, ...] = ()
 
     def typeset(self, dictionary: DictionaryView) -> Typeset:
         """The tokens of the dictionary's model."""

@@ -15,12 +15,13 @@ from app.errors import WorkerUnavailable
 from app.worker.client.faults import (
     NONE,
     RESTARTING,
+    STRANGE,
     faults_translated,
     read_event,
     refuse,
     request_headers,
 )
-from app.worker.protocol.events import Done, Failed, Progress, Result
+from app.worker.protocol.events import Done, Failed, HealthReply, Progress, Result
 from app.worker.protocol.requests import WorkRequest
 
 asking: ContextVar[str] = ContextVar("asking", default="")
@@ -108,6 +109,23 @@ class AsyncWorkerClient:
         """Close all connections; work in progress is cancelled."""
         for http in tuple(self._streams):
             await http.aclose()
+
+
+async def worker_health(url: str, seconds: float) -> HealthReply:
+    """How the worker at an address is.
+
+    Raises:
+        WorkerUnavailable: it does not answer within so many seconds, or talks nonsense.
+        Overloaded: nobody takes the connection in that time.
+    """
+    with faults_translated(seconds):
+        async with httpx.AsyncClient(
+            timeout=seconds, verify=_tls(url.startswith("https:")), trust_env=False
+        ) as http:
+            answer = await http.get(f"{url}/health")
+            if answer.status_code != httpx.codes.OK:
+                raise WorkerUnavailable(STRANGE)
+            return HealthReply.model_validate_json(answer.content)
 
 
 @cache
