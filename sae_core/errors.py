@@ -2,7 +2,13 @@
 
 
 class FeaturescopeError(Exception):
-    """The root of every error that is a message for the user and not a defect of the program."""
+    """The root of every error that is a message for the user and not a defect of the program.
+
+    Attributes:
+        exit_code: of a command that ends with it.
+    """
+
+    exit_code = 1
 
 
 class CorpusError(FeaturescopeError):
@@ -75,3 +81,7 @@ class ContrastError(FeaturescopeError):
 
 class MonitorError(FeaturescopeError):
     """A monitor cannot be made or read as asked."""
+
+
+class ExperimentError(FeaturescopeError):
+    """An experiment cannot be run as asked, or its results make no sense as they are given."""
