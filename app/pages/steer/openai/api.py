@@ -17,12 +17,11 @@ from app.errors import FeaturescopeError, InvalidRequest, NotFound, Overloaded
 from app.pages.steer.openai.bodies import ChatBody, TextBody
 from app.pages.steer.openai.speech import CompletionChunks, CompletionSpeech
 from app.pages.steer.openai.tasks import CompletionTask, chat_task, text_task
-from app.web.errors import status_of
+from app.web.errors import sentence_of, status_of
 from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
 from app.web.live.stream import LiveStream
 from app.web.model import AddressedModel, known_model
 from app.web.routes import PatientRoute
-from app.web.schema import SENTENCE
 from app.web.site import Site, TheSite
 from app.worker.client.chats import chat
 from app.worker.protocol.events import Done, Progress, Result
@@ -44,10 +43,8 @@ class CompletionRoute(PatientRoute):
                 return problem(error)
             except RequestValidationError as error:
                 first = error.errors()[0]
-                field = ".".join(map(str, first["loc"][1:]))
-                own = first["type"] == SENTENCE
-                words = first["msg"] if own or not field else f"{field}: {first['msg']}"
-                return _problem(400, words, field)
+                field = ".".join(map(str, first["loc"][1:])) or first.get("ctx", {}).get("name", "")
+                return _problem(400, sentence_of(first), field)
 
         return answer
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from app.pages.steer.questions import Edit
-from app.web.schema import SENTENCE, Name, Question
+from app.web.schema import SENTENCE, Name, Question, whole
 from app.worker.protocol.chats import MOST_TRAITS, MOST_TURNS, ChatScope
 from app.worker.protocol.requests import MOST_DICTIONARIES, MOST_EDITS, MOST_TOKENS
 
@@ -35,44 +42,54 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 """Values with which what is not supported here changes nothing."""
 _IGNORED = frozenset({"user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key"})
 
-Stop = str | Annotated[list[str], Field(max_length=4)] | None
+WholeText = Annotated[str, AfterValidator(whole)]
 
 
-class TextPart(BaseModel):
-    """A piece of a message. Only text is taken."""
+def _refused(sentence: str, **names: str) -> PydanticCustomError:
+    return PydanticCustomError(SENTENCE, sentence, names)
 
-    type: Literal["text"]
-    text: str
+
+def _stops(stop: Any) -> Any:
+    return [stop] if isinstance(stop, str) else stop or []
+
+
+def _content(content: Any) -> str:
+    """All that is said, of a text or of its pieces."""
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    texts = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get("text") if kind == "text" else None
+        if kind != "text":
+            raise _refused("Messages take text only; {kind} is not supported here.", kind=str(kind))
+        if not isinstance(text, str):
+            raise _refused("The content of a message is a text.")
+        texts.append(whole(text))
+    return "".join(texts)
+
+
+def _prompt(prompt: Any) -> str | tuple[int, ...]:
+    """One text, or the ids of one."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str):
+        if len(prompt) > 1:
+            raise _refused("One prompt at a time is completed here.")
+        prompt = prompt[0]
+    if isinstance(prompt, str):
+        return whole(prompt)
+    if not isinstance(prompt, list) or not prompt or any(type(each) is not int for each in prompt):
+        raise _refused("The prompt is a text, or a list of token ids.")
+    return tuple(prompt)
 
 
 class ChatMessage(BaseModel):
     """Who says what."""
 
     model_config = ConfigDict(extra="forbid")
-    role: str = Field(min_length=1, max_length=32)
-    content: str | list[TextPart]
+    role: WholeText = Field(min_length=1, max_length=32)
+    content: Annotated[str, BeforeValidator(_content)] = Field(
+        description="A text, or a list of parts of the type `text`."
+    )
     name: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _text_only(cls, message: Any) -> Any:
-        parts = message.get("content") if isinstance(message, dict) else None
-        for part in parts if isinstance(parts, list) else ():
-            kind = part.get("type") if isinstance(part, dict) else None
-            if kind != "text":
-                raise PydanticCustomError(
-                    SENTENCE,
-                    "Messages take text only; {kind} is not supported here.",
-                    {"kind": str(kind)},
-                )
-        return message
-
-    @property
-    def text(self) -> str:
-        """All that is said."""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text for part in self.content)
 
 
 class NamedTrait(Question):
@@ -99,7 +116,7 @@ class Extension(Question):
         default=(), max_length=MOST_DICTIONARIES, description="Names of dictionaries."
     )
     traits: tuple[NamedTrait, ...] = Field(default=(), max_length=MOST_TRAITS)
-    template: str | None = Field(default=None, max_length=100)
+    template: WholeText | None = Field(default=None, max_length=100)
     top_k: int = Field(default=0, ge=0, lt=2**31)
 
 
@@ -114,12 +131,14 @@ class CompletionBody(BaseModel):
     """What chats and texts have in common."""
 
     model_config = ConfigDict(extra="forbid")
-    model: str
+    model: WholeText
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
     max_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
-    stop: Stop = None
+    stop: Annotated[list[WholeText], Field(max_length=4), BeforeValidator(_stops)] = Field(
+        default_factory=list, description="A text that ends an answer, or several."
+    )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     featurescope: Extension = Extension()
@@ -132,18 +151,9 @@ class CompletionBody(BaseModel):
         for name, neutral in _NEUTRAL.items():
             value = body.get(name)
             if value is not None and value not in neutral:
-                raise PydanticCustomError(
-                    SENTENCE,
-                    "{name} is not supported here: leave it out.",
-                    {"name": name},
-                )
+                raise _refused("{name} is not supported here: leave it out.", name=name)
         left_out = _NEUTRAL.keys() | _IGNORED
         return {name: value for name, value in body.items() if name not in left_out}
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """Texts that end an answer."""
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
 class ChatBody(CompletionBody):
@@ -163,7 +173,9 @@ class ChatBody(CompletionBody):
 class TextBody(CompletionBody):
     """A text completion."""
 
-    prompt: str | list[str] | list[int]
+    prompt: Annotated[str | tuple[int, ...], BeforeValidator(_prompt)] = Field(
+        description="A text, a list of one, or token ids."
+    )
     logprobs: int | None = Field(default=None, ge=0, le=20)
 
     @property

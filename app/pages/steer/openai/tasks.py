@@ -68,7 +68,7 @@ def chat_task(model: AddressedModel, body: ChatBody) -> CompletionTask:
                 f"Messages of the role {message.role!r} are not supported here.",
                 f"messages.{number}.role",
             )
-        turns.append(ChatTurn(role=_ROLES.get(message.role, message.role), content=message.text))
+        turns.append(ChatTurn(role=_ROLES.get(message.role, message.role), content=message.content))
     template = body.featurescope.template or _template(model)
     asked = {"turns": tuple(turns), "template": template, "alternatives": body.top_logprobs or 0}
     return _task(model, body, bool(body.logprobs), body.n_tokens, asked)
@@ -79,19 +79,11 @@ def text_task(model: AddressedModel, body: TextBody) -> CompletionTask:
 
     Raises:
         NotFound: there is no such dictionary or list.
-        InvalidRequest: there is no such feature, or there are several prompts.
+        InvalidRequest: there is no such feature, or no such token.
     """
-    prompt: Any = body.prompt
-    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str):
-        if len(prompt) > 1:
-            raise InvalidRequest("One prompt at a time is completed here.", "prompt")
-        prompt = prompt[0]
-    if isinstance(prompt, list):
-        if not prompt or min(prompt) < 0 or max(prompt) >= model.facts.d_vocab:
-            raise InvalidRequest(
-                f"The prompt is text, or token ids from 0 to {model.facts.d_vocab - 1}.", "prompt"
-            )
-        prompt = tuple(prompt)
+    prompt, d_vocab = body.prompt, model.facts.d_vocab
+    if not isinstance(prompt, str) and not 0 <= min(prompt) <= max(prompt) < d_vocab:
+        raise InvalidRequest(f"Token ids of {model.name} go from 0 to {d_vocab - 1}.", "prompt")
     asked = {"prompt": prompt, "alternatives": body.logprobs or 0}
     return _task(model, body, body.logprobs is not None, body.n_tokens, asked)
 
@@ -122,7 +114,7 @@ def _task(
             # Without a seed each answer is another one.
             seed=secrets.randbits(53) if body.seed is None else body.seed % 2**63,
         ),
-        stop=body.stops,
+        stop=tuple(body.stop),
         alone=True,
         watch=tuple(map(dictionary_ref, watched)),
         traits=traits,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
+import httpx
 import openai
 import pytest
 import torch
@@ -184,6 +186,54 @@ def test_what_cannot_be_answered_is_a_clear_400(
     error: Any = refused.value.body
     assert error["type"] == "invalid_request_error"
     assert {"message", "param", "code"} <= error.keys()
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "asked", "param"),
+    [
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": HALF}]},
+            "messages.0.content",
+        ),
+        ("chat/completions", {"messages": [{"role": HALF, "content": "x"}]}, "messages.0.role"),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": HALF}]}]},
+            "messages.0.content",
+        ),
+        ("chat/completions", {"messages": TALK, "stop": HALF}, "stop.0"),
+        ("completions", {"prompt": HALF}, "prompt"),
+        ("completions", {"prompt": [HALF]}, "prompt"),
+        ("completions", {"prompt": "x", "stop": ["y", HALF]}, "stop.1"),
+        ("completions", {"prompt": "x", "model": HALF}, "model"),
+    ],
+)
+def test_half_a_character_is_refused_wherever_it_stands(
+    endpoint: Endpoint, path: str, asked: dict[str, Any], param: str, stream: bool
+) -> None:
+    """JSON can carry half of a pair of surrogates, which no UTF-8 can write."""
+    body = json.dumps({"model": "demo", "max_tokens": 1, "stream": stream, **asked})
+    answer = httpx.post(
+        f"{endpoint.url}/{path}", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["param"] == param
+    assert "half a character" in error["message"] or "unicode" in error["message"]
+
+
+def test_what_is_not_supported_is_named(endpoint: Endpoint) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        endpoint.client.chat.completions.create(**ASKED, n=2)
+    assert refused.value.param == "n"
+    with pytest.raises(openai.BadRequestError) as refused:
+        endpoint.client.chat.completions.create(**ASKED, extra_body={"stop": [1]})
+    assert refused.value.param == "stop.0"
 
 
 def test_fifty_clients_at_once_are_all_answered(endpoint: Endpoint) -> None:
