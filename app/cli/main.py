@@ -15,7 +15,7 @@ from app import __version__
 from app.cli.commands import version
 from app.cli.commands.auditing import contrast
 from app.cli.commands.making import add, demo_train, harvest, sweep, toy, train
-from app.cli.commands.serving import demo, serve, worker
+from app.cli.commands.serving import demo, doctor, serve, worker
 from app.cli.commands.store import db, export, forget, import_, list_, remove
 from app.cli.commands.studying import (
     automata,
@@ -49,6 +49,7 @@ class Command(Protocol):
 COMMANDS: tuple[Command, ...] = (
     serve,
     worker,
+    doctor,
     harvest,
     add,
     evaluate,
