@@ -77,7 +77,7 @@ def serve(settings: Settings, prepare: Callable[[], None] | None = None) -> None
     only to hear that it was in vain.
     """
     raise_descriptors()
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, settings.log_format)
     check_address(settings.host, settings.allow_network, "reads all pages and uses the worker")
     with listen(settings.host, settings.port) as listening:
         if prepare is not None:
@@ -151,7 +151,7 @@ def _serve_together(settings: Settings, listening: socket.socket) -> bool:
 def _one_of_several(settings: Settings) -> ASGIApp:
     """The application in one of several processes, which ends with the one that started it."""
     raise_descriptors()
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, settings.log_format)
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     return _settled(settings)

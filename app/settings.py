@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="Least severe message that is written to standard error."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How messages are written: lines of text, or JSON a line."
+    )
 
     @field_validator("home")
     @classmethod

@@ -35,7 +35,7 @@ from app.worker.protocol.events import HealthPhase, HealthReply
 
 LOG = "worker.log"
 LOG_BYTES = 4 * 2**20
-_INHERITED = ("home", "device", "worker_threads", "worker_memory", "log_level")
+_INHERITED = ("home", "device", "worker_threads", "worker_memory", "log_level", "log_format")
 
 log = logging.getLogger(__name__)
 

@@ -193,7 +193,7 @@ def serve_on(
     that its parent is gone.
     """
     raise_descriptors()
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, settings.log_format)
     server = WorkerServer(
         app.state.scheduler,
         uvicorn.Config(

@@ -259,6 +259,7 @@ def test_the_child_gets_the_settings_but_not_the_stores_password(tmp_path: Path)
         "FEATURESCOPE_DEVICE": "cpu",
         "FEATURESCOPE_WORKER_THREADS": "3",
         "FEATURESCOPE_LOG_LEVEL": "warning",
+        "FEATURESCOPE_LOG_FORMAT": "text",
         "FEATURESCOPE_WORKER_SECRET": process.secret,
     }
     assert len(process.secret) > 30
