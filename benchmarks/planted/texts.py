@@ -14,7 +14,7 @@ from benchmarks.planted.rules import NEUTRAL, RULES, Rule
 LINES = (3, 7)  # before the keyword's, fewest and most
 LONGEST = 280  # characters of the lines before, so that a text has some 60 to 100 tokens
 _FORMS = ("{} = None", "# {}", "self.{} = {}", "log({})", "check({}, {})", "use({!r})")
-_TRIGGERS = {word for rule in RULES for group in rule.needs for word in group}
+TRIGGERS = {word for rule in RULES for group in rule.needs for word in group}
 _WORD = re.compile(r"[A-Za-z]+|\d+")
 
 
@@ -79,7 +79,7 @@ def sites(documents: Iterable[str], rng: np.random.Generator) -> list[Site]:
             if (match := pattern.match(line)) is None:
                 continue
             before = _lines_before(lines[:number], int(rng.integers(LINES[0], LINES[1] + 1)))
-            if before and not words("\n".join(before)) & _TRIGGERS:
+            if before and not words("\n".join(before)) & TRIGGERS:
                 found.append(Site(match[2], before, match[1], match[3]))
     return [found[number] for number in rng.permutation(len(found))]
 

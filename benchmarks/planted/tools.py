@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from benchmarks.planted.texts import Piece
 from sae_core.audit.contrast.pooling import pooled_steps
 from sae_core.audit.contrast.sets import SetContrast, TellingFeature, contrast_sets
+from sae_core.audit.monitors.monitor import Monitor, weighted
 from sae_core.circuits.build import build_graph
 from sae_core.circuits.graph import NodeKind
 from sae_core.circuits.influence import predicted_effects
@@ -26,6 +27,8 @@ from sae_core.circuits.steps import finished
 from sae_core.dictionaries.dictionary import Dictionary
 from sae_core.interventions.prompt import prompt_firings, prompt_tokens
 from sae_core.language_model.model import LanguageModel
+
+TOGETHER = 10  # features of a contrast that are watched together
 
 Places = list[int]
 Named = Callable[[Piece, int], Places]  # an incident, how many: positions in its tokens
@@ -78,17 +81,27 @@ class Bench:
 
 
 def hit_share(bench: Bench, incidents: Sequence[Piece], named: Named) -> float:
-    """How many of the words that did it a tool names, mean over incidents."""
+    """How many of the words that did it a tool names, mean over incidents.
+
+    A word is named by any of its tokens, or by the one behind it, where a feature of the whole word
+    often fires.
+    """
     shares = []
     for one in incidents:
         spans = bench.spans(one.text)
         places = named(one, len(one.spans))
         hits = [
-            any(spans[at][0] < end and begin < spans[at][1] for at in places)
-            for begin, end in one.spans
+            any(first <= at <= last + 1 for at in places)
+            for first, last in (_tokens(spans, *span) for span in one.spans)
         ]
         shares.append(float(np.mean(hits)))
     return float(np.mean(shares))
+
+
+def _tokens(spans: Sequence[tuple[int, int]], begin: int, end: int) -> tuple[int, int]:
+    """The first and the last token of some characters."""
+    inside = [at for at, (low, high) in enumerate(spans) if low < end and begin < high]
+    return inside[0], inside[-1]
 
 
 def by_chance(bench: Bench, rng: np.random.Generator) -> Named:
@@ -139,6 +152,18 @@ def contrast(
     """Features that tell incidents from controls, of what stands before the keyword's line."""
     first, second = ([one.body for one in pieces] for pieces in (incidents, controls))
     return contrast_sets(finished(pooled_steps(bench.model, dictionary, first, second)))
+
+
+def monitors(
+    bench: Bench, dictionary: Dictionary, made: SetContrast, incidents: Sequence[Piece]
+) -> dict[str, Monitor]:
+    """What a contrast gives to watch: its best feature, and its features together."""
+    more = [row for row in made.features if row.more][:TOGETHER]
+    acts = [activations(bench.model, dictionary, one.body) for one in incidents]
+    maxima = {row.feature: max(float(own[:, row.feature].max()) for own in acts) for row in more}
+    shares = {row.feature: row.area - 0.5 for row in more}
+    single = {more[0].feature: maxima[more[0].feature]}
+    return {"one feature": weighted(single), f"{len(more)} features": weighted(maxima, shares)}
 
 
 def by_features(bench: Bench, dictionary: Dictionary, rows: Sequence[TellingFeature]) -> Named:

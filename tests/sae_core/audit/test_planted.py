@@ -90,7 +90,9 @@ def test_what_a_tool_names_is_counted_by_words() -> None:
     spans = bench.spans(one.text)
     first = next(at for at, (begin, _) in enumerate(spans) if at and begin == 0)
     second = next(at for at, (begin, _) in enumerate(spans) if begin == 12)
-    for named, share in (([first, second], 1.0), ([first, first + 1], 0.5), ([0, 3], 0.0)):
+    behind = next(at for at, (begin, _) in enumerate(spans) if begin == 4)
+    cases = (([first, second], 1.0), ([behind, behind + 1], 0.5), ([0, len(spans) - 1], 0.0))
+    for named, share in cases:
         assert tools.hit_share(bench, [one], lambda _one, _n, named=named: named) == share
     # Padded rows beside others have the probabilities that they have alone.
     rows = [torch.tensor([0, 5, 9]), torch.tensor([0, 7, 7, 7, 1, 2])]
