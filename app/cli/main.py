@@ -13,7 +13,7 @@ from typing import Protocol
 
 from app import __version__
 from app.cli.commands import version
-from app.cli.commands.auditing import contrast
+from app.cli.commands.auditing import contrast, report, verify_report
 from app.cli.commands.making import add, demo_train, harvest, sweep, toy, train
 from app.cli.commands.serving import demo, doctor, serve, worker
 from app.cli.commands.store import db, export, forget, import_, list_, remove
@@ -63,6 +63,8 @@ COMMANDS: tuple[Command, ...] = (
     circuit,
     automata,
     contrast,
+    report,
+    verify_report,
     sweep,
     demo,
     demo_train,
@@ -86,13 +88,14 @@ def main() -> None:
 
 
 def run(words: Sequence[str]) -> int:
-    """Carry out one command line; the exit code is 0, 1 for a told error, 130 for Ctrl-C."""
+    """Carry out one command line; the exit code is 0, for a told error the error's own, 130
+    for Ctrl-C."""
     arguments = build_parser().parse_args(words)
     try:
         arguments.command(arguments)
     except FeaturescopeError as error:
         print(f"featurescope: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
         print(f"\n{arguments.interrupted}", file=sys.stderr)
         return INTERRUPTED
