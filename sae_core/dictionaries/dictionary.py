@@ -8,7 +8,7 @@ activation and decoder row that leaves a class is in units of the model's own ac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -20,6 +20,8 @@ from typing_extensions import override
 from sae_core.errors import CheckpointError
 from sae_core.files.json_config import JsonConfig
 from sae_core.language_model.hook_point import in_later_blocks
+
+Encoder = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -197,9 +199,13 @@ class Dictionary(nn.Module):
         pre = self.encoder_input(x) @ self.W_enc[:, feature] + self.b_enc[feature]
         return torch.relu(pre)
 
-    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
-        """Activations of some features, [..., n]; equal to `encode(x)[..., features]`."""
-        return torch.stack([self.encode_feature(x, feature) for feature in features], dim=-1)
+    def encoder_of(self, features: Sequence[int]) -> Encoder:
+        """What encodes some features, [..., n]; equal to `encode(x)[..., features]`.
+
+        Where the architecture lets each feature stand by itself, their columns alone are read, from
+        a copy that lies side by side: this is asked for once and used for many tokens.
+        """
+        return lambda x: torch.stack([self.encode_feature(x, one) for one in features], dim=-1)
 
     def encode_sparse(self, x: Tensor) -> Firings:
         """The firings among x [n, d_in]; equal to the non-zero entries of `encode(x)`."""

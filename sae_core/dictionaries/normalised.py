@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from sae_core.dictionaries.dictionary import Dictionary, Firings
+from sae_core.dictionaries.dictionary import Dictionary, Encoder, Firings
 from sae_core.errors import CheckpointError
 
 _EPSILON = 1e-5
@@ -98,9 +98,14 @@ class NormalisedDictionary(Dictionary):
         return self.inner.encode_feature(z, feature) * scale[..., 0]
 
     @override
-    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
-        z, scale, _ = self.normalise(x)
-        return self.inner.encode_features(z, features) * scale
+    def encoder_of(self, features: Sequence[int]) -> Encoder:
+        inner = self.inner.encoder_of(features)
+
+        def encode(x: Tensor) -> Tensor:
+            z, scale, _ = self.normalise(x)
+            return inner(z) * scale
+
+        return encode
 
     @override
     def encode_sparse(self, x: Tensor) -> Firings:

@@ -70,11 +70,13 @@ class Watched:
         dictionaries: whose strongest features are told.
         traits: whose levels are told.
         monitors: whose levels are told, in full precision.
+        together: tokens of an answer that monitors read at once, at most: one product for several.
     """
 
     dictionaries: tuple[Dictionary, ...] = ()
     traits: tuple[TraitLevel, ...] = ()
     monitors: tuple[TokenLevels, ...] = ()
+    together: int = 1
 
     @property
     def all(self) -> tuple[Dictionary, ...]:
@@ -134,7 +136,6 @@ class TokensWatched:
         levels: of each trait, 0 on special tokens, float32 [traits, n].
         features: of each dictionary the most active, strongest first; -1: none, int32 [n, k].
         activations: theirs, model units, float32 [n, k].
-        monitors: of each monitor, 0 on special tokens, float64 [monitors, n].
     """
 
     row: int
@@ -142,7 +143,24 @@ class TokensWatched:
     levels: NDArray[np.float32]
     features: tuple[NDArray[np.int32], ...]
     activations: tuple[NDArray[np.float32], ...]
-    monitors: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TokensMonitored:
+    """The levels of monitors on some tokens of one row, under the model that writes it.
+
+    Attributes:
+        row: the answer's row in the batch.
+        position: of the first of the tokens.
+        levels: of each monitor, on special tokens, too, float64 [monitors, n].
+    """
+
+    row: int
+    position: int
+    levels: NDArray[np.float64]
+
+
+AnswerPart = AnswerToken | TokensWatched | TokensMonitored
 
 
 def answers(
@@ -151,7 +169,7 @@ def answers(
     asked: AnswerPlan,
     watched: Watched,
     closed: Collection[int] = (),
-) -> Iterator[tuple[AnswerToken | TokensWatched, ...]]:
+) -> Iterator[tuple[AnswerPart, ...]]:
     """Answer a conversation in every row of a run.
 
     Each step is short: a piece of the conversation, or one token of each answer that goes on.
@@ -175,8 +193,11 @@ def answers(
     position = 0
     for fed in run.feed_in_pieces(tokens.expand(n_rows, -1), reader.points):
         n = fed.hidden.shape[1]
-        piece = tokens[position : position + n].expand(n_rows, -1)
-        yield tuple(reader.read(fed.x, piece, position, range(n_rows)))
+        piece, rows = tokens[position : position + n].expand(n_rows, -1), range(n_rows)
+        yield (
+            *reader.read(fed.x, piece, position, rows),
+            *reader.read_later(fed.x, position, rows, at_once=True),
+        )
         position += n
         hidden = fed.hidden
     logits = run.next_logits(hidden[:, -1])
@@ -195,7 +216,11 @@ def answers(
         logits, x = run.read_step(writer.tokens, reader.points)
         if reader.points:
             column = torch.tensor(writer.tokens)[:, None]
-            yield tuple(reader.read(x, column, position, open_rows))
+            ended = any(each.end for each in drawn)
+            yield (
+                *reader.read(x, column, position, open_rows),
+                *reader.read_later(x, position, open_rows, at_once=ended),
+            )
         if last:
             return
         open_rows = [each.row for each in drawn if each.end is None and each.row not in closed]
@@ -267,6 +292,7 @@ class _Reader:
         self._watched = watched
         model = run.steering.model
         self._special = model.vocabulary.special
+        self._later: list[Mapping[HookPoint, Tensor]] = []
         self._places = {d: model.hook_point(d.hook_point, d.d_in) for d in watched.all}
         places = (*self._places.values(), *(monitor.point for monitor in watched.monitors))
         self.points: tuple[HookPoint, ...] = tuple(dict.fromkeys(places))
@@ -274,12 +300,40 @@ class _Reader:
     def read(
         self, x: Mapping[HookPoint, Tensor], tokens: Tensor, position: int, rows: Sequence[int]
     ) -> Iterator[TokensWatched]:
-        """What is watched on tokens [rows, n] that were fed, in these rows."""
-        if not self.points:
-            return
-        for row in rows:
-            plain = [token not in self._special for token in tokens[row].tolist()]
-            yield self._row(row, position, {p: each[row] for p, each in x.items()}, plain)
+        """What dictionaries and traits are on tokens [rows, n] that were fed, in these rows."""
+        if self._watched.all:
+            for row in rows:
+                plain = [token not in self._special for token in tokens[row].tolist()]
+                yield self._row(row, position, {p: each[row] for p, each in x.items()}, plain)
+
+    def read_later(
+        self, x: Mapping[HookPoint, Tensor], position: int, rows: Sequence[int], at_once: bool
+    ) -> list[TokensMonitored]:
+        """Monitors' levels on what was fed, now or once there are several tokens.
+
+        Args:
+            x: activations [rows, n, d_in].
+            position: of the first token.
+            rows: that are read; as long as tokens wait they are the same.
+            at_once: whether nothing may wait.
+        """
+        monitors = self._watched.monitors
+        if not monitors:
+            return []
+        self._later.append(x)
+        if not at_once and len(self._later) < self._watched.together:
+            return []
+        first = position + 1 - len(self._later)
+        levels = np.stack([self._levels(own) for own in monitors])
+        self._later.clear()
+        return [TokensMonitored(row, first, levels[:, row]) for row in rows]
+
+    @torch.inference_mode()
+    def _levels(self, own: TokenLevels) -> NDArray[np.float64]:
+        """Of all rows and tokens that wait, [rows, n]: one product."""
+        x = [each[own.point] for each in self._later]
+        both = x[0] if len(x) == 1 else torch.cat(x, dim=1)
+        return own.levels(both.flatten(0, 1)).reshape(both.shape[:2])
 
     @torch.inference_mode()
     def _row(
@@ -298,8 +352,4 @@ class _Reader:
             best = acts.masked_fill(~mask[:, None], 0.0).topk(min(N_STRONGEST, dictionary.d_sae))
             features.append(best.indices.masked_fill(best.values <= 0, -1).numpy().astype(np.int32))
             activations.append(best.values.numpy().astype(np.float32))
-        monitors = np.zeros((len(self._watched.monitors), len(plain)))
-        for number, monitor in enumerate(self._watched.monitors):
-            monitors[number] = monitor.levels(x[monitor.point])
-        monitors[:, ~mask.numpy()] = 0
-        return TokensWatched(row, position, levels, tuple(features), tuple(activations), monitors)
+        return TokensWatched(row, position, levels, tuple(features), tuple(activations))

@@ -66,33 +66,38 @@ def keep(into: list[Tensor]) -> Callable[[Tensor], None]:
     return lambda x: into.append(x.clone())
 
 
-@contextmanager
-def touching(module: nn.Module, side: Side, touch: Touch) -> Iterator[None]:
+class touching:  # noqa: N801 - used as the functions beside it are
     """Show `touch` the tensor that enters or leaves `module`; what it returns takes its place.
 
-    `touch` may return None (leave it as it is) or raise `Stop`.
+    `touch` may return None (leave it as it is) or raise `Stop`. A class, because it is entered once
+    for each token that is generated: a generator would cost as much again.
     """
 
-    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __init__(self, module: nn.Module, side: Side, touch: Touch) -> None:
+        self._module = module
+        self._side = side
+        self._touch = touch
+
+    def __enter__(self) -> None:
+        if self._side is Side.INPUT:
+            self._handle = self._module.register_forward_pre_hook(self._before, with_kwargs=True)
+        else:
+            self._handle = self._module.register_forward_hook(self._after)
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+    def _before(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if args:
-            new = touch(args[0])
+            new = self._touch(args[0])
             return None if new is None else ((new, *args[1:]), kwargs)
         name = _name_of_input(kwargs)
-        new = touch(kwargs[name])
+        new = self._touch(kwargs[name])
         return None if new is None else (args, {**kwargs, name: new})
 
-    def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
-        new = touch(first(output))
+    def _after(self, _: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
+        new = self._touch(first(output))
         return None if new is None else with_first(output, new)
-
-    if side is Side.INPUT:
-        handle = module.register_forward_pre_hook(before, with_kwargs=True)
-    else:
-        handle = module.register_forward_hook(after)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 @contextmanager

@@ -186,7 +186,6 @@ class ChatRead(Message):
     activations: tuple[bytes, ...] = Field(
         description="For each watched dictionary float32 [n, k], model units"
     )
-    monitors: bytes = Field(default=b"", description="float32 [monitors, n]; 0 on special tokens")
 
 
 class ChatEnd(StrEnum):

@@ -91,3 +91,5 @@ class ChatJudged(Message):
     pane: Literal["unsteered", "steered"]
     turn: int = Field(ge=-1, description="Of the conversation; -1: the answer.")
     levels: tuple[float, ...] = Field(description="Of each monitor; NaN: nothing was said.")
+    positions: bytes = Field(description="int32 [n]: of the tokens that count")
+    tokens: bytes = Field(description="float32 [monitors, n]: their levels")

@@ -8,7 +8,7 @@ turn says: tokens that are content, the template's and special ones left out.
 The gate is moved by the last turn of the conversation and by the answer; alarms of earlier turns
 are told, too, but were dealt with when they came.
 
-    mark     the answer goes on;
+    mark     the answer goes on, and a few tokens are read together;
     refuse   it stops, and nothing that raised the alarm is handed out: each token waits until it
              has been read, all of them until the end where a monitor pools otherwise;
     steer    edits are in force from the next token that is fed on.
@@ -27,8 +27,10 @@ from sae_core.audit.monitors.levels import LevelReader
 from sae_core.audit.monitors.monitor import LevelPooling, Numbers
 from sae_core.errors import SteeringError
 from sae_core.interventions.answers import (
+    AnswerPart,
     AnswerPlan,
     AnswerToken,
+    TokensMonitored,
     TokensWatched,
     Watched,
     answers,
@@ -38,6 +40,7 @@ from sae_core.interventions.steering import FeatureEdit, Steering
 from sae_core.text.chat.conversation import Conversation
 
 ANSWER = -1  # the number of the answer's turn
+TOGETHER = 16  # tokens of an answer that are read at once where no gate waits for them
 
 
 class AlarmGate(StrEnum):
@@ -73,8 +76,9 @@ class RaisedAlarm:
         row: the answer's row in the batch.
         monitor: its number.
         turn: of the conversation, or ANSWER.
-        position: of the token with the largest level, from the beginning.
-        level: of the token that raised it, or of the turn where tokens are pooled otherwise.
+        position: from the beginning, of the first token that is above the threshold; where tokens
+            are pooled otherwise, of that with the largest level.
+        level: of this token, or of the turn where tokens are pooled otherwise.
     """
 
     row: int
@@ -92,11 +96,15 @@ class JudgedTurn:
         row: the answer's row in the batch.
         turn: of the conversation, or ANSWER.
         levels: of each monitor; NaN where nothing was said.
+        positions: of the tokens that count, from the beginning, ascending.
+        tokens: their levels, float64 [monitors, n].
     """
 
     row: int
     turn: int
     levels: tuple[float, ...]
+    positions: tuple[int, ...]
+    tokens: Numbers
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,8 @@ def guarded_answers(
             "between two. Choose the gate mark or refuse."
         )
     guard = _Guard(run, whole, plan)
-    watched = Watched(watched.dictionaries, watched.traits, plan.readers)
+    together = TOGETHER if plan.gate is AlarmGate.MARK else 1
+    watched = Watched(watched.dictionaries, watched.traits, plan.readers, together)
     tokens = torch.from_numpy(whole.tokens)
     for step in answers(run, tokens, asked, watched, guard.closed):
         yield tuple(told for each in step for told in guard.hear(each))
@@ -161,22 +170,21 @@ class _Guard:
         self._steered = set[int]()
         n_rows = len(run.steering.rows)
         self._prompts: list[list[Numbers]] = [[] for _ in range(n_rows)]
-        self._answers = [_AnswerLevels(plan) for _ in range(n_rows)]
-        self._waiting: list[list[AnswerToken]] = [[] for _ in range(n_rows)]
+        self._answers = [_TurnLevels(plan) for _ in range(n_rows)]
+        self._drawn: list[list[AnswerToken]] = [[] for _ in range(n_rows)]
+        self._told = [0] * n_rows  # of these, under the gate refuse
         self._special = run.steering.model.vocabulary.special
         self._by_token = all(reader.monitor.pooling is LevelPooling.MAX for reader in plan.readers)
         self.closed = set[int]()
 
-    def hear(self, each: AnswerToken | TokensWatched) -> Iterator[GuardedStep]:
-        if isinstance(each, AnswerToken):
-            if self._waits(each):
-                self._waiting[each.row].append(each)
-                return
-            self._waiting[each.row].append(each)
+    def hear(self, each: AnswerPart) -> Iterator[GuardedStep]:
+        if isinstance(each, TokensWatched):
             yield each
-            return
-        yield each
-        if each.position < len(self._whole):
+        elif isinstance(each, AnswerToken):
+            self._drawn[each.row].append(each)
+            if not self._waits(each):
+                yield each
+        elif each.position < len(self._whole):
             yield from self._hear_prompt(each)
         else:
             yield from self._hear_answer(each)
@@ -184,11 +192,11 @@ class _Guard:
     def _waits(self, token: AnswerToken) -> bool:
         return self._plan.gate is AlarmGate.REFUSE or token.end is not None
 
-    def _hear_prompt(self, read: TokensWatched) -> Iterator[GuardedStep]:
+    def _hear_prompt(self, read: TokensMonitored) -> Iterator[GuardedStep]:
         """The conversation; once all of it is read, its turns are judged."""
         pieces = self._prompts[read.row]
-        pieces.append(read.monitors)
-        if read.position + read.monitors.shape[1] < len(self._whole):
+        pieces.append(read.levels)
+        if read.position + read.levels.shape[1] < len(self._whole):
             return
         levels, whole = np.concatenate(pieces, axis=1), self._whole
         turns = np.unique(whole.turn[whole.is_content]).tolist()
@@ -199,49 +207,42 @@ class _Guard:
             if turn == turns[-1] and any(isinstance(each, RaisedAlarm) for each in judged):
                 yield from self._act(read.row)
 
-    def _hear_answer(self, read: TokensWatched) -> Iterator[GuardedStep]:
-        """One more token of an answer."""
-        answer, waiting = self._answers[read.row], self._waiting[read.row]
-        token = waiting[-1]
-        if token.token not in self._special:
-            answer.add(read.monitors[:, 0], read.position)
-        raised = [
-            RaisedAlarm(read.row, monitor, ANSWER, position, level)
-            for monitor, position, level in answer.raised(ended=token.end is not None)
-        ]
+    def _hear_answer(self, read: TokensMonitored) -> Iterator[GuardedStep]:
+        """A few more tokens of an answer."""
+        row, answer = read.row, self._answers[read.row]
+        begin = read.position - len(self._whole)
+        tokens = self._drawn[row][begin : begin + read.levels.shape[1]]
+        said = [n for n, token in enumerate(tokens) if token.token not in self._special]
+        answer.add(read.levels[:, said], [read.position + n for n in said])
+        last = tokens[-1]
+        raised = list(answer.raised(row, ANSWER, ended=last.end is not None))
         yield from raised
-        if token.end is not None:
-            yield JudgedTurn(read.row, ANSWER, answer.levels)
+        if last.end is not None:
+            yield answer.judged(row, ANSWER)
         if raised:
-            yield from self._act(read.row)
-        if read.row in self.closed:
+            yield from self._act(row)
+        if row in self.closed:
             return
         if self._plan.gate is AlarmGate.REFUSE:
-            if self._by_token or token.end is not None:
-                yield from waiting
-                waiting.clear()
-        elif token.end is not None:
-            yield token
+            if self._by_token or last.end is not None:
+                yield from self._drawn[row][self._told[row] :]
+                self._told[row] = len(self._drawn[row])
+        elif last.end is not None:
+            yield last
 
     def _judged(
         self, row: int, turn: int, levels: Numbers, positions: Sequence[int]
     ) -> list[GuardedStep]:
         """What a turn of the conversation is, from its tokens' levels [monitors, n]."""
-        answer = _AnswerLevels(self._plan)
-        for column, position in zip(levels.T, positions, strict=True):
-            answer.add(column, int(position))
-        raised = [
-            RaisedAlarm(row, monitor, turn, position, level)
-            for monitor, position, level in answer.raised(ended=True)
-        ]
-        return [*raised, JudgedTurn(row, turn, answer.levels)]
+        said = _TurnLevels(self._plan)
+        said.add(levels, positions)
+        return [*said.raised(row, turn, ended=True), said.judged(row, turn)]
 
     def _act(self, row: int) -> Iterator[GuardedStep]:
         """What the gate does to an answer with its first alarm."""
         if self._plan.gate is AlarmGate.REFUSE and row not in self.closed:
             self.closed.add(row)
-            waiting = self._waiting[row]
-            yield RefusedAnswer(row, waiting[-1].step + 1 if waiting else 0)
+            yield RefusedAnswer(row, len(self._drawn[row]))
         elif self._plan.gate is AlarmGate.STEER and row not in self._steered:
             self._steered.add(row)
             own = self._run.steering
@@ -252,51 +253,43 @@ class _Guard:
             self._run.steering = Steering(own.model, rows, self._run.length)
 
 
-class _AnswerLevels:
-    """The levels of a turn's tokens as they come, and which monitors have raised the alarm.
-
-    Attributes:
-        levels: of each monitor on all tokens so far; NaN without any.
-    """
+class _TurnLevels:
+    """The levels of a turn's tokens as they come, and which monitors have raised the alarm."""
 
     def __init__(self, plan: GuardPlan) -> None:
         self._poolings = [reader.monitor.pooling for reader in plan.readers]
         self._thresholds = plan.thresholds
-        self._tokens: list[Numbers] = []
+        self._pieces: list[Numbers] = [np.zeros((len(plan.readers), 0))]
         self._positions: list[int] = []
         self._said = set[int]()
 
-    def add(self, levels: Numbers, position: int) -> None:
-        """One more token, with its level by each monitor [monitors]."""
-        self._tokens.append(levels)
-        self._positions.append(position)
+    def add(self, levels: Numbers, positions: Sequence[int]) -> None:
+        """More tokens, with their levels by each monitor [monitors, n]."""
+        self._pieces.append(levels)
+        self._positions += positions
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        own = np.array(self._tokens).reshape(-1, len(self._poolings)).T
-        return tuple(pooling.of(row) for pooling, row in zip(self._poolings, own, strict=True))
+    def judged(self, row: int, turn: int) -> JudgedTurn:
+        """All of it, at its end."""
+        own = np.concatenate(self._pieces, axis=1)
+        levels = tuple(pooling.of(each) for pooling, each in zip(self._poolings, own, strict=True))
+        return JudgedTurn(row, turn, levels, tuple(self._positions), own)
 
-    def raised(self, ended: bool) -> Iterator[tuple[int, int, float]]:
-        """Monitors whose alarm is new: number, position of the strongest token, level."""
-        if not self._tokens:
-            return
-        for number, pooling in enumerate(self._poolings):
-            if number in self._said:
-                continue
+    def raised(self, row: int, turn: int, ended: bool) -> Iterator[RaisedAlarm]:
+        """The alarms that are new with the tokens that were added last."""
+        fresh = self._pieces[-1]
+        for monitor, pooling in enumerate(self._poolings):
+            threshold = self._thresholds[monitor]
             if pooling is LevelPooling.MAX:
-                yield from self._above(number, [float(row[number]) for row in self._fresh(ended)])
-            elif ended:
-                own = np.array([row[number] for row in self._tokens])
-                if (level := pooling.of(own)) > self._thresholds[number]:
-                    self._said.add(number)
-                    yield number, self._positions[int(own.argmax())], level
-
-    def _fresh(self, ended: bool) -> list[Numbers]:
-        """The tokens that were not looked at yet: the last, or all of a turn that came whole."""
-        return self._tokens if ended else self._tokens[-1:]
-
-    def _above(self, number: int, levels: Sequence[float]) -> Iterator[tuple[int, int, float]]:
-        at = int(np.argmax(levels))
-        if levels[at] > self._thresholds[number]:
-            self._said.add(number)
-            yield number, self._positions[len(self._positions) - len(levels) + at], levels[at]
+                if monitor in self._said or not (fresh[monitor] > threshold).any():
+                    continue
+                self._said.add(monitor)
+                # The first token that is above it, whatever comes behind.
+                at = int((fresh[monitor] > threshold).argmax())
+                begin = len(self._positions) - fresh.shape[1]
+                level = float(fresh[monitor, at])
+                yield RaisedAlarm(row, monitor, turn, self._positions[begin + at], level)
+            elif ended and self._positions:
+                own = np.concatenate([piece[monitor] for piece in self._pieces])
+                if (level := pooling.of(own)) > threshold:
+                    position = self._positions[int(own.argmax())]
+                    yield RaisedAlarm(row, monitor, turn, position, level)

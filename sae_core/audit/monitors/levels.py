@@ -45,17 +45,16 @@ class LevelReader:
                 f"The direction has {len(monitor.direction)} numbers, but the activation at "
                 f"{dictionary.hook_point} has {dictionary.d_in}."
             )
-        self._dictionary = dictionary
-        self._features = [feature for feature, _ in monitor.members]
+        features = [feature for feature, _ in monitor.members]
+        self._encode = dictionary.encoder_of(features) if features else None
         self._weights = np.array([weight for _, weight in monitor.members])
         self._direction = torch.tensor(monitor.direction, dtype=torch.float64)
 
     @torch.inference_mode()
     def levels(self, x: Tensor) -> Numbers:
         """Levels of tokens with the activations x [n, d_in], float64 [n]."""
-        if self._features:
-            acts = self._dictionary.encode_features(x, self._features)
-            levels: Numbers = acts.double().cpu().numpy() @ self._weights
+        if self._encode is not None:
+            levels: Numbers = self._encode(x).double().cpu().numpy() @ self._weights
             return levels
         raw: Numbers = (x.double().cpu() @ self._direction).numpy()
         return raw + self.monitor.offset

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from sae_core.dictionaries.dictionary import Dictionary, Output
+from sae_core.dictionaries.dictionary import Dictionary, Encoder, Output
 
 
 class JumpReLUDictionary(Dictionary):
@@ -44,7 +44,12 @@ class JumpReLUDictionary(Dictionary):
         return relu * (relu > self.threshold[feature])
 
     @override
-    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
-        pre = self.encoder_input(x) @ self.W_enc[:, features] + self.b_enc[features]
-        relu = torch.relu(pre)
-        return relu * (relu > self.threshold[features])
+    def encoder_of(self, features: Sequence[int]) -> Encoder:
+        columns, biases = self.W_enc[:, features], self.b_enc[features]
+        thresholds = self.threshold[features]
+
+        def encode(x: Tensor) -> Tensor:
+            relu = torch.relu(self.encoder_input(x) @ columns + biases)
+            return relu * (relu > thresholds)
+
+        return encode

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 from typing_extensions import override
 
-from sae_core.dictionaries.dictionary import Dictionary, Output
+from sae_core.dictionaries.dictionary import Dictionary, Encoder, Output
 
 
 class StandardDictionary(Dictionary):
@@ -33,6 +32,6 @@ class StandardDictionary(Dictionary):
         self._allocate()
 
     @override
-    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
-        pre = self.encoder_input(x) @ self.W_enc[:, features] + self.b_enc[features]
-        return torch.relu(pre)
+    def encoder_of(self, features: Sequence[int]) -> Encoder:
+        columns, biases = self.W_enc[:, features], self.b_enc[features]
+        return lambda x: torch.relu(self.encoder_input(x) @ columns + biases)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
-from sae_core.dictionaries.dictionary import Dictionary, Firings, Output, output_of
+from sae_core.dictionaries.dictionary import Dictionary, Encoder, Firings, Output, output_of
 from sae_core.errors import CheckpointError
 from sae_core.files.json_config import JsonConfig
 
@@ -93,17 +93,26 @@ class TopKDictionary(Dictionary):
         return acts.view(x.shape[:-1])
 
     @override
-    def encode_features(self, x: Tensor, features: Sequence[int]) -> Tensor:
-        flat = self.encoder_input(x).reshape(-1, self.d_in)
-        open_rows = (self._pre_of(flat, features) > 0).any(dim=-1).nonzero()[:, 0]
-        if len(features) == 1 or len(open_rows) > _FEW:
-            return super().encode_features(x, features)
-        # All features run for the k places: where any of these may have one, all are encoded.
-        acts = flat.new_zeros(len(flat), len(features))
-        if len(open_rows):
+    def encoder_of(self, features: Sequence[int]) -> Encoder:
+        own = list(features)
+        columns, biases = self.W_enc[:, own], self.b_enc[own]
+
+        def encode(x: Tensor) -> Tensor:
+            # All features run for the k places. Scales are positive: where none of these is above
+            # 0 before it is scaled, none has a place; elsewhere all are encoded.
+            flat = self.encoder_input(x).reshape(-1, self.d_in)
+            above = torch.addmm(biases, flat, columns) > 0
+            acts = flat.new_zeros(len(flat), len(own))
+            if not bool(above.any()):
+                return acts.view(*x.shape[:-1], len(own))
+            open_rows = above.any(dim=-1).nonzero()[:, 0]
+            if len(open_rows) > _FEW:
+                return torch.stack([self.encode_feature(x, one) for one in own], dim=-1)
             pre = self._pre_of(flat[open_rows], slice(None))
-            acts[open_rows] = self.activate(pre)[:, features]
-        return acts.view(*x.shape[:-1], len(features))
+            acts[open_rows] = self.activate(pre)[:, own]
+            return acts.view(*x.shape[:-1], len(own))
+
+        return encode
 
     def _contenders(self, flat: Tensor, own: Tensor, rows: Tensor, feature: int) -> Tensor:
         """Those of some rows in which the feature may be among the k largest.
@@ -125,7 +134,7 @@ class TopKDictionary(Dictionary):
                 break
         return rows
 
-    def _pre_of(self, x: Tensor, features: slice | Sequence[int]) -> Tensor:
+    def _pre_of(self, x: Tensor, features: slice) -> Tensor:
         """Pre-activations of some features, for encoder inputs [n, d_in]."""
         pre = torch.addmm(self.b_enc[features], x, self.W_enc[:, features])
         if self.rescale_acts_by_decoder_norm:

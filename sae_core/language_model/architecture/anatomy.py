@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property, partial
 from typing import Any
 
@@ -154,8 +154,7 @@ class Anatomy:
                 f"Block {layer} of {self.name} has no {kind}: it is built differently from others."
             ) from error
 
-    @contextmanager
-    def touching(self, layer: int, kind: HookKind, touch: Touch) -> Iterator[None]:
+    def touching(self, layer: int, kind: HookKind, touch: Touch) -> AbstractContextManager[None]:
         """Within the block every forward pass shows `touch` the tensor at a hook point.
 
         It is [batch, pos, width] there, and what `touch` returns takes its place. Whoever uses
@@ -164,16 +163,24 @@ class Anatomy:
         module, side = self.site(layer, kind)
         if kind is HookKind.NORMALIZED:
             touch = self._seen_normalised(module, touch)
-        with ExitStack() as stack:
-            if (layer, kind) in self.examination.flat:
-                sizes: list[int] = []
+        if (layer, kind) in self.examination.flat:
+            return self._touching_flat(layer, module, side, touch)
+        return touching(module, side, touch)
 
-                def note(x: Tensor) -> None:
-                    sizes[:] = x.shape[:2]
+    @contextmanager
+    def _touching_flat(
+        self, layer: int, module: nn.Module, side: Side, touch: Touch
+    ) -> Iterator[None]:
+        """The same where the model has [batch * pos, width]."""
+        sizes: list[int] = []
 
-                stack.enter_context(touching(self.block(layer), Side.INPUT, note))
-                touch = unflattened(touch, sizes)
-            stack.enter_context(touching(module, side, touch))
+        def note(x: Tensor) -> None:
+            sizes[:] = x.shape[:2]
+
+        with (
+            touching(self.block(layer), Side.INPUT, note),
+            touching(module, side, unflattened(touch, sizes)),
+        ):
             yield
 
     def _seen_normalised(self, norm: nn.Module, touch: Touch) -> Touch:

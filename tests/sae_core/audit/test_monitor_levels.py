@@ -80,9 +80,7 @@ def test_some_features_are_encoded_as_all_are(kind: str) -> None:
     for n in (1, 3, 50):
         x = torch.randn(n, 2, 12, generator=torch.Generator().manual_seed(n))
         for features in ([5], [5, 9, 2], list(range(0, 90, 7))):
-            torch.testing.assert_close(
-                own.encode_features(x, features), own.encode(x)[..., features]
-            )
+            torch.testing.assert_close(own.encoder_of(features)(x), own.encode(x)[..., features])
 
 
 @pytest.mark.parametrize("pooling", LevelPooling)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from app.errors import InvalidRequest
 from app.worker.process.jobs.levels import level_readers
 from app.worker.process.limits import Limits
@@ -31,7 +33,7 @@ from app.worker.protocol.requests import DictionaryRef, SteerEdit
 if TYPE_CHECKING:
     from sae_core.audit.monitors.guard import GuardedStep, GuardPlan
     from sae_core.dictionaries.dictionary import Dictionary
-    from sae_core.interventions.answers import AnswerToken, TokensWatched, Watched
+    from sae_core.interventions.answers import AnswerPart, Watched
     from sae_core.interventions.steering import FeatureEdit, Steering
     from sae_core.language_model.model import LanguageModel
     from sae_core.text.chat.conversation import Conversation
@@ -248,7 +250,13 @@ def _guarded_events(
             level=each.level,
         )
     elif isinstance(each, JudgedTurn):
-        yield ChatJudged(pane=pane.value, turn=each.turn, levels=each.levels)
+        yield ChatJudged(
+            pane=pane.value,
+            turn=each.turn,
+            levels=each.levels,
+            positions=pack_int32(np.array(each.positions)),
+            tokens=pack_float32(each.tokens),
+        )
     elif isinstance(each, RefusedAnswer):
         yield ChatEnded(
             pane=pane,
@@ -262,13 +270,15 @@ def _guarded_events(
 
 
 def _events(
-    each: AnswerToken | TokensWatched,
+    each: AnswerPart,
     panes: tuple[ChatPane, ...],
     model: LanguageModel,
     clock: _Clock,
 ) -> Iterator[Event]:
-    from sae_core.interventions.answers import TokensWatched
+    from sae_core.interventions.answers import TokensMonitored, TokensWatched
 
+    if isinstance(each, TokensMonitored):  # the guard has heard it
+        return
     pane = panes[each.row]
     if isinstance(each, TokensWatched):
         yield ChatRead(
@@ -278,7 +288,6 @@ def _events(
             levels=pack_float32(each.levels),
             features=tuple(map(pack_int32, each.features)),
             activations=tuple(map(pack_float32, each.activations)),
-            monitors=pack_float32(each.monitors),
         )
         return
     clock.count()
