@@ -77,6 +77,12 @@ def contrast_address(name: str) -> str:
     return f"/contrast/{quote(name, safe='')}"
 
 
+def experiment_address(name: str, **query: object) -> str:
+    """The address of an experiment; empty query values are left out."""
+    kept = {key: value for key, value in query.items() if value not in (None, "")}
+    return f"/experiments/{quote(name, safe='')}" + (f"?{urlencode(kept)}" if kept else "")
+
+
 def graph_address(model: str, name: str = "", *rest: object, **query: object) -> str:
     """The address of an attribution graph, or of one below it; without a name that of the form;
     empty query values are left out."""

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.store.columns import Base
 from app.store.tables.comparisons.moments_schema import StoredMoments
 from app.store.written.audit.contrasts.schema import StoredTextContrast
+from app.store.written.audit.experiments.schema import StoredExperiment, StoredExperimentTexts
 from app.store.written.graphs.schema import StoredGraph, StoredGraphGroup, StoredTaskCircuit
 
 
@@ -253,6 +254,8 @@ TABLES = frozenset(
         StoredGraphGroup,
         StoredTaskCircuit,
         StoredTextContrast,
+        StoredExperiment,
+        StoredExperimentTexts,
         StoredMoments,
     )
 )

@@ -37,6 +37,7 @@ from app.store.tables.comparisons.schema import (
 from app.store.types.catalogue import DictionaryView
 from app.store.types.runs import ProgressView
 from app.store.written.audit.contrasts.schema import StoredTextContrast
+from app.store.written.audit.experiments.schema import StoredExperiment
 from app.store.written.graphs.schema import StoredGraph, StoredTaskCircuit
 from app.store.written.texts import subjects
 
@@ -113,6 +114,7 @@ class WrittenHolding:
         graphs: of attributions.
         circuits: of tasks.
         contrasts: of two sets of texts.
+        experiments: with all their texts.
     """
 
     labels: int
@@ -124,6 +126,7 @@ class WrittenHolding:
     graphs: int
     circuits: int
     contrasts: int
+    experiments: int
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ _COUNTED = (
     StoredGraph,
     StoredTaskCircuit,
     StoredTextContrast,
+    StoredExperiment,
 )
 
 
@@ -222,7 +226,7 @@ def _written(connection: Connection) -> WrittenHolding:
     )
     known = subjects(connection)
     by_subject = {row[0]: int(row[1]) for row in connection.execute(labels)}
-    comments, lists, studies, graphs, circuits, contrasts = (
+    comments, lists, studies, graphs, circuits, contrasts, experiments = (
         connection.scalars(select(func.count()).select_from(kind).where(kind.withdrawn == 0)).one()
         for kind in _COUNTED
     )
@@ -236,6 +240,7 @@ def _written(connection: Connection) -> WrittenHolding:
         graphs=graphs,
         circuits=circuits,
         contrasts=contrasts,
+        experiments=experiments,
     )
 
 

@@ -18,11 +18,19 @@ from app.store.schema import StoredHarvest
 from app.store.tables.bulk import bulk_insert
 from app.store.tables.comparisons.moments_schema import StoredMoments
 from app.store.written.audit.contrasts.schema import StoredTextContrast
+from app.store.written.audit.experiments.schema import StoredExperiment
 from app.store.written.graphs.schema import StoredGraph, StoredTaskCircuit
 from app.store.written.label_texts import fill
 from app.store.written.lists import STARRED
 
-_NAMED = (StoredList, StoredGraph, StoredTaskCircuit, StoredTextContrast, StoredMoments)
+_NAMED = (
+    StoredList,
+    StoredGraph,
+    StoredTaskCircuit,
+    StoredTextContrast,
+    StoredExperiment,
+    StoredMoments,
+)
 NAMED = {kind.__tablename__: kind for kind in _NAMED}
 """Tables whose `name` is part of an address, so that no two rows have the same."""
 CLASSES = {mapper.local_table.name: mapper.class_ for mapper in Base.registry.mappers}  # type: ignore[attr-defined]

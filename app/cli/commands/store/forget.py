@@ -1,4 +1,4 @@
-"""`featurescope forget`: trainings, graphs and contrasts that the pages need not show any more."""
+"""`featurescope forget`: trainings, graphs and evidence that the pages need not show any more."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
         "forget",
-        help="take a training, the trainings of a sweep, a graph, a circuit or a contrast out of "
-        "the store",
+        help="take a training, the trainings of a sweep, a graph, a circuit, a contrast or an "
+        "experiment out of the store",
         description="Folders of dictionaries, checkpoints and results are never touched: "
         "`featurescope sweep --import DIR` brings a sweep back.",
     )
@@ -29,6 +29,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     which.add_argument("--circuit", metavar="MODEL/NAME", help="the circuit of a task")
     which.add_argument("--over-training", metavar="NAME", help="a training that was followed")
     which.add_argument("--contrast", metavar="NAME", help="a contrast of two sets of texts")
+    which.add_argument("--experiment", metavar="NAME", help="an experiment, with all its texts")
     parser.set_defaults(command=run, interrupted="Interrupted; nothing was forgotten.")
 
 
@@ -47,6 +48,9 @@ def run(arguments: argparse.Namespace) -> None:
         elif arguments.contrast is not None:
             store.audit.contrasts.forget(arguments.contrast)
             print(f"The contrast {arguments.contrast} is forgotten.")
+        elif arguments.experiment is not None:
+            store.audit.experiments.forget(arguments.experiment)
+            print(f"The experiment {arguments.experiment} is forgotten; its file stays.")
         elif arguments.over_training is not None:
             store.comparisons.moments.forget(arguments.over_training)
             print(f"The training {arguments.over_training} is forgotten.")

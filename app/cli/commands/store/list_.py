@@ -84,6 +84,7 @@ def _written(written: WrittenHolding) -> list[str]:
     graphs = f", {count(written.graphs)} graphs" if written.graphs else ""
     graphs += f", {count(written.circuits)} circuits" if written.circuits else ""
     graphs += f", {count(written.contrasts)} contrasts" if written.contrasts else ""
+    graphs += f", {count(written.experiments)} experiments" if written.experiments else ""
     return [
         f"written by people: {count(written.labels)} labels{waiting}, "
         f"{count(written.comments)} comments, {count(written.lists)} lists"

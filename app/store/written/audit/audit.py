@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from app.store.written.audit.contrasts.contrasts import TextContrasts
+from app.store.written.audit.experiments.experiments import Experiments
 
 
 class AuditRecords:
@@ -15,7 +16,9 @@ class AuditRecords:
 
     Attributes:
         contrasts: features that tell two sets of texts apart.
+        experiments: prompts under several edits of a model.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.contrasts = TextContrasts(engine)
+        self.experiments = Experiments(engine)
