@@ -26,6 +26,7 @@ class ChatSettings(TypedDict, total=False):
     top_p: float
     top_k: int
     seed: int
+    alone: bool
 
 
 class ChatsClient:
@@ -55,7 +56,8 @@ class ChatsClient:
             turns: who said what.
             edits: the features that are pushed, and how far.
             traits: names of lists of features, whose levels are told of each answer.
-            settings: where edits apply, how many tokens, how they are drawn.
+            settings: where edits apply, how many tokens, how they are drawn; `alone`: only the
+                steered answer.
         """
         question = question_of(
             types.ChatQuestion, turns=(*turns,), edits=(*edits,), traits=(*traits,), **settings
@@ -105,6 +107,27 @@ class ChatsClient:
         )
         return self._ask(model, "cue", question, types.CueAnswer)
 
+    def cue_answer(
+        self, model: str, turns: Turns, dictionary: str, feature: int, n_tokens: int = 16
+    ) -> types.CueAnswerStart:
+        """How the unsteered model begins to answer, and how strongly a feature fires meanwhile.
+
+        Args:
+            model: name of the model.
+            turns: who said what, with the rewording that is tried.
+            dictionary: the feature's.
+            feature: its index.
+            n_tokens: of the answer, at most.
+        """
+        question = question_of(
+            types.CueAnswerQuestion,
+            turns=(*turns,),
+            dictionary=dictionary,
+            feature=feature,
+            n_tokens=n_tokens,
+        )
+        return self._ask(model, "cue/answer", question, types.CueAnswerStart)
+
     def lines(self, model: str, lines: str) -> types.Conversed:
         """A conversation in JSON lines, checked.
 
@@ -116,5 +139,5 @@ class ChatsClient:
         return self._ask(model, "lines", question, types.Conversed)
 
     def _ask(self, model: str, what: str, question: Any, answer: type[Answer]) -> Answer:
-        address = self._transport.address("m", model, "chat", what)
+        address = self._transport.address("m", model, "chat", *what.split("/"))
         return self._transport.ask("POST", address, answer, question)

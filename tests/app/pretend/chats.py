@@ -48,9 +48,10 @@ def _said(request: ChatRequest) -> Iterator[Result | Progress]:
         n_marks=0,
         own_template=True,
     )
-    for pane in ChatPane:
+    panes = (ChatPane.STEERED,) if request.alone else tuple(ChatPane)
+    for pane in panes:
         yield _read(request, pane, 0, len(HEARD))
-    for pane in ChatPane:
+    for pane in panes:
         for step, token in enumerate(WORDS[pane.value]):
             text = text_of(pane)[: 7 * (step + 1)]
             yield ChatStep(

@@ -47,10 +47,13 @@ BOS = 0
 _EXACT_AT_ONCE = 3
 
 
-def tokens_of(prompt: str | tuple[int, ...]) -> list[int]:
-    """BOS, then the longest piece that fits, again and again; token 16 where none does."""
+def tokens_of(prompt: str | tuple[int, ...], opens: bool = True) -> list[int]:
+    """BOS, then the longest piece that fits, again and again; token 16 where none does.
+
+    Token ids stay as they are for a model that opens no text with BOS.
+    """
     if not isinstance(prompt, str):
-        return [BOS, *(token for token in prompt if token != BOS)]
+        return [BOS, *(token for token in prompt if token != BOS)] if opens else [*prompt]
     rest, found = prompt.encode("utf-8", "surrogatepass"), [BOS]
     while rest:
         fits = [t for t, piece in enumerate(PIECES) if t != BOS and rest.startswith(piece)]
@@ -182,7 +185,7 @@ def _maxima(index: int, text: str) -> MaximaRead:
 
 
 def _read(request: ReadRequest) -> list[Result | Progress]:
-    tokens = tokens_of(request.prompt)
+    tokens = tokens_of(request.prompt, request.model.prepend_bos)
     n = len(tokens)
     if n > LONGEST:
         raise InvalidRequest(f"The prompt has {n} tokens, but the model takes at most {LONGEST}.")

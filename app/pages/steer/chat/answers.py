@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import math
+from contextlib import aclosing
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -17,12 +19,14 @@ from app.web.live.stream import LiveEvent
 from app.web.model import AddressedModel
 from app.web.schema import floats
 from app.worker.client.blocking import STRANGE
-from app.worker.client.chats import ChatTokens, WatchedTokens
+from app.worker.client.chats import ChatTokens, WatchedTokens, chat
+from app.worker.client.streaming import LiveWorker
 from app.worker.protocol.chats import (
     ChatBegan,
     ChatEnded,
     ChatPane,
     ChatRead,
+    ChatRequest,
     ChatStep,
 )
 from app.worker.protocol.events import Pane, Progress, Result
@@ -41,6 +45,10 @@ class ChatSpeech:
         self._typeset = model.typeset
         self._asked = asked
         self._n = 0
+        self._pieces = model.store.vocabulary(model.facts.model_id).pieces
+        # A character may be spelt in the bytes of several tokens.
+        decoder = codecs.getincrementaldecoder("utf-8")
+        self._decoders = {pane: decoder("replace") for pane in ChatPane}
         self._watched: dict[ChatPane, list[WatchedTokens]] = {pane: [] for pane in ChatPane}
 
     async def say(self, event: Result | Progress) -> LiveEvent | None:
@@ -73,15 +81,18 @@ class ChatSpeech:
         return steer_types.BeganEvent(tokens=tokens.tokens.tolist(), text=[*tokens.strings])
 
     def _step(self, event: ChatStep) -> steer_types.TokenEvent:
-        shown = printable(event.string)
+        end = not event.string
+        piece = b"" if end else self._pieces[event.token]
+        text = self._decoders[event.pane].decode(piece, final=end)
+        shown = printable(text)
         return steer_types.TokenEvent(
             pane=Pane(event.pane.value),
             step=event.step,
             token=event.token,
             probability=math.exp(event.log_probability),
-            text=event.string,
-            shown=None if shown == event.string else shown,
-            end=not event.string,
+            text=text,
+            shown=None if shown == text else shown,
+            end=end,
         )
 
     def _ended(self, event: ChatEnded) -> types.AnswerEvent:
@@ -113,3 +124,34 @@ class ChatSpeech:
             traits=levels,
             levels=[float(np.mean(level)) if level else None for level in levels],
         )
+
+
+async def cue_answer_start(worker: LiveWorker, request: ChatRequest) -> types.CueAnswerStart:
+    """One unsteered answer, and the level of its one trait: a feature's activation.
+
+    Raises:
+        WorkerUnavailable: no worker answers, or its events make no sense.
+        Overloaded: it holds as many requests as it takes on.
+        InvalidRequest: the conversation does not fit the model.
+        WorkFailed: it could not be answered.
+    """
+    n, ended, levels = 0, None, [np.zeros(0, np.float32)]
+    async with aclosing(chat(worker, request)) as events:
+        async for event in events:
+            match event:
+                case ChatBegan():
+                    n = len(ChatTokens.of(event).tokens)
+                case ChatRead():
+                    read = WatchedTokens.of(event)
+                    levels.append(read.levels[0, max(0, n - read.position) :])
+                case ChatEnded():
+                    ended = event
+    if ended is None:
+        raise WorkerUnavailable(STRANGE)
+    level = np.concatenate(levels)
+    return types.CueAnswerStart(
+        text=ended.text,
+        n_tokens=ended.n_tokens,
+        activation=float(level.max(initial=0)),
+        mean=float(level.mean()) if len(level) else 0.0,
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.pages.steer.chat import requests
 from app.pages.steer.chat import schema as types
-from app.pages.steer.chat.answers import ChatSpeech
+from app.pages.steer.chat.answers import ChatSpeech, cue_answer_start
 from app.pages.steer.chat.conversations import conversation_of, format_of
 from app.pages.steer.chat.cue import CueStudy
 from app.pages.steer.chat.lines import read_lines, written_lines
@@ -73,9 +74,11 @@ def reading(
     For example /api/v1/m/demo/chat/reading
     with {"turns": [{"role": "user", "content": "Hello"}]}
     """
-    vocabulary = site.store.vocabulary(model.facts.model_id)
-    template = format_of(model.facts, vocabulary).template
-    said = conversation_of(model.facts, vocabulary, question.turns, question.answering)
+    # As the dictionary reads texts, with BOS before them or without: answers are begun the same.
+    view = model.dictionary(question.dictionary) if question.dictionary else model.leading
+    vocabulary = site.store.vocabulary(view.model_id)
+    template = format_of(view, vocabulary).template
+    said = conversation_of(view, vocabulary, question.turns, question.answering)
     whose: types.TemplateName = "model" if template.is_own else "plain"
     return read(model, site.prompts, said, whose, question)
 
@@ -89,6 +92,20 @@ def cue(model: TheModel, question: types.CueQuestion, site: TheSite) -> types.Cu
     with {"turns": [{"role": "user", "content": "Hello"}], "dictionary": "mlp-4096", "feature": 12}
     """
     return CueStudy(site, model, question).answer()
+
+
+@router.post("/cue/answer")
+async def cue_answer(
+    model: TheModel, question: types.CueAnswerQuestion, site: TheSite
+) -> types.CueAnswerStart:
+    """How the unsteered model begins to answer, and how strongly a feature fires meanwhile.
+
+    \f
+    For example /api/v1/m/demo/chat/cue/answer
+    with {"turns": [{"role": "user", "content": "Hello"}], "dictionary": "mlp-4096", "feature": 12}
+    """
+    request = await run_in_threadpool(requests.cue_answer, site, model, question)
+    return await cue_answer_start(site.live, request)
 
 
 @router.post("/lines")

@@ -79,10 +79,11 @@ class CueStudy:
         content = self._question.turns[turn].content
         fires = base.activation > 0
         words = self._words(base, turn, peak) if fires else []
-        rewordings = [
+        tried = [
             proposal.model_copy(update={"activation": self._reread(turn, proposal.content)})
             for proposal in self._proposals(base, content, words)
         ]
+        rewordings = [each for each in tried if each.activation < base.activation]
         rewordings.sort(key=lambda r: (r.activation, len(r.word)))
         return types.CueAnswer(
             feature=feature_name(self._row, self._model.typeset),

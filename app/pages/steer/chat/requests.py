@@ -20,6 +20,7 @@ from app.worker.protocol.chats import (
     WatchedTrait,
 )
 from app.worker.protocol.requests import Sampling
+from sae_core.language_model.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,17 @@ def chat(site: Site, model: AddressedModel, question: types.ChatQuestion) -> Cha
         NotFound: there is no such dictionary or list.
         InvalidRequest: there is no such feature, or the template cannot take the turns.
     """
-    vocabulary = site.store.vocabulary(model.facts.model_id)
-    conversation_of(model.facts, vocabulary, question.turns, answering=True)  # or a sentence
     watched = model.dictionary(question.dictionary) if question.dictionary else model.leading
+    vocabulary = site.store.vocabulary(watched.model_id)
+    conversation_of(watched, vocabulary, question.turns, answering=True)  # or a sentence
     steered = [model.dictionary(edit.dictionary) for edit in question.edits if edit.on]
     check_alike([*steered, watched], "edits")
     rows = steering.rows_of(model, question.edits)
     traits = [trait_of(model, name, watched) for name in dict.fromkeys(question.traits)]
-    own = format_of(model.facts, vocabulary).template.is_own
     request = ChatRequest(
         model=model_ref(watched),
-        turns=tuple(ChatTurn(role=turn.role, content=turn.content) for turn in question.turns),
-        template=None if own else PLAIN_TEMPLATE,
+        turns=_turns(question),
+        template=_template(watched, vocabulary),
         edits=tuple(
             steering.edit_of(edit, model, row)
             for edit, row in zip(question.edits, rows, strict=True)
@@ -64,8 +64,40 @@ def chat(site: Site, model: AddressedModel, question: types.ChatQuestion) -> Cha
         sampling=Sampling.model_validate(question, from_attributes=True),
         watch=(dictionary_ref(watched),),
         traits=tuple(_watched(model, trait) for trait in traits if trait.features),
+        alone=question.alone,
     )
     return ChatTask(request, watched)
+
+
+def cue_answer(site: Site, model: AddressedModel, question: types.CueAnswerQuestion) -> ChatRequest:
+    """The worker's request for one unsteered answer, and a feature's activations on it.
+
+    Raises:
+        NotFound: there is no such dictionary.
+        InvalidRequest: there is no such feature, or the template cannot take the turns.
+    """
+    view = model.dictionary(question.dictionary)
+    model.row(view, question.feature, "feature")
+    vocabulary = site.store.vocabulary(view.model_id)
+    conversation_of(view, vocabulary, question.turns, answering=True)  # or a sentence
+    member = TraitMember(dictionary=dictionary_ref(view), feature=question.feature)
+    return ChatRequest(
+        model=model_ref(view),
+        turns=_turns(question),
+        template=_template(view, vocabulary),
+        n_tokens=question.n_tokens,
+        sampling=Sampling(temperature=0.0),
+        alone=True,
+        traits=(WatchedTrait(name=str(question.feature), members=(member,)),),
+    )
+
+
+def _turns(question: types.Conversing) -> tuple[ChatTurn, ...]:
+    return tuple(ChatTurn(role=turn.role, content=turn.content) for turn in question.turns)
+
+
+def _template(view: DictionaryView, vocabulary: Vocabulary) -> str | None:
+    return None if format_of(view, vocabulary).template.is_own else PLAIN_TEMPLATE
 
 
 def _watched(model: AddressedModel, trait: Trait) -> WatchedTrait:

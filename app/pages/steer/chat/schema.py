@@ -60,6 +60,12 @@ class ChatQuestion(Conversing):
     traits: tuple[Name, ...] = Field(
         default=(), max_length=MOST_TRAITS, description="Names of lists of features."
     )
+    alone: bool = Field(
+        default=False,
+        strict=True,
+        description="Only the steered answer, in about half the time: the unsteered one is known. "
+        "Its last bits are those of a batch of one.",
+    )
 
 
 class ReadingQuestion(Conversing):
@@ -89,6 +95,14 @@ class CueQuestion(Conversing):
         description="Number of the turn that may be reworded, from 0; null: that in which it "
         "fires most.",
     )
+
+
+class CueAnswerQuestion(Conversing):
+    """How a conversation is answered, and how strongly a feature fires meanwhile."""
+
+    dictionary: Name = Field(examples=["mlp-4096"])
+    feature: int = Field(ge=0, lt=2**63, examples=[1733])
+    n_tokens: int = Field(default=16, ge=1, le=64, description="Of the answer, at most.")
 
 
 class LinesQuestion(Question):
@@ -175,7 +189,18 @@ class CueAnswer(Answer):
     token: str = Field(description="On which it fires most; empty: on none.")
     activation: float = Field(description="Largest on all that is said.")
     words: list[CueWord] = Field(description="Of the turn, those that matter most first.")
-    rewordings: list[Rewording] = Field(description="What silences it most first.")
+    rewordings: list[Rewording] = Field(
+        description="What silences it most first; none that leaves it as strong as it is."
+    )
+
+
+class CueAnswerStart(Answer):
+    """How the unsteered model begins its answer, always with the likeliest token."""
+
+    text: str
+    n_tokens: int
+    activation: float = Field(description="Of the feature, largest on the answer, model units.")
+    mean: float = Field(description="Of the feature, mean over the answer's tokens.")
 
 
 class AnswerEvent(LiveEvent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,15 @@ from app.pages.steer.chat.words import (
     without,
     words_of,
 )
+from app.settings import Settings
+from app.store.store import open_store
 from app.worker.client.references import dictionary_ref
 from app.worker.protocol.chats import ChatRequest
 from app.worker.protocol.requests import OccludeRequest, ReadRequest
 from sae_core.text.chat.template import ChatTemplate
+from tests import factories
 from tests.app.pages.steer.chatting import chatting
-from tests.app.pretend.clients import Client
+from tests.app.pretend.clients import Client, client
 from tests.app.pretend.prompts import PretendPrompts, firings_of
 
 API = "/api/v1/m/demo/chat"
@@ -84,6 +88,33 @@ def test_a_trait_is_the_mean_of_activation_by_maximum(site: Client) -> None:
     assert f'value="{made.name}" data-title="a trait &lt;b&gt;" checked' in page
 
 
+@pytest.mark.parametrize("name", ["mlp-12", "bare"])
+def test_a_conversation_opens_as_the_dictionary_that_reads_it_was_harvested(
+    tmp_path: Path, name: str
+) -> None:
+    """With BOS or without, and the answer the same as the reading."""
+    live = PretendPrompts()
+    with open_store(Settings(home=tmp_path)) as store, chatting():
+        factories.publish(store, factories.sample(details={"prepend_bos": True}))
+        factories.publish(
+            store, factories.sample(dictionary="bare", details={"prepend_bos": False})
+        )
+        with client(store, tmp_path, live) as site:
+            body = {"turns": TURNS[:1], "dictionary": name}
+            tokens = site.http.post(f"{API}/reading", json=body).json()["tokens"]
+            site.http.post(f"{API}/cue", json=body | {"feature": 8})
+            live.error = InvalidRequest("enough", "turns")
+            site.http.post(API, json=body)
+            site.http.post(f"{API}/cue/answer", json=body | {"feature": 8})
+    opens = name == "mlp-12"
+    assert [token["id"] for token in tokens] == [*([0] if opens else []), 3, 1, 20, 2]
+    read = [r for r in live.asked if isinstance(r, ReadRequest)]
+    answered = [r for r in live.asked if isinstance(r, ChatRequest)]
+    assert len(read) >= 1
+    assert len(answered) == 2
+    assert {request.model.prepend_bos for request in (*read, *answered)} == {opens}
+
+
 def test_an_unknown_list_or_dictionary_is_named(site: Client) -> None:
     assert post(site, "/reading", traits=["nothing"]).status_code == 404
     assert post(site, "/reading", dictionary="nothing").status_code == 404
@@ -137,6 +168,8 @@ def test_a_cue_is_taken_apart_and_reworded(site: Client, pretend_prompts: Preten
     assert answer["token"].endswith("word20")
     own = next(word for word in answer["words"] if word["loss"] is None)
     assert own == {"word": "word20", "start": 1, "loss": None}
+    # What leaves it as strong as it is, or makes it stronger, is no way to silence it.
+    assert all(r["activation"] < answer["activation"] for r in answer["rewordings"])
     left_out = next(r for r in answer["rewordings"] if r["source"] == "left out")
     assert left_out["content"] in (" word30", "word30")
     activations = [r["activation"] for r in answer["rewordings"]]

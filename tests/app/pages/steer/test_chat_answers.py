@@ -10,6 +10,7 @@ from app.client import Edit, FeaturescopeClient
 from app.pages.steer.chat.schema import AnswerEvent
 from app.worker.protocol.chats import ChatRequest
 from tests.app.pages.steer.chatting import chatting
+from tests.app.pretend import chats
 from tests.app.pretend.chats import PretendChats
 from tests.app.pretend.clients import Client, filled
 from tests.app.web.test_stream import parsed
@@ -56,18 +57,58 @@ def test_what_was_watched_stands_with_each_answer(site: Client, worker: PretendC
     assert weights == pytest.approx({index: 0.5 / row.maximum for index, row in rows.items()})
 
 
+def test_a_character_stands_with_the_token_that_completes_it(
+    site: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Token 10 holds the first two bytes of three; what comes then shows that the third never
+    came."""
+    monkeypatch.setitem(chats.WORDS, "steered", (10, 11, 30))
+    events = parsed(site.http.post("/api/v1/m/demo/chat", json={"turns": TURNS}).text)
+    texts = [e["text"] for name, e in events if name == "token" and e["pane"] == "steered"]
+    assert texts == ["", "\ufffdé世界🙂", " word30"]
+
+
+def test_the_steered_answer_alone(site: Client, worker: PretendChats) -> None:
+    events = parsed(
+        site.http.post("/api/v1/m/demo/chat", json={"turns": TURNS, "alone": True}).text
+    )
+    assert {event["pane"] for name, event in events if name in ("token", "answer")} == {"steered"}
+    request = worker.asked[-1]
+    assert isinstance(request, ChatRequest)
+    assert request.alone
+
+
+def test_how_a_cue_is_answered(site: Client, worker: PretendChats) -> None:
+    client = FeaturescopeClient("http://127.0.0.1:8000", http=site.http).chats
+    begun = client.cue_answer("demo", TURNS, "mlp-12", 5, n_tokens=2)
+    assert (begun.text, begun.n_tokens) == (" word30 word31", 2)
+    # The answer's own two tokens, behind the three of the conversation.
+    assert (begun.activation, begun.mean) == (1.25, 1.125)
+    request = worker.asked[-1]
+    assert isinstance(request, ChatRequest)
+    assert (request.alone, request.edits, request.n_tokens) == (True, (), 2)
+    assert request.sampling.temperature == 0
+    (trait,) = request.traits
+    assert [(m.feature, m.weight) for m in trait.members] == [(5, 1.0)]
+    for asked, words in (({"feature": 10**6}, "no feature"), ({"turns": []}, "at least 1")):
+        body = {"turns": TURNS, "dictionary": "mlp-12", "feature": 5} | asked
+        refused = site.http.post("/api/v1/m/demo/chat/cue/answer", json=body)
+        assert refused.status_code == 422
+        assert words in refused.json()["detail"]
+
+
 def test_the_client_has_a_twin_of_each_address(site: Client) -> None:
-    chats = FeaturescopeClient("http://127.0.0.1:8000", http=site.http).chats
+    client = FeaturescopeClient("http://127.0.0.1:8000", http=site.http).chats
     edit = Edit(dictionary="mlp-12", feature=2, strength=1)
-    events = list(chats.answer("demo", TURNS, [edit], scope="answer", n_tokens=2))
+    events = list(client.answer("demo", TURNS, [edit], scope="answer", n_tokens=2))
     answers = {event.pane: event for event in events if isinstance(event, AnswerEvent)}
     assert answers["unsteered"].text == " word20 word21 word22"
-    reading = chats.reading("demo", TURNS, traits=["kind"])
+    reading = client.reading("demo", TURNS, traits=["kind"])
     assert [token.part for token in reading.tokens] == [
         "special",
         "template",
         "content",
         "template",
     ]
-    assert chats.cue("demo", TURNS, "mlp-12", 1).turn == 0
-    assert chats.lines("demo", '{"role": "user", "content": "x"}').turns[0].content == "x"
+    assert client.cue("demo", TURNS, "mlp-12", 1).turn == 0
+    assert client.lines("demo", '{"role": "user", "content": "x"}').turns[0].content == "x"

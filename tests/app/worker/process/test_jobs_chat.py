@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ from app.worker.protocol.requests import DictionaryRef, ModelRef, Sampling, Stee
 from sae_core.dictionaries.checkpoint import neuron_basis
 from sae_core.errors import FeaturescopeError
 from sae_core.language_model.model import load_model
+from sae_core.text.chat.conversation import converse
+from sae_core.text.chat.template import ChatTemplate
+from sae_core.text.chat.turns import Turn
 from tests.app.worker.tiny import D_MLP, HOOK_POINT, N_CTX, save_model
 
 NEURONS = DictionaryRef(path=None, hook_point=HOOK_POINT)
@@ -84,6 +88,28 @@ def test_a_neutral_setting_gives_the_model_s_own_bits(
         assert told(both, ChatPane.STEERED) != plain
     (ended,) = (e for e in both if isinstance(e, ChatEnded) and e.pane is ChatPane.UNSTEERED)
     assert (ended.text, ended.n_tokens) == (plain[-1][2], len(plain))
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_bos_stands_before_a_conversation_where_the_harvest_had_it(
+    workbench: TorchWorkbench, model: ModelRef, tmp_path: Path, opens: bool
+) -> None:
+    """The template writes none: what is answered begins as what the pages read."""
+    shutil.copytree(model.path, tmp_path, dirs_exist_ok=True)
+    settings = {"chat_template": TEMPLATE.removeprefix("{{ bos_token }}")}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    loaded = load_model(tmp_path)
+    ref = ModelRef(path=str(tmp_path), checksum=loaded.checksum, prepend_bos=opens)
+    began = next(e for e in run(workbench, ref) if isinstance(e, ChatBegan))
+    said = converse(
+        ChatTemplate.of(tmp_path),
+        loaded.tokenizer,
+        [Turn(turn.role, turn.content) for turn in TURNS],
+        bos=loaded.bos if opens else None,
+    )
+    tokens = ChatTokens.of(began).tokens.tolist()
+    assert tokens == said.tokens.tolist()
+    assert (tokens[0] == loaded.bos) == began.bos_added == opens
 
 
 def test_the_conversation_is_told_token_by_token(
