@@ -1,18 +1,21 @@
 // Adjusting a cue: the words that make a feature fire, and rewordings, each applied with one click.
+import { withSigns } from "../../marks.js";
 import { byId, element, figure, marked } from "../dom.js";
 import { ask, offer, trying } from "./dom.js";
 import { focusOn, reword, turns } from "./turns.js";
 
 const MOST_OFFERED = 60;
+const ANSWERED = 3; // rewordings whose answers are begun
 const answer = byId("cue-answer");
 
 let shown = null;
+let answering = null;
 
-/** The features that were active, the strongest first, are those that one may want to avoid. */
+/** The features that are active in what is said, the strongest first: no wording of it silences others. */
 function offerFeatures(reading) {
   const strongest = new Map();
   for (const token of reading.tokens) {
-    if (token.part !== "content") continue;
+    if (token.part !== "content" || token.turn >= turns().length) continue;
     token.features.forEach((index, place) => {
       strongest.set(index, Math.max(strongest.get(index) ?? 0, token.activations[place]));
     });
@@ -34,9 +37,9 @@ function offerTurns() {
 function table(caption, heads, rows) {
   const made = element("table");
   const head = element("tr");
-  for (const name of heads) {
-    const cell = element("th", name);
-    cell.scope = "col";
+  for (const [name, className] of heads) {
+    const cell = element(name ? "th" : "td", name, className ?? "");
+    if (name) cell.scope = "col";
     head.append(cell);
   }
   const thead = element("thead");
@@ -45,6 +48,28 @@ function table(caption, heads, rows) {
   body.append(...rows);
   made.append(element("caption", caption), thead, body);
   return made;
+}
+
+/** Begins the answers to what is said as it is and to the best rewordings, one after the other. */
+async function begin(said, question, place) {
+  answering?.abort();
+  const mine = new AbortController();
+  answering = mine;
+  const rows = [["as it is", question.turns], ...said.rewordings.slice(0, ANSWERED).map((one) => {
+    const other = { ...question.turns[said.turn], content: one.content };
+    return [changed(one), question.turns.with(said.turn, other)];
+  })];
+  const made = rows.map(([words]) => row([words], ["…", "n"], ["", "n"], [""]));
+  place.replaceChildren(table("How the unsteered model begins its answer, and the feature meanwhile", [["what is said"], ["largest", "n"], ["mean", "n"], ["the answer begins"]], made));
+  for (const [at, [, all]] of rows.entries()) {
+    const begun = await ask("cue/answer", { turns: all, dictionary: question.dictionary, feature: question.feature }, mine.signal)
+      .catch((error) => ({ text: error.message }));
+    if (answering !== mine) return;
+    const [, largest, mean, text] = made[at].cells;
+    largest.textContent = "activation" in begun ? figure(begun.activation) : "–";
+    mean.textContent = "mean" in begun ? figure(begun.mean) : "–";
+    text.replaceChildren(...marked(withSigns(begun.text), true));
+  }
 }
 
 function row(...cells) {
@@ -75,11 +100,11 @@ function apply(said, rewording) {
   return button;
 }
 
-function show(said) {
+function show(said, question) {
   shown = said;
   const name = said.feature.label || `feature ${said.feature.index}`;
   if (!said.token) {
-    answer.replaceChildren(element("p", `${name} fires nowhere in what is said.`));
+    answer.replaceChildren(element("p", `${name} fires nowhere in what is said: no other wording is tried.`));
     return;
   }
   const peak = element("p", `${name} fires most in turn ${said.turn + 1}, with ${figure(said.activation)}, on `);
@@ -88,15 +113,18 @@ function show(said) {
   peak.append(token, ".");
   const words = said.words.filter((word) => word.loss === null || word.loss > 0).slice(0, 8).map((word) =>
     row([word.word], [word.loss === null ? "it fires on it" : `−${figure(word.loss)}`, "n"]));
+  const begun = element("div");
   const rewordings = said.rewordings.map((one) =>
     row([changed(one)], [one.source], [`${figure(said.activation)} → ${figure(one.activation)}`, "n"], [apply(said, one)]));
   answer.replaceChildren(
     peak,
-    table("Words that matter: what the activation loses without each", ["word", "change"], words),
+    table("Words that matter: what the activation loses without each", [["word"], ["change", "n"]], words),
     rewordings.length
-      ? table("Rewordings, what silences it most first: largest activation on all that is said", ["change of words", "why", "activation", ""], rewordings)
-      : element("p", "No other wording is at hand for these words.", "quiet"),
+      ? table("Rewordings, what silences it most first: largest activation on all that is said", [["change of words"], ["why"], ["activation", "n"], [""]], rewordings)
+      : element("p", "No other wording that was tried makes it weaker.", "quiet"),
+    begun,
   );
+  begin(said, question, begun);
 }
 
 async function find(event) {
@@ -111,18 +139,23 @@ async function find(event) {
     feature: Number(name.slice(colon + 1)),
     turn: turn === "" ? null : Number(turn),
   };
+  answering?.abort();
+  answering = null;
   answer.setAttribute("aria-busy", "true");
   answer.replaceChildren(element("p", "trying other words …", "quiet"));
   const said = await trying("problem-cue", () => ask("cue", question));
   answer.setAttribute("aria-busy", "false");
-  if (said) show(said);
+  if (said) show(said, question);
   else answer.replaceChildren();
 }
 
 /** The conversation is another: what was found of the one before goes. */
 export function follow() {
   offerTurns();
-  if (shown && turns()[shown.turn] === undefined) answer.replaceChildren();
+  if (!shown || turns()[shown.turn] !== undefined) return;
+  answering?.abort();
+  answering = null;
+  answer.replaceChildren();
 }
 
 export function start() {

@@ -3,7 +3,7 @@ import { byId, page, say } from "../dom.js";
 import * as sliders from "../sliders.js";
 import { sliders as all } from "../state.js";
 import * as token from "../token.js";
-import { answer, clear, complete, panes, run } from "./answers.js";
+import { answer, clear, complete, panes, run, stop } from "./answers.js";
 import * as cue from "./cue.js";
 import * as files from "./files.js";
 import * as reading from "./reading.js";
@@ -51,6 +51,7 @@ function send(event) {
   event.preventDefault();
   const text = byId("said").value;
   if (!text.trim()) return byId("said").focus();
+  stop();
   keep();
   turns.add({ role: "user", content: text });
   byId("said").value = "";

@@ -7,7 +7,8 @@ const list = byId("turns");
 function stored() {
   try {
     const turns = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(turns) ? turns.filter((turn) => turn?.role && "content" in turn) : [];
+    // An empty role is a turn, too: it is being edited.
+    return turns.filter(({ role, content }) => typeof role === "string" && typeof content === "string");
   } catch {
     return []; // a browser that keeps nothing
   }
