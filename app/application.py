@@ -13,6 +13,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from app.listening import KnownHosts, known_hosts
 from app.pages.audit.contrast import api as contrast_api
 from app.pages.audit.contrast import routes as contrast_pages
+from app.pages.audit.experiments import api as experiments_api
+from app.pages.audit.experiments import routes as experiments_pages
 from app.pages.compare import api as compare_api
 from app.pages.compare import routes as compare_pages
 from app.pages.compare.moments import api as moments_api
@@ -87,6 +89,7 @@ ROOMS = (
     (rate_pages, rate_api),  # /rate/STUDY
     (search_pages, search_api),  # /search
     (contrast_pages, contrast_api),  # /contrast
+    (experiments_pages, experiments_api),  # /experiments
     (prompt_pages, prompt_api),  # /m/MODEL/prompt
     (steer_pages, steer_api),  # /m/MODEL/steer
     (chat_pages, chat_api),  # /m/MODEL/chat

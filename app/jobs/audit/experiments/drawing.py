@@ -45,6 +45,19 @@ class DrawnTexts:
     answers: NDArray[np.float64]
     neutral: tuple[NeutralText, ...]
 
+    @property
+    def others(self) -> NDArray[np.float64]:
+        """Share of samples whose text is another than the unsteered one's, [prompts, arms]."""
+        return np.array(
+            [
+                [
+                    np.mean([one != other for one, other in zip(arm, arms[0], strict=True)])
+                    for arm in arms
+                ]
+                for arms in self.texts
+            ]
+        )
+
 
 @dataclass(frozen=True)
 class DrawingPlan:

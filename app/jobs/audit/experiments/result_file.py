@@ -39,7 +39,7 @@ class ExperimentFile:
         title: what it is called.
         details: all but texts and values.
         texts: of every prompt.
-        values: NaN where not known, float64 [outcomes, prompts, arms].
+        values: as in `ExperimentRecord`.
         neutral: tokens of the neutral texts.
     """
 
@@ -109,7 +109,7 @@ def read_result(path: Path) -> ExperimentFile:
             ],
             dtype=np.float64,
         )
-        shape = (len(details.outcomes), len(texts), len(details.arms))
+        shape = (len(details.outcomes) + 1, len(texts), len(details.arms))
         neutral = tuple(tuple(map(int, text)) for text in value["neutral"])
         return ExperimentFile(str(value["title"]), details, texts, values.reshape(shape), neutral)
     except (ExperimentError, KeyError, TypeError, ValueError) as error:

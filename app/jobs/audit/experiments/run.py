@@ -286,7 +286,7 @@ class ExperimentRun:
             question=self._question,
             title=plan.title,
             details=details,
-            values=np.stack([own.values for own in read]),
+            values=np.stack([*(own.values for own in read), drawn.others]),
             texts=[
                 PromptTexts(
                     number,

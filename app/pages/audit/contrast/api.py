@@ -65,7 +65,11 @@ def contrast(name: str, site: TheSite) -> types.ContrastAnswer:
 
 
 def _texts(own: TextSet) -> types.ContrastTexts:
-    return types.ContrastTexts(name=_whole(own.name), texts=[_whole(text) for text in own.texts])
+    return types.ContrastTexts(
+        name=_whole(own.name),
+        texts=[_whole(text) for text in own.texts],
+        groups=[_whole(group) for group in own.groups],
+    )
 
 
 def _whole(text: str) -> str:

@@ -12,6 +12,10 @@ class ContrastTexts(Answer):
 
     name: str
     texts: list[str]
+    groups: list[str] = Field(
+        description="Of each text, such as its form or author; empty where none has one. Texts of "
+        "one group are in one half."
+    )
 
 
 class ContrastFeatureAnswer(Answer):

@@ -113,8 +113,13 @@ class ContrastPage:
             f"{printable(record.first.name)} from {printable(record.second.name)} at a false "
             f"discovery rate of {percent(made.wanted_q)}; so do {count(telling)} of the "
             f"{count(len(self.features))} features below, which were then looked at on the other "
-            f"{count(made.halves[1])} texts."
+            f"{count(made.halves[1])} texts{self._of_other_groups}."
         )
+
+    @property
+    def _of_other_groups(self) -> str:
+        own = self.view.record
+        return ", which are of other groups" if own.first.groups or own.second.groups else ""
 
     @property
     def beside(self) -> str:

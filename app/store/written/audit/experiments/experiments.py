@@ -88,7 +88,7 @@ class Experiments:
         return None if row is None else _view(row)
 
     def values(self, view: ExperimentView) -> NDArray[np.float64]:
-        """The values of every outcome, prompt and arm, float64 [outcomes, prompts, arms].
+        """The values of every outcome, prompt and arm, as in `ExperimentRecord`.
 
         Raises:
             NotFound: the experiment is gone.
@@ -100,7 +100,7 @@ class Experiments:
         if measured is None:
             raise _unknown(view.name)
         details = view.details
-        shape = (len(details.outcomes), details.prompts, len(details.arms))
+        shape = (len(details.outcomes) + 1, details.prompts, len(details.arms))
         try:
             return np.frombuffer(zlib.decompress(measured), dtype="<f8").reshape(shape)
         except (zlib.error, ValueError) as error:

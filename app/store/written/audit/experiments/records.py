@@ -140,8 +140,9 @@ class ExperimentRecord:
         question: SHA-256 of all that decided it.
         title: any text of one line.
         details: all but the texts.
-        values: of every outcome, prompt and arm, NaN where it is not known, float64
-            [outcomes, prompts, arms].
+        values: of every outcome, prompt and arm, NaN where it is not known; last, of every prompt
+            and arm, the share of samples whose text is another than the unsteered one's, float64
+            [outcomes + 1, prompts, arms].
         texts: of every prompt.
     """
 

@@ -13,7 +13,7 @@ class StoredExperiment(Base):
 
     Its id is the SHA-256 of model, dictionary, `question` and `details`, which is canonical JSON:
     `ExperimentDetails`. `question` is the SHA-256 of all that decided it. `measured` holds the
-    outcomes' values, zlib over little-endian float64 [outcomes, prompts, arms].
+    values of `ExperimentRecord`, zlib over little-endian float64.
     """
 
     __tablename__ = "experiment"
