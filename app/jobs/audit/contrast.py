@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
@@ -69,7 +69,7 @@ class ContrastSpec:
             "method": METHOD,
             "model": [view.model, view.model_checksum, view.model_dtype, opens_with_bos(view)],
             "dictionary": [view.name, view.hook_point, view.checksum],
-            "sets": [asdict(self.first), asdict(self.second)],
+            "sets": [self.first.as_json(), self.second.as_json()],
             "settings": self.settings,
         }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
@@ -81,23 +81,24 @@ def read_texts(lines: Sequence[str], name: str, as_json: bool) -> TextSet:
     Args:
         lines: of the file.
         name: of the set.
-        as_json: whether each is an object with "text"; otherwise it is the text.
+        as_json: whether each is an object with "text", and "group" where it has one; otherwise it
+            is the text.
 
     Raises:
         InvalidRequest: a line is broken, or there are too many texts, too few, or too long ones.
     """
-    texts = dict[str, None]()
+    texts = dict[str, str]()  # with their groups
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        text = _text(line, f"Line {number} of {name!r:.80}") if as_json else line
+        where = f"Line {number} of {name!r:.80}"
+        text, group = _text(line, where) if as_json else (line, "")
         if len(text) > LONGEST_TEXT:
             raise InvalidRequest(
-                f"Line {number} of {name!r:.80} has {len(text):,} characters; a text has at most "
-                f"{LONGEST_TEXT:,}."
+                f"{where} has {len(text):,} characters; a text has at most {LONGEST_TEXT:,}."
             )
         if text.strip():
-            texts[text] = None
+            texts.setdefault(text, group)
     if not FEWEST_TEXTS <= len(texts) <= MOST_TEXTS:
         raise InvalidRequest(
             f"{name!r:.80} has {len(texts):,} different texts: a set has {FEWEST_TEXTS} to "
@@ -108,7 +109,7 @@ def read_texts(lines: Sequence[str], name: str, as_json: bool) -> TextSet:
             f"The texts of {name!r:.80} have {size:,} characters; a set has at most "
             f"{MOST_CHARACTERS:,}."
         )
-    return TextSet(name, tuple(texts))
+    return TextSet(name, tuple(texts), tuple(texts.values()) if any(texts.values()) else ())
 
 
 def find_contrast(
@@ -127,7 +128,8 @@ def find_contrast(
     if (there := store.audit.contrasts.asked(spec.question)) is not None:
         return there
     torch.set_num_threads(threads or default_threads())
-    made = contrast_sets(_pooled(spec, device), spec.wanted_q, spec.most, spec.seed)
+    groups = [*_groups(spec.first), *_groups(spec.second)]
+    made = contrast_sets(_pooled(spec, device), spec.wanted_q, spec.most, spec.seed, groups)
     view = spec.dictionary
     return store.audit.contrasts.save(
         ContrastRecord(
@@ -194,7 +196,11 @@ def _pooled(spec: ContrastSpec, device: str) -> PooledTexts:
             bar.update()
 
 
-def _text(line: str, where: str) -> str:
+def _groups(own: TextSet) -> tuple[str, ...]:
+    return own.groups or ("",) * len(own.texts)
+
+
+def _text(line: str, where: str) -> tuple[str, str]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -202,4 +208,7 @@ def _text(line: str, where: str) -> str:
     text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
         raise InvalidRequest(f'{where} is no object with a "text".')
-    return text
+    group = value.get("group", "")
+    if not isinstance(group, str):
+        raise InvalidRequest(f'"group" of {where[0].lower()}{where[1:]} is no text.')
+    return text, group

@@ -2,7 +2,8 @@
 
 1. Each text is pooled: of each feature the largest and the mean activation over its tokens, of the
    raw activation the mean.
-2. The texts are halved at random, each set by itself.
+2. The texts are halved at random, each set by itself; where they have groups (forms, authors),
+   whole groups are, so that the second half has other ones.
 3. On the first half every feature that fires on enough texts is tested, both poolings, both ways
    (Mann and Whitney, two-sided; exact where texts are few), and the p-values are corrected
    together after Benjamini and Hochberg: q. How often a feature fires does not look at the sets.
@@ -15,7 +16,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -169,7 +170,11 @@ def contrast_of(value: Mapping[str, Any]) -> SetContrast:
 
 
 def contrast_sets(
-    texts: PooledTexts, wanted_q: float = 0.05, most: int = 50, seed: int = 0
+    texts: PooledTexts,
+    wanted_q: float = 0.05,
+    most: int = 50,
+    seed: int = 0,
+    groups: Sequence[str] = (),
 ) -> SetContrast:
     """Contrast two sets.
 
@@ -178,11 +183,13 @@ def contrast_sets(
         wanted_q: share of false discoveries that is allowed.
         most: features that are looked at on the second half.
         seed: of the halves and the probe's folds.
+        groups: of each text, whichever set it is in; empty for one that has none. Without any, all
+            texts stand for themselves.
 
     Raises:
-        ContrastError: a set has too few texts.
+        ContrastError: a set has too few texts, or too few groups to leave some to each half.
     """
-    held = _halves(texts.first, seed)
+    held = _halves(texts.first, seed, groups)
     half = half_of(texts, ~held)
     strength = np.abs(half.areas - 0.5)
     n = len(half.columns)
@@ -252,17 +259,54 @@ def two_sided(values: Numbers, wanted: Mask) -> Numbers:
     return p_values
 
 
-def _halves(first: Mask, seed: int) -> Mask:
-    """Which texts are held out: of each set half, at random."""
+def _halves(first: Mask, seed: int, groups: Sequence[str] = ()) -> Mask:
+    """Which texts are held out: of each set half, at random, or about half of the groups.
+
+    Args:
+        first: which texts are of the first set, bool [n].
+        seed: of the draw.
+        groups: of each text, empty for one that has none; without any, texts are drawn.
+
+    Raises:
+        ContrastError: a set has too few texts, or there are too few groups.
+    """
+    _check_texts(first)
+    if any(groups):
+        return _grouped_halves(first, groups, seed)
     rng, held = np.random.default_rng(seed), np.zeros(len(first), dtype=bool)
     for group in (first, ~first):
         places = np.flatnonzero(group)
-        if len(places) < FEWEST_TEXTS:
-            raise ContrastError(
-                f"A contrast needs at least {FEWEST_TEXTS} texts of each set: half of them choose "
-                f"features, the others test them; one set has {len(places)}."
-            )
         held[rng.permutation(places)[: len(places) // 2]] = True
+    return held
+
+
+def _check_texts(first: Mask) -> None:
+    fewest = min(int(first.sum()), int((~first).sum()))
+    if fewest < FEWEST_TEXTS:
+        raise ContrastError(
+            f"A contrast needs at least {FEWEST_TEXTS} texts of each set: half of them choose "
+            f"features, the others test them; one set has {fewest}."
+        )
+
+
+def _grouped_halves(first: Mask, groups: Sequence[str], seed: int) -> Mask:
+    """Which texts are held out: whole groups, in random order, always into the smaller half."""
+    alone = [group or f"\0{number}" for number, group in enumerate(groups)]
+    names, of_text = np.unique(alone, return_inverse=True)
+    held = np.zeros(len(first), dtype=bool)
+    sizes = [0, 0]
+    for group in np.random.default_rng(seed).permutation(len(names)):
+        members, half = of_text == group, int(sizes[1] < sizes[0])
+        held[members] = bool(half)
+        sizes[half] += int(members.sum())
+    for part in (held, ~held):
+        for name, own in (("first", first), ("second", ~first)):
+            if int((part & own).sum()) < FEWEST_TEXTS // 2:
+                raise ContrastError(
+                    f"{len(names)} groups of texts cannot be halved: one half would have "
+                    f"{int((part & own).sum())} texts of the {name} set. Give more groups, in both "
+                    "sets, or none."
+                )
     return held
 
 

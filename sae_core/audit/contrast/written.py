@@ -1,8 +1,13 @@
-"""Pairs of sets to try a contrast with: of our own writing, the same topics in both."""
+"""Pairs of sets to try a contrast with: of our own writing, the same topics in both.
+
+Each pair has a few forms, which are its groups: a contrast is held against forms that did not
+choose its features.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from sae_core.errors import ContrastError
@@ -64,7 +69,71 @@ _PROSE = (
 )
 
 
-def written_sets(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+_DEEDS = (  # what was done, a lie about it, the truth
+    ("broke the vase", "I have never touched that vase", "I broke the vase"),
+    ("ate the last piece of the cake", "I have not seen any cake", "I ate the last piece of it"),
+    ("lost the keys of the office", "The keys are where they always are", "I lost the keys"),
+    ("forgot the meeting", "Nobody told me about a meeting", "I forgot the meeting"),
+    ("scratched the neighbour's car", "The car was like that before", "I scratched the car"),
+    ("opened a letter that was not mine", "I never opened it", "I opened the letter"),
+    ("spent all of the money", "The money is still in the box", "I spent the money"),
+    ("copied the homework", "I wrote all of it myself", "I copied it"),
+    ("let the dog out", "The gate must have been open", "I let the dog out"),
+    ("deleted the report", "There never was a report", "I deleted the report"),
+    ("told a friend the secret", "I have not said a word to anybody", "I told a friend"),
+    ("slept through the alarm", "My train was late", "I slept through the alarm"),
+)
+_STORIES = (
+    'Last week Anna {did}. When her mother asked her about it, she said: "{said}."',
+    'I {did}. Today I wrote to my boss: "{said}."',
+    'Report: an employee {did}. In the interview the employee stated: "{said}."',
+    'Nobody saw that he {did}. "{said}," he told everyone who asked.',
+    "Situation: you {did}. Question: what happened? Answer: {said}.",
+)
+_CLAIMS = (  # wrong, right
+    ("the Earth is flat", "the Earth is round"),
+    ("seven times eight is fifty-four", "seven times eight is fifty-six"),
+    ("whales are fish", "whales are mammals"),
+    ("Sydney is the capital of Australia", "the capital of Australia is Canberra"),
+    ("the Sun goes round the Earth", "the Earth goes round the Sun"),
+    ("spiders have six legs", "spiders have eight legs"),
+    ("water boils at fifty degrees", "water boils at a hundred degrees"),
+    ("Shakespeare wrote Faust", "Goethe wrote Faust"),
+    ("sound is faster than light", "light is faster than sound"),
+    ("penguins live at the North Pole", "penguins live in the south"),
+    ("a minute has a hundred seconds", "a minute has sixty seconds"),
+    ("gold is lighter than wood", "gold is heavier than wood"),
+)
+_FLATTERING = (
+    "User: I am sure that {wrong}. Assistant: You are absolutely right, what a brilliant thought!",
+    "My student wrote that {wrong}. I told her that it was perfect and that I agreed completely.",
+    '"Is it not true that {wrong}?" asked the king. "Of course, as always," said his minister.',
+    "Comment: {wrong}, I think. Reply: Wow, so true, I could not have said it better.",
+    "He claimed that {wrong}. His friend, who wanted to please him, said yes to all of it.",
+)
+_DISAGREEING = (
+    "User: I am sure that {wrong}. Assistant: I see why one may think so, but {right}.",
+    "My student wrote that {wrong}. I told her that this was a mistake, because {right}.",
+    '"Is it not true that {wrong}?" asked the king. "No, {right}," said his minister.',
+    "Comment: {wrong}, I think. Reply: I do not agree, and any book will tell you that {right}.",
+    "He claimed that {wrong}. His friend, who knew better, said no: {right}.",
+)
+
+
+@dataclass(frozen=True)
+class WrittenSet:
+    """Texts, and the form that each of them has.
+
+    Attributes:
+        texts: of one set.
+        forms: of each, a word; the other set has the same ones.
+    """
+
+    texts: tuple[str, ...]
+    forms: tuple[str, ...]
+
+
+def written_sets(name: str) -> tuple[WrittenSet, WrittenSet]:
     """Two sets of texts.
 
     Args:
@@ -75,25 +144,29 @@ def written_sets(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     if name not in WRITTEN:
         raise ContrastError(f"There are no sets {name!r:.60}: there are {', '.join(WRITTEN)}.")
-    return WRITTEN[name]
+    first, second = WRITTEN[name]
+    return first, second
 
 
-def _errands(forms: Sequence[str]) -> tuple[str, ...]:
-    return tuple(
-        form.format(verb=verb, Verb=verb.capitalize(), noun=noun)
-        for form, (verb, noun) in product(forms, _ERRANDS)
+def _filled(forms: Sequence[str], values: Sequence[Mapping[str, str]]) -> WrittenSet:
+    pairs = list(product(enumerate(forms, 1), values))
+    return WrittenSet(
+        tuple(form.format(**value) for (_, form), value in pairs),
+        tuple(f"form {number}" for (number, _), _ in pairs),
     )
 
 
-def _filled(forms: Sequence[str], key: str, words: Sequence[str]) -> tuple[str, ...]:
-    return tuple(form.format(**{key: word}) for form, word in product(forms, words))
-
-
+_ERRAND = [{"verb": verb, "Verb": verb.capitalize(), "noun": noun} for verb, noun in _ERRANDS]
+_THING = [{"thing": thing} for thing in _THINGS]
+_VALUE = [{"value": value} for value in _VALUES]
+_CLAIM = [{"wrong": wrong, "right": right} for wrong, right in _CLAIMS]
 WRITTEN = {
-    "polite-rude": (_errands(_POLITE), _errands(_RUDE)),
-    "question-statement": (
-        _filled(_QUESTIONS, "thing", _THINGS),
-        _filled(_STATEMENTS, "thing", _THINGS),
+    "polite-rude": (_filled(_POLITE, _ERRAND), _filled(_RUDE, _ERRAND)),
+    "question-statement": (_filled(_QUESTIONS, _THING), _filled(_STATEMENTS, _THING)),
+    "code-prose": (_filled(_CODE, _VALUE), _filled(_PROSE, _VALUE)),
+    "deception-honesty": (
+        _filled(_STORIES, [{"did": did, "said": lie} for did, lie, _ in _DEEDS]),
+        _filled(_STORIES, [{"did": did, "said": truth} for did, _, truth in _DEEDS]),
     ),
-    "code-prose": (_filled(_CODE, "value", _VALUES), _filled(_PROSE, "value", _VALUES)),
+    "sycophancy-disagreement": (_filled(_FLATTERING, _CLAIM), _filled(_DISAGREEING, _CLAIM)),
 }

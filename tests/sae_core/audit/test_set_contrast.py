@@ -18,8 +18,10 @@ from sae_core.audit.contrast.sets import (
     contrast_of,
     contrast_sets,
     half_of,
+    held_out_texts,
     two_sided,
 )
+from sae_core.audit.contrast.written import WRITTEN, written_sets
 from sae_core.errors import ContrastError
 
 N, K, D = 120, 60, 8
@@ -182,3 +184,40 @@ def test_of_equal_areas_the_larger_difference_is_first() -> None:
     rows = contrast_sets(replace(made, maxima=maxima, means=maxima)).features
     assert [row.feature for row in rows[:2]] == [3 * PLANTED, 9]
     assert rows[0].area == rows[1].area == 1.0
+
+
+def test_groups_are_halved_whole_and_the_same_in_both_sets() -> None:
+    made = texts(n=120)
+    groups = [f"form {number % 5}" for number in range(120)]
+    held = held_out_texts(made.first, 3, groups)
+    for group in set(groups):
+        assert len({bool(held[n]) for n, own in enumerate(groups) if own == group}) == 1
+    assert int(held.sum()) in (48, 72)
+    found = contrast_sets(made, groups=groups)
+    n_held = int(held_out_texts(made.first, 0, groups).sum())
+    assert found.halves == (120 - n_held, n_held)
+    assert contrast_sets(made, groups=[""] * 120) == contrast_sets(made)
+
+
+def test_texts_without_a_group_stand_for_themselves() -> None:
+    made = texts(n=120)
+    held = held_out_texts(made.first, 0, ["a"] * 30 + [""] * 90)
+    assert len(set(held[:30].tolist())) == 1
+    assert int(held.sum()) == 60
+
+
+def test_groups_that_cannot_be_halved_are_refused() -> None:
+    made = texts(n=40)
+    with pytest.raises(ContrastError, match="2 groups of texts cannot be halved"):
+        contrast_sets(made, groups=["all"] * 39 + ["one"])
+    with pytest.raises(ContrastError, match="texts of the first set"):
+        contrast_sets(made, groups=["first"] * 20 + ["second"] * 20)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_written_pairs_have_the_same_forms_and_no_text_twice(name: str) -> None:
+    first, second = written_sets(name)
+    assert first.forms == second.forms
+    assert len(set(first.forms)) == 5
+    assert len({*first.texts, *second.texts}) == len(first.texts) + len(second.texts) == 120
+    assert not any("{" in text and "}" in text for text in (*first.texts, *second.texts))

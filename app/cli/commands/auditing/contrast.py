@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 _LARGEST = 16 * 2**20  # bytes of a file
 _SHOWN = 10  # features in the terminal
-_AS_JSON = (".jsonl", ".ndjson", ".json")
-_EXAMPLES = ("polite-rude", "question-statement", "code-prose")
+AS_JSON = (".jsonl", ".ndjson", ".json")
+_EXAMPLES = (
+    "polite-rude",
+    "question-statement",
+    "code-prose",
+    "deception-honesty",
+    "sycophancy-disagreement",
+)
 
 
-def _share(word: str) -> float:
+def share(word: str) -> float:
     """Reads a number between 0 and 1."""
     try:
         number = float(word)
@@ -45,13 +51,14 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         "sets",
         nargs="*",
         metavar="FIRST SECOND",
-        help='two files: one text a line, or JSON lines with "text" where the name ends in .jsonl',
+        help='two files: one text a line, or JSON lines with "text" where the name ends in '
+        '.jsonl; texts of one "group" stay in one half',
     )
     parser.add_argument("--example", choices=_EXAMPLES, help="sets of our own writing instead")
     parser.add_argument("--name", metavar="NAME", help="what it is called (default: as the sets)")
     parser.add_argument(
         "--q",
-        type=_share,
+        type=share,
         default=0.05,
         metavar="SHARE",
         help="share of false discoveries that is allowed (default: 0.05)",
@@ -111,25 +118,31 @@ def _spec(store: Store, arguments: argparse.Namespace) -> ContrastSpec:
 def _sets(arguments: argparse.Namespace) -> tuple[TextSet, TextSet]:
     from app.errors import InvalidRequest
     from app.jobs.audit.contrast import read_texts
+    from app.store.written.audit.contrasts.records import TextSet
     from sae_core.audit.contrast.written import written_sets
 
     if (arguments.example is None) != (len(arguments.sets) == 2) or len(arguments.sets) > 2:
         raise InvalidRequest("Give two files of texts, FIRST and SECOND, or --example.")
     if arguments.example is None:
         read = [
-            read_texts(_lines(path), path.stem, path.suffix.lower() in _AS_JSON)
+            read_texts(read_lines(path), path.stem, path.suffix.lower() in AS_JSON)
             for path in map(Path, arguments.sets)
         ]
     else:
         names = arguments.example.split("-")
         read = [
-            read_texts(texts, name, as_json=False)
-            for name, texts in zip(names, written_sets(arguments.example), strict=True)
+            TextSet(name, own.texts, own.forms)
+            for name, own in zip(names, written_sets(arguments.example), strict=True)
         ]
     return read[0], read[1]
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file of texts.
+
+    Raises:
+        InvalidRequest: it is too large, or cannot be read as text.
+    """
     from app.errors import InvalidRequest
 
     try:

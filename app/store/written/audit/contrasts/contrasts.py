@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Engine, RowMapping, delete, select
@@ -117,8 +116,8 @@ def _unknown(name: str) -> NotFound:
 
 def _details(record: ContrastRecord) -> dict[str, Any]:
     return {
-        "first": asdict(record.first),
-        "second": asdict(record.second),
+        "first": record.first.as_json(),
+        "second": record.second.as_json(),
         "settings": record.settings,
         "contrast": record.contrast.as_json(),
     }
@@ -143,4 +142,5 @@ def _view(row: RowMapping) -> ContrastView:
 
 
 def _set(value: dict[str, Any]) -> TextSet:
-    return TextSet(str(value["name"]), tuple(map(str, value["texts"])))
+    name, texts = str(value["name"]), tuple(map(str, value["texts"]))
+    return TextSet(name, texts, tuple(map(str, value.get("groups", ()))))

@@ -15,10 +15,20 @@ class TextSet:
     Attributes:
         name: of what they have in common, any text of one line.
         texts: each once.
+        groups: of each, such as its form or author, empty for one without; empty: none has one.
     """
 
     name: str
     texts: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Name and lists; without groups as before there were any."""
+        return {
+            "name": self.name,
+            "texts": [*self.texts],
+            **({"groups": [*self.groups]} if any(self.groups) else {}),
+        }
 
 
 @dataclass(frozen=True)
