@@ -66,6 +66,15 @@ def checkpoints(folders: Sequence[Path], last: Path, home: Path) -> list[Checkpo
     return [*ordered, Checkpoint(last.resolve().name, _step(last.name), last)]
 
 
+def method_of(view: DictionaryView) -> str:
+    """The architecture that the moments' dictionaries of a harvested one are trained as.
+
+    Its own, where that can be trained at the L0 that it has; else TopK at that L0.
+    """
+    known = view.architecture in methods() and view.architecture not in ("jumprelu", "gated")
+    return view.architecture if known else "topk"
+
+
 def own_dictionary(
     settings: Settings,
     spec: SourceSpec,
@@ -84,9 +93,8 @@ def own_dictionary(
         model = open_model(settings, moment.folder, spec.dtype)
         return open_dictionary(model, replace(spec, model=str(moment.folder)), settings.device)[0]
     l0 = (view.evaluation or {}).get("l0")
-    known = view.architecture in methods() and view.architecture not in ("jumprelu", "gated")
     config = TrainingConfig(
-        architecture=view.architecture if known else "topk",
+        architecture=method_of(view),
         d_sae=view.d_sae,
         l0=max(1, round(float(l0))) if isinstance(l0, int | float) else 32,
         tokens=tokens,

@@ -15,7 +15,13 @@ from tqdm import tqdm
 from app.errors import InvalidRequest
 from app.jobs.comparison.parts import BATCH_WINDOWS, ComparedPart, read_text
 from app.jobs.harvested.evaluate import stored_spec
-from app.jobs.moments.checkpoints import Checkpoint, checkpoints, opened, own_dictionary
+from app.jobs.moments.checkpoints import (
+    Checkpoint,
+    checkpoints,
+    method_of,
+    opened,
+    own_dictionary,
+)
 from app.jobs.moments.labels import LabelScores
 from app.jobs.source import open_dictionary, open_model
 from app.settings import Settings
@@ -161,7 +167,12 @@ class _Followed:
         )
         corpus = self.whole.windows.corpus
         settings = MomentsSettings(
-            0 if view.is_neurons else spec.trained, len(self.tokens), spec.seed, corpus.name
+            0 if view.is_neurons else spec.trained,
+            len(self.tokens),
+            spec.seed,
+            corpus.name,
+            method="" if view.is_neurons else method_of(view),
+            own="" if view.is_neurons else view.architecture,
         )
         facts = {
             "method": METHOD,

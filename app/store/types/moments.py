@@ -66,12 +66,17 @@ class MomentsSettings:
         read: tokens that features were matched on, of documents held out.
         seed: of the trainings and the order of the text.
         corpus: its name.
+        method: the architecture that each moment's dictionary was trained as; empty: neurons, or
+            it was not noted yet.
+        own: that of the last moment's dictionary in the store, likewise.
     """
 
     trained: int
     read: int
     seed: int
     corpus: str
+    method: str = ""
+    own: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from app.cli.main import run
 from app.jobs.harvest import harvest as harvesting
+from app.jobs.moments.checkpoints import method_of
 from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.store import open_store
@@ -107,6 +109,18 @@ def test_a_dictionary_is_trained_for_each_moment_and_nothing_is_trained_twice(
     assert again.identity == first.identity
     assert np.array_equal(again.arrays.values, first.arrays.values, equal_nan=True)
     assert run(["forget", "--over-training", "trained"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "trained"),
+    [("topk", "topk"), ("batchtopk", "batchtopk"), ("jumprelu", "topk"), ("gated", "topk")],
+)
+def test_what_has_no_l0_to_be_trained_at_is_trained_as_topk(
+    folder: Path, own: str, trained: str
+) -> None:
+    with open_store(Settings(home=folder / "home")) as store:
+        view = store.dictionary("tiny", "features")
+    assert method_of(replace(view, architecture=own)) == trained
 
 
 @pytest.mark.parametrize(

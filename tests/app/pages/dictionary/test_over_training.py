@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +43,18 @@ def test_the_page_says_what_is_there_at_each_checkpoint(site: Client) -> None:
     assert "1 more are not found again" in page
     assert 'value="1"' in page  # of the slider
     assert "<b>," not in page
+
+
+def test_a_training_as_another_architecture_is_said(tmp_path: Path) -> None:
+    made = followed.record()
+    with filled(tmp_path) as site:
+        for name, method, own in (("one", "topk", "jumprelu"), ("other", "topk", "topk")):
+            settings = replace(made.settings, method=method, own=own)
+            record = replace(made, name=name, identity=f"{len(name)}" * 64, settings=settings)
+            site.store.comparisons.moments.save(record)
+        words = "as <code>topk</code> at the L0 of the last one, which is <code>jumprelu</code>"
+        assert words in site.get("/over-training/one").text
+        assert "at the L0 of the last one" not in site.get("/over-training/other").text
 
 
 def test_a_feature_is_shown_with_its_contexts(site: Client) -> None:
