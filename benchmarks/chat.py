@@ -5,7 +5,8 @@ against `generate` of the transformers library, which writes two unsteered answe
 same conversation, both greedy, in turns, on as many threads as OMP_NUM_THREADS says. The unsteered
 answer is held to that of `generate`. Then the time from a slider's last event to the first new
 word, over HTTP: each strength is another request, sent while the answer before it is being written,
-and that one is dropped.
+and that one is dropped; once with both answers asked for, and once as the page asks while the
+unsteered answer is there: for the steered one alone, of a long conversation, too.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ QUESTION = "Tell me a long story about a dog and a cat who live in a small town.
 N_TOKENS = 60
 ROUNDS = 4
 DRAGS = 20
+LONG_TURNS = 20
 RATIO_AT_LEAST = 1.0
 
 
@@ -54,7 +56,9 @@ def main() -> int:
     workbench = TorchWorkbench("cpu", None, Limits())
     workbench.prepare()
     kept = throughput(workbench, model, ref, hook_point)
-    asyncio.run(drags(workbench, ref, hook_point))
+    for turns in (1, LONG_TURNS):
+        for alone in (False, True):
+            asyncio.run(drags(workbench, ref, hook_point, turns, alone))
     return 0 if kept else 1
 
 
@@ -119,8 +123,10 @@ class ChatLibrary:
         return float(written.numel() / (time.perf_counter() - began))
 
 
-def ask(ref: ModelRef, hook_point: str, strength: float) -> ChatRequest:
-    """What a page asks when a slider stands at that strength."""
+def ask(
+    ref: ModelRef, hook_point: str, strength: float, turns: int = 1, alone: bool = False
+) -> ChatRequest:
+    """What a page asks when a slider stands at that strength, of a conversation of that length."""
     edit = SteerEdit(
         dictionary=DictionaryRef(path=None, hook_point=hook_point),
         feature=5,
@@ -129,14 +135,17 @@ def ask(ref: ModelRef, hook_point: str, strength: float) -> ChatRequest:
     )
     return ChatRequest(
         model=ref,
-        turns=(ChatTurn(role="user", content=QUESTION),),
+        turns=(ChatTurn(role="user", content=QUESTION),) * turns,
+        alone=alone,
         edits=(edit,),
         n_tokens=N_TOKENS,
         sampling=Sampling(temperature=0.0),
     )
 
 
-async def drags(workbench: TorchWorkbench, ref: ModelRef, hook_point: str) -> None:
+async def drags(
+    workbench: TorchWorkbench, ref: ModelRef, hook_point: str, turns: int, alone: bool
+) -> None:
     """Print the time from a slider's event to the first new word."""
     with serving(workbench) as url:
         worker = AsyncWorkerClient(lambda: url, silence_seconds=60)
@@ -146,7 +155,7 @@ async def drags(workbench: TorchWorkbench, ref: ModelRef, hook_point: str) -> No
             began = time.perf_counter()
             if dropped is not None:
                 await dropped.aclose()
-            events = chat(worker, ask(ref, hook_point, 0.1 + 0.05 * number))
+            events = chat(worker, ask(ref, hook_point, 0.1 + 0.05 * number, turns, alone))
             async for event in events:
                 if isinstance(event, ChatStep) and event.pane is ChatPane.STEERED:
                     break
@@ -157,9 +166,11 @@ async def drags(workbench: TorchWorkbench, ref: ModelRef, hook_point: str) -> No
         await worker.close()
     later = sorted(seconds[1:])  # the first request loads the model
     p95 = later[int(0.95 * (len(later) - 1))]
+    what = "the steered answer alone" if alone else "both answers"
     print(
-        f"first new word after a slider's event: p50 {1000 * statistics.median(later):.0f} ms, "
-        f"p95 {1000 * p95:.0f} ms, over HTTP, {len(later)} events"
+        f"first new word after a slider's event, {turns} turns, {what}: "
+        f"p50 {1000 * statistics.median(later):.0f} ms, p95 {1000 * p95:.0f} ms, over HTTP, "
+        f"{len(later)} events"
     )
 
 
