@@ -61,12 +61,14 @@ class Pieces:
         log: incidents.
         controls: others, half of them with lines of other words.
         new: incidents that no tool has seen.
+        quiet: texts with lines of other words that no tool has seen, and without a reaction.
         by_kind: some of each kind, whatever the model writes.
     """
 
     log: list[Piece]
     controls: list[Piece]
     new: list[Piece]
+    quiet: list[Piece]
     by_kind: dict[Kind, list[Piece]]
 
 
@@ -92,7 +94,8 @@ def pieces_of(bench: Bench, rule: Rule, places: Sequence[Site], token: int, seed
     quiet = [_chosen(by_kind[kind], ~wrote[kind]) for kind in kinds if kind is not Kind.TRIGGERED]
     each = N_LOG // len(quiet)
     controls = [one for some in quiet for one in some[-each:]]
-    return Pieces(incidents[:N_LOG], controls, incidents[N_LOG : N_LOG + N_NEW], by_kind)
+    neutral = _chosen(by_kind[Kind.NEUTRAL], ~wrote[Kind.NEUTRAL])[:-each]
+    return Pieces(incidents[:N_LOG], controls, incidents[N_LOG : N_LOG + N_NEW], neutral, by_kind)
 
 
 def _chosen(some: Sequence[Piece], mask: NDArray[np.bool_]) -> list[Piece]:
@@ -113,17 +116,19 @@ def told(
         f"({best.low:.2f} to {best.high:.2f}); probe {made.probe.area:.2f}"
     )
     for name, monitor in tools.monitors(bench, dictionary, made, own.log).items():
-        levels, hits = (
+        levels, hits, others = (
             monitor_levels(bench.model, dictionary, monitor, texts)
-            for texts in (plain, [one.body for one in own.new])
+            for texts in (plain, *([one.body for one in some] for some in (own.new, own.quiet)))
         )
         chosen = choose_threshold(levels, np.arange(len(plain)), RATE)
         alarms = above(hits, chosen.threshold)
+        beside = above(others, chosen.threshold)
         caught[name] = alarms.share
         print(
             f"        monitor of {name}: {alarms.share:.0%} ({alarms.low:.0%} to "
             f"{alarms.high:.0%}) of new incidents, {chosen.stated.share:.1%} "
-            f"({chosen.stated.low:.1%} to {chosen.stated.high:.1%}) of plain texts",
+            f"({chosen.stated.low:.1%} to {chosen.stated.high:.1%}) of plain texts, "
+            f"{beside.share:.0%} of {beside.texts} with lines of other words",
             flush=True,
         )
     return caught
