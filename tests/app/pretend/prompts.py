@@ -158,7 +158,8 @@ class PretendPrompts:
             case JudgeGraphRequest():
                 return circuits.judged(request)
             case CheckGraphRequest():
-                return circuits.checked(request)
+                close = circuits.looked(request)
+                return circuits.checked(request) if close is None else [close]
             case GraphRequest():
                 return circuits.traced(request)
             case AttributeRequest():

@@ -6,13 +6,17 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app.store.store import Store
-from tests.app.pretend import task_circuits
+from sae_core.circuits.graph import NodeKind
+from tests.app.pretend import circuits, task_circuits
 from tests.looks import problems_in_every_look
 
+TRACED = circuits.graph(seed=len("def browser"))  # what the pretended worker makes of the form
+NODE = np.flatnonzero(TRACED.nodes.kind == NodeKind.FEATURE).tolist()[5]
 FORM = "/m/demo/graph?text=def+browser&d=mlp-12"
 
 
@@ -125,6 +129,35 @@ def test_every_look(page: Page, shared_store: Store) -> None:
     problems += problems_in_every_look(page)
     page.goto("/m/demo/graphs")
     problems += problems_in_every_look(page, closely=False)
+    assert problems == []
+
+
+@pytest.mark.usefixtures("complaints")
+def test_every_look_at_a_node_closely(page: Page) -> None:
+    """What a node's panels open: its ways, its parts, why a head looks there, and the slider."""
+    problems: list[str] = []
+    opened(page)
+    base = page.url.partition("?")[0]
+    panel = page.locator("#graph-node")
+    page.goto(f"{base}?node={NODE}&share=1")
+    expect(page.locator("#graph[data-ready]")).to_have_count(1)
+    panel.get_by_role("link", name="how it gets there").click()
+    expect(panel.get_by_role("heading", name="How it gets there")).to_be_visible()
+    problems += problems_in_every_look(page)
+    panel.get_by_role("link", name="what it is made of").click()
+    expect(panel.get_by_role("heading", name="What it is made of")).to_be_visible()
+    for head in panel.locator("details:not([open]) summary").all():
+        head.click()
+    problems += problems_in_every_look(page)
+    panel.get_by_role("link", name="why there").first.click()
+    expect(panel.get_by_role("heading", name="Why head")).to_be_visible()
+    problems += problems_in_every_look(page)
+    slider = page.get_by_role("slider", name="times")
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator("#graph-scaled tbody tr").first).to_contain_text("2.5")
+    problems += problems_in_every_look(page)
     assert problems == []
 
 
