@@ -128,7 +128,7 @@ def find_contrast(
     if (there := store.audit.contrasts.asked(spec.question)) is not None:
         return there
     torch.set_num_threads(threads or default_threads())
-    groups = [*_groups(spec.first), *_groups(spec.second)]
+    groups = [*spec.first.of_each, *spec.second.of_each]
     made = contrast_sets(_pooled(spec, device), spec.wanted_q, spec.most, spec.seed, groups)
     view = spec.dictionary
     return store.audit.contrasts.save(
@@ -194,10 +194,6 @@ def _pooled(spec: ContrastSpec, device: str) -> PooledTexts:
                 pooled: PooledTexts = end.value
                 return pooled
             bar.update()
-
-
-def _groups(own: TextSet) -> tuple[str, ...]:
-    return own.groups or ("",) * len(own.texts)
 
 
 def _text(line: str, where: str) -> tuple[str, str]:

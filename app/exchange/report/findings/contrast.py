@@ -32,11 +32,12 @@ _TOLERANCES = (
 
 
 class ContrastAsked(ReportPart):
-    """Dictionary, both sets of texts, and all else that decides a contrast."""
+    """Dictionary, both sets of texts, the group of each, and all else that decides a contrast."""
 
     dictionary: str
     first: tuple[str, ...]
     second: tuple[str, ...]
+    groups: tuple[str, ...]
     wanted_q: float
     most: int
     seed: int
@@ -119,6 +120,7 @@ class ContrastKind(FindingKind[ContrastAsked, ContrastFound, ContrastStated]):
                 dictionary=dictionary.title,
                 first=tuple(map(plain_text, record.first.texts)),
                 second=tuple(map(plain_text, record.second.texts)),
+                groups=tuple(map(plain_text, (*record.first.of_each, *record.second.of_each))),
                 wanted_q=record.settings["wanted_q"],
                 most=record.settings["most"],
                 seed=record.settings["seed"],
@@ -172,7 +174,7 @@ class ContrastKind(FindingKind[ContrastAsked, ContrastFound, ContrastStated]):
         asked = finding.asked
         model, dictionary = bench.loaded(finding.facts[0])
         pooled = finished(pooled_steps(model, dictionary, asked.first, asked.second))
-        made = contrast_sets(pooled, asked.wanted_q, asked.most, asked.seed)
+        made = contrast_sets(pooled, asked.wanted_q, asked.most, asked.seed, asked.groups)
         again: dict[str, Any] = _with_tolerances(made.as_json())
         return again
 

@@ -22,6 +22,11 @@ class TextSet:
     texts: tuple[str, ...]
     groups: tuple[str, ...] = ()
 
+    @property
+    def of_each(self) -> tuple[str, ...]:
+        """The group of each text, empty for one without."""
+        return self.groups or ("",) * len(self.texts)
+
     def as_json(self) -> dict[str, Any]:
         """Name and lists; without groups as before there were any."""
         return {
