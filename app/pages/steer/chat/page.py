@@ -29,6 +29,7 @@ class ChatPage:
     Attributes:
         steer: its sliders and settings.
         lists: the lists that can be followed as traits, each with whether it is.
+        missing: names of lists that the address follows, and that are not there.
         is_plain: whether the model has no template of its own.
         problem: why its template cannot be used; empty where it can.
         scope: which tokens are steered.
@@ -38,6 +39,7 @@ class ChatPage:
 
     steer: SteerPage
     lists: Sequence[tuple[ListView, bool]]
+    missing: Sequence[str]
     is_plain: bool
     problem: str
     scope: str
@@ -58,7 +60,10 @@ class ChatPage:
         except FeaturescopeError as error:
             problem = str(error)
         shown = [(view, view.name in followed[:MOST_TRAITS]) for view in lists]
-        return cls(steer, shown, is_plain, problem, scope, usual_settings(steer.of.facts.n_ctx))
+        there = {view.name for view in lists}
+        missing = [name for name in dict.fromkeys(followed) if name not in there]
+        usual = usual_settings(steer.of.facts.n_ctx)
+        return cls(steer, shown, missing, is_plain, problem, scope, usual)
 
     @property
     def base(self) -> str:

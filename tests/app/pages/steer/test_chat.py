@@ -116,6 +116,8 @@ def test_a_conversation_opens_as_the_dictionary_that_reads_it_was_harvested(
 
 
 def test_an_unknown_list_or_dictionary_is_named(site: Client) -> None:
+    page = site.get("/m/demo/chat?trait=no+such+%3Cb%3E&trait=no+such+%3Cb%3E").text
+    assert page.count("There is no list <bdi>no such &lt;b&gt;</bdi>") == 1
     assert post(site, "/reading", traits=["nothing"]).status_code == 404
     assert post(site, "/reading", dictionary="nothing").status_code == 404
 
