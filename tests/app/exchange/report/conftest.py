@@ -74,17 +74,18 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
     (folder / "texts").mkdir()
     for n in range(20):
         (folder / "texts" / f"{n:02}.txt").write_text(f"def fox_{n}(dog): return {n} jumps\n" * 3)
-    (folder / "foxes.txt").write_text("\n".join(f"the fox {n} jumps" for n in range(20)))
-    (folder / "code.txt").write_text("\n".join(f"def f_{n}(x): return {n}" for n in range(20)))
+    for name, form in (("foxes", "the fox {} jumps"), ("code", "def f_{}(x): return 1")):
+        texts = [{"text": form.format(n), "group": f"group {n % 4}"} for n in range(20)]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, texts)))
     lines = [{"prompt": f"fox {n}", "right": "a", "wrong": ["b", "c"]} for n in range(8)]
     (folder / "letters.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     first, second = harvest(folder, "first"), harvest(folder, "second")
     homes = Homes(folder, first, second, folder / "out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEATURESCOPE_HOME", str(first))
-        texts = [str(folder / "foxes.txt"), str(folder / "code.txt")]
+        files = (folder / "foxes.jsonl", folder / "code.jsonl")
         words = ["--features", "3", "--name", "contrast", "--list", "foxes"]
-        assert run(["contrast", "tiny/features", *texts, *words]) == 0
+        assert run(["contrast", "tiny/features", *map(str, files), *words]) == 0
         task = ["circuit", "tiny", str(folder / "letters.jsonl"), "--draws", "2", "--no-graph"]
         assert run([*task, "--features", "2", "--dictionary", "features"]) == 0
         assert run(["graph", "tiny", "the fox", "--dictionary", "features", "--nodes", "20"]) == 0
