@@ -15,6 +15,8 @@ from app.pages.audit.contrast import api as contrast_api
 from app.pages.audit.contrast import routes as contrast_pages
 from app.pages.audit.experiments import api as experiments_api
 from app.pages.audit.experiments import routes as experiments_pages
+from app.pages.audit.monitors import api as monitors_api
+from app.pages.audit.monitors import routes as monitors_pages
 from app.pages.compare import api as compare_api
 from app.pages.compare import routes as compare_pages
 from app.pages.compare.moments import api as moments_api
@@ -62,6 +64,7 @@ from app.store.store import Store
 from app.web import errors, health
 from app.web.headers import HeadAsGet, SecurityHeaders
 from app.web.site import Site
+from app.worker.alarms.desk import alarm_desk
 from app.worker.client.ablations import Ablations
 from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import AsyncWorkerClient, LiveWorker
@@ -89,6 +92,7 @@ ROOMS = (
     (rate_pages, rate_api),  # /rate/STUDY
     (search_pages, search_api),  # /search
     (contrast_pages, contrast_api),  # /contrast
+    (monitors_pages, monitors_api),  # /monitors
     (experiments_pages, experiments_api),  # /experiments
     (prompt_pages, prompt_api),  # /m/MODEL/prompt
     (steer_pages, steer_api),  # /m/MODEL/steer
@@ -120,6 +124,7 @@ def create_app(
     """
     streams = live or AsyncWorkerClient(lambda: None)
     waiters = Waiters()
+    alarms = alarm_desk(settings, store)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -131,6 +136,7 @@ def create_app(
         finally:
             await ablations.close()
             await streams.close()
+            await run_in_threadpool(alarms.close)
             if worker is not None:
                 await run_in_threadpool(worker.stop)
 
@@ -154,6 +160,7 @@ def create_app(
         streams,
         PromptWork(streams),
         waiters,
+        alarms,
         home=settings.home,
         worker_urls=settings.worker_urls,
     )

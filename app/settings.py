@@ -96,6 +96,15 @@ class Settings(BaseSettings):
     device: Literal["cpu", "cuda", "mps"] = Field(
         default="cpu", description="Device that the worker and the harvest compute on."
     )
+    webhook: SecretStr | None = Field(
+        default=None,
+        description="Address that every alarm of a monitor is posted to as JSON. Unset: alarms are "
+        "kept and logged alone.",
+    )
+    webhook_private: bool = Field(
+        default=False,
+        description="Agree to a webhook at an address of this machine or its network.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="Least severe message that is written to standard error."
     )
@@ -124,6 +133,13 @@ class Settings(BaseSettings):
         if not all(part.startswith(("http://", "https://")) for part in urls):
             raise ValueError("it must begin with http:// or https://, each of several likewise")
         return ",".join(dict.fromkeys(urls)) or None
+
+    @field_validator("webhook")
+    @classmethod
+    def _postable(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("it must begin with http:// or https://")
+        return url
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
@@ -176,7 +192,11 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:
         return f"The settings contradict each other: {reason}."
     name = str(first["loc"][0])
-    shown = "" if name in ("database_url", "worker_secret") else f" (it is {first['input']!r})"
+    shown = (
+        ""
+        if name in ("database_url", "worker_secret", "webhook")
+        else f" (it is {first['input']!r})"
+    )
     return f"The setting FEATURESCOPE_{name.upper()} cannot be used{shown}: {reason}."
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from app.client.transport import Answer, Transport
 from app.pages.audit.contrast.schema import ContrastAnswer, ContrastList, ContrastSummary
+from app.pages.audit.monitors.schema import MonitorAnswer, MonitorList, MonitorSummary
 from app.pages.audit.experiments.schema import (
     ExperimentAnswer,
     ExperimentList,
@@ -62,6 +63,18 @@ class AuditClient:
         address = self._transport.address("experiments", name, "texts")
         query = urlencode({"page": page, "arm": arm, "outcome": outcome, "show": show})
         return self._transport.ask("GET", f"{address}?{query}", ExperimentTexts)
+
+    def monitors(self) -> list[MonitorSummary]:
+        """All monitors, the newest first."""
+        return self._ask(MonitorList, "monitors").monitors
+
+    def monitor(self, name: str) -> MonitorAnswer:
+        """What a monitor watches, its rates, and its newest alarms.
+
+        Args:
+            name: of the monitor, as `featurescope monitor` printed it.
+        """
+        return self._ask(MonitorAnswer, "monitors", name)
 
     def _ask(self, kind: type[Answer], *parts: str) -> Answer:
         return self._transport.ask("GET", self._transport.address(*parts), kind)

@@ -77,6 +77,12 @@ def contrast_address(name: str) -> str:
     return f"/contrast/{quote(name, safe='')}"
 
 
+def monitor_address(name: str, **query: object) -> str:
+    """The address of a monitor; empty query values are left out."""
+    kept = {key: value for key, value in query.items() if value not in (None, "")}
+    return f"/monitors/{quote(name, safe='')}" + (f"?{urlencode(kept)}" if kept else "")
+
+
 def experiment_address(name: str, **query: object) -> str:
     """The address of an experiment; empty query values are left out."""
     kept = {key: value for key, value in query.items() if value not in (None, "")}

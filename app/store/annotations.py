@@ -17,6 +17,7 @@ from app.store.columns import Base
 from app.store.tables.comparisons.moments_schema import StoredMoments
 from app.store.written.audit.contrasts.schema import StoredTextContrast
 from app.store.written.audit.experiments.schema import StoredExperiment, StoredExperimentTexts
+from app.store.written.audit.monitors.schema import StoredAlarm, StoredMonitor
 from app.store.written.graphs.schema import StoredGraph, StoredGraphGroup, StoredTaskCircuit
 
 
@@ -256,6 +257,8 @@ TABLES = frozenset(
         StoredTextContrast,
         StoredExperiment,
         StoredExperimentTexts,
+        StoredMonitor,
+        StoredAlarm,
         StoredMoments,
     )
 )

@@ -14,6 +14,7 @@ from app.store.store import Store
 from app.store.types.catalogue import DictionaryView
 from app.web.search.finding import FeatureSearch
 from app.web.search.phrase_search import PhraseSearch
+from app.worker.alarms.desk import AlarmDesk
 from app.worker.client.ablations import Ablations
 from app.worker.client.prompts import PromptWork
 from app.worker.client.streaming import LiveWorker
@@ -36,6 +37,7 @@ class Site:
         waiters: the requests that wait for the worker.
         search: finds features by what is typed.
         phrases: finds features by a phrase of the harvested text.
+        alarms: takes what monitors raise.
         home: the folder of what lies outside of the database.
         worker_urls: addresses of workers that run by themselves.
     """
@@ -48,6 +50,7 @@ class Site:
     live: LiveWorker
     prompts: PromptWork
     waiters: Waiters
+    alarms: AlarmDesk
     search: FeatureSearch = field(default_factory=FeatureSearch)
     phrases: PhraseSearch = field(default_factory=PhraseSearch)
     home: Path = Path()

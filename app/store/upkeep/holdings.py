@@ -38,6 +38,7 @@ from app.store.types.catalogue import DictionaryView
 from app.store.types.runs import ProgressView
 from app.store.written.audit.contrasts.schema import StoredTextContrast
 from app.store.written.audit.experiments.schema import StoredExperiment
+from app.store.written.audit.monitors.schema import StoredMonitor
 from app.store.written.graphs.schema import StoredGraph, StoredTaskCircuit
 from app.store.written.texts import subjects
 
@@ -115,6 +116,7 @@ class WrittenHolding:
         circuits: of tasks.
         contrasts: of two sets of texts.
         experiments: with all their texts.
+        monitors: with their alarms.
     """
 
     labels: int
@@ -127,6 +129,7 @@ class WrittenHolding:
     circuits: int
     contrasts: int
     experiments: int
+    monitors: int
 
 
 @dataclass(frozen=True)
@@ -215,6 +218,7 @@ _COUNTED = (
     StoredTaskCircuit,
     StoredTextContrast,
     StoredExperiment,
+    StoredMonitor,
 )
 
 
@@ -226,7 +230,7 @@ def _written(connection: Connection) -> WrittenHolding:
     )
     known = subjects(connection)
     by_subject = {row[0]: int(row[1]) for row in connection.execute(labels)}
-    comments, lists, studies, graphs, circuits, contrasts, experiments = (
+    comments, lists, studies, graphs, circuits, contrasts, experiments, monitors = (
         connection.scalars(select(func.count()).select_from(kind).where(kind.withdrawn == 0)).one()
         for kind in _COUNTED
     )
@@ -241,6 +245,7 @@ def _written(connection: Connection) -> WrittenHolding:
         circuits=circuits,
         contrasts=contrasts,
         experiments=experiments,
+        monitors=monitors,
     )
 
 

@@ -19,6 +19,7 @@ from app.store.tables.bulk import bulk_insert
 from app.store.tables.comparisons.moments_schema import StoredMoments
 from app.store.written.audit.contrasts.schema import StoredTextContrast
 from app.store.written.audit.experiments.schema import StoredExperiment
+from app.store.written.audit.monitors.schema import StoredMonitor
 from app.store.written.graphs.schema import StoredGraph, StoredTaskCircuit
 from app.store.written.label_texts import fill
 from app.store.written.lists import STARRED
@@ -29,6 +30,7 @@ _NAMED = (
     StoredTaskCircuit,
     StoredTextContrast,
     StoredExperiment,
+    StoredMonitor,
     StoredMoments,
 )
 NAMED = {kind.__tablename__: kind for kind in _NAMED}

@@ -16,9 +16,11 @@ from app.store.types.catalogue import DictionaryView
 from app.worker.client.attributions import Attribution
 from app.worker.client.faults import STRANGE
 from app.worker.client.readings import (
+    MonitoredText,
     Occlusion,
     Reading,
     TextMaxima,
+    monitored_texts,
     occlusion,
     reading,
     text_maxima,
@@ -28,6 +30,7 @@ from app.worker.client.streaming import LiveWorker
 from app.worker.client.waiters import collected, wait_for
 from app.worker.protocol.arrays import unpack, unpack_float32
 from app.worker.protocol.events import ContextDone, Progress, Result, TextEmbedded, Together
+from app.worker.protocol.monitors import LevelsRequest, WatchedMonitor
 from app.worker.protocol.requests import (
     AblateRequest,
     AttributeRequest,
@@ -84,6 +87,18 @@ class PromptWork:
             model=model_ref(dictionary), dictionary=dictionary_ref(dictionary), texts=tuple(texts)
         )
         return self._answer(request, lambda events: text_maxima(events, len(texts)))
+
+    def levels(
+        self,
+        dictionary: DictionaryView,
+        monitors: Sequence[WatchedMonitor],
+        texts: Sequence[str],
+    ) -> list[MonitoredText]:
+        """What monitors are on some texts, of a model that any of its dictionaries names."""
+        request = LevelsRequest(
+            model=model_ref(dictionary), monitors=tuple(monitors), texts=tuple(texts)
+        )
+        return self._answer(request, lambda events: monitored_texts(events, len(texts)))
 
     def embed(self, folder: str, checksum: str, text: str) -> NDArray[np.float32]:
         """What a text means to a sentence model, float32 [d], of length 1."""

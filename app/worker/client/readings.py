@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from app.worker.protocol.events import (
     Result,
     TokensRead,
 )
+from app.worker.protocol.monitors import LevelsRead
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,38 @@ def reading(events: Iterable[Result | Progress], n_dictionaries: int) -> Reading
         probabilities.reshape(n, -1),
         tuple(firings[index] for index in range(n_dictionaries)),
     )
+
+
+@dataclass(frozen=True)
+class MonitoredText:
+    """What monitors are on a text.
+
+    Attributes:
+        tokens: ids, special ones left out, int32 [n].
+        levels: of each monitor, float32 [monitors, n].
+        level: of each monitor on the whole text; NaN: it has no token.
+    """
+
+    tokens: NDArray[np.int32]
+    levels: NDArray[np.float32]
+    level: tuple[float, ...]
+
+
+def monitored_texts(events: Sequence[Result | Progress], n: int) -> list[MonitoredText]:
+    """The worker's events about monitors on n texts.
+
+    Raises:
+        ValueError: they make no sense.
+    """
+    texts = []
+    for event in events:
+        if isinstance(event, LevelsRead):
+            tokens, there = unpack_int32(event.tokens), np.frombuffer(event.is_text, "i1") > 0
+            levels = unpack_float32(event.levels).reshape(len(event.level), len(tokens))
+            texts.append(MonitoredText(tokens[there], levels[:, there], event.level))
+    if len(texts) != n:
+        raise ValueError("another number of texts than was asked for")
+    return texts
 
 
 def occlusion(events: Iterable[Result | Progress]) -> Occlusion:

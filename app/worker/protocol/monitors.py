@@ -80,7 +80,10 @@ class ChatAlarm(Message):
     pane: Literal["unsteered", "steered"]
     monitor: int = Field(ge=0, description="Its place in the request.")
     turn: int = Field(ge=-1, description="Of the conversation; -1: the answer.")
-    position: int = Field(ge=0, description="Of the token with the largest level.")
+    position: int = Field(
+        ge=0, description="Of the first token above it, or of the one with the largest level."
+    )
+    string: str = Field(description="What this token says; not for who reads the answer.")
     level: float
 
 

@@ -79,6 +79,7 @@ class RaisedAlarm:
         position: from the beginning, of the first token that is above the threshold; where tokens
             are pooled otherwise, of that with the largest level.
         level: of this token, or of the turn where tokens are pooled otherwise.
+        token: its id.
     """
 
     row: int
@@ -86,6 +87,7 @@ class RaisedAlarm:
     turn: int
     position: int
     level: float
+    token: int
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,8 @@ class _Guard:
         begin = read.position - len(self._whole)
         tokens = self._drawn[row][begin : begin + read.levels.shape[1]]
         said = [n for n, token in enumerate(tokens) if token.token not in self._special]
-        answer.add(read.levels[:, said], [read.position + n for n in said])
+        ids = [tokens[n].token for n in said]
+        answer.add(read.levels[:, said], [read.position + n for n in said], ids)
         last = tokens[-1]
         raised = list(answer.raised(row, ANSWER, ended=last.end is not None))
         yield from raised
@@ -235,7 +238,7 @@ class _Guard:
     ) -> list[GuardedStep]:
         """What a turn of the conversation is, from its tokens' levels [monitors, n]."""
         said = _TurnLevels(self._plan)
-        said.add(levels, positions)
+        said.add(levels, positions, self._whole.tokens[list(positions)].tolist())
         return [*said.raised(row, turn, ended=True), said.judged(row, turn)]
 
     def _act(self, row: int) -> Iterator[GuardedStep]:
@@ -261,12 +264,14 @@ class _TurnLevels:
         self._thresholds = plan.thresholds
         self._pieces: list[Numbers] = [np.zeros((len(plan.readers), 0))]
         self._positions: list[int] = []
+        self._ids: list[int] = []
         self._said = set[int]()
 
-    def add(self, levels: Numbers, positions: Sequence[int]) -> None:
+    def add(self, levels: Numbers, positions: Sequence[int], ids: Sequence[int]) -> None:
         """More tokens, with their levels by each monitor [monitors, n]."""
         self._pieces.append(levels)
         self._positions += positions
+        self._ids += ids
 
     def judged(self, row: int, turn: int) -> JudgedTurn:
         """All of it, at its end."""
@@ -285,11 +290,13 @@ class _TurnLevels:
                 self._said.add(monitor)
                 # The first token that is above it, whatever comes behind.
                 at = int((fresh[monitor] > threshold).argmax())
-                begin = len(self._positions) - fresh.shape[1]
+                place = len(self._positions) - fresh.shape[1] + at
                 level = float(fresh[monitor, at])
-                yield RaisedAlarm(row, monitor, turn, self._positions[begin + at], level)
+                yield self._alarm(row, monitor, turn, place, level)
             elif ended and self._positions:
                 own = np.concatenate([piece[monitor] for piece in self._pieces])
                 if (level := pooling.of(own)) > threshold:
-                    position = self._positions[int(own.argmax())]
-                    yield RaisedAlarm(row, monitor, turn, position, level)
+                    yield self._alarm(row, monitor, turn, int(own.argmax()), level)
+
+    def _alarm(self, row: int, monitor: int, turn: int, place: int, level: float) -> RaisedAlarm:
+        return RaisedAlarm(row, monitor, turn, self._positions[place], level, self._ids[place])

@@ -30,6 +30,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     which.add_argument("--over-training", metavar="NAME", help="a training that was followed")
     which.add_argument("--contrast", metavar="NAME", help="a contrast of two sets of texts")
     which.add_argument("--experiment", metavar="NAME", help="an experiment, with all its texts")
+    which.add_argument("--monitor", metavar="NAME", help="a monitor, with its alarms")
     parser.set_defaults(command=run, interrupted="Interrupted; nothing was forgotten.")
 
 
@@ -51,6 +52,9 @@ def run(arguments: argparse.Namespace) -> None:
         elif arguments.experiment is not None:
             store.audit.experiments.forget(arguments.experiment)
             print(f"The experiment {arguments.experiment} is forgotten; its file stays.")
+        elif arguments.monitor is not None:
+            store.audit.monitors.forget(arguments.monitor)
+            print(f"The monitor {arguments.monitor} is forgotten.")
         elif arguments.over_training is not None:
             store.comparisons.moments.forget(arguments.over_training)
             print(f"The training {arguments.over_training} is forgotten.")

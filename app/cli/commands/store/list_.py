@@ -85,6 +85,7 @@ def _written(written: WrittenHolding) -> list[str]:
     graphs += f", {count(written.circuits)} circuits" if written.circuits else ""
     graphs += f", {count(written.contrasts)} contrasts" if written.contrasts else ""
     graphs += f", {count(written.experiments)} experiments" if written.experiments else ""
+    graphs += f", {count(written.monitors)} monitors" if written.monitors else ""
     return [
         f"written by people: {count(written.labels)} labels{waiting}, "
         f"{count(written.comments)} comments, {count(written.lists)} lists"

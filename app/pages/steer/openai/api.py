@@ -23,6 +23,7 @@ from app.web.live.stream import LiveStream
 from app.web.model import AddressedModel, known_model
 from app.web.routes import PatientRoute
 from app.web.site import Site, TheSite
+from app.worker.alarms.hearing import AlarmEar
 from app.worker.client.chats import chat
 from app.worker.protocol.events import Done, Progress, Result
 
@@ -146,7 +147,7 @@ def _card(name: str) -> dict[str, Any]:
 
 
 async def _completed(site: Site, task: CompletionTask, streamed: bool) -> Response | dict[str, Any]:
-    speech = CompletionSpeech(task)
+    speech = CompletionSpeech(task, AlarmEar(site.alarms, task.request, "endpoint"))
     events = chat(site.live, task.request)
     if streamed:
         return CompletionStream(_with_end(events), speech)

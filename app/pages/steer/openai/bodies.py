@@ -17,7 +17,14 @@ from pydantic_core import PydanticCustomError
 
 from app.pages.steer.questions import Edit
 from app.web.schema import SENTENCE, Name, Question, whole
-from app.worker.protocol.chats import MOST_TRAITS, MOST_TURNS, ChatScope
+from app.worker.protocol.chats import (
+    LONGEST_REFUSAL,
+    MOST_TRAITS,
+    MOST_TURNS,
+    REFUSAL,
+    ChatScope,
+)
+from app.worker.protocol.monitors import MOST_MONITORS, GateKind
 from app.worker.protocol.requests import MOST_DICTIONARIES, MOST_EDITS, MOST_TOKENS
 
 CHAT_TOKENS, TEXT_TOKENS = 512, 16
@@ -116,6 +123,14 @@ class Extension(Question):
         default=(), max_length=MOST_DICTIONARIES, description="Names of dictionaries."
     )
     traits: tuple[NamedTrait, ...] = Field(default=(), max_length=MOST_TRAITS)
+    monitors: tuple[Name, ...] = Field(
+        default=(), max_length=MOST_MONITORS, description="Names of monitors that watch."
+    )
+    gate: GateKind = GateKind.MARK
+    gate_edits: tuple[Edit, ...] = Field(default=(), max_length=MOST_EDITS)
+    refusal: WholeText = Field(
+        default=REFUSAL, max_length=LONGEST_REFUSAL, description="In place of a refused answer."
+    )
     template: WholeText | None = Field(default=None, max_length=100)
     top_k: int = Field(default=0, ge=0, lt=2**31)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from app.pages.steer.openai.tasks import CompletionTask
 from app.web.live.events import LiveEvent
 from app.web.schema import floats
+from app.worker.alarms.hearing import AlarmEar
 from app.worker.client.chats import WatchedTokens
+from app.worker.protocol.arrays import unpack_float32
 from app.worker.protocol.chats import (
     ChatBegan,
     ChatEnd,
@@ -19,8 +22,14 @@ from app.worker.protocol.chats import (
     ChatStep,
 )
 from app.worker.protocol.events import Progress, Result
+from app.worker.protocol.monitors import ChatAlarm, ChatJudged
 
-_FINISH = {ChatEnd.TOKEN: "stop", ChatEnd.STOP: "stop", ChatEnd.LENGTH: "length"}
+_FINISH = {
+    ChatEnd.TOKEN: "stop",
+    ChatEnd.STOP: "stop",
+    ChatEnd.LENGTH: "length",
+    ChatEnd.REFUSED: "content_filter",
+}
 
 
 class CompletionChunks(LiveEvent):
@@ -31,10 +40,18 @@ class CompletionChunks(LiveEvent):
 
 
 class CompletionSpeech:
-    """One completion as it grows."""
+    """One completion as it grows.
 
-    def __init__(self, task: CompletionTask) -> None:
+    Args:
+        task: what was asked.
+        ear: puts alarms down.
+    """
+
+    def __init__(self, task: CompletionTask, ear: AlarmEar) -> None:
         self._task = task
+        self._ear = ear
+        self._alarms: list[ChatAlarm] = []
+        self._judged: list[ChatJudged] = []
         self._began: ChatBegan | None = None
         self._ended: ChatEnded | None = None
         self._steps: list[ChatStep] = []
@@ -51,7 +68,12 @@ class CompletionSpeech:
 
     def hear(self, event: Result | Progress) -> None:
         """Remember what an event says."""
-        if isinstance(event, ChatBegan):
+        self._ear.hear(event)
+        if isinstance(event, ChatAlarm):
+            self._alarms.append(event)
+        elif isinstance(event, ChatJudged):
+            self._judged.append(event)
+        elif isinstance(event, ChatBegan):
             self._began = event
         elif isinstance(event, ChatStep):
             self._steps.append(event)
@@ -70,7 +92,48 @@ class CompletionSpeech:
             self._told = event.text
             # The token that ends an answer says nothing.
             return self._chunks([self._choice(text, event)]) if text or event.string else None
+        if isinstance(event, ChatAlarm):
+            chunk = self._chunk([]) | {"featurescope": {"alarm": self._alarm(event)}}
+            return CompletionChunks(chunks=(json.dumps(chunk),))
+        if isinstance(event, ChatEnded) and event.why is ChatEnd.REFUSED:
+            # What was said before the alarm cannot be taken back from a stream.
+            words = f"\n\n{event.text}" if self._told else event.text
+            return self._chunks([self._spoken(words)])
         return None
+
+    def _spoken(self, words: str) -> dict[str, Any]:
+        """Words of ours, no token of the model."""
+        choice: dict[str, Any] = {"index": 0, "finish_reason": None, "logprobs": None}
+        return choice | ({"delta": {"content": words}} if self._task.is_chat else {"text": words})
+
+    def _alarm(self, event: ChatAlarm) -> dict[str, Any]:
+        own = self._task.request.monitors[event.monitor]
+        return {
+            "monitor": own.name,
+            "turn": None if event.turn < 0 else event.turn,
+            "level": event.level,
+            "threshold": own.threshold,
+            "gate": self._task.request.gate.value,
+        }
+
+    def _monitored(self, number: int) -> dict[str, Any]:
+        """What one monitor said of each turn and of the answer."""
+        own = self._task.request.monitors[number]
+        turns = []
+        for judged in self._judged:
+            level = judged.levels[number]
+            tokens = unpack_float32(judged.tokens).reshape(len(judged.levels), -1)[number]
+            refused = judged.turn < 0 and self._finish == _FINISH[ChatEnd.REFUSED]
+            turns.append(
+                {
+                    "turn": None if judged.turn < 0 else judged.turn,
+                    "level": None if math.isnan(level) else level,
+                    "alarm": level > own.threshold,
+                    "tokens": [] if refused else floats(tokens),
+                }
+            )
+        alarm = any(event.monitor == number for event in self._alarms)
+        return {"name": own.name, "threshold": own.threshold, "alarm": alarm, "turns": turns}
 
     def last(self) -> CompletionChunks:
         """The chunks at the end: why it ended, what was watched, how many tokens there were."""
@@ -83,7 +146,8 @@ class CompletionSpeech:
     def whole(self) -> dict[str, Any]:
         """All of it, after the last event."""
         text = self._ended.text if self._ended else ""
-        spoken = [step for step in self._steps if step.string]
+        refused = bool(self._ended and self._ended.why is ChatEnd.REFUSED)
+        spoken = [step for step in self._steps if step.string and not refused]
         choice: dict[str, Any] = {"index": 0, "finish_reason": self._finish, "logprobs": None}
         if self._task.is_chat:
             choice["message"] = {"role": "assistant", "content": text, "refusal": None}
@@ -152,6 +216,7 @@ class CompletionSpeech:
                 {"dictionary": name, **_parted(self._strongest(number), n)}
                 for number, name in enumerate(self._task.watched)
             ],
+            "monitors": [self._monitored(n) for n in range(len(self._task.monitors))],
         }
 
     def _levels(self, trait: int) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.errors import InvalidRequest
 from app.pages.steer.chat.reading import trait_of
+from app.pages.steer.guarding import guarded
 from app.pages.steer.openai.bodies import ChatBody, CompletionBody, NamedTrait, TextBody
 from app.pages.steer.requests import edit_of, rows_of
 from app.web.model import AddressedModel
@@ -41,6 +42,7 @@ class CompletionTask:
         usage: whether a stream ends with the numbers of tokens.
         watched: names of the dictionaries whose features are told.
         traits: names of the traits.
+        monitors: names of the monitors.
     """
 
     request: ChatRequest
@@ -50,6 +52,7 @@ class CompletionTask:
     usage: bool
     watched: tuple[str, ...]
     traits: tuple[str, ...]
+    monitors: tuple[str, ...]
 
 
 def chat_task(model: AddressedModel, body: ChatBody) -> CompletionTask:
@@ -101,9 +104,10 @@ def _task(
     views = [model.dictionary(edit.dictionary) for edit in edits]
     watched = [model.dictionary(name) for name in own.watch]
     traits = tuple(_trait(model, trait) for trait in own.traits)
-    check_alike([*views, *watched], "featurescope")
+    guard = guarded(model, own.monitors, own.gate, own.gate_edits)
+    check_alike([*views, *watched, *guard.read], "featurescope")
     request = ChatRequest(
-        model=model_ref(next(iter([*views, *watched]), model.facts)),
+        model=model_ref(next(iter([*views, *watched, *guard.read]), model.facts)),
         edits=tuple(edit_of(edit, model, row) for edit, row in zip(edits, rows, strict=True)),
         scope=own.tokens,
         n_tokens=min(n_tokens, MOST_ANSWERED),
@@ -118,6 +122,10 @@ def _task(
         alone=True,
         watch=tuple(map(dictionary_ref, watched)),
         traits=traits,
+        monitors=guard.monitors,
+        gate=own.gate,
+        gate_edits=guard.edits,
+        refusal=own.refusal,
         **asked,
     )
     return CompletionTask(
@@ -128,6 +136,7 @@ def _task(
         usage=bool(body.stream_options and body.stream_options.include_usage),
         watched=own.watch,
         traits=tuple(trait.name for trait in traits),
+        monitors=tuple(monitor.name for monitor in guard.monitors),
     )
 
 

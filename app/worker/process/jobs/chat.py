@@ -247,6 +247,7 @@ def _guarded_events(
             monitor=each.monitor,
             turn=each.turn,
             position=each.position,
+            string=_string(model, each.token),
             level=each.level,
         )
     elif isinstance(each, JudgedTurn):
