@@ -15,8 +15,8 @@ from sae_core.audit.experiments.intervals import MeanIntervals, at_most, tango
 from sae_core.errors import ExperimentError
 from sae_core.harvest.density import wilson_interval
 
-FEWEST_PROMPTS = 20
-"""The fewest on which the coverage of the intervals was tried."""
+FEWEST_PROMPTS = 30
+"""With fewer, some of the intervals cover more or less than they say."""
 LEVEL = 0.95
 
 Numbers = NDArray[np.float64]

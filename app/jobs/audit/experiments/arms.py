@@ -192,7 +192,7 @@ class ExperimentArms:
                     break
                 bar.update()
         vector = pooled.raw[pooled.first].mean(axis=0) - pooled.raw[~pooled.first].mean(axis=0)
-        return torch.from_numpy(vector).to(model.device, dictionary.W_dec.dtype)
+        return torch.from_numpy(vector).to(dictionary.decoder_row(0))
 
 
 def _usual_name(table: ArmTable) -> str:

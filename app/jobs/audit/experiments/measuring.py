@@ -47,11 +47,13 @@ def asked_outcome(table: OutcomeTable) -> AskedOutcome:
     """
     if table.words:
         words = ", ".join(map(repr, table.words[:5])) + (" …" if len(table.words) > 5 else "")
-        return AskedOutcome(table.name or f"says {words}"[:200], "words", words, True, table)
+        about = f"whether any of these words stands in the text: {words}"
+        return AskedOutcome(table.name or f"says {words}"[:200], "words", about, True, table)
     if table.pattern is not None:
         TextPattern(table.pattern)
         name = table.name or f"matches {table.pattern}"[:200]
-        return AskedOutcome(name, "pattern", table.pattern, True, table)
+        about = f"whether the text has the pattern {table.pattern}"
+        return AskedOutcome(name, "pattern", about, True, table)
     if table.measure is not None:
         about = {
             "length": "tokens of the text",

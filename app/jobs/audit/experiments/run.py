@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +20,10 @@ from app.jobs.audit.experiments.arms import ExperimentArms
 from app.jobs.audit.experiments.drawing import DrawingPlan, DrawnTexts, TextDrawing
 from app.jobs.audit.experiments.judging import JudgeQuestion, judge_estimate, judged
 from app.jobs.audit.experiments.measuring import AskedOutcome, OutcomeReader, answers_of
+from app.jobs.audit.experiments.monitoring import TextMonitors
 from app.jobs.audit.experiments.neutral_text import file_texts, stored_texts
 from app.jobs.audit.experiments.plan import ExperimentPlan
+from app.jobs.audit.experiments.provenance import digest, plain_arm, texts_provenance
 from app.jobs.audit.experiments.readings import PromptReadings, sample_seeds
 from app.jobs.audit.experiments.result_file import write_result
 from app.jobs.explain.answer_book import AnswerBook
@@ -32,16 +31,14 @@ from app.jobs.explain.costs import Costs
 from app.jobs.explain.endpoint import Endpoint, EndpointSpec
 from app.settings import Settings
 from app.store.store import Store
-from app.store.types.catalogue import DictionaryView
 from app.store.written.audit.experiments.records import (
-    ArmRecord,
     ExperimentDetails,
     ExperimentRecord,
     ExperimentView,
     OutcomeRecord,
     PromptTexts,
 )
-from app.worker.client.references import model_ref, opens_with_bos
+from app.worker.client.references import model_ref
 from app.worker.process.jobs.registry import default_threads
 from app.worker.process.limits import Limits
 from app.worker.process.shelf import Shelf
@@ -134,23 +131,29 @@ class ExperimentRun:
             answers=answers,
             neutral=self._neutral,
         )
-        self._provenance = _provenance(plan, self._view, self._arms, self._neutral)
+        self._monitors = TextMonitors(store, shelf, self._view.model)
+        watched = [own.monitor for own in table.outcomes if own.monitor is not None]
+        monitors = {name: self._monitors.check(name) for name in watched}
+        texts = texts_provenance(plan, self._view, self._arms, self._neutral)
+        self._provenance = {**texts, "monitors": monitors, "version": __version__}
         drawn = {
             "method": METHOD,
-            "of": {name: own for name, own in self._provenance.items() if name != "version"},
+            "of": texts,
             "device": settings.device,
-            "arms": [_plain_arm(arm) for arm in self._records],
+            "arms": [plain_arm(arm) for arm in self._records],
             "answers": answers,
             "sampling": table.model_dump(
                 mode="json",
                 include={"samples", "tokens", "temperature", "top_p", "top_k", "scope", "seed"},
             ),
         }
-        key = _digest(drawn)
+        key = digest(drawn)
         again = "" if neutral is None else "-again"
         self.folder = settings.home / "experiments" / f"{key[:32]}{again}"
         outcomes = [own.model_dump(mode="json") for own in table.outcomes]
-        self._question = _digest({"drawn": key, "outcomes": outcomes, "title": plan.title})
+        self._question = digest(
+            {"drawn": key, "outcomes": outcomes, "monitors": monitors, "title": plan.title}
+        )
         self._drawing = TextDrawing(self.folder, self._model, drawing)
         self._n_texts = drawing.n_texts
 
@@ -254,7 +257,10 @@ class ExperimentRun:
         def judges(outcome: AskedOutcome, question: JudgeQuestion) -> NDArray[np.float64]:
             return self._judge(outcome, question, drawn, judge)
 
-        read = OutcomeReader(drawn, judges, self._monitor).read(plan.outcomes)
+        def monitor(name: str) -> NDArray[np.float64]:
+            return self._monitors.levels(name, drawn.texts)
+
+        read = OutcomeReader(drawn, judges, monitor).read(plan.outcomes)
         names = [arm.name for arm in self._records]
         controls: dict[str, list[str]] = {}
         for arm in self._records:
@@ -319,9 +325,6 @@ class ExperimentRun:
             tqdm.write(f"{outcome.name}: {count:,} texts have no answer. {reason}")
         return made.values
 
-    def _monitor(self, name: str) -> NDArray[np.float64]:
-        raise InvalidRequest(f"There is no monitor {name!r:.80}.")
-
     def _neutral_texts(self) -> list[torch.Tensor]:
         table = self._plan.table
         if not table.neutral_texts:
@@ -334,57 +337,6 @@ class ExperimentRun:
 
 def _judge_question(outcome: AskedOutcome) -> JudgeQuestion:
     return JudgeQuestion(str(outcome.table.question), outcome.table.scale)
-
-
-def _provenance(
-    plan: ExperimentPlan,
-    view: DictionaryView,
-    arms: ExperimentArms,
-    neutral: list[torch.Tensor],
-) -> dict[str, Any]:
-    """Checksums and versions of all that decides an experiment."""
-    prompts = plan.prompts
-    return {
-        "version": __version__,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "model": {
-            "name": view.model,
-            "checksum": view.model_checksum,
-            "dtype": view.model_dtype,
-            "opens_with_bos": opens_with_bos(view),
-        },
-        "dictionaries": [
-            {"name": own.name, "hook_point": own.hook_point, "checksum": own.checksum}
-            for own in arms.used.values()
-        ],
-        "contrasts": arms.contrasts,
-        "prompts": {
-            "file": prompts.name,
-            "count": len(prompts.prompts),
-            "equal": prompts.equal,
-            "checksum": prompts.checksum,
-        },
-        "neutral": {
-            "from": Path(plan.table.neutral).name if plan.table.neutral else "harvested text",
-            "count": len(neutral),
-            "checksum": _digest([text.tolist() for text in neutral]),
-        },
-    }
-
-
-def _plain_arm(arm: ArmRecord) -> list[Any]:
-    return [
-        arm.name,
-        *(
-            [e.dictionary, e.feature, e.contrast, e.random, e.method, e.strength, e.maximum]
-            for e in arm.edits
-        ),
-    ]
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _duration(seconds: float) -> str:

@@ -219,7 +219,7 @@ def texts_page(view: ExperimentView, store: Store, query: TextsQuery) -> TextsPa
         own = found.values[place, texts.number]
         columns = tuple(
             TextColumn(
-                value=figure(float(own[names.index(arm.name)]), outcome),
+                value=_value(float(own[names.index(arm.name)]), outcome, details.samples),
                 texts=tuple(
                     (_cut(text), _steering(view, arm, texts, sample))
                     for sample, text in enumerate(texts.texts[names.index(arm.name)])
@@ -232,6 +232,12 @@ def texts_page(view: ExperimentView, store: Store, query: TextsQuery) -> TextsPa
     return TextsPage(
         found.query, tuple(shown), outcome, found.found, found.pages, tuple(rows), view.name
     )
+
+
+def _value(value: float, outcome: OutcomeRecord, samples: int) -> str:
+    if samples == 1 and value in (0.0, 1.0) and outcome.kind in ("words", "pattern", "judge"):
+        return "yes" if value else "no"
+    return figure(value, outcome)
 
 
 def _steering(view: ExperimentView, arm: ArmRecord, texts: PromptTexts, sample: int) -> str:

@@ -143,6 +143,6 @@ def test_arms_are_compared() -> None:
 
 
 def test_too_few_prompts_are_refused() -> None:
-    values = OutcomeValues("x", np.zeros((19, 2)), happens=True)
-    with pytest.raises(ExperimentError, match="at least 20"):
+    values = OutcomeValues("x", np.zeros((29, 2)), happens=True)
+    with pytest.raises(ExperimentError, match="at least 30"):
         compare_arms([values], ["unsteered", "b"], {})
