@@ -13,7 +13,7 @@ from typing import Protocol
 
 from app import __version__
 from app.cli.commands import version
-from app.cli.commands.auditing import contrast, report, verify_report
+from app.cli.commands.auditing import contrast, experiment, report, verify_report
 from app.cli.commands.making import add, demo_train, harvest, sweep, toy, train
 from app.cli.commands.serving import demo, doctor, serve, worker
 from app.cli.commands.store import db, export, forget, import_, list_, remove
@@ -63,6 +63,7 @@ COMMANDS: tuple[Command, ...] = (
     circuit,
     automata,
     contrast,
+    experiment,
     report,
     verify_report,
     sweep,
