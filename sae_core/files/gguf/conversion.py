@@ -25,7 +25,8 @@ _SHORT = 300
 # Settings of a model that say how it computes and that the library's reader passes over.
 _CHANGES = ("rope.scaling.", "attention.sliding_window", "logit_scale", "residual_scale")
 _NO_CHANGE = (None, "none", "", 0, False, 1.0)
-_NOT_DECODERS = ("t5", "t5encoder", "bert", "umt5")
+# What the library's table has besides decoders: other models, and the settings of all families.
+_NO_FAMILIES = ("t5", "t5encoder", "bert", "umt5", "general")
 
 
 def gguf_folder(path: Path, folders: Path) -> Path:
@@ -165,8 +166,8 @@ def _refuse_unread(path: Path, header: GgufHeader, known: list[str]) -> None:
     architecture = header.architecture
     if int(header.metadata.get("split.count", 1) or 1) > 1:
         raise ModelError(f"{path} is one part of several: merge them into one file first.")
-    if architecture not in known or architecture in _NOT_DECODERS:
-        families = ", ".join(sorted(set(known) - set(_NOT_DECODERS)))
+    if architecture not in known or architecture in _NO_FAMILIES:
+        families = ", ".join(sorted(set(known) - set(_NO_FAMILIES)))
         raise ModelError(
             f"{path} holds a model of the family {architecture!r:.40}, which is not read here: "
             f"those that are read are {families}."

@@ -80,8 +80,11 @@ def test_an_unknown_family_is_refused_by_its_name(models, tmp_path):
     path = tmp_path / "tiny.gguf"
     write_gguf(path, "gpt2", models["gpt2"])
     path.write_bytes(path.read_bytes().replace(b"gpt2", b"gptx", 1))
-    with pytest.raises(ModelError, match="family 'gptx', which is not read here"):
+    with pytest.raises(ModelError, match="family 'gptx', which is not read here") as refused:
         gguf_folder(path, tmp_path / "folders")
+    named = str(refused.value).partition("that are read are ")[2].rstrip(".").split(", ")
+    assert {"gpt2", "llama"} <= set(named)
+    assert not {"general", "bert", "t5"} & set(named)
 
 
 def test_a_setting_that_would_be_passed_over_is_refused(models, tmp_path):
