@@ -33,10 +33,14 @@ def _declared(*extras: str) -> dict[str, str]:
     return {_plain(re.split(r"[\[><=;\s]", line)[0]): line for line in lines}
 
 
+_OTHERWISE = {"yaml": "pyyaml"}
+"""Packages that are imported under another name than they are installed by."""
+
+
 def _imported(*folders: str) -> set[str]:
     ours = {"app", "benchmarks", "sae_core", "scripts", "tests"} | sys.stdlib_module_names
     tops = {full.partition(".")[0] for name in modules(*folders) for full in imports(name)}
-    return {_plain(top) for top in tops - ours}
+    return {_plain(_OTHERWISE.get(top, top)) for top in tops - ours}
 
 
 def test_every_direct_dependency_is_pinned_for_the_tests() -> None:

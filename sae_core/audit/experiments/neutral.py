@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sae_core.audit.experiments.side_effects import NeutralText
-from sae_core.audit.experiments.texts import Arm
+from sae_core.audit.experiments.texts import SteeredArm
 from sae_core.interventions.steered_run import SteeredRun
 from sae_core.interventions.steering import Steering
 from sae_core.language_model.model import LanguageModel
@@ -20,7 +20,7 @@ _TEXTS_AT_ONCE = 16
 
 @torch.inference_mode()
 def neutral_texts(
-    model: LanguageModel, texts: Sequence[Tensor], arms: Sequence[Arm]
+    model: LanguageModel, texts: Sequence[Tensor], arms: Sequence[SteeredArm]
 ) -> Iterator[NeutralText]:
     """Read texts under every arm; edits apply everywhere.
 
@@ -41,12 +41,12 @@ def neutral_texts(
             yield _measured(model, text, [h[row, : len(text) - 1] for h in hidden], arms)
 
 
-def _hidden(model: LanguageModel, arm: Arm, tokens: Tensor) -> Tensor:
+def _hidden(model: LanguageModel, arm: SteeredArm, tokens: Tensor) -> Tensor:
     return SteeredRun(Steering(model, [arm.edits] * len(tokens)), cached=False).feed(tokens).hidden
 
 
 def _measured(
-    model: LanguageModel, text: Tensor, hidden: Sequence[Tensor], arms: Sequence[Arm]
+    model: LanguageModel, text: Tensor, hidden: Sequence[Tensor], arms: Sequence[SteeredArm]
 ) -> NeutralText:
     loss, kl = np.zeros((2, len(arms)))
     for begin in range(0, len(text) - 1, rows_at_once(model)):

@@ -33,7 +33,7 @@ _MOST_BYTES = 2**29  # of them, at most
 
 
 @dataclass(frozen=True)
-class Arm:
+class SteeredArm:
     """One way to edit the model.
 
     Attributes:
@@ -114,7 +114,7 @@ def batch_texts(
     model: LanguageModel,
     prompts: Tensor,
     seeds: Sequence[Sequence[int]],
-    arms: Sequence[Arm],
+    arms: Sequence[SteeredArm],
     plan: TextPlan,
     answers: Sequence[Sequence[Sequence[int]]] = (),
 ) -> BatchTexts:
@@ -187,7 +187,7 @@ def _written(
     run: SteeredRun,
     logits: Tensor,
     seeds: Sequence[int],
-    arms: Sequence[Arm],
+    arms: Sequence[SteeredArm],
     rows: Sequence[tuple[int, int, int]],
     plan: TextPlan,
 ) -> list[ArmText]:
@@ -241,7 +241,7 @@ def _answers(
     tokens: Tensor,
     hidden: Tensor,
     answers: Sequence[Sequence[Sequence[int]]],
-    arms: Sequence[Arm],
+    arms: Sequence[SteeredArm],
     begin: int,
 ) -> list[tuple[float, ...]]:
     """Log-probabilities of the answers after each row's prompt [rows, n]; hidden [rows, n, d]."""
@@ -270,13 +270,13 @@ def _answers(
     return list(zip(*columns, strict=True))
 
 
-def _check_numbers(logits: Tensor, arms: Sequence[Arm]) -> None:
+def _check_numbers(logits: Tensor, arms: Sequence[SteeredArm]) -> None:
     broken = ~logits.isfinite().any(dim=-1)
     if bool(broken.any()):
         raise _no_numbers(arms[int(broken.nonzero()[0, 0]) % len(arms)])
 
 
-def _no_numbers(arm: Arm) -> SteeringError:
+def _no_numbers(arm: SteeredArm) -> SteeringError:
     return SteeringError(
         f"Under the arm {arm.name!r} the model's predictions are no numbers any more: choose a "
         "smaller strength."

@@ -22,7 +22,7 @@ from app.store.upkeep import bundle_file
 from app.store.upkeep.bundle import export_bundle, import_bundle
 from app.store.upkeep.dump import dump
 from tests import comparisons, factories
-from tests.app.pretend import circuits, contrasts, followed, task_circuits
+from tests.app.pretend import circuits, contrasts, experiments, followed, task_circuits
 from tests.app.pretend import runs as runs_made
 
 
@@ -49,6 +49,7 @@ def full(sqlite_store: Store) -> Engine:
     sqlite_store.graphs.circuits.save(task_circuits.record())
     sqlite_store.comparisons.moments.save(followed.record())
     sqlite_store.audit.contrasts.save(contrasts.record())
+    sqlite_store.audit.experiments.save(experiments.record())
     sqlite_store.progress.report("demo", "bare", "harvesting", 1, 2, 3.0)
     return sqlite_store.engine
 

@@ -23,7 +23,7 @@ from sae_core.audit.experiments.controls import (
     like_feature,
     random_direction,
 )
-from sae_core.audit.experiments.texts import Arm
+from sae_core.audit.experiments.texts import SteeredArm
 from sae_core.dictionaries.places import places_of
 from sae_core.interventions.steering import FeatureEdit, Mode
 
@@ -74,13 +74,13 @@ class ExperimentArms:
             )
         return tuple(arms)
 
-    def made(self, records: Sequence[ArmRecord]) -> list[Arm]:
+    def made(self, records: Sequence[ArmRecord]) -> list[SteeredArm]:
         """Arms with their edits, to be run.
 
         Raises:
             SteeringError: a strength times a maximum is no finite number.
         """
-        return [Arm(arm.name, tuple(map(self._edit, arm.edits))) for arm in records]
+        return [SteeredArm(arm.name, tuple(map(self._edit, arm.edits))) for arm in records]
 
     def _group(self, table: ArmTable, number: int) -> Iterator[ArmRecord]:
         strengths = (0.0,) if table.ablate else table.strengths

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from app.jobs.audit.experiments.readings import PromptBatch, PromptReadings, sample_seeds
 from sae_core.audit.experiments.neutral import neutral_texts
 from sae_core.audit.experiments.side_effects import NeutralText
-from sae_core.audit.experiments.texts import Arm, ArmText, BatchTexts, TextPlan, batch_texts
+from sae_core.audit.experiments.texts import ArmText, BatchTexts, SteeredArm, TextPlan, batch_texts
 from sae_core.files.atomic import atomic_file
 from sae_core.language_model.model import LanguageModel
 
@@ -74,7 +74,7 @@ class DrawingPlan:
     """
 
     readings: PromptReadings
-    arms: Sequence[Arm]
+    arms: Sequence[SteeredArm]
     texts: TextPlan
     seed: int
     samples: int

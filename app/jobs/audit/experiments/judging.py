@@ -65,7 +65,7 @@ class JudgeQuestion:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedTexts:
     """What a judge said.
 
     Attributes:
@@ -99,7 +99,7 @@ def judged(
     texts: Sequence[Sequence[Sequence[str]]],
     parallel: int,
     title: str,
-) -> Judged:
+) -> JudgedTexts:
     """Ask about every text, the same text of a prompt once.
 
     Args:
@@ -140,7 +140,7 @@ def judged(
             values[about] = answer
     finally:
         threads.shutdown(cancel_futures=True)
-    return Judged(
+    return JudgedTexts(
         np.array(
             [
                 [[values[one, text] for text in arm] for arm in arms]

@@ -18,7 +18,7 @@ from sae_core.audit.experiments.controls import (
 from sae_core.audit.experiments.neutral import neutral_texts
 from sae_core.audit.experiments.outcomes import TextPattern, has_words
 from sae_core.audit.experiments.side_effects import arm_side_effects
-from sae_core.audit.experiments.texts import Arm
+from sae_core.audit.experiments.texts import SteeredArm
 from sae_core.errors import ExperimentError
 from sae_core.interventions.steering import FeatureEdit, Mode
 from sae_core.language_model.model import LanguageModel
@@ -31,7 +31,7 @@ POINT = "blocks.1.hook_resid_pre"
 def test_neutral_texts_are_those_by_hand(gpt2: LanguageModel) -> None:
     dictionary = random_dictionary(POINT, gpt2.d_model)
     edit = FeatureEdit(dictionary, 4, Mode.ADD, 2.0, 1.0)
-    arms = [Arm("unsteered"), Arm("add", (edit,))]
+    arms = [SteeredArm("unsteered"), SteeredArm("add", (edit,))]
     rng = np.random.default_rng(0)
     texts = [torch.tensor([0, *rng.integers(1, 280, n)]) for n in (5, 12, 7, 9, 20, 3)]
     read = list(neutral_texts(gpt2, texts, arms))

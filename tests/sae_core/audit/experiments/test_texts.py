@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sae_core.audit.experiments.controls import direction
-from sae_core.audit.experiments.texts import Arm, TextPlan, batch_texts, prompts_at_once
+from sae_core.audit.experiments.texts import SteeredArm, TextPlan, batch_texts, prompts_at_once
 from sae_core.errors import SteeringError
 from sae_core.interventions.generation import Scope, generate
 from sae_core.interventions.next_token import TokenSampling
@@ -32,7 +32,7 @@ def double(request: pytest.FixtureRequest) -> LanguageModel:
 
 
 @pytest.fixture(scope="module")
-def arms(double: LanguageModel) -> tuple[Arm, ...]:
+def arms(double: LanguageModel) -> tuple[SteeredArm, ...]:
     dictionary = random_dictionary(POINT, double.d_model).double()
     feature = busiest(double, dictionary, [0, 9, 30, 31, 7, 40, 41, 250])
     vector = torch.linspace(-1, 1, double.d_model, dtype=torch.float64)
@@ -42,11 +42,11 @@ def arms(double: LanguageModel) -> tuple[Arm, ...]:
         return FeatureEdit(dictionary, of, mode, strength, 2.0)
 
     return (
-        Arm("unsteered"),
-        Arm("add", (edit(Mode.ADD, 1.5),)),
-        Arm("two", (edit(Mode.CLAMP, 0.5), edit(Mode.CAP, 0.2, 3))),
-        Arm("scale", (edit(Mode.SCALE, -1.0),)),
-        Arm("direction", (FeatureEdit(along, 0, Mode.REMOVE, 1.0, 1.0),)),
+        SteeredArm("unsteered"),
+        SteeredArm("add", (edit(Mode.ADD, 1.5),)),
+        SteeredArm("two", (edit(Mode.CLAMP, 0.5), edit(Mode.CAP, 0.2, 3))),
+        SteeredArm("scale", (edit(Mode.SCALE, -1.0),)),
+        SteeredArm("direction", (FeatureEdit(along, 0, Mode.REMOVE, 1.0, 1.0),)),
     )
 
 
@@ -55,7 +55,7 @@ def arms(double: LanguageModel) -> tuple[Arm, ...]:
     "sampling", [TokenSampling(), TokenSampling(0.7, 0.9, 20), TokenSampling(0)]
 )
 def test_each_text_is_what_it_is_alone_and_on_the_steering_page(
-    double: LanguageModel, arms: tuple[Arm, ...], scope: Scope, sampling: TokenSampling
+    double: LanguageModel, arms: tuple[SteeredArm, ...], scope: Scope, sampling: TokenSampling
 ) -> None:
     plan = TextPlan(7, sampling, scope)
     together = batch_texts(double, PROMPTS, SEEDS, arms, plan, ANSWERS)
@@ -77,7 +77,7 @@ def test_each_text_is_what_it_is_alone_and_on_the_steering_page(
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_probabilities_of_answers_are_those_by_hand(
-    double: LanguageModel, arms: tuple[Arm, ...], scope: Scope
+    double: LanguageModel, arms: tuple[SteeredArm, ...], scope: Scope
 ) -> None:
     plan = TextPlan(1, TokenSampling(0), scope)
     answers = batch_texts(double, PROMPTS, SEEDS, arms, plan, ANSWERS).answers
@@ -98,25 +98,25 @@ def test_probabilities_of_answers_are_those_by_hand(
 
 def test_a_stop_text_and_an_end_token_end_a_text(double: LanguageModel) -> None:
     plan = TextPlan(12, TokenSampling())
-    plain = batch_texts(double, PROMPTS, SEEDS, [Arm("unsteered")], plan).texts[0][0][0]
+    plain = batch_texts(double, PROMPTS, SEEDS, [SteeredArm("unsteered")], plan).texts[0][0][0]
     stop = plain.text[3:5]
     cut = batch_texts(
-        double, PROMPTS, SEEDS, [Arm("unsteered")], replace(plan, stops=(stop,))
+        double, PROMPTS, SEEDS, [SteeredArm("unsteered")], replace(plan, stops=(stop,))
     ).texts[0][0][0]
     assert cut.text == plain.text[: plain.text.index(stop)]
     assert len(cut.tokens) < len(plain.tokens)
     end = plain.tokens[2]
     ended = batch_texts(
-        double, PROMPTS, SEEDS, [Arm("unsteered")], replace(plan, ends=frozenset({end}))
+        double, PROMPTS, SEEDS, [SteeredArm("unsteered")], replace(plan, ends=frozenset({end}))
     ).texts[0][0][0]
     assert ended.tokens == plain.tokens[: plain.tokens.index(end)]
 
 
 def test_an_arm_without_numbers_is_named(double: LanguageModel) -> None:
     dictionary = random_dictionary(POINT, double.d_model).double()
-    far = Arm("much too far", (FeatureEdit(dictionary, 1, Mode.ADD, 1e200, 1e108),))
+    far = SteeredArm("much too far", (FeatureEdit(dictionary, 1, Mode.ADD, 1e200, 1e108),))
     with pytest.raises(SteeringError, match="much too far"):
-        batch_texts(double, PROMPTS, SEEDS, [Arm("unsteered"), far], TextPlan(3))
+        batch_texts(double, PROMPTS, SEEDS, [SteeredArm("unsteered"), far], TextPlan(3))
 
 
 def test_the_size_of_a_batch_hangs_on_model_and_plan(double: LanguageModel) -> None:
