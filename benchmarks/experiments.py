@@ -158,7 +158,7 @@ def kills(plan: Path, times: int = 3) -> None:
             print(f"{name}: killed with {len(list(_batches()))} batches on the disk", flush=True)
         began = time.monotonic()
         subprocess.run(_command(plan), check=True, stderr=subprocess.DEVNULL)
-        result = next(_home().glob("experiments/*/result.json"))
+        result = next(_home().glob("experiments/*/result-*.json"))
         digest = hashlib.sha256(result.read_bytes()).hexdigest()
         print(
             f"{name}: {time.monotonic() - began:.1f} s for the rest; {len(list(_batches()))} "

@@ -96,8 +96,8 @@ def read_result(path: Path) -> ExperimentFile:
     value: Any = read_json(path)
     if not isinstance(value, dict) or value.get("kind") != KIND or value.get("format") != FORMAT:
         raise InvalidRequest(
-            f"{path} is no result of an experiment that this version reads: it is written as "
-            "result.json."
+            f"{path} is no result of an experiment that this version reads: their names "
+            "begin with result-."
         )
     try:
         details = details_of(value["details"])

@@ -52,7 +52,6 @@ from sae_core.language_model.model import LanguageModel
 
 METHOD = 1
 """Counted up when experiments come out differently: what was run before is then run anew."""
-RESULT = "result.json"
 
 KeyOf = Callable[[str], str]
 """From the name of an environment variable to the key that it holds."""
@@ -206,7 +205,8 @@ class ExperimentRun:
             ExperimentError: a pattern takes too long, or too few prompts have an outcome.
             EndpointGone, BudgetSpent: a judge answers no more; what it said is kept.
         """
-        result = self.folder / RESULT
+        # Other outcomes of the same texts are another experiment in the same folder.
+        result = self.folder / f"result-{self._question[:16]}.json"
         there = self._store.audit.experiments.asked(self._question)
         if there is not None and result.is_file():
             return there, result

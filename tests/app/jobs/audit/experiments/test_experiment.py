@@ -28,8 +28,9 @@ from app.jobs.harvest import harvest as harvesting
 from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.store import open_store
-from app.worker.client.references import model_ref
+from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.process.shelf import Shelf
+from sae_core.audit.monitors.levels import monitor_levels
 from sae_core.interventions.prompt import prompt_tokens
 from tests.app.jobs.explain.scripted import said, served
 from tests.sae_core.tiny_models import save_folder, tiny_gpt2
@@ -107,7 +108,7 @@ def home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _result(home: Path) -> Path:
-    (path,) = (home / "home").glob("experiments/*/result.json")
+    (path,) = (home / "home").glob("experiments/*/result-*.json")
     return path
 
 
@@ -174,6 +175,33 @@ def test_a_plan_is_run_and_kept(home: Path, capsys: pytest.CaptureFixture[str]) 
     assert run(["forget", "--experiment", "foxes"]) == 0
 
 
+def test_another_outcome_needs_no_other_texts(home: Path) -> None:
+    _forget(home)
+    assert run(["experiment", str(home / "plan.toml")]) == 0
+    first = _result(home)
+    batches = {path: path.stat().st_mtime_ns for path in first.parent.glob("batch-*.json")}
+    command = ["monitor", "tiny/neurons", "--feature", "5", "--name", "five", "--rate", "0.2"]
+    assert run(command) == 0
+    plan = home / "watched.toml"
+    plan.write_text(PLAN.replace('measure = "length"', 'monitor = "five"'))
+    assert run(["experiment", str(plan)]) == 0
+    results = sorted(first.parent.glob("result-*.json"))
+    assert len(results) == 2
+    assert {path: path.stat().st_mtime_ns for path in first.parent.glob("batch-*.json")} == batches
+    (other,) = [read_result(path) for path in results if path != first]
+    with open_store(Settings(home=home / "home")) as store:
+        view = store.dictionary("tiny", "neurons")
+        monitor = store.audit.monitors.view("five").record.details.monitor
+        shelf = Shelf("cpu", 2**30)
+        model = shelf.model(model_ref(view))
+        dictionary = shelf.dictionary(model_ref(view), dictionary_ref(view))
+    place = [own.name for own in other.details.outcomes].index("monitor five")
+    for arm in (0, 3):
+        levels = monitor_levels(model, dictionary, monitor, other.texts[7].texts[arm])
+        assert other.values[place, 7, arm] == pytest.approx(levels.mean())
+    assert run(["forget", "--monitor", "five"]) == 0
+
+
 def test_a_control_is_steered_as_far(home: Path) -> None:
     _forget(home)
     assert run(["experiment", str(home / "plan.toml")]) == 0
@@ -214,7 +242,7 @@ def test_killed_three_times_it_ends_with_the_same_file(home: Path, tmp_path: Pat
         assert process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert not list(batches.glob("*/result.json"))
+        assert not list(batches.glob("*/result-*.json"))
     assert run(["experiment", str(plan)]) == 0
     assert _result(home).read_bytes() == whole
 
