@@ -1,132 +1,41 @@
-"""`featurescope experiment` on a small model: what it keeps, kills, judges, and what it refuses."""
+"""`featurescope experiment` on a small model: what it keeps, kills and judges."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from app.cli.main import run
-from app.jobs.audit.contrast import ContrastSpec, find_contrast, read_texts
 from app.jobs.audit.experiments import readings
-from app.jobs.audit.experiments import run as running
-from app.jobs.audit.experiments.plan import read_plan
 from app.jobs.audit.experiments.prompts import FilePrompt, prompt_file
 from app.jobs.audit.experiments.result_file import read_result
-from app.jobs.harvest import harvest as harvesting
-from app.jobs.source import SourceSpec
 from app.settings import Settings
 from app.store.store import open_store
 from app.worker.client.references import dictionary_ref, model_ref
 from app.worker.process.shelf import Shelf
 from sae_core.audit.monitors.levels import monitor_levels
 from sae_core.interventions.prompt import prompt_tokens
+from tests.app.jobs.audit.experiments.small_home import PLAN, PROMPTS, forget_all, result_of
 from tests.app.jobs.explain.scripted import said, served
-from tests.sae_core.tiny_models import save_folder, tiny_gpt2
-
-POST = "blocks.1.mlp.hook_post"
-PROMPTS = [f"def fox_{n}(dog{'s' * (n % 4)}):" for n in range(32)]
-PLAN = """
-name = "foxes"
-dictionary = "tiny/neurons"
-prompts = "prompts.jsonl"
-samples = 2
-tokens = 6
-neutral_texts = 8
-[[arms]]
-features = [5]
-strengths = [1, 8]
-[[arms]]
-ablate = [7]
-controls = 0
-[[arms]]
-list = "busy"
-method = "scale"
-strengths = [3.0]
-controls = 2
-[[arms]]
-contrast = "foxes-against-code"
-strengths = [2]
-[[outcomes]]
-words = ["fox"]
-[[outcomes]]
-pattern = "[a-f]"
-[[outcomes]]
-answer_field = "target"
-against = [" jumps"]
-[[outcomes]]
-measure = "length"
-[[outcomes]]
-measure = "repetition"
-[[outcomes]]
-name = "never"
-words = ["nowhere to be found"]
-"""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the neurons of a small model, a list, a contrast, prompts and a plan."""
-    folder = tmp_path_factory.mktemp("experiment")
-    save_folder(tiny_gpt2(), folder / "tiny")
-    (folder / "texts").mkdir()
-    for n in range(20):
-        (folder / "texts" / f"{n:02}.txt").write_text(f"def fox_{n}(dog): return {n} jumps\n" * 3)
-    spec = SourceSpec(
-        str(folder / "tiny"), neurons=POST, name="neurons", corpus=str(folder / "texts"), n_ctx=32
-    )
-    settings = Settings(home=folder / "home")
-    harvesting.harvest(settings, spec)
-    foxes = read_texts([f"the fox {n} jumps" for n in range(10)], "foxes", as_json=False)
-    code = read_texts([f"def f_{n}(x): return {n}" for n in range(10)], "code", as_json=False)
-    with open_store(settings) as store:
-        view = store.dictionary("tiny", "neurons")
-        busy = np.argsort(-store.scales(view).firings)[:2].tolist()
-        store.lists.create("busy", dictionary=view, features=busy)
-        find_contrast(store, ContrastSpec(view, "foxes against code", foxes, code), "cpu")
-    lines = [json.dumps({"text": text, "target": " return"}) for text in PROMPTS]
-    (folder / "prompts.jsonl").write_text("\n".join(lines))
-    (folder / "plan.toml").write_text(PLAN)
-    return folder
-
-
-@pytest.fixture
-def home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FEATURESCOPE_HOME", str(folder / "home"))
-    return folder
-
-
-def _result(home: Path) -> Path:
-    (path,) = (home / "home").glob("experiments/*/result-*.json")
-    return path
-
-
-def _forget(home: Path) -> None:
-    shutil.rmtree(home / "home" / "experiments", ignore_errors=True)
-    with open_store(Settings(home=home / "home")) as store:
-        for line in store.audit.experiments.all():
-            store.audit.experiments.forget(line.name)
 
 
 def test_a_plan_is_run_and_kept(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _forget(home)
+    forget_all(home)
     assert run(["experiment", str(home / "plan.toml"), "--output", str(home / "out.json")]) == 0
     printed = capsys.readouterr().out
     assert "32 prompts × 11 arms × 2 samples: 704 texts of at most 6 tokens." in printed
     assert "of drawing are left" in printed
     assert "Its page is /experiments/foxes" in printed
-    assert (home / "out.json").read_bytes() == _result(home).read_bytes()
+    assert (home / "out.json").read_bytes() == result_of(home).read_bytes()
     with open_store(Settings(home=home / "home")) as store:
         view = store.audit.experiments.view("foxes")
         values = store.audit.experiments.values(view)
@@ -176,9 +85,9 @@ def test_a_plan_is_run_and_kept(home: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_another_outcome_needs_no_other_texts(home: Path) -> None:
-    _forget(home)
+    forget_all(home)
     assert run(["experiment", str(home / "plan.toml")]) == 0
-    first = _result(home)
+    first = result_of(home)
     batches = {path: path.stat().st_mtime_ns for path in first.parent.glob("batch-*.json")}
     command = ["monitor", "tiny/neurons", "--feature", "5", "--name", "five", "--rate", "0.2"]
     assert run(command) == 0
@@ -203,9 +112,9 @@ def test_another_outcome_needs_no_other_texts(home: Path) -> None:
 
 
 def test_a_control_is_steered_as_far(home: Path) -> None:
-    _forget(home)
+    forget_all(home)
     assert run(["experiment", str(home / "plan.toml")]) == 0
-    arms = {arm.name: arm for arm in read_result(_result(home)).details.arms}
+    arms = {arm.name: arm for arm in read_result(result_of(home)).details.arms}
     (edit,), (control,) = (arms[name].edits for name in ("add 5 × 8", "random for add 5 × 8"))
     assert edit.feature != control.feature
     assert control.maximum == pytest.approx(edit.maximum)  # all neurons write one unit
@@ -215,10 +124,10 @@ def test_a_control_is_steered_as_far(home: Path) -> None:
 def test_killed_three_times_it_ends_with_the_same_file(home: Path, tmp_path: Path) -> None:
     plan = home / "few.toml"
     plan.write_text(PLAN.split("[[arms]]\nablate")[0] + '[[outcomes]]\nwords = ["fox"]\n')
-    _forget(home)
+    forget_all(home)
     assert run(["experiment", str(plan)]) == 0
-    whole = _result(home).read_bytes()
-    _forget(home)
+    whole = result_of(home).read_bytes()
+    forget_all(home)
     script = tmp_path / "slow.py"
     # Many small batches, each of which takes a while.
     script.write_text(
@@ -244,13 +153,13 @@ def test_killed_three_times_it_ends_with_the_same_file(home: Path, tmp_path: Pat
         process.wait()
         assert not list(batches.glob("*/result-*.json"))
     assert run(["experiment", str(plan)]) == 0
-    assert _result(home).read_bytes() == whole
+    assert result_of(home).read_bytes() == whole
 
 
 def test_a_judge_is_paid_once_and_goes_on(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _forget(home)
+    forget_all(home)
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     asked = 0
 
@@ -282,21 +191,21 @@ def test_a_judge_is_paid_once_and_goes_on(
         answered = [body for body in script.asked if body["model"] == "small"]
         assert script.twice() <= 1 + sum("fox_3(" in str(body) for body in answered)
         assert "arm" not in str(answered[0])
-    details = read_result(_result(home)).details
+    details = read_result(result_of(home)).details
     (outcome,) = details.outcomes
     assert (outcome.kind, outcome.left_out) == ("judge", 1)
     assert {row.prompts for row in details.figures.means} == {31}
 
 
 def test_conversations_are_prompts(home: Path) -> None:
-    _forget(home)
+    forget_all(home)
     lines = [json.dumps({"messages": [{"role": "user", "content": text}]}) for text in PROMPTS]
     (home / "chats.jsonl").write_text("\n".join([*lines, json.dumps({"text": "the fox"})]))
     plan = home / "chats.toml"
     text = PLAN.replace("prompts.jsonl", "chats.jsonl")
     plan.write_text(text.replace('answer_field = "target"', 'answer = " return"'))
     assert run(["experiment", str(plan)]) == 0
-    texts = read_result(_result(home)).texts
+    texts = read_result(result_of(home)).texts
     assert texts[0].said == (("user", PROMPTS[0]),)
     assert texts[32].said == "the fox"
 
@@ -319,100 +228,3 @@ def test_prompts_of_one_length_are_together(folder: Path) -> None:
         assert len({len(made.tokens[number]) for number in batch.numbers}) == 1
     assert made.tokens[0] == tuple(prompt_tokens(model, PROMPTS[0]).tolist())
     assert torch.tensor(made.tokens[0]).dtype == torch.int64
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ({"[5]": "[5000]"}, "There is no feature 5000"),
-        ({"[5]": "[-1]"}, "arms.1.features.1"),
-        ({'"busy"': '"nothing"'}, "nothing"),
-        ({'"foxes-against-code"': '"nothing"'}, "no contrast"),
-        ({"tiny/neurons": "tiny/none"}, "none"),
-        ({"tiny/neurons": "tiny"}, "dictionary"),
-        ({"strengths = [1, 8]": "strengths = []"}, "strengths"),
-        ({"strengths = [1, 8]": "strengths = [1, 1]"}, "each strength stands once"),
-        ({"strengths = [1, 8]": "strengths = [inf]"}, "strengths"),
-        ({"strengths = [1, 8]": 'name = "unsteered"'}, "Two arms are called 'unsteered'"),
-        ({"ablate = [7]": "ablate = [7]\nfeatures = [7]"}, "an arm has one of"),
-        ({"ablate = [7]": "banana = [7]"}, "there is no field arms.2.banana"),
-        ({"tokens = 6": "tokens = 60"}, "Line 1 of prompts.jsonl has"),
-        ({"tokens = 6": "tokens = 6\ntemperature = 0"}, "all samples of a prompt are the same"),
-        ({'"target"': '"other"'}, "Line 1 of prompts.jsonl has no text in the field 'other'"),
-        ({'"[a-f]"': '"("'}, "is no pattern"),
-        ({'measure = "length"': 'measure = "height"'}, "measure"),
-        ({'measure = "length"': 'monitor = "nothing"'}, "no monitor"),
-        ({'measure = "length"': 'question = "kind?"'}, "needs an endpoint"),
-        ({'name = "never"': "name = \"says 'fox'\""}, "Two outcomes are called"),
-        ({'prompts = "prompts.jsonl"': 'prompts = "none.jsonl"'}, "cannot be read"),
-        ({"[[arms]]": "[[arms"}, "cannot be read"),
-    ],
-)
-def test_what_cannot_be_run_is_a_sentence(
-    home: Path, capsys: pytest.CaptureFixture[str], words: dict[str, str], sentence: str
-) -> None:
-    text = PLAN
-    for old, new in words.items():
-        assert old in text
-        text = text.replace(old, new, 1)
-    (home / "wrong.toml").write_text(text)
-    assert run(["experiment", str(home / "wrong.toml")]) == 1
-    assert sentence in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("lines", "sentence"),
-    [
-        (["{", ""], "Line 38 of broken.jsonl is not JSON; nothing was run"),
-        (["3"], "Line 38 of broken.jsonl is no object"),
-        (["{}"], 'Line 38 of broken.jsonl needs either a "text" or "messages"'),
-        (
-            ['{"messages": [{"role": "king", "content": "x"}]}'],
-            "Line 38 of broken.jsonl has a mess",
-        ),
-        ([json.dumps({"text": "fox " * 80})], "Line 38 of broken.jsonl"),
-    ],
-)
-def test_a_broken_line_is_named(
-    home: Path, capsys: pytest.CaptureFixture[str], lines: list[str], sentence: str
-) -> None:
-    good = [json.dumps({"text": f"{text} {n}"}) for n, text in enumerate([*PROMPTS, *PROMPTS[:5]])]
-    (home / "broken.jsonl").write_text("\n".join([*good, *lines, *good]))
-    command = ["experiment", "--dictionary", "tiny/neurons", "--features", "5", "--words", "fox"]
-    assert run([*command, "--prompts", str(home / "broken.jsonl")]) == 1
-    assert sentence in capsys.readouterr().err
-
-
-def test_options_make_a_plan(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _forget(home)
-    (home / "few.txt").write_text("\n".join(["the fox", *PROMPTS, "", "the fox"]))
-    command = ["experiment", "--dictionary", "tiny/neurons", "--features", "5,6", "--tokens", "3"]
-    command += ["--strengths", "2", "--words", "fox,dog", "--name", "options"]
-    assert run([*command, "--prompts", str(home / "few.txt")]) == 0
-    printed = capsys.readouterr().out
-    assert "34 prompts (1 say what another says) × 3 arms" in printed
-    assert "/experiments/options" in printed
-    (home / "few.txt").write_text("\n".join(PROMPTS[:29]))
-    assert run([*command, "--prompts", str(home / "few.txt")]) == 1
-    assert "has 29 prompts: the intervals need at least 30" in capsys.readouterr().err
-    for wrong in (["--features", "x"], ["--strengths", "x"]):
-        assert run([*command, "--prompts", str(home / "few.txt"), *wrong]) == 1
-    assert run(["experiment"]) == 1
-    assert run(["experiment", "--again"]) == 1
-    assert run(["experiment", str(home / "few.txt"), "--again"]) == 1
-    assert run(["experiment", str(home / "plan.toml"), "--features", "5"]) == 1
-    capsys.readouterr()
-
-
-def test_yaml_is_read_without_aliases(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (home / "plan.yaml").write_text(yaml.safe_dump(tomllib.loads(PLAN)))
-    assert read_plan(home / "plan.yaml").table == read_plan(home / "plan.toml").table
-    (home / "bomb.yaml").write_text("a: &a [x, x]\nb: &b [*a, *a]\narms: [*b, *b]\n")
-    assert run(["experiment", str(home / "bomb.yaml")]) == 1
-    assert "aliases" in capsys.readouterr().err
-
-
-def test_durations_in_words() -> None:
-    assert running._duration(12.4) == "12 s"
-    assert running._duration(600) == "10 min"
-    assert running._duration(7_200) == "2.0 h"
