@@ -13,9 +13,9 @@ from typing import Protocol
 
 from app import __version__
 from app.cli.commands import version
-from app.cli.commands.auditing import contrast, experiment, report, verify_report
+from app.cli.commands.auditing import contrast, experiment, monitor, report, verify_report, watch
 from app.cli.commands.making import add, demo_train, harvest, sweep, toy, train
-from app.cli.commands.serving import demo, doctor, serve, worker
+from app.cli.commands.serving import demo, doctor, mcp, serve, worker
 from app.cli.commands.store import db, export, forget, import_, list_, remove
 from app.cli.commands.studying import (
     automata,
@@ -49,6 +49,7 @@ class Command(Protocol):
 COMMANDS: tuple[Command, ...] = (
     serve,
     worker,
+    mcp,
     doctor,
     harvest,
     add,
@@ -63,6 +64,8 @@ COMMANDS: tuple[Command, ...] = (
     circuit,
     automata,
     contrast,
+    monitor,
+    watch,
     experiment,
     report,
     verify_report,
