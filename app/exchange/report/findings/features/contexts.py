@@ -12,7 +12,7 @@ from app.exchange.report.findings.features.parts import FiringContext
 from app.rendering.contexts import SHORT_AFTER, SHORT_BEFORE, activation_levels
 from app.rendering.markup import trusted
 from app.rendering.numbers import activation
-from app.rendering.tokens import printable
+from app.rendering.tokens import SPACE, printable
 
 
 def context_line(context: FiringContext, maximum: float) -> Markup:
@@ -23,7 +23,7 @@ def context_line(context: FiringContext, maximum: float) -> Markup:
     low = max(0, context.peak - SHORT_BEFORE)
     html = []
     for place in range(low, min(len(context.texts), context.peak + SHORT_AFTER + 1)):
-        text = escape(printable(context.texts[place]))
+        text = escape(printable(context.texts[place]).replace(SPACE, " "))
         if place in at:
             mark = f"a{level[place]}{' p' if place == context.peak else ''}"
             title = f"activation {activation(at[place], maximum)}"

@@ -137,7 +137,7 @@ class ListKind(FindingKind[ListAsked, ListFound, ListStated]):
     def claim(self, finding: Finding) -> str:
         """What it is for, and how many are in it."""
         n, stated = len(finding.asked.features), finding.stated
-        note = f": {printable(stated.note)}" if stated.note else ""
+        note = f": {printable(stated.note).rstrip('.')}" if stated.note else ""
         left = f" {stated.left_out} more are left out." if stated.left_out else ""
         noun = "feature" if n == 1 else "features"
         return f"The list “{printable(stated.title)}” has {n} {noun}{note}.{left}"
