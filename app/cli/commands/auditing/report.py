@@ -13,6 +13,8 @@ FINDINGS = {
     "label": ("MODEL/DICTIONARY/12", "what is said that a feature means"),
     "list": ("NAME", "the features of a list, by the name in its address"),
     "contrast": ("NAME", "what tells two sets of texts apart, with the texts"),
+    "monitor": ("NAME", "what it reads, and the false-positive rate asked and observed"),
+    "experiment": ("NAME", "what steering does on many prompts, with the value of each"),
     "graph": ("MODEL/NAME", "the strongest edges of an attribution graph"),
     "circuit": ("MODEL/NAME", "what a task's right answers are owed to"),
 }

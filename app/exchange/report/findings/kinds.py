@@ -7,11 +7,13 @@ from typing import Any
 from app.exchange.report.document import ReportError
 from app.exchange.report.findings.circuit import CircuitKind
 from app.exchange.report.findings.contrast import ContrastKind
+from app.exchange.report.findings.experiment import ExperimentKind
 from app.exchange.report.findings.features.feature import FeatureKind
 from app.exchange.report.findings.features.label import LabelFindingKind
 from app.exchange.report.findings.features.listed import ListKind
 from app.exchange.report.findings.graph import GraphKind
 from app.exchange.report.findings.kind import FindingKind, ReadFinding
+from app.exchange.report.findings.monitor import MonitorKind
 from app.exchange.report.schema import AuditReport, RawFinding
 
 KINDS: tuple[FindingKind[Any, Any, Any], ...] = (
@@ -19,6 +21,8 @@ KINDS: tuple[FindingKind[Any, Any, Any], ...] = (
     LabelFindingKind(),
     ListKind(),
     ContrastKind(),
+    MonitorKind(),
+    ExperimentKind(),
     GraphKind(),
     CircuitKind(),
 )

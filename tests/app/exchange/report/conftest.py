@@ -79,6 +79,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, texts)))
     lines = [{"prompt": f"fox {n}", "right": "a", "wrong": ["b", "c"]} for n in range(8)]
     (folder / "letters.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    (folder / "prompts.txt").write_text("\n".join(f"the fox {n}" for n in range(40)))
     first, second = harvest(folder, "first"), harvest(folder, "second")
     homes = Homes(folder, first, second, folder / "out")
     with pytest.MonkeyPatch.context() as patch:
@@ -86,6 +87,12 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
         files = (folder / "foxes.jsonl", folder / "code.jsonl")
         words = ["--features", "3", "--name", "contrast", "--list", "foxes"]
         assert run(["contrast", "tiny/features", *map(str, files), *words]) == 0
+        fired = str(fires(first))
+        loud = ["--feature", fired, "--name", "loud", "--rate", "0.4"]
+        assert run(["monitor", "tiny/features", *loud]) == 0
+        pushed = ["--features", fired, "--strengths", "4", "--words", "fox", "--name", "pushed"]
+        prompts = ["--prompts", str(folder / "prompts.txt")]
+        assert run(["experiment", "--dictionary", "tiny/features", *prompts, *pushed]) == 0
         task = ["circuit", "tiny", str(folder / "letters.jsonl"), "--draws", "2", "--no-graph"]
         assert run([*task, "--features", "2", "--dictionary", "features"]) == 0
         assert run(["graph", "tiny", "the fox", "--dictionary", "features", "--nodes", "20"]) == 0
@@ -106,7 +113,18 @@ def chosen(home: Path) -> list[str]:
     """Options that name a finding of each kind."""
     feature = f"tiny/features/{fires(home)}"
     words = ["--feature", feature, "--label", feature, "--list", "foxes"]
-    words += ["--contrast", "contrast", "--graph", "tiny/the-fox", "--circuit", "tiny/letters"]
+    words += [
+        "--contrast",
+        "contrast",
+        "--monitor",
+        "loud",
+        "--experiment",
+        "pushed",
+        "--graph",
+        "tiny/the-fox",
+        "--circuit",
+        "tiny/letters",
+    ]
     return [*words, "--title", f"Title {HOSTILE}", "--note", f"Note\n{HOSTILE}"]
 
 

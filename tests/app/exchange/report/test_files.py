@@ -43,7 +43,7 @@ def test_page_and_json_say_the_same(homes: Homes, key: ReportKey) -> None:
     assert homes.json.read_bytes() in homes.page.read_bytes()
     assert page.report.key.fingerprint == key.fingerprint
     assert [raw.kind for raw in page.report.findings] == [
-        *("feature", "label", "list", "contrast", "graph", "circuit")
+        *("feature", "label", "list", "contrast", "monitor", "experiment", "graph", "circuit")
     ]
 
 
