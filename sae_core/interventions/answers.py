@@ -193,7 +193,7 @@ def answers(
     position = 0
     for fed in run.feed_in_pieces(tokens.expand(n_rows, -1), reader.points):
         n = fed.hidden.shape[1]
-        piece, rows = tokens[position : position + n].expand(n_rows, -1), range(n_rows)
+        piece, rows = [tokens[position : position + n].tolist()] * n_rows, range(n_rows)
         yield (
             *reader.read(fed.x, piece, position, rows),
             *reader.read_later(fed.x, position, rows, at_once=True),
@@ -215,12 +215,14 @@ def answers(
         # An answer that has ended stays in the batch: the others' last bits depend on its shape.
         logits, x = run.read_step(writer.tokens, reader.points)
         if reader.points:
-            column = torch.tensor(writer.tokens)[:, None]
             ended = any(each.end for each in drawn)
-            yield (
+            column = [[token] for token in writer.tokens]
+            read: tuple[AnswerPart, ...] = (
                 *reader.read(x, column, position, open_rows),
                 *reader.read_later(x, position, open_rows, at_once=ended),
             )
+            if read:
+                yield read
         if last:
             return
         open_rows = [each.row for each in drawn if each.end is None and each.row not in closed]
@@ -292,18 +294,23 @@ class _Reader:
         self._watched = watched
         model = run.steering.model
         self._special = model.vocabulary.special
+        self._reads = bool(watched.all)
         self._later: list[Mapping[HookPoint, Tensor]] = []
         self._places = {d: model.hook_point(d.hook_point, d.d_in) for d in watched.all}
         places = (*self._places.values(), *(monitor.point for monitor in watched.monitors))
         self.points: tuple[HookPoint, ...] = tuple(dict.fromkeys(places))
 
     def read(
-        self, x: Mapping[HookPoint, Tensor], tokens: Tensor, position: int, rows: Sequence[int]
+        self,
+        x: Mapping[HookPoint, Tensor],
+        tokens: Sequence[Sequence[int]],
+        position: int,
+        rows: Sequence[int],
     ) -> Iterator[TokensWatched]:
         """What dictionaries and traits are on tokens [rows, n] that were fed, in these rows."""
-        if self._watched.all:
+        if self._reads:
             for row in rows:
-                plain = [token not in self._special for token in tokens[row].tolist()]
+                plain = [token not in self._special for token in tokens[row]]
                 yield self._row(row, position, {p: each[row] for p, each in x.items()}, plain)
 
     def read_later(

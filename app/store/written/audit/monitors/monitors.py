@@ -89,7 +89,7 @@ class KeptMonitors:
         """
         title = checked_line(record.title, "a title", LONGEST_TITLE) or "monitor"
         details = canonical(record.details.as_json())
-        content = f"{record.model}\n{record.dictionary}\n{details}"
+        content = f"{title}\n{record.model}\n{record.dictionary}\n{details}"
         key = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
         with writing(self._engine, alone=True) as connection:
             name = kept_once(

@@ -11,7 +11,7 @@ from app.store.columns import Base
 class StoredMonitor(Base):
     """A monitor; `name` is part of its address.
 
-    Its id is the SHA-256 of model, dictionary and `details`, which is canonical JSON:
+    Its id is the SHA-256 of title, model, dictionary and `details`, which is canonical JSON:
     `MonitorDetails`. `checksum` is of the dictionary's weights. `question` is the SHA-256 of all
     that decided it. `raised` and `unsent` count its alarms, and webhooks that were not taken, the
     alarms among them that are kept no longer.
