@@ -6,13 +6,13 @@ from urllib.parse import urlencode
 
 from app.client.transport import Answer, Transport
 from app.pages.audit.contrast.schema import ContrastAnswer, ContrastList, ContrastSummary
-from app.pages.audit.monitors.schema import MonitorAnswer, MonitorList, MonitorSummary
 from app.pages.audit.experiments.schema import (
     ExperimentAnswer,
     ExperimentList,
     ExperimentSummary,
     ExperimentTexts,
 )
+from app.pages.audit.monitors.schema import MonitorAnswer, MonitorList, MonitorSummary
 
 
 class AuditClient:
