@@ -17,6 +17,7 @@ from app.worker.protocol.chats import (
     ChatStep,
 )
 from app.worker.protocol.events import Progress, Result
+from app.worker.protocol.monitors import ChatAlarm
 from app.worker.protocol.requests import WorkRequest
 from tests.app.pretend.prompts import PretendPrompts
 
@@ -64,6 +65,8 @@ def _said(request: ChatRequest) -> Iterator[Result | Progress]:
                 text=text,
             )
             yield _read(request, pane, len(HEARD) + step, 1)
+            if step == 0 and pane is ChatPane.STEERED:
+                yield from _alarms(request, token)
         yield ChatEnded(
             pane=pane,
             why=ChatEnd.LENGTH,
@@ -71,6 +74,16 @@ def _said(request: ChatRequest) -> Iterator[Result | Progress]:
             n_tokens=len(WORDS[pane.value]),
             tokens_per_second=50.0,
         )
+
+
+def _alarms(request: ChatRequest, token: int) -> Iterator[ChatAlarm]:
+    """Each monitor tells of what was said and of the steered answer's first token."""
+    for number, own in enumerate(request.monitors):
+        level, pane = own.threshold + 1, ChatPane.STEERED.value
+        for turn, position, string in ((0, 2, " self"), (-1, 3, f" word{token}")):
+            yield ChatAlarm(
+                pane=pane, monitor=number, turn=turn, position=position, string=string, level=level
+            )
 
 
 def _read(request: ChatRequest, pane: ChatPane, position: int, n: int) -> ChatRead:

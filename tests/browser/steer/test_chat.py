@@ -15,6 +15,7 @@ from app.store.store import open_store
 from app.worker.protocol.chats import ChatRequest
 from tests.app.pages.steer.chatting import chatting
 from tests.app.pretend.chats import PretendChats
+from tests.app.pretend.monitors import record as monitor_record
 from tests.app.pretend.served import Served
 from tests.app.web.test_stream import wait
 from tests.published import FILE, published
@@ -43,6 +44,7 @@ def base_url(tmp_path_factory: pytest.TempPathFactory, talking: PretendChats) ->
     with open_store(Settings(home=home)) as store:
         view = store.dictionary("demo", "mlp-12")
         store.lists.create("<i>kind", dictionary=view, features=[0, 2])
+        store.audit.monitors.save(monitor_record("watch <b>"))
         with chatting(), Served(store, home, talking) as url:
             yield url
 
@@ -51,6 +53,30 @@ def say(page: Page, text: str) -> None:
     page.locator("#said").fill(text)
     page.locator("#said").press("Control+Enter")
     expect(page.locator("#status")).to_contain_text("a second together")
+
+
+def test_monitors_watch_the_conversation(page: Page) -> None:
+    page.goto(CHAT)
+    expect(page.locator("#alarms")).to_be_hidden()
+    page.get_by_label("watch <b>").check()
+    say(page, " self")
+    told = page.locator("#alarms li")
+    expect(told).to_have_count(2)
+    expect(told.nth(0)).to_contain_text("on turn 1 at “ self”")
+    expect(told.nth(1)).to_contain_text("on the steered answer at “ word30”")
+    # The address takes monitor and gate along.
+    page.get_by_label("an alarm").select_option("refuse")
+    expect(told.nth(1)).to_contain_text("it was stopped")
+    page.wait_for_url("**gate=refuse*")
+    page.reload()
+    expect(page.get_by_label("watch <b>")).to_be_checked()
+    expect(page.get_by_label("an alarm")).to_have_value("refuse")
+    expect(page.locator("#alarms li")).to_have_count(2)
+    assert Axe().run(page).violations_count == 0
+    page.get_by_label("watch <b>").uncheck()
+    expect(page.locator("#alarms")).to_be_hidden()
+    page.goto(f"{CHAT}&monitor=gone")
+    expect(page.locator(".notice", has_text="There is no monitor gone")).to_be_visible()
 
 
 def test_a_conversation_is_answered_followed_and_taken_along(page: Page, tmp_path: Path) -> None:

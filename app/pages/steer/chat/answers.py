@@ -18,6 +18,7 @@ from app.rendering.tokens import printable
 from app.web.live.stream import LiveEvent
 from app.web.model import AddressedModel
 from app.web.schema import floats
+from app.worker.alarms.hearing import AlarmEar
 from app.worker.client.blocking import STRANGE
 from app.worker.client.chats import ChatTokens, WatchedTokens, chat
 from app.worker.client.streaming import LiveWorker
@@ -30,6 +31,7 @@ from app.worker.protocol.chats import (
     ChatStep,
 )
 from app.worker.protocol.events import Pane, Progress, Result
+from app.worker.protocol.monitors import ChatAlarm, GateKind
 
 
 class ChatSpeech:
@@ -38,9 +40,11 @@ class ChatSpeech:
     Args:
         model: has the names of features.
         asked: what was asked.
+        ear: puts alarms down.
     """
 
-    def __init__(self, model: AddressedModel, asked: ChatTask) -> None:
+    def __init__(self, model: AddressedModel, asked: ChatTask, ear: AlarmEar) -> None:
+        self._ear = ear
         self._store = model.store
         self._typeset = model.typeset
         self._asked = asked
@@ -58,6 +62,7 @@ class ChatSpeech:
             WorkerUnavailable: the event makes no sense.
         """
         try:
+            self._ear.hear(event)
             match event:
                 case ChatBegan():
                     return self._began(event)
@@ -66,6 +71,8 @@ class ChatSpeech:
                 case ChatRead():
                     self._watched[event.pane].append(WatchedTokens.of(event))
                     return None
+                case ChatAlarm():
+                    return self._alarm(event)
                 case ChatEnded():
                     return await run_in_threadpool(self._ended, event)
                 case Progress():
@@ -93,6 +100,20 @@ class ChatSpeech:
             text=text,
             shown=None if shown == text else shown,
             end=end,
+        )
+
+    def _alarm(self, event: ChatAlarm) -> types.AlarmEvent:
+        request = self._asked.request
+        own, stopped = request.monitors[event.monitor], request.gate is GateKind.REFUSE
+        return types.AlarmEvent(
+            pane=Pane(event.pane),
+            monitor=own.name,
+            turn=None if event.turn < 0 else event.turn,
+            level=event.level,
+            threshold=own.threshold,
+            gate=request.gate,
+            # What an answer was stopped for is not handed out.
+            token=None if stopped and event.turn < 0 else printable(event.string),
         )
 
     def _ended(self, event: ChatEnded) -> types.AnswerEvent:

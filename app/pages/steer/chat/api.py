@@ -18,6 +18,7 @@ from app.web.model import TheModel
 from app.web.routes import PatientRoute
 from app.web.schema import ERRORS
 from app.web.site import TheSite
+from app.worker.alarms.hearing import AlarmEar
 from app.worker.client.chats import chat as asking
 
 router = APIRouter(
@@ -47,7 +48,8 @@ data: {"event":"done"}
         200: {
             "model": types.ChatAnswer,
             "description": "Server-sent events: one `began` with the conversation's tokens, a "
-            "`token` for each answer and step, an `answer` where one is complete; the last is "
+            "`token` for each answer and step, an `alarm` for each monitor that raises one, an "
+            "`answer` where one is complete; the last is "
             "`done` or `failed`. Closing the connection ends the work.",
             "content": {LiveStream.media_type: {"example": _EXAMPLE}},
         }
@@ -61,7 +63,8 @@ def chat(model: TheModel, question: types.ChatQuestion, site: TheSite) -> Respon
     with {"turns": [{"role": "user", "content": "Hello"}]}
     """
     asked = requests.chat(site, model, question)
-    return LiveStream(asking(site.live, asked.request), ChatSpeech(model, asked).say)
+    speech = ChatSpeech(model, asked, AlarmEar(site.alarms, asked.request, "chat"))
+    return LiveStream(asking(site.live, asked.request), speech.say)
 
 
 @router.post("/reading")

@@ -12,7 +12,9 @@ from app.pages.steer.chat.schema import MOST_TRAITS
 from app.pages.steer.page import SteerPage
 from app.pages.steer.state import DEFAULTS, SteerState
 from app.store.types.annotations import ListView
+from app.store.written.audit.monitors.records import MonitorLine
 from app.worker.protocol.chats import ChatScope
+from app.worker.protocol.monitors import MOST_MONITORS
 
 SCOPES = (
     (ChatScope.EVERYTHING, "everything"),
@@ -29,29 +31,52 @@ class ChatPage:
     Attributes:
         steer: its sliders and settings.
         lists: the lists that can be followed as traits, each with whether it is.
+        monitors: those of the model, each with whether it watches.
+        gone: names of monitors that the address asks for, and that the model does not have.
+        gate: what an alarm does, as the address says.
         missing: names of lists that the address follows, and that are not there.
         is_plain: whether the model has no template of its own.
         problem: why its template cannot be used; empty where it can.
         scope: which tokens are steered.
         defaults: the settings that addresses leave out.
         most_traits: that are followed at once.
+        most_monitors: that watch at once.
     """
 
     steer: SteerPage
     lists: Sequence[tuple[ListView, bool]]
+    monitors: Sequence[tuple[MonitorLine, bool]]
+    gone: Sequence[str]
+    gate: str
     missing: Sequence[str]
     is_plain: bool
     problem: str
     scope: str
     defaults: Mapping[str, str]
     most_traits: int = MOST_TRAITS
+    most_monitors: int = MOST_MONITORS
     scopes: tuple[tuple[ChatScope, str], ...] = SCOPES
 
     @classmethod
     def of(
-        cls, steer: SteerPage, lists: Sequence[ListView], followed: Sequence[str], scope: str
+        cls,
+        steer: SteerPage,
+        lists: Sequence[ListView],
+        monitors: Sequence[MonitorLine],
+        query: Sequence[tuple[str, str]],
     ) -> ChatPage:
-        """The page around the sliders of the steering page."""
+        """The page around the sliders of the steering page.
+
+        Args:
+            steer: that page, worked out.
+            lists: that may be followed as traits.
+            monitors: of the model.
+            query: names and values of the address.
+        """
+        followed, watching = (
+            tuple(dict.fromkeys(value for name, value in query if name == key))
+            for key in ("trait", "monitor")
+        )
         is_plain, problem = False, ""
         try:
             facts = steer.of.facts
@@ -61,9 +86,13 @@ class ChatPage:
             problem = str(error)
         shown = [(view, view.name in followed[:MOST_TRAITS]) for view in lists]
         there = {view.name for view in lists}
-        missing = [name for name in dict.fromkeys(followed) if name not in there]
+        missing = [name for name in followed if name not in there]
+        own = {line.name for line in monitors}
+        watched = [(line, line.name in watching[:MOST_MONITORS]) for line in monitors]
+        gone = [name for name in watching if name not in own]
+        scope, gate = (dict(query).get(name, "") for name in ("tokens", "gate"))
         usual = usual_settings(steer.of.facts.n_ctx)
-        return cls(steer, shown, missing, is_plain, problem, scope, usual)
+        return cls(*(steer, shown, watched, gone, gate, missing, is_plain, problem, scope, usual))
 
     @property
     def base(self) -> str:

@@ -8,6 +8,7 @@ from app.pages.steer import requests as steering
 from app.pages.steer.chat import schema as types
 from app.pages.steer.chat.conversations import conversation_of, format_of
 from app.pages.steer.chat.reading import Trait, trait_of
+from app.pages.steer.guarding import guarded
 from app.store.types.catalogue import DictionaryView
 from app.web.model import AddressedModel
 from app.web.site import Site
@@ -40,14 +41,16 @@ def chat(site: Site, model: AddressedModel, question: types.ChatQuestion) -> Cha
     """The worker's request for two answers.
 
     Raises:
-        NotFound: there is no such dictionary or list.
-        InvalidRequest: there is no such feature, or the template cannot take the turns.
+        NotFound: there is no such dictionary, list or monitor.
+        InvalidRequest: there is no such feature, a monitor does not fit, or the template cannot
+            take the turns.
     """
     watched = model.dictionary(question.dictionary) if question.dictionary else model.leading
     vocabulary = site.store.vocabulary(watched.model_id)
     conversation_of(watched, vocabulary, question.turns, answering=True)  # or a sentence
     steered = [model.dictionary(edit.dictionary) for edit in question.edits if edit.on]
-    check_alike([*steered, watched], "edits")
+    guard = guarded(model, question.monitors, question.gate, ())
+    check_alike([*steered, watched, *guard.read], "edits")
     rows = steering.rows_of(model, question.edits)
     traits = [trait_of(model, name, watched) for name in dict.fromkeys(question.traits)]
     request = ChatRequest(
@@ -64,6 +67,8 @@ def chat(site: Site, model: AddressedModel, question: types.ChatQuestion) -> Cha
         sampling=Sampling.model_validate(question, from_attributes=True),
         watch=(dictionary_ref(watched),),
         traits=tuple(_watched(model, trait) for trait in traits if trait.features),
+        monitors=guard.monitors,
+        gate=question.gate,
         alone=question.alone,
     )
     return ChatTask(request, watched)

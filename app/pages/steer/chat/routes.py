@@ -22,8 +22,8 @@ def page(request: Request, model: TheModel, site: TheSite) -> Response:
     """
     query = request.query_params.multi_items()
     made = steer_page(site, model, chat_state(query, model.facts.n_ctx), "", "")
-    followed = tuple(value for name, value in query if name == "trait")
     lists = [view for view in model.store.lists.all() if view.size and not view.withdrawn]
-    shown = ChatPage.of(made, lists, followed, dict(query).get("tokens", ""))
+    monitors = [line for line in model.store.audit.monitors.all() if line.model == model.name]
+    shown = ChatPage.of(made, lists, monitors, query)
     status = 422 if made.refused else 200
     return site.renderer.html("steer/chat/chat.html", status, page=made, chat=shown)

@@ -12,6 +12,7 @@ from app.web.live.events import DoneEvent, FailedEvent, LiveEvent
 from app.web.schema import LONGEST_PROMPT, Answer, Name, Question, whole
 from app.worker.protocol.chats import MOST_ANSWERED, ChatEnd, ChatScope
 from app.worker.protocol.events import Pane
+from app.worker.protocol.monitors import MOST_MONITORS, GateKind
 from app.worker.protocol.requests import MOST_EDITS, Temperature, TopP
 
 MOST_TURNS = 200
@@ -59,6 +60,13 @@ class ChatQuestion(Conversing):
     )
     traits: tuple[Name, ...] = Field(
         default=(), max_length=MOST_TRAITS, description="Names of lists of features."
+    )
+    monitors: tuple[Name, ...] = Field(
+        default=(), max_length=MOST_MONITORS, description="Names of monitors that watch."
+    )
+    gate: Literal[GateKind.MARK, GateKind.REFUSE] = Field(
+        default=GateKind.MARK,
+        description="What an alarm does: `mark` tells it, `refuse` stops the answer.",
     )
     alone: bool = Field(
         default=False,
@@ -223,5 +231,20 @@ class AnswerEvent(LiveEvent):
     )
 
 
-ChatEvent = BeganEvent | TokenEvent | AnswerEvent | WaitEvent
+class AlarmEvent(LiveEvent):
+    """A monitor's level is above its threshold."""
+
+    event: Literal["alarm"] = "alarm"
+    pane: Pane
+    monitor: str
+    turn: int | None = Field(description="Of the conversation, from 0; null: the answer.")
+    level: float
+    threshold: float
+    gate: GateKind
+    token: str | None = Field(
+        description="What raised it, as pages show it; null where the answer is stopped."
+    )
+
+
+ChatEvent = BeganEvent | TokenEvent | AnswerEvent | AlarmEvent | WaitEvent
 ChatAnswer = Annotated[ChatEvent | FailedEvent | DoneEvent, Field(discriminator="event")]

@@ -2,6 +2,7 @@
 import { byId, page, percent } from "../dom.js";
 import { Pane } from "../panes.js";
 import { stream } from "../../live/stream.js";
+import { alarm, quiet } from "./alarms.js";
 
 /** A pane whose text is an answer: the worker says where it ends, and what was active on it. */
 class AnswerPane extends Pane {
@@ -22,7 +23,7 @@ class AnswerPane extends Pane {
       : -1;
     if (whole >= 0) this.fresh = whole;
     this.end();
-    this.about.textContent = { length: "cut off at its length", stopped: "stopped" }[event.why] ?? "";
+    this.about.textContent = { length: "cut off at its length", stopped: "stopped", refused: "stopped by a monitor" }[event.why] ?? "";
   }
 
   /** Nobody waits for the rest: what it says so far is the answer, of which nothing was watched. */
@@ -56,8 +57,8 @@ let timer = 0;
 let attempts = 0;
 
 /** All that an unsteered answer depends on. */
-const plain = ({ turns, n_tokens, temperature, top_p, top_k, seed, traits, dictionary }) =>
-  JSON.stringify([turns, n_tokens, temperature, top_p, top_k, seed, traits, dictionary]);
+const plain = ({ turns, n_tokens, temperature, top_p, top_k, seed, traits, dictionary, monitors, gate }) =>
+  JSON.stringify([turns, n_tokens, temperature, top_p, top_k, seed, traits, dictionary, monitors, gate]);
 
 /** Whether the unsteered answer to a question is there: only the steered one is asked for, then.
  * Without an edit both are asked for: in one batch they are equal to the last bit. */
@@ -90,6 +91,7 @@ function take(event, mine) {
     mine.shown = true;
     panes[event.pane].put(event);
   }
+  if (event.event === "alarm") alarm(event);
   if (event.event !== "answer") return;
   panes[event.pane].take(event);
   if (event.pane === "unsteered") known = mine.plain;
@@ -120,6 +122,7 @@ export function clear() {
   clearTimeout(timer);
   rest();
   known = "";
+  quiet("");
   for (const pane of both) {
     pane.answer = null;
     pane.fresh = 0;
@@ -156,6 +159,7 @@ export async function run(question, refuse) {
     pane.begin();
   }
   if (!alone) known = "";
+  quiet(alone ? "unsteered" : "");
   fade(LATE_MS);
   try {
     for await (const event of stream(`${page.dataset.api}/chat`, { ...question, alone }, mine.abort.signal)) {

@@ -87,6 +87,13 @@ byId("traits")?.addEventListener("change", () => {
   respond();
   reading.refresh();
 });
+for (const id of ["monitors", "gate"]) {
+  byId(id)?.addEventListener("change", () => {
+    limit();
+    follow();
+    respond();
+  });
+}
 byId("say").addEventListener("submit", send);
 byId("said").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(event);

@@ -12,9 +12,14 @@ const FOLLOW_MS = 250; // browsers refuse to rewrite the address more often for 
 export const traits = () =>
   [...document.querySelectorAll("#traits input:checked")].map((box) => box.value);
 
+/** The names of the monitors that watch. */
+export const monitors = () =>
+  [...document.querySelectorAll("#monitors input:checked")].map((box) => box.value);
+
 /** Sliders and settings, as the interface takes them. */
 export function settings() {
-  const asked = { edits: sliders().map(edit), scope: byId("tokens").value, traits: traits(), dictionary: byId("watched").value };
+  const asked = { edits: sliders().map(edit), scope: byId("tokens").value, traits: traits(), dictionary: byId("watched").value, monitors: monitors() };
+  if (asked.monitors.length) asked.gate = byId("gate").value;
   for (const [id, name] of Object.entries(FIELDS)) asked[name] = byId(id).value;
   return asked;
 }
@@ -30,6 +35,8 @@ function address() {
   }
   if (asked.scope !== byId("tokens").dataset.default) pairs.push(["tokens", asked.scope]);
   for (const name of traits()) pairs.push(["trait", name]);
+  for (const name of monitors()) pairs.push(["monitor", name]);
+  if (asked.gate === "refuse") pairs.push(["gate", asked.gate]);
   const encoded = pairs.map(([name, value]) =>
     `${name}=${encodeURIComponent(value.toWellFormed()).replaceAll("%3A", ":")}`);
   return page.dataset.chat + (encoded.length ? `?${encoded.join("&")}` : "");
@@ -43,8 +50,14 @@ export function follow() {
   timer = setTimeout(() => history.replaceState(null, "", address()), FOLLOW_MS);
 }
 
-/** At most so many lists are followed at once: the others cannot be chosen meanwhile. */
+/** At most so many lists are followed, and so many monitors watch, at once: the others cannot be
+ * chosen meanwhile. */
 export function limit() {
-  const full = traits().length >= Number(page.dataset.mostTraits);
-  for (const box of document.querySelectorAll("#traits input")) box.disabled = full && !box.checked;
+  for (const [id, chosen, most] of [
+    ["traits", traits(), page.dataset.mostTraits],
+    ["monitors", monitors(), page.dataset.mostMonitors],
+  ]) {
+    const full = chosen.length >= Number(most);
+    for (const box of document.querySelectorAll(`#${id} input`)) box.disabled = full && !box.checked;
+  }
 }

@@ -13,7 +13,8 @@ from tests.app.pages.steer.chatting import chatting
 from tests.app.pretend import chats
 from tests.app.pretend.chats import PretendChats
 from tests.app.pretend.clients import Client, filled
-from tests.app.web.test_stream import parsed
+from tests.app.pretend.monitors import record as monitor_record
+from tests.app.web.test_stream import parsed, wait
 
 TURNS = [{"role": "user", "content": " self"}]
 
@@ -76,6 +77,47 @@ def test_the_steered_answer_alone(site: Client, worker: PretendChats) -> None:
     request = worker.asked[-1]
     assert isinstance(request, ChatRequest)
     assert request.alone
+
+
+def test_monitors_watch_and_their_alarms_are_told_and_kept(
+    site: Client, worker: PretendChats
+) -> None:
+    monitors = site.store.audit.monitors
+    kept = monitors.save(monitor_record("watch"))
+    body = {"turns": TURNS, "dictionary": "mlp-12", "monitors": [kept.name]}
+    events = parsed(site.http.post("/api/v1/m/demo/chat", json=body).text)
+    told = [value for name, value in events if name == "alarm"]
+    threshold = kept.record.details.threshold.threshold
+    assert [(one["monitor"], one["pane"], one["turn"], one["token"]) for one in told] == [
+        (kept.name, "steered", 0, " self"),
+        (kept.name, "steered", None, " word30"),
+    ]
+    assert {(one["level"], one["threshold"]) for one in told} == {(threshold + 1, threshold)}
+    request = worker.asked[-1]
+    assert isinstance(request, ChatRequest)
+    assert [own.name for own in request.monitors] == [kept.name]
+    assert {own.feature: own.weight for own in request.monitors[0].members} == {3: 0.5, 7: -0.25}
+    wait(lambda: len(monitors.alarms(kept.name)) == 2)  # another thread keeps them
+    assert {view.record.turn for view in monitors.alarms(kept.name)} == {
+        "turn 1, user (steered)",
+        "answer (steered)",
+    }
+    # What an answer is stopped for is not handed out.
+    events = parsed(
+        site.http.post("/api/v1/m/demo/chat", json=body | {"gate": "refuse", "alone": True}).text
+    )
+    told = [value for name, value in events if name == "alarm"]
+    assert [(one["gate"], one["token"]) for one in told] == [("refuse", " self"), ("refuse", None)]
+
+
+def test_a_monitor_that_is_not_there_and_a_gate_that_chat_lacks_are_refused(site: Client) -> None:
+    body = {"turns": TURNS, "monitors": ["nothing"]}
+    answer = site.http.post("/api/v1/m/demo/chat", json=body)
+    assert answer.status_code == 404
+    assert "nothing" in answer.json()["detail"]
+    for more in ({"gate": "steer"}, {"gate": "refuse"}):
+        answer = site.http.post("/api/v1/m/demo/chat", json={"turns": TURNS, **more})
+        assert answer.status_code == 422
 
 
 def test_how_a_cue_is_answered(site: Client, worker: PretendChats) -> None:
