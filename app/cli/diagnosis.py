@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from app import __version__
@@ -179,16 +180,15 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:
-    import anyio
-
-    from app.worker.client.streaming import worker_health
+    from app.worker.client.blocking import WorkerClient
     from app.worker.protocol.events import HealthPhase
 
     if not settings.worker_urls:
         yield Finding("worker", Verdict.FINE, "`featurescope serve` starts its own")
     for url in settings.worker_urls:
+        client = WorkerClient(partial(str, url))
         try:
-            health = anyio.run(worker_health, url, WORKER_SECONDS)
+            health = client.health(WORKER_SECONDS)
         except FeaturescopeError:
             yield Finding(
                 "worker",
@@ -197,6 +197,8 @@ def _workers(settings: Settings) -> Iterator[Finding]:
                 "FEATURESCOPE_WORKER_URL.",
             )
             continue
+        finally:
+            client.close()
         said = f"{url}: {health.phase}, on {health.device}, {health.jobs} requests under way"
         if health.version != __version__:
             yield Finding(

@@ -78,13 +78,13 @@ def _drawn(report: AuditReport) -> bytes:
     ]
     style, policy = _style()
     renderer = Renderer(resource("templates"), Assets(resource("static")))
-    renderer.environment.filters["context_line"] = context_line
     text = renderer.text(
         "web/exchange/report/report.html",
         report=report,
         findings=findings,
         style=style,
         policy=policy,
+        context_line=context_line,
         place=trusted((_BEGIN + _END).decode()),
     )
     return text.encode("utf-8", "replace")

@@ -189,7 +189,7 @@ def contrast_sets(
     Raises:
         ContrastError: a set has too few texts, or too few groups to leave some to each half.
     """
-    held = _halves(texts.first, seed, groups)
+    held = held_out_texts(texts.first, seed, groups)
     half = half_of(texts, ~held)
     strength = np.abs(half.areas - 0.5)
     n = len(half.columns)
@@ -259,7 +259,7 @@ def two_sided(values: Numbers, wanted: Mask) -> Numbers:
     return p_values
 
 
-def _halves(first: Mask, seed: int, groups: Sequence[str] = ()) -> Mask:
+def held_out_texts(first: Mask, seed: int, groups: Sequence[str] = ()) -> Mask:
     """Which texts are held out: of each set half, at random, or about half of the groups.
 
     Args:

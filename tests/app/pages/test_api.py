@@ -177,6 +177,13 @@ def test_the_description_covers_every_address_and_error(site: Client) -> None:
         f"{API}/search/phrase",
         f"{API}/contrast",
         f"{API}/contrast/{{name}}",
+        f"{API}/monitors",
+        f"{API}/monitors/{{name}}",
+        f"{API}/monitors/{{name}}/level",
+        f"{API}/experiments",
+        f"{API}/experiments/{{name}}",
+        f"{API}/experiments/{{name}}/texts",
+        f"{API}/experiments/{{name}}/values.csv",
     }
     for operation in (one for path in description["paths"].values() for one in path.values()):
         responses = operation["responses"]

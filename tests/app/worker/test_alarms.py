@@ -19,6 +19,27 @@ from app.worker.alarms.webhook import WebhookFailed, is_private, post
 ALARM = AlarmRecord("rude", "watch", "line 3", 2.5, "mark", ("so ", "bad", " it is"))
 
 
+def _whole(connection: socket.socket) -> bytes:
+    """A request with its body, which may come later than its head."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (more := connection.recv(65536)):
+            return data
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(
+        (
+            int(line.partition(b":")[2])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length:")
+        ),
+        0,
+    )
+    while len(body) < length and (more := connection.recv(65536)):
+        body += more
+    return head + b"\r\n\r\n" + body
+
+
 @contextmanager
 def server(answer: bytes, pause: float = 0.0) -> Iterator[tuple[int, list[bytes]]]:
     """A server on loopback that gives one answer to everybody, byte by byte where it pauses."""
@@ -32,7 +53,7 @@ def server(answer: bytes, pause: float = 0.0) -> Iterator[tuple[int, list[bytes]
             except OSError:
                 return
             with connection:
-                heard.append(connection.recv(65536))
+                heard.append(_whole(connection))
                 try:
                     for n in range(len(answer)) if pause else ():
                         connection.sendall(answer[n : n + 1])
