@@ -1,12 +1,14 @@
-"""Results that are kept once, each under a name that says its title."""
+"""Results that are kept once, each under a name that says its title, and read again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Engine, RowMapping, func, insert, select
 
 from app.errors import InvalidRequest
+from app.store.database import reading
 from app.store.names import free_name
 from app.store.written.texts import now
 
@@ -44,3 +46,27 @@ def kept_once(
         )
     )
     return name
+
+
+def newest_first(engine: Engine, table: Any, columns: Sequence[Any]) -> list[dict[str, Any]]:
+    """What was kept and is not withdrawn, those columns of it, the newest first."""
+    query = select(*columns).where(table.withdrawn == 0)
+    with reading(engine) as connection:
+        rows = connection.execute(query.order_by(table.created.desc(), table.name)).mappings()
+        return [dict(row) for row in rows]
+
+
+def row_named(engine: Engine, table: Any, columns: Sequence[Any], name: str) -> RowMapping | None:
+    """The row of a name; None: there is none."""
+    query = select(*columns).where(table.name == name)
+    with reading(engine) as connection:
+        return connection.execute(query).mappings().first()
+
+
+def row_asked(
+    engine: Engine, table: Any, columns: Sequence[Any], question: str
+) -> RowMapping | None:
+    """The oldest row that answers a question, by its SHA-256; None: there is none."""
+    query = select(*columns).where(table.question == question).order_by(table.created)
+    with reading(engine) as connection:
+        return connection.execute(query).mappings().first()

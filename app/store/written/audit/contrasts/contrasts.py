@@ -6,10 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, delete, select
+from sqlalchemy import Engine, RowMapping, delete
 
 from app.errors import NotFound, StoreError
-from app.store.database import reading, writing
+from app.store.database import writing
 from app.store.tables.catalogue import canonical
 from app.store.written.audit.contrasts.records import (
     ContrastLine,
@@ -18,7 +18,7 @@ from app.store.written.audit.contrasts.records import (
     TextSet,
 )
 from app.store.written.audit.contrasts.schema import StoredTextContrast
-from app.store.written.kept_once import kept_once
+from app.store.written.kept_once import kept_once, newest_first, row_asked, row_named
 from app.store.written.texts import checked_line
 from sae_core.audit.contrast.sets import contrast_of
 from sae_core.errors import ContrastError
@@ -47,13 +47,9 @@ class TextContrasts:
 
     def all(self) -> list[ContrastLine]:
         """All contrasts, the newest first."""
-        query = (
-            select(*_LINE)
-            .where(StoredTextContrast.withdrawn == 0)
-            .order_by(StoredTextContrast.created.desc(), StoredTextContrast.name)
-        )
-        with reading(self._engine) as connection:
-            return [ContrastLine(**row) for row in connection.execute(query).mappings()]
+        return [
+            ContrastLine(**row) for row in newest_first(self._engine, StoredTextContrast, _LINE)
+        ]
 
     def view(self, name: str) -> ContrastView:
         """One contrast.
@@ -62,18 +58,13 @@ class TextContrasts:
             NotFound: there is none of that name.
             StoreError: it is damaged.
         """
-        query = select(_TABLE).where(StoredTextContrast.name == name)
-        with reading(self._engine) as connection:
-            row = connection.execute(query).mappings().first()
-        if row is None:
+        if (row := row_named(self._engine, StoredTextContrast, [_TABLE], name)) is None:
             raise _unknown(name)
         return _view(row)
 
     def asked(self, question: str) -> ContrastView | None:
         """The contrast that answers a question, by the SHA-256 of all that decides it."""
-        query = select(_TABLE).where(StoredTextContrast.question == question)
-        with reading(self._engine) as connection:
-            row = connection.execute(query.order_by(StoredTextContrast.created)).mappings().first()
+        row = row_asked(self._engine, StoredTextContrast, [_TABLE], question)
         return None if row is None else _view(row)
 
     def save(self, record: ContrastRecord) -> ContrastView:

@@ -24,7 +24,7 @@ from app.store.written.audit.experiments.records import (
     texts_of,
 )
 from app.store.written.audit.experiments.schema import StoredExperiment, StoredExperimentTexts
-from app.store.written.kept_once import kept_once
+from app.store.written.kept_once import kept_once, newest_first, row_asked, row_named
 from app.store.written.texts import checked_line, now
 from sae_core.errors import ExperimentError
 
@@ -58,13 +58,9 @@ class Experiments:
 
     def all(self) -> list[ExperimentLine]:
         """All experiments, the newest first."""
-        query = (
-            select(*_LINE)
-            .where(StoredExperiment.withdrawn == 0)
-            .order_by(StoredExperiment.created.desc(), StoredExperiment.name)
-        )
-        with reading(self._engine) as connection:
-            return [ExperimentLine(**row) for row in connection.execute(query).mappings()]
+        return [
+            ExperimentLine(**row) for row in newest_first(self._engine, StoredExperiment, _LINE)
+        ]
 
     def view(self, name: str) -> ExperimentView:
         """One experiment, without its texts and values.
@@ -73,18 +69,13 @@ class Experiments:
             NotFound: there is none of that name.
             StoreError: it is damaged.
         """
-        query = select(*_HEAD).where(StoredExperiment.name == name)
-        with reading(self._engine) as connection:
-            row = connection.execute(query).mappings().first()
-        if row is None:
+        if (row := row_named(self._engine, StoredExperiment, _HEAD, name)) is None:
             raise _unknown(name)
         return _view(row)
 
     def asked(self, question: str) -> ExperimentView | None:
         """The experiment that answers a question, by the SHA-256 of all that decides it."""
-        query = select(*_HEAD).where(StoredExperiment.question == question)
-        with reading(self._engine) as connection:
-            row = connection.execute(query.order_by(StoredExperiment.created)).mappings().first()
+        row = row_asked(self._engine, StoredExperiment, _HEAD, question)
         return None if row is None else _view(row)
 
     def values(self, view: ExperimentView) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from app.store.written.audit.monitors.records import (
     details_of,
 )
 from app.store.written.audit.monitors.schema import StoredAlarm, StoredMonitor
-from app.store.written.kept_once import kept_once
+from app.store.written.kept_once import kept_once, newest_first, row_asked, row_named
 from app.store.written.texts import checked_line, now
 from sae_core.errors import MonitorError
 
@@ -52,13 +52,7 @@ class KeptMonitors:
 
     def all(self) -> list[MonitorLine]:
         """All monitors, the newest first."""
-        query = (
-            select(*_LINE)
-            .where(StoredMonitor.withdrawn == 0)
-            .order_by(StoredMonitor.created.desc(), StoredMonitor.name)
-        )
-        with reading(self._engine) as connection:
-            return [MonitorLine(**row) for row in connection.execute(query).mappings()]
+        return [MonitorLine(**row) for row in newest_first(self._engine, StoredMonitor, _LINE)]
 
     def view(self, name: str) -> MonitorView:
         """One monitor.
@@ -67,18 +61,13 @@ class KeptMonitors:
             NotFound: there is none of that name.
             StoreError: it is damaged.
         """
-        query = select(_TABLE).where(StoredMonitor.name == name)
-        with reading(self._engine) as connection:
-            row = connection.execute(query).mappings().first()
-        if row is None:
+        if (row := row_named(self._engine, StoredMonitor, [_TABLE], name)) is None:
             raise _unknown(name)
         return _view(row)
 
     def asked(self, question: str) -> MonitorView | None:
         """The monitor that answers a question, by the SHA-256 of all that decides it."""
-        query = select(_TABLE).where(StoredMonitor.question == question)
-        with reading(self._engine) as connection:
-            row = connection.execute(query.order_by(StoredMonitor.created)).mappings().first()
+        row = row_asked(self._engine, StoredMonitor, [_TABLE], question)
         return None if row is None else _view(row)
 
     def save(self, record: MonitorRecord) -> MonitorView:
